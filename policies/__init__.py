@@ -1,0 +1,1 @@
+"""Base model, prompt, reward weights and the store of trained policy adapters."""

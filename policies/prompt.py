@@ -1,0 +1,121 @@
+"""The one prompt formatter of supervised fine-tuning, rollouts, evaluation and the service.
+
+A prompt is the base model's own chat template (a plain layout where it has none) around the passages
+and, last, the question. Passages are cut to a token budget; the question never is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rewards.dataset import Passage
+from rewards.errors import FgctlError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SYSTEM = "Answer the question in a few sentences, using only the passages."
+DEFAULT_PROMPT_TOKENS = 1024
+
+
+class PromptTooLong(FgctlError):
+    """The question alone does not fit the prompt budget."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A formatted prompt."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    passages_cut: bool
+    """Whether some passage text was left out to meet the budget."""
+
+
+class PromptFormatter:
+    """Formats question and passages into at most `max_tokens` tokens."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", max_tokens: int = DEFAULT_PROMPT_TOKENS) -> None:
+        self._tokenizer = tokenizer
+        self.max_tokens = max_tokens
+
+    def format(self, question: str, passages: Sequence[Passage]) -> Prompt:
+        """Format one question.
+
+        Raises PromptTooLong when the question alone exceeds the budget, FgctlError when it is empty.
+        """
+        question = question.strip()
+        if not question:
+            raise FgctlError("The question is empty; ask something.")
+        encoded = [self._tokenizer(self._lead(p) + p.text, add_special_tokens=False, **_OFFSETS) for p in passages]
+        lengths = [len(one["input_ids"]) for one in encoded]
+        # Tokens merge across joins, so a budget that is right piece by piece can be off by a few: shrink and retry.
+        budget = self.max_tokens - len(self._encode(question, []))
+        if budget < 0:
+            raise PromptTooLong(
+                f"The question needs {-budget} tokens more than the prompt budget of {self.max_tokens}; shorten it."
+            )
+        while True:
+            kept = share_budget(lengths, budget)
+            texts = [
+                _cut(self._lead(p) + p.text, one["offset_mapping"], n)
+                for p, one, n in zip(passages, encoded, kept, strict=True)
+            ]
+            ids = self._encode(question, [text for text in texts if text])
+            if len(ids) <= self.max_tokens or budget == 0:
+                break
+            budget = max(0, budget - (len(ids) - self.max_tokens))
+        text = self._render(question, [text for text in texts if text])
+        return Prompt(text, tuple(ids), passages_cut=sum(kept) < sum(lengths))
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
+        """Format a conversation by the chat template. Raises PromptTooLong beyond the budget."""
+        return self.raw(self._template([dict(message) for message in messages]))
+
+    def raw(self, text: str) -> Prompt:
+        """Take a text as the whole prompt. Raises PromptTooLong beyond the budget."""
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) > self.max_tokens:
+            raise PromptTooLong(f"The prompt has {len(ids)} tokens, over the budget of {self.max_tokens}; shorten it.")
+        return Prompt(text, tuple(ids), passages_cut=False)
+
+    @staticmethod
+    def _lead(passage: Passage) -> str:
+        return f"{passage.title}: " if passage.title else ""
+
+    def _render(self, question: str, passages: Sequence[str]) -> str:
+        blocks = "".join(f"[{i}] {text}\n" for i, text in enumerate(passages, 1))
+        user = f"Passages:\n{blocks}\nQuestion: {question}" if passages else f"Question: {question}"
+        return self._template([{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}])
+
+    def _template(self, messages: list[dict[str, str]]) -> str:
+        if self._tokenizer.chat_template is None:
+            return "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _encode(self, question: str, passages: Sequence[str]) -> list[int]:
+        return list(self._tokenizer(self._render(question, passages), add_special_tokens=False)["input_ids"])
+
+
+_OFFSETS = {"return_offsets_mapping": True}
+
+
+def _cut(text: str, offsets: Sequence[tuple[int, int]], tokens: int) -> str:
+    """The first `tokens` tokens of the text, without a trailing partial word's white space."""
+    if tokens >= len(offsets):
+        return text
+    return text[: offsets[tokens][0]].rstrip() if tokens else ""
+
+
+def share_budget(lengths: Sequence[int], budget: int) -> list[int]:
+    """Share a token budget between passages: none gets more than it needs, the rest is shared evenly.
+
+    Returns one number of tokens a passage, summing to `min(budget, sum(lengths))`.
+    """
+    kept = [0] * len(lengths)
+    left = min(budget, sum(lengths))
+    open_ones = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    for position, i in enumerate(open_ones):
+        kept[i] = min(lengths[i], left // (len(open_ones) - position))
+        left -= kept[i]
+    return kept

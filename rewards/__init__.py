@@ -1,0 +1,1 @@
+"""Span feedback, segmentation and the per-category reward models."""

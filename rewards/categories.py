@@ -1,0 +1,46 @@
+"""The three feedback categories, their annotation labels and their densities.
+
+Source: Wu et al. 2023 (arXiv 2306.01693), section 4.1. Everything in this project is keyed by
+category name; positions (w1, w2, w3) exist on the command line and in query strings only.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Category = Literal["relevance", "factuality", "completeness"]
+Density = Literal["sub-sentence", "sentence", "response"]
+
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+
+
+@dataclass(frozen=True)
+class CategorySpec:
+    """How a category is annotated and how densely it pays."""
+
+    density: Density
+    labels: tuple[str, ...]
+    description: str
+
+
+SPECS: dict[Category, CategorySpec] = {
+    "relevance": CategorySpec(
+        "sub-sentence",
+        ("Irrelevant", "Redundant", "Incoherent"),
+        "every sub-sentence serves the question, once, and reads well",
+    ),
+    "factuality": CategorySpec(
+        "sentence",
+        ("Wrong-Grounding", "Unverifiable"),
+        "every sentence is supported by the passages",
+    ),
+    "completeness": CategorySpec(
+        "response",
+        ("Missing-Answer", "Missing-Major-Auxiliary", "Missing-Minor-Auxiliary"),
+        "the response covers what the question asks for",
+    ),
+}
+
+
+def category_of(label: str) -> Category | None:
+    """The category an annotation label belongs to, or None for an unknown label."""
+    return next((name for name, spec in SPECS.items() if label in spec.labels), None)

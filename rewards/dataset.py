@@ -1,0 +1,243 @@
+"""Typed loaders for QA-Feedback's two schemas (question answering, and span feedback on answers).
+
+The upstream files of https://github.com/allenai/FineGrainedRLHF load unchanged, whatever their size.
+Everything is converted at the edge to the same few types, so that nothing downstream knows which
+file a passage came from.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from rewards.errors import FgctlError
+
+PACKAGE = Path(__file__).parent
+SAMPLE = PACKAGE / "sample"
+HELD_OUT = PACKAGE / "splits" / "held_out.txt"
+
+PAIRS: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4))
+"""Which two predictions each of the six preference values compares."""
+
+
+class Passage(BaseModel):
+    """One retrieved passage. `text` is what people and models read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    text: str
+
+
+class Example(BaseModel):
+    """A question with its passages and a reference answer (the schema of `train.json`, `dev.json`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    question: str = Field(min_length=1)
+    passages: tuple[Passage, ...]
+    answer: str
+
+
+class SpanError(BaseModel):
+    """An error span: `start` and `end` are code-point offsets into the annotated response."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    label: str = Field(alias="error type")
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    explanation: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "SpanError":
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+
+class MissingInfo(BaseModel):
+    """Information a response lacks, by 1-based passage and sentence; an empty list names none."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    label: str = Field(alias="error type")
+    passage_id: int
+    sentence_id: tuple[int, ...]
+
+
+class FeedbackExample(BaseModel):
+    """Span feedback on the first of four predictions, and preferences between all four."""
+
+    model_config = ConfigDict(frozen=True)
+
+    question: str = Field(min_length=1)
+    passages: tuple[Passage, ...]
+    passage_sentences: tuple[tuple[str, ...], ...]
+    gold: str
+    predictions: tuple[str, str, str, str]
+    errors: tuple[SpanError, ...]
+    missing: tuple[MissingInfo, ...]
+    corrected: str
+    preference: tuple[Literal[0, 1, 2], ...]
+    """One value for each of `PAIRS`: 0 tie, 1 the first is better, 2 the second."""
+
+
+class _QaPassage(BaseModel):
+    wikipage: str
+    content: str
+
+
+class _QaRow(BaseModel):
+    question: str = Field(min_length=1)
+    passages: list[_QaPassage]
+    answer: list[str] | str
+
+    def convert(self) -> Example:
+        answer = self.answer if isinstance(self.answer, str) else (self.answer or [""])[0]
+        passages = tuple(Passage(title=p.wikipage, text=strip_title(p.wikipage, p.content)) for p in self.passages)
+        return Example(question=self.question, passages=passages, answer=answer.strip())
+
+
+class _Feedback(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    errors: list[SpanError]
+    missing_info: list[MissingInfo] = Field(alias="missing-info")
+    corrected_prediction: str = Field(alias="corrected-prediction")
+
+
+class _FeedbackRow(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    question: str = Field(min_length=1)
+    passages: list[list[str]]
+    gold: str = ""
+    prediction_1: str = Field(alias="prediction 1")
+    prediction_2: str = Field(alias="prediction 2")
+    prediction_3: str = Field(alias="prediction 3")
+    prediction_4: str = Field(alias="prediction 4")
+    feedback: _Feedback
+    preference: list[Literal[0, 1, 2]] = Field(min_length=len(PAIRS), max_length=len(PAIRS))
+
+    @model_validator(mode="after")
+    def _spans_lie_in_the_prediction(self) -> "_FeedbackRow":
+        for i, span in enumerate(self.feedback.errors):
+            if span.end > len(self.prediction_1):
+                raise ValueError(
+                    f"feedback.errors.{i}.end is {span.end}, past the {len(self.prediction_1)} characters of prediction 1"
+                )
+        return self
+
+    def convert(self) -> FeedbackExample:
+        rows = [(p[0], p[1:]) for p in self.passages if p]
+        sentences = tuple(tuple(strip_title(title, s) for s in rest) for title, rest in rows)
+        return FeedbackExample(
+            question=self.question,
+            passages=tuple(Passage(title=t, text=" ".join(s)) for (t, _), s in zip(rows, sentences, strict=True)),
+            passage_sentences=sentences,
+            gold=self.gold,
+            predictions=(self.prediction_1, self.prediction_2, self.prediction_3, self.prediction_4),
+            errors=tuple(self.feedback.errors),
+            missing=tuple(self.feedback.missing_info),
+            corrected=self.feedback.corrected_prediction,
+            preference=tuple(self.preference),
+        )
+
+
+def strip_title(title: str, text: str) -> str:
+    """Drop the page title that Wikipedia extracts carry as their own first paragraph."""
+    prefix = f"{title}\n\n"
+    return (text.removeprefix(prefix) if text.startswith(prefix) else text).strip()
+
+
+def load_examples(path: Path | str) -> list[Example]:
+    """Read a file of the schema of `train.json` and `dev.json`.
+
+    Raises FgctlError naming the file, and the row and field where one is wrong.
+    """
+    return [row.convert() for row in _load(Path(path), _QaRow)]
+
+
+def load_feedback(path: Path | str) -> list[FeedbackExample]:
+    """Read a file of the schema of `feedback.json`.
+
+    Raises FgctlError naming the file, and the row and field where one is wrong.
+    """
+    return [row.convert() for row in _load(Path(path), _FeedbackRow)]
+
+
+_Row = TypeVar("_Row", bound=BaseModel)
+
+
+def _load(path: Path, row_type: type[_Row]) -> list[_Row]:
+    try:
+        rows: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FgctlError(f"{path} does not exist; name an existing file or set FGCTL_DATA.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FgctlError(f"{path} cannot be read as text ({error}); name a UTF-8 JSON file.") from None
+    except json.JSONDecodeError as error:
+        raise FgctlError(f"{path} is not JSON ({error.msg}, line {error.lineno}); mend or replace the file.") from None
+    if not isinstance(rows, list):
+        raise FgctlError(f"{path} holds a JSON {type(rows).__name__}; a list of rows is expected.")
+    try:
+        return TypeAdapter(list[row_type]).validate_python(rows)  # type: ignore[valid-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        row, *field = first["loc"]
+        where = f", field {'.'.join(map(str, field))}" if field else ""
+        raise FgctlError(f"{path}, row {row}{where}: {first['msg']}; mend that row and run again.") from None
+
+
+def question_key(question: str) -> str:
+    """A stable 16-digit key of a question: how splits name rows without copying data."""
+    normalised = re.sub(r"\s+", " ", question).strip().lower()
+    return hashlib.sha256(normalised.encode()).hexdigest()[:16]
+
+
+@cache
+def held_out_keys(path: Path = HELD_OUT) -> frozenset[str]:
+    """Keys of the questions that no training may see."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
+_HasQuestion = TypeVar("_HasQuestion", Example, FeedbackExample)
+
+
+def without_held_out(rows: Iterable[_HasQuestion]) -> list[_HasQuestion]:
+    """The rows that training may use."""
+    return [row for row in rows if question_key(row.question) not in held_out_keys()]
+
+
+def only_held_out(rows: Iterable[_HasQuestion]) -> list[_HasQuestion]:
+    """The rows kept for evaluation."""
+    return [row for row in rows if question_key(row.question) in held_out_keys()]
+
+
+def data_file(name: Literal["train", "dev", "feedback"]) -> Path:
+    """The QA-Feedback file of that name: under $FGCTL_DATA, else beside the checkout, else our own sample."""
+    configured = os.environ.get("FGCTL_DATA")
+    if configured:
+        return Path(configured) / "qa_feedback" / f"{name}.json"
+    beside = PACKAGE.parent.parent / "shared" / "data" / "qa_feedback" / f"{name}.json"
+    return beside if beside.is_file() else SAMPLE / f"{name}.json"
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def word_count(texts: Sequence[str]) -> float:
+    """Mean number of whitespace-separated words; 0 for no texts."""
+    return sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0

@@ -1,0 +1,1 @@
+"""The HTTP service: generation with the policy adapters and online scoring."""

@@ -1,0 +1,1 @@
+"""Supervised fine-tuning and fine-grained PPO of LoRA policy adapters."""

@@ -1,0 +1,48 @@
+"""Checkpoints of a run: written beside the old one and moved into place, so that a kill leaves one of the two."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rewards.errors import FgctlError
+
+_FILE = "checkpoint.pt"
+_SETTINGS = "settings.json"
+
+
+def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
+    """Replace the run's checkpoint by `state`: tensors, numbers, strings, and containers of them."""
+    scratch = run / f"{_FILE}.new"
+    with scratch.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(run / _FILE)
+
+
+def load_checkpoint(run: Path) -> dict[str, Any] | None:
+    """The run's last checkpoint, or None when it has none yet."""
+    path = run / _FILE
+    if not path.is_file():
+        return None
+    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    return state
+
+
+def claim_run(run: Path, settings: dict[str, Any]) -> None:
+    """Create the run's directory, or check that the one there was begun with the same settings.
+
+    Raises FgctlError when another run lies there: its checkpoint must not be continued under other settings.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    path = run / _SETTINGS
+    text = json.dumps(settings, indent=1, sort_keys=True)
+    if not path.is_file():
+        path.write_text(text, encoding="utf-8")
+    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
+        raise FgctlError(
+            f"{run} holds a run with other settings; continue it with those, remove it, or name another with --run."
+        )

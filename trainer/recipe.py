@@ -1,0 +1,156 @@
+"""Recipes: every setting of a training run, in TOML files beside this module, checked before a model loads.
+
+Importable without torch. A recipe is named (`cpu`) or a path to a TOML file of the same shape.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rewards.errors import FgctlError
+
+RECIPES = Path(__file__).parent / "recipes"
+DEFAULT_RECIPE = "cpu"
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LoraRecipe(_Config):
+    """The shape of every adapter of a run."""
+
+    rank: Literal[1, 8, 16, 32, 64, 128, 256] = 8
+    """Rank of the update; the values are those vLLM serves."""
+    alpha: float = Field(16.0, gt=0)
+    """The update is scaled by alpha / rank."""
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    """Linear layers that get an update. Attention alone keeps serving on a CPU fast."""
+    top_layers: int | None = Field(15, ge=1)
+    """Adapt the last so many transformer layers only, so that the backward pass stops there; None adapts all."""
+
+
+class SftRecipe(_Config):
+    """Supervised fine-tuning of the parent adapter on reference answers."""
+
+    epochs: int = Field(1, ge=1)
+    """Passes over the training split."""
+    max_examples: int | None = Field(None, ge=1)
+    """Train on the first so many examples only."""
+    batch_size: int = Field(16, ge=1)
+    """Examples an optimiser step."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak rate of AdamW, reached after the warm-up and decayed to a tenth along a cosine."""
+    warmup_ratio: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps spent warming up."""
+    max_prompt_tokens: int = Field(768, ge=32)
+    """Prompt budget; passages are cut to it."""
+    max_response_tokens: int = Field(256, ge=8)
+    """Longer reference answers are left out, so that every answer the model sees ends."""
+    seed: int = 0
+    """Seed of the data order."""
+
+
+class PpoRecipe(_Config):
+    """Fine-grained PPO of a policy adapter from its supervised parent."""
+
+    steps: int = Field(50, ge=1)
+    """Optimisation steps; each one samples anew."""
+    prompts_per_step: int = Field(8, ge=1)
+    """Questions a step."""
+    samples_per_prompt: int = Field(4, ge=1)
+    """Responses sampled for each question."""
+    max_prompt_tokens: int = Field(512, ge=32)
+    """Prompt budget; passages are cut to it."""
+    max_new_tokens: int = Field(160, ge=1)
+    """Longest response; one that is cut there has no end-of-text token and pays `missing_end_penalty`."""
+    learning_rate: float = Field(3e-4, gt=0)
+    """Constant rate of the policy's AdamW (eps 1e-5)."""
+    ppo_epochs: int = Field(2, ge=1)
+    """Passes over the step's samples, each one optimiser step for every minibatch."""
+    minibatches: int = Field(1, ge=1)
+    """Parts the step's prompts are split into, each one optimiser step."""
+    clip_range: float = Field(0.2, gt=0)
+    """PPO's clip of the probability ratio to [1 - c, 1 + c]."""
+    value_clip_range: float = Field(0.2, gt=0)
+    """The critic's prediction may move so far from its old value without a growing loss gradient."""
+    value_learning_rate: float = Field(1e-3, gt=0)
+    """Rate of the critic's AdamW."""
+    value_epochs: int = Field(8, ge=1)
+    """Passes of the critic over the step's samples; its features are fixed, so they cost next to nothing."""
+    critic_warmup_steps: int = Field(2, ge=0)
+    """First steps that train the critic alone."""
+    gamma: float = Field(1.0, gt=0, le=1)
+    """Discount of the return."""
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    """Bias-variance trade-off of generalised advantage estimation."""
+    kl_coefficient: float = Field(0.05, ge=0)
+    """Reward paid back for each nat by which the policy leaves its supervised parent."""
+    missing_end_penalty: float = Field(0.5, ge=0)
+    """Reward taken from the last token of a response that was cut at `max_new_tokens`."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    logprob_tolerance: float = Field(0.05, gt=0)
+    """Largest mean absolute difference between the sampler's and the trainer's log-probabilities (nats a token)."""
+    rollouts: Literal["auto", "vllm", "transformers"] = "auto"
+    """What samples: vLLM where it is installed, or transformers."""
+    checkpoint_every: int = Field(5, ge=1)
+    """Steps between checkpoints."""
+    seed: int = 0
+    """Seed of the data order and of sampling."""
+
+
+class Recipe(_Config):
+    """A whole training run."""
+
+    lora: LoraRecipe = LoraRecipe()
+    """Shape of the adapter, of parent and policy alike."""
+    sft: SftRecipe = SftRecipe()
+    """The supervised parent."""
+    ppo: PpoRecipe = PpoRecipe()
+    """The policy."""
+    forward_tokens: int = Field(1024, ge=64)
+    """Tokens packed into one forward pass; bounds memory."""
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a recipe by name or path, with dotted overrides such as `ppo.learning_rate=1e-4`.
+
+    Raises FgctlError naming the known recipes, the field, or the override that is wrong.
+    """
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise FgctlError(f"There is no recipe {name!r}; choose {known}, or name a TOML file.") from None
+    except (OSError, ValueError) as error:
+        raise FgctlError(f"Recipe {path} cannot be read ({error}); mend it.") from None
+    for override in overrides:
+        _apply(table, override)
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FgctlError(
+            f"Recipe {name}: {'.'.join(map(str, first['loc']))}: {first['msg']}; see trainer/recipe.py for the fields."
+        ) from None
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise FgctlError(f"Override {override!r} has no value; write it as ppo.steps=20.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise FgctlError(f"Override {override!r}: {parent!r} is not a section; see trainer/recipe.py.")
+    table[leaf] = parsed

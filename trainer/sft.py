@@ -1,0 +1,140 @@
+"""Supervised fine-tuning: the parent adapter that every policy begins from and is held close to."""
+
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from policies.base import BaseModel
+from policies.prompt import PromptFormatter
+from policies.store import SFT, Named, PolicyManifest, PolicyStore
+from rewards.dataset import Example, file_digest, load_examples, without_held_out
+from rewards.errors import FgctlError
+from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.packing import Group, bins, pack
+from trainer.recipe import Recipe, SftRecipe
+from trainer.runlog import RunLog
+from trainer.trunk import Trunk
+
+CHECKPOINT_EVERY = 10
+
+
+@dataclass(frozen=True)
+class SftJob:
+    """What to train on, with what, and where the run lives."""
+
+    base: BaseModel
+    data: Path
+    recipe_name: str
+    recipe: Recipe
+    run: Path
+
+
+def train_sft(job: SftJob, store: PolicyStore) -> PolicyManifest:
+    """Train the supervised parent and store it; resumes the run when it was interrupted.
+
+    Raises FgctlError for unusable data and for a run directory that belongs to other settings.
+    """
+    settings = job.recipe.sft
+    data_digest = file_digest(job.data) if job.data.is_file() else ""
+    examples = without_held_out(load_examples(job.data))[: settings.max_examples]
+    claim_run(job.run, {"kind": "sft", "base": job.base.digest, "data": data_digest, "recipe": job.recipe.model_dump()})
+    trunk = Trunk(job.base, job.recipe.lora)
+    groups = encode_examples(examples, trunk, settings)
+    if not groups:
+        raise FgctlError(f"{job.data} leaves no example to train on; raise sft.max_response_tokens or add data.")
+    batches = batch_order(len(groups), settings)
+    parameters = trunk.policy_parameters()
+    optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
+    start = _restore(job.run, parameters, optimizer)
+    with RunLog(job.run, "sft", total=len(batches), start=start) as log:
+        for step in range(start, len(batches)):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * cosine_schedule(step, len(batches), settings.warmup_ratio)
+            loss, norm = _update(trunk, [groups[i] for i in batches[step]], optimizer, job.recipe.forward_tokens)
+            log.step(step, {"sft/loss": loss, "sft/grad_norm": norm}, f"loss {loss:.3f}")
+            if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == len(batches):
+                save_checkpoint(
+                    job.run,
+                    {
+                        "step": step + 1,
+                        "adapter": {n: p.detach() for n, p in parameters.items()},
+                        "optimizer": optimizer.state_dict(),
+                    },
+                )
+    trunk.save_adapter(job.run / "adapter")
+    return store.write(
+        SFT,
+        job.run / "adapter",
+        {
+            "weights": None,
+            "base": Named(name=job.base.name, digest=job.base.digest),
+            "parent": None,
+            "recipe": {"name": job.recipe_name} | job.recipe.model_dump(include={"lora", "sft"}, mode="json"),
+            "data": (Named(name=job.data.name, digest=data_digest),),
+            "rewards": None,
+            "steps": len(batches),
+            "episodes": sum(map(len, batches)),
+            "scores": {},
+        },
+    )
+
+
+def encode_examples(examples: list[Example], trunk: Trunk, settings: SftRecipe) -> list[Group]:
+    """Prompts with their reference answers, each ended by the end-of-text token; over-long answers are left out."""
+    formatter = PromptFormatter(trunk.tokenizer, settings.max_prompt_tokens)
+    groups = []
+    for example in examples:
+        answer = trunk.tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+        if 0 < len(answer) < settings.max_response_tokens:
+            prompt = formatter.format(example.question, example.passages)
+            groups.append(Group(prompt.token_ids, [[*answer, trunk.eos]]))
+    return groups
+
+
+def batch_order(examples: int, settings: SftRecipe) -> list[list[int]]:
+    """The indices of every optimiser step's examples, each epoch in a new order that depends on the seed alone."""
+    order: list[list[int]] = []
+    for epoch in range(settings.epochs):
+        indices = list(range(examples))
+        random.Random(f"sft-{settings.seed}-{epoch}").shuffle(indices)  # noqa: S311
+        order += [indices[i : i + settings.batch_size] for i in range(0, examples, settings.batch_size)]
+    return order
+
+
+def cosine_schedule(step: int, total: int, warmup_ratio: float) -> float:
+    """Share of the peak rate at a step: linear warm-up, then a cosine down to a tenth."""
+    warmup = max(1, round(total * warmup_ratio))
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
+
+
+def _update(trunk: Trunk, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int) -> tuple[float, float]:
+    """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm."""
+    tokens = sum(len(response) for group in groups for response in group.responses)
+    total = 0.0
+    for row in bins(groups, forward_tokens):
+        logprobs: Tensor = trunk.evaluate(pack([groups[i] for i in row]), grad=True).logprobs
+        loss = -logprobs.sum() / tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    norm = torch.nn.utils.clip_grad_norm_(trunk.policy_parameters().values(), 1.0).item()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total, norm
+
+
+def _restore(run: Path, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
+    state = load_checkpoint(run)
+    if state is None:
+        return 0
+    with torch.no_grad():
+        for name, value in state["adapter"].items():
+            parameters[name].copy_(value)
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])

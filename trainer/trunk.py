@@ -1,0 +1,163 @@
+"""The one frozen trunk of a run: policy and reference are LoRA adapters on it, the critic is a head on it."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from policies.base import BaseModel
+from rewards.errors import FgctlError
+from trainer.packing import Packed
+from trainer.recipe import LoraRecipe
+
+Adapter = Literal["policy", "reference"]
+CRITIC_HIDDEN = 128
+
+
+@dataclass(frozen=True)
+class TokenLogProbs:
+    """What an adapter says about the N response tokens of a packed row."""
+
+    logprobs: Tensor
+    """float32 [N]: log-probability of each response token, in nats, at temperature 1."""
+    entropy: Tensor
+    """float32 [N]: entropy of the distribution each was drawn from, in nats."""
+    features: Tensor
+    """float32 [N, hidden]: last hidden state at the predicting position; empty unless asked for."""
+
+
+class Trunk:
+    """A frozen causal LM with a trainable `policy` adapter and, when given a parent, a frozen `reference`."""
+
+    def __init__(self, base: BaseModel, lora: LoraRecipe, parent: Path | None = None) -> None:
+        """Load the base in bf16. With `parent`, policy and reference both begin as that adapter."""
+        model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.bfloat16)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokenizer = AutoTokenizer.from_pretrained(base.path)
+        self.peft: Any
+        if parent is None:
+            # B is zero, so the fresh adapter is the base itself; A is drawn from a seed of its own.
+            torch.manual_seed(0)
+            self.peft = get_peft_model(model, _lora_config(lora, model), adapter_name="policy")
+        else:
+            self.peft = PeftModel.from_pretrained(model, parent, adapter_name="policy", is_trainable=True)
+            self.peft.load_adapter(parent, adapter_name="reference")
+        self.peft.to(self.device)
+        self.peft.eval()  # LoRA without dropout: sampling, old and new log-probabilities see one model
+        self.use("policy")
+
+    @property
+    def eos(self) -> int:
+        """The end-of-text token that ends a response."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the last hidden state."""
+        return int(self.peft.get_base_model().config.hidden_size)
+
+    def use(self, adapter: Adapter) -> None:
+        """Make an adapter the active one; only the policy ever gets gradients."""
+        self.peft.set_adapter(adapter)
+        for name, parameter in self.peft.named_parameters():
+            parameter.requires_grad_(".policy." in name and adapter == "policy")
+
+    def policy_parameters(self) -> dict[str, nn.Parameter]:
+        """The policy adapter's float32 weights by name."""
+        return {name: p for name, p in self.peft.named_parameters() if ".policy." in name}
+
+    def evaluate(
+        self, packed: Packed, adapter: Adapter = "policy", *, grad: bool = False, features: bool = False
+    ) -> TokenLogProbs:
+        """Log-probabilities of a packed row's response tokens under an adapter."""
+        self.use(adapter)
+        with nullcontext() if grad else torch.inference_mode():
+            with torch.autocast(self.device.type, dtype=torch.bfloat16):
+                out = self.peft(
+                    input_ids=packed.input_ids.to(self.device),
+                    position_ids=packed.position_ids.to(self.device),
+                    attention_mask=packed.mask.to(self.device),
+                    logits_to_keep=packed.predicted_at.to(self.device),
+                    output_hidden_states=features,
+                    use_cache=False,
+                )
+            distribution = out.logits[0].float().log_softmax(-1)
+            logprobs = distribution.gather(-1, packed.targets.to(self.device)[:, None])[:, 0]
+            with torch.no_grad():
+                entropy = -(distribution.exp() * distribution).sum(-1)
+            hidden = out.hidden_states[-1][0, packed.predicted_at].float() if features else torch.empty(0)
+        return TokenLogProbs(logprobs, entropy, hidden)
+
+    def merged_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The base checkpoint's weights by name, the policy's update added, in the base's precision."""
+        updates = {
+            name: layer for name, layer in self.peft.get_base_model().named_modules() if hasattr(layer, "get_delta_weight")
+        }
+        for name, tensor in self.peft.get_base_model().state_dict().items():
+            if ".lora_" in name:
+                continue
+            owner = name.removesuffix(".base_layer.weight")
+            if owner != name:
+                if "policy" in updates[owner].lora_A:
+                    delta = updates[owner].get_delta_weight("policy")
+                    yield f"{owner}.weight", (tensor.float() + delta.float()).to(tensor.dtype)
+                else:
+                    yield f"{owner}.weight", tensor
+            else:
+                yield name.replace(".base_layer.", "."), tensor
+
+    def save_adapter(self, directory: Path) -> None:
+        """Write the policy adapter as PEFT and vLLM load it, in bf16."""
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import save_file
+
+        directory.mkdir(parents=True, exist_ok=True)
+        state = get_peft_model_state_dict(self.peft, adapter_name="policy")
+        tensors = {name: t.detach().to(torch.bfloat16).contiguous().cpu() for name, t in state.items()}
+        save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+        config = self.peft.peft_config["policy"]
+        inference_mode, config.inference_mode = config.inference_mode, True
+        base_name, config.base_model_name_or_path = config.base_model_name_or_path, None
+        config.save_pretrained(str(directory))
+        config.inference_mode, config.base_model_name_or_path = inference_mode, base_name
+
+
+def _lora_config(lora: LoraRecipe, model: Any) -> LoraConfig:
+    layers = int(model.config.num_hidden_layers)
+    if lora.top_layers is not None and lora.top_layers > layers:
+        raise FgctlError(f"lora.top_layers is {lora.top_layers}, but the base has {layers} layers; lower it.")
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        target_modules=list(lora.target_modules),
+        layers_to_transform=None if lora.top_layers is None else list(range(layers - lora.top_layers, layers)),
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+class Critic(nn.Module):
+    """The value head: a small network on the reference's last hidden state, whose last layer begins at zero.
+
+    The reference never changes, so a step's features are computed once and the head can be fitted on them for
+    several epochs at next to no cost, without pulling the policy's trunk along.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features, elementwise_affine=False)
+        self.hidden = nn.Linear(features, CRITIC_HIDDEN)
+        self.out = nn.Linear(CRITIC_HIDDEN, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Expected return from each position: float32 [..., hidden] to [...]."""
+        return self.out(self.hidden(self.norm(features)).relu()).squeeze(-1)  # type: ignore[no-any-return]
