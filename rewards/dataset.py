@@ -197,6 +197,29 @@ def _load(path: Path, row_type: type[_Row]) -> list[_Row]:
         raise FgctlError(f"{path}, row {row}{where}: {first['msg']}; mend that row and run again.") from None
 
 
+def parse_passages(value: Any) -> tuple[Passage, ...]:
+    """Passages in any of the shapes people have them: {title, text}, {wikipage, content}, or [title, sentence, ...].
+
+    Raises ValueError saying what is expected.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ValueError("'passages' is not a list")
+    passages = []
+    for i, item in enumerate(value):
+        if isinstance(item, dict):
+            title, text = item.get("title", item.get("wikipage", "")), item.get("text", item.get("content"))
+        elif isinstance(item, list) and item:
+            title, text = item[0], " ".join(map(str, item[1:]))
+        else:
+            title = text = None
+        if not isinstance(title, str) or not isinstance(text, str):
+            raise ValueError(f"passage {i} is neither {{title, text}} nor [title, sentence, ...]")
+        passages.append(Passage(title=title, text=strip_title(title, text)))
+    return tuple(passages)
+
+
 def question_key(question: str) -> str:
     """A stable 16-digit key of a question: how splits name rows without copying data."""
     normalised = re.sub(r"\s+", " ", question).strip().lower()

@@ -36,10 +36,10 @@ class CategoryScores:
     segments: tuple[Segment, ...]
     """In order; empty only for an empty response. Completeness has one, spanning the response."""
     rewards: tuple[float, ...]
-    """Calibrated reward of each segment, about [-1, 1]: `1 - 2 * error_probability` for relevance and
-    factuality; for completeness the response's score, standardised on the feedback it was fitted on."""
+    """Calibrated reward of each segment in [-1, 1]: `1 - 2 * error_probability` for relevance and
+    factuality; for completeness `2 * sigmoid(score) - 1`, the chance of beating an average response, rescaled."""
     score: float | None = None
-    """Completeness only: the standardised pairwise (Bradley-Terry) score of the response."""
+    """Completeness only: log-odds (Bradley-Terry) of covering more than an average annotated response."""
 
     def as_json(self) -> dict[str, Any]:
         """The wire shape: segments, and the score where there is one."""

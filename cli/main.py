@@ -1,0 +1,46 @@
+"""The `fgctl` program: mounts the commands, and turns every foreseen error into one sentence and exit code 1."""
+
+import os
+import sys
+
+import typer
+from rich.console import Console
+
+from cli import policies, rewards, train
+from cli.evaluate import evaluate
+from cli.generate import generate
+from cli.serve import serve
+from rewards.errors import FgctlError
+
+app = typer.Typer(
+    name="fgctl",
+    help="Train and serve language-model policies whose reward trade-off the user chooses.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(train.sft)
+app.command()(train.train)
+app.command()(evaluate)
+app.command()(serve)
+app.command()(generate)
+app.command()(rewards.score)
+app.add_typer(rewards.app, name="rewards")
+app.add_typer(policies.app, name="policies")
+
+
+def main() -> None:
+    """Run the program."""
+    # Models come from packages and directories; progress bars of libraries would only disturb our own output.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        app()
+    except FgctlError as error:
+        Console(stderr=True).print(f"[bold red]fgctl:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone; Python would complain again when it flushes standard output.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

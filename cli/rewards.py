@@ -1,0 +1,144 @@
+"""`fgctl rewards fit`, `fgctl rewards evaluate` and `fgctl score`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import busy, print_json, print_table
+from rewards.errors import FgctlError
+
+if TYPE_CHECKING:
+    from rewards.dataset import Passage
+    from rewards.scores import ScoreRequest
+
+app = typer.Typer(help="Fit the reward models and measure their agreement with people.", no_args_is_help=True)
+
+DataOption = Annotated[Path | None, typer.Option(help="Span feedback (the schema of feedback.json).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+ModelOption = Annotated[Path | None, typer.Option("--rewards", help="Fitted reward models; the shipped ones by default.")]
+_BATCH = 16
+
+
+@app.command()
+def fit(
+    data: DataOption = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write rewards.json.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Fit the reward models on feedback, leaving the held-out questions alone, and say how well they agree."""
+    import numpy as np
+
+    from rewards.dataset import data_file, file_digest, load_feedback, question_key, without_held_out
+    from rewards.encoder import Encoder
+    from rewards.evaluate import cross_validate
+    from rewards.fit import fit_heads, tabulate
+    from rewards.model import FITTED, RewardModel, save
+
+    path = data or data_file("feedback")
+    examples = without_held_out(load_feedback(path))
+    if len(examples) < 10:
+        raise FgctlError(f"{path} leaves {len(examples)} questions to fit on; at least 10 are needed.")
+    with busy(f"Encoding the feedback of {len(examples)} questions"):
+        table = tabulate(examples, Encoder())
+    with busy("Fitting"):
+        heads = fit_heads(table, np.arange(len(examples)))
+        agreement = cross_validate(table)
+    target = out or FITTED
+    save(
+        target,
+        heads,
+        data={path.name: file_digest(path)},
+        questions=[question_key(e.question) for e in examples],
+        agreement=agreement,
+    )
+    report = {"version": RewardModel.load(target).version, "path": str(target), "questions": len(examples)} | agreement
+    if json_output:
+        print_json(report)
+    else:
+        _print_agreement(f"Reward models {report['version']} in {target}, {len(examples)} questions", agreement)
+
+
+@app.command()
+def evaluate(data: DataOption = None, model: ModelOption = None, json_output: JsonOption = False) -> None:
+    """Measure agreement with people, beside trivial baselines.
+
+    Questions the models were fitted on are never judged by models that saw them: where the file holds any, fresh
+    models are cross-validated over five folds of its questions.
+    """
+    from rewards.dataset import data_file, load_feedback
+    from rewards.evaluate import evaluate as evaluate_heads
+    from rewards.model import RewardModel
+
+    path = data or data_file("feedback")
+    examples = load_feedback(path)
+    rewards = RewardModel.load(model)
+    with busy(f"Judging the responses to {len(examples)} questions"):
+        report = evaluate_heads(
+            examples, rewards.encoder, rewards.fitted.heads, frozenset(rewards.fitted.questions)
+        )
+    if json_output:
+        print_json(report)
+    else:
+        _print_agreement(f"{path.name}, {len(examples)} questions, {report['protocol']}", report)
+
+
+def score(model: ModelOption = None) -> None:
+    """Score responses: JSON lines of question, passages and response in, the same with `scores` out."""
+    from rewards.model import RewardModel
+    from rewards.scores import scores_as_json
+
+    rewards = RewardModel.load(model)
+    for rows, requests in _batches(sys.stdin):
+        for row, scores in zip(rows, rewards.score(requests), strict=True):
+            print(json.dumps(row | {"scores": scores_as_json(scores)}, ensure_ascii=False), flush=True)
+
+
+def _batches(lines: IO[str]) -> Iterator[tuple[list[dict[str, Any]], list["ScoreRequest"]]]:
+    """Requests in small batches; a bad line is an error only after the lines before it were answered."""
+    rows: list[dict[str, Any]] = []
+    requests: list[ScoreRequest] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            request = _request(row)
+        except ValueError as error:
+            if rows:
+                yield rows, requests
+            raise FgctlError(f"Line {number}: {error}; mend it and send the lines from there on again.") from None
+        rows.append(row)
+        requests.append(request)
+        if len(rows) == _BATCH:
+            yield rows, requests
+            rows, requests = [], []
+    if rows:
+        yield rows, requests
+
+
+def _request(row: Any) -> "ScoreRequest":
+    from rewards.dataset import parse_passages
+    from rewards.scores import ScoreRequest
+
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object with question, passages and response")
+    for name in ("question", "response"):
+        if not isinstance(row.get(name), str):
+            raise ValueError(f"{name!r} is missing or not text")
+    passages: tuple[Passage, ...] = parse_passages(row.get("passages"))
+    return ScoreRequest(row["question"], passages, row["response"])
+
+
+def _print_agreement(title: str, report: dict[str, Any]) -> None:
+    rows = []
+    for name, figures in report.items():
+        if not isinstance(figures, dict) or "n" not in figures:
+            continue
+        accuracy = figures.get("accuracy", figures.get("pairwise_accuracy"))
+        baselines = ", ".join(f"{key} {value:.3f}" for key, value in figures["baselines"].items())
+        rows.append([name, figures["n"], accuracy, figures.get("macro_f1", "-"), baselines])
+    print_table(title, ["category", "n", "accuracy", "macro-F1", "baselines"], rows)

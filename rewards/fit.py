@@ -1,0 +1,193 @@
+"""Fitting the heads on human feedback, and the tables that fitting and evaluation share."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewards.dataset import FeedbackExample, question_key
+from rewards.encoder import Encoder
+from rewards.errors import FgctlError
+from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES, featurise
+from rewards.heads import Heads, LinearHead, fit_bradley_terry, fit_logistic, margin_slope, platt, sigmoid
+from rewards.labels import coverage_pairs, error_labels, preference_pairs
+from rewards.scores import ScoreRequest
+
+Matrix = NDArray[np.float64]
+FOLDS = 5
+STRENGTH = {"relevance": 0.03, "factuality": 0.03, "missing": 0.01, "completeness": 0.003, "preference": 0.003}
+"""Inverse regularisation of each head, chosen by five-fold cross-validation on the feedback outside the held-out list."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """All segments of one category: N rows."""
+
+    x: Matrix
+    """float64 [N, SEGMENT_FEATURES]"""
+    y: NDArray[np.bool_]
+    """bool [N]: marked as an error of the category."""
+    question: NDArray[np.int64]
+    """int64 [N]: the feedback row each belongs to."""
+    only_relevance: NDArray[np.bool_]
+    """bool [N]: overlaps relevance spans and no factuality span; the paper leaves such sentences out."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of responses, P rows, as indices into FeedbackTable.responses."""
+
+    better: NDArray[np.int64]
+    worse: NDArray[np.int64]
+    question: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FeedbackTable:
+    """Feedback of Q questions as features and labels."""
+
+    keys: list[str]
+    relevance: Segments
+    factuality: Segments
+    responses: Matrix
+    """float64 [4 Q, RESPONSE_FEATURES]: the predictions, question by question."""
+    words: NDArray[np.int64]
+    """int64 [4 Q]: their lengths in words."""
+    missing: NDArray[np.bool_]
+    """bool [Q]: information is missing from prediction 1."""
+    coverage: Pairs
+    preference: Pairs
+
+
+def tabulate(examples: Sequence[FeedbackExample], encoder: Encoder) -> FeedbackTable:
+    """Features and labels of the feedback."""
+    requests = [ScoreRequest(e.question, e.passages, p) for e in examples for p in e.predictions]
+    features = featurise(requests, encoder)
+    first = features[::4]
+    relevance, factuality = [], []
+    for e, f in zip(examples, first, strict=True):
+        relevant = error_labels(e, f.sub_sentences, "relevance")
+        factual = error_labels(e, f.sentences, "factuality")
+        relevance.append((f.relevance, relevant, np.zeros_like(relevant)))
+        factuality.append((f.factuality, factual, error_labels(e, f.sentences, "relevance") & ~factual))
+    return FeedbackTable(
+        keys=[question_key(e.question) for e in examples],
+        relevance=_segments(relevance),
+        factuality=_segments(factuality),
+        responses=np.stack([f.response for f in features]) if features else np.zeros((0, len(RESPONSE_FEATURES))),
+        words=np.array([len(r.response.split()) for r in requests], dtype=np.int64),
+        missing=np.array([bool(e.missing) for e in examples], dtype=bool),
+        coverage=_pairs(map(coverage_pairs, examples)),
+        preference=_pairs(map(preference_pairs, examples)),
+    )
+
+
+def fit_heads(table: FeedbackTable, questions: NDArray[np.int64]) -> Heads:
+    """Fit every head on some of the table's questions, calibration and thresholds included.
+
+    Both are chosen on the predictions of heads fitted without the fold they judge, over all segments. Raises
+    FgctlError when there are too few annotations to fit.
+    """
+    parts = [(_fit(table, rest), fold) for rest, fold in folds(questions)]
+    heads = _fit(table, questions)
+    updated = {name: _calibrated(getattr(heads, name), table, parts, name) for name in ("relevance", "factuality")}
+    logits = np.concatenate([h.missing.logits(table.responses[4 * fold]) for h, fold in parts])
+    labels = np.concatenate([table.missing[fold] for _, fold in parts])
+    updated["missing"] = recalibrate(heads.missing, logits, labels)
+    for name, pairs in (("completeness", table.coverage), ("preference", table.preference)):
+        margins = []
+        for part, fold in parts:
+            better, worse = _select_pairs(pairs, fold)
+            scores = getattr(part, name).logits(table.responses)
+            margins.append(scores[better] - scores[worse])
+        updated[name] = getattr(heads, name).scaled(margin_slope(np.concatenate(margins)))
+    return heads.model_copy(update=updated)
+
+
+def _calibrated(
+    head: LinearHead, table: FeedbackTable, parts: list[tuple[Heads, NDArray[np.int64]]], name: str
+) -> LinearHead:
+    segments: Segments = getattr(table, name)
+    logits, labels = [], []
+    for part, fold in parts:
+        chosen = np.isin(segments.question, fold)
+        logits.append(getattr(part, name).logits(segments.x[chosen]))
+        labels.append(segments.y[chosen])
+    return recalibrate(head, np.concatenate(logits), np.concatenate(labels))
+
+
+def recalibrate(head: LinearHead, logits: Matrix, labels: NDArray[np.bool_]) -> LinearHead:
+    """Platt scaling on out-of-fold logits [N], then the threshold with the best macro-F1 on them."""
+    slope, shift = platt(logits, labels)
+    calibrated = head.scaled(slope, shift)
+    return calibrated.model_copy(update={"threshold": best_threshold(sigmoid(slope * logits + shift), labels)})
+
+
+def folds(questions: NDArray[np.int64], count: int = FOLDS) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Split questions into (rest, fold) pairs, at random with a fixed seed, whole questions together."""
+    shuffled = np.random.default_rng(0).permutation(questions)
+    parts = np.array_split(shuffled, min(count, len(shuffled)))
+    return [(np.sort(np.concatenate([p for p in parts if p is not part])), np.sort(part)) for part in parts]
+
+
+def best_threshold(probabilities: Matrix, labels: NDArray[np.bool_]) -> float:
+    """The threshold with the best macro-F1, among those that lie near the probability's quantiles."""
+    candidates = np.unique(np.round(np.quantile(probabilities, np.linspace(0.05, 0.95, 91)), 3))
+    return float(max(candidates, key=lambda t: (macro_f1(labels, probabilities >= t), -abs(t - 0.5))))
+
+
+def macro_f1(labels: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+    """Mean of the F1 scores of "error" and "no error"."""
+    scores = []
+    for side in (True, False):
+        hits = int(((labels == side) & (predicted == side)).sum())
+        wrong = int((labels != predicted).sum())
+        scores.append(2 * hits / (2 * hits + wrong) if hits else 0.0)
+    return sum(scores) / 2
+
+
+def _fit(table: FeedbackTable, questions: NDArray[np.int64]) -> Heads:
+    relevance = _select(table.relevance, questions)
+    # Relevance-only sentences blur what a factual error looks like; calibration brings their base rate back in.
+    factuality = _select(table.factuality, questions, table.factuality.only_relevance)
+    coverage, preference = (_select_pairs(p, questions) for p in (table.coverage, table.preference))
+    if min(len(relevance[1]), len(factuality[1]), len(coverage[0]), len(preference[0])) == 0:
+        raise FgctlError("Too little feedback to fit every reward model; annotate more answers.")
+    firsts = table.responses[4 * questions]
+    return Heads(
+        relevance=fit_logistic(*relevance, SEGMENT_FEATURES, STRENGTH["relevance"]),
+        factuality=fit_logistic(*factuality, SEGMENT_FEATURES, STRENGTH["factuality"]),
+        missing=fit_logistic(firsts, table.missing[questions], RESPONSE_FEATURES, STRENGTH["missing"]),
+        completeness=fit_bradley_terry(table.responses, *coverage, RESPONSE_FEATURES, STRENGTH["completeness"]),
+        preference=fit_bradley_terry(table.responses, *preference, RESPONSE_FEATURES, STRENGTH["preference"]),
+    )
+
+
+def _select(
+    segments: Segments, questions: NDArray[np.int64], without: NDArray[np.bool_] | None = None
+) -> tuple[Matrix, NDArray[np.bool_]]:
+    chosen = np.isin(segments.question, questions)
+    if without is not None:
+        chosen &= ~without
+    return segments.x[chosen], segments.y[chosen]
+
+
+def _select_pairs(pairs: Pairs, questions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    chosen = np.isin(pairs.question, questions)
+    return pairs.better[chosen], pairs.worse[chosen]
+
+
+def _segments(parts: list[tuple[Matrix, NDArray[np.bool_], NDArray[np.bool_]]]) -> Segments:
+    return Segments(
+        x=np.concatenate([x for x, _, _ in parts]) if parts else np.zeros((0, len(SEGMENT_FEATURES))),
+        y=np.concatenate([y for _, y, _ in parts]) if parts else np.zeros(0, dtype=bool),
+        question=np.repeat(np.arange(len(parts)), [len(y) for _, y, _ in parts]),
+        only_relevance=np.concatenate([o for _, _, o in parts]) if parts else np.zeros(0, dtype=bool),
+    )
+
+
+def _pairs(per_question: Iterable[list[tuple[int, int]]]) -> Pairs:
+    rows = [(4 * q + a, 4 * q + b, q) for q, pairs in enumerate(per_question) for a, b in pairs]
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return Pairs(columns[:, 0], columns[:, 1], columns[:, 2])

@@ -1,0 +1,126 @@
+"""Linear heads on named features, stored as JSON: their weights can be read, diffed and trusted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, model_validator
+
+Matrix = NDArray[np.float64]
+
+
+class LinearHead(BaseModel):
+    """`intercept + sum_i weight_i * (x_i - mean_i) / scale_i`, in log-odds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    features: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weight: tuple[float, ...]
+    intercept: float = 0.0
+    threshold: float = 0.5
+    """The probability from which a segment counts as an error; chosen on out-of-fold predictions."""
+
+    @model_validator(mode="after")
+    def _same_length(self) -> "LinearHead":
+        if not len(self.features) == len(self.mean) == len(self.scale) == len(self.weight):
+            raise ValueError("features, mean, scale and weight differ in length")
+        return self
+
+    def logits(self, x: Matrix) -> Matrix:
+        """float64 [..., features] to [...]."""
+        standardised = (x - np.asarray(self.mean)) / np.asarray(self.scale)
+        return np.asarray(standardised @ np.asarray(self.weight) + self.intercept)
+
+    def scaled(self, slope: float, shift: float = 0.0) -> "LinearHead":
+        """The head whose log-odds are `slope * logits + shift`."""
+        weight = tuple(slope * w for w in self.weight)
+        return self.model_copy(update={"weight": weight, "intercept": slope * self.intercept + shift})
+
+    def probabilities(self, x: Matrix) -> Matrix:
+        """The probability of an error: float64 [..., features] to [...]."""
+        return sigmoid(self.logits(x))
+
+
+class Heads(BaseModel):
+    """One head a category, and two more on whole responses."""
+
+    model_config = ConfigDict(frozen=True)
+
+    relevance: LinearHead
+    factuality: LinearHead
+    missing: LinearHead
+    """Whether an annotator would name missing information."""
+    completeness: LinearHead
+    """Bradley-Terry: how much of the corrected response's content a response covers, relative to an average one."""
+    preference: LinearHead
+    """Bradley-Terry: which response people prefer as a whole."""
+
+
+def sigmoid(x: Matrix) -> Matrix:
+    """The logistic function."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(x))))
+
+
+def fit_logistic(x: Matrix, y: NDArray[np.bool_], features: Sequence[str], strength: float) -> LinearHead:
+    """L2-regularised logistic regression of `y` [N] on standardised `x` [N, features]; `strength` is sklearn's C."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = x.mean(0), _scale(x)
+    if y.all() or not y.any():  # nothing to separate: the smoothed base rate is all the data says
+        rate = (y.sum() + 1) / (len(y) + 2)
+        return LinearHead(
+            features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=(0.0,) * len(features),
+            intercept=float(np.log(rate / (1 - rate))),
+        )  # fmt: skip
+    model = LogisticRegression(C=strength, max_iter=2000).fit((x - mean) / scale, y)
+    return LinearHead(
+        features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=tuple(model.coef_[0]),
+        intercept=float(model.intercept_[0]),
+    )  # fmt: skip
+
+
+def fit_bradley_terry(
+    x: Matrix, better: NDArray[np.int64], worse: NDArray[np.int64], features: Sequence[str], strength: float
+) -> LinearHead:
+    """Bradley-Terry on pairs: `better` and `worse` [P] index the responses in `x` [N, features].
+
+    Each pair enters in both orders, so there is no intercept and no advantage for the one listed first.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = x.mean(0), _scale(x)
+    z = (x - mean) / scale
+    difference = z[better] - z[worse]
+    both = np.concatenate([difference, -difference])
+    labels = np.repeat([True, False], len(difference))
+    model = LogisticRegression(C=strength, fit_intercept=False, max_iter=2000).fit(both, labels)
+    return LinearHead(features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=tuple(model.coef_[0]))
+
+
+def platt(logits: Matrix, labels: NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope and shift that make held-out log-odds [N] a probability (Platt 1999); the identity for one-sided labels."""
+    from sklearn.linear_model import LogisticRegression
+
+    if labels.all() or not labels.any():
+        return 1.0, 0.0
+    model = LogisticRegression(C=1e3).fit(logits[:, None], labels)
+    slope = float(model.coef_[0, 0])
+    # Too little data can turn the sign; a head is never reversed.
+    return (slope, float(model.intercept_[0])) if slope > 0 else (1.0, 0.0)
+
+
+def margin_slope(margins: Matrix) -> float:
+    """The slope that makes held-out margins [P] of better over worse the log-odds of the pair; 1 if they say nothing."""
+    from sklearn.linear_model import LogisticRegression
+
+    both = np.concatenate([margins, -margins])
+    model = LogisticRegression(C=1e3, fit_intercept=False).fit(both[:, None], np.repeat([True, False], len(margins)))
+    slope = float(model.coef_[0, 0])
+    return slope if slope > 0 else 1.0
+
+
+def _scale(x: Matrix) -> Matrix:
+    scale = x.std(0)
+    return np.where(scale > 1e-9, scale, 1.0)

@@ -1,0 +1,37 @@
+"""Advantages from token rewards, masked: nothing leaks from or into padding."""
+
+import torch
+from torch import Tensor
+
+
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation (Schulman et al. 2016, equation 16).
+
+    `rewards`, `values`: float32 [B, T]; `mask`: bool [B, T], True on response tokens, which come first in a row.
+    Returns advantages and returns (advantages + values), float32 [B, T], zero outside the mask. The value after
+    the last token is zero: a response ends the episode.
+    """
+    valid = mask.to(rewards.dtype)
+    rewards, values = rewards * valid, values * valid
+    advantages = torch.zeros_like(rewards)
+    running = torch.zeros_like(rewards[:, 0])
+    following = torch.zeros_like(running)
+    for t in range(rewards.shape[1] - 1, -1, -1):
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        running = (delta + gamma * lam * running) * valid[:, t]
+        advantages[:, t] = running
+        following = values[:, t]
+    return advantages, (advantages + values) * valid
+
+
+def whiten(x: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
+    """Shift and scale the masked entries to mean 0 and (biased) variance 1; zero elsewhere.
+
+    A constant input, or a single entry, becomes all zeros. Same shape as `x`.
+    """
+    selected = x[mask]
+    if selected.numel() == 0:
+        return torch.zeros_like(x)
+    centred = torch.where(mask, x - selected.mean(), 0.0)
+    variance = selected.var(unbiased=False)
+    return centred * torch.rsqrt(variance + eps) if variance > eps else torch.zeros_like(x)

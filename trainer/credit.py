@@ -1,0 +1,59 @@
+"""Credit placement: each segment's reward goes to the token that completes the segment."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from policies.weights import Weights
+from rewards.categories import CATEGORIES, SPECS
+from rewards.scores import CategoryScores
+
+
+def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[int]:
+    """The code-point offset in `text` at which each token ends; special tokens end where the one before them does.
+
+    `text` is the decoding of `token_ids` without special tokens. Offsets come from tokenising the text once; where
+    sampling produced another split of the same text, from the lengths of decoded prefixes.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)  # type: ignore[operator]
+    special = set(tokenizer.all_special_ids)  # type: ignore[attr-defined]
+    plain = [token for token in token_ids if token not in special]
+    if list(encoded["input_ids"]) == plain:
+        ends = [end for _, end in encoded["offset_mapping"]]
+    else:
+        decode = tokenizer.decode  # type: ignore[attr-defined]
+        ends = [min(len(decode(plain[: i + 1])), len(text)) for i in range(len(plain))]
+        ends[-1:] = [len(text)] if ends else []
+    result: list[int] = []
+    following = iter(ends)
+    for token in token_ids:
+        result.append(next(following) if token not in special else (result[-1] if result else 0))
+    return result
+
+
+def place_rewards(scores: Mapping[str, CategoryScores], ends: Sequence[int]) -> Tensor:
+    """Put each segment's reward on the last token of the segment (Wu et al. 2023, section 3.1).
+
+    `ends` are the offsets at which the response's T tokens end. A sub-sentence or sentence pays at the first token
+    that reaches its end; the whole response pays at the last token, the end-of-text token included. Returns
+    float32 [T, categories] in the order of CATEGORIES; each category's sum is the sum of its segments' rewards.
+    """
+    placed = torch.zeros(len(ends), len(CATEGORIES))
+    if not ends:
+        return placed
+    for k, category in enumerate(CATEGORIES):
+        judged = scores[category]
+        for segment, reward in zip(judged.segments, judged.rewards, strict=True):
+            if SPECS[category].density == "response":
+                token = len(ends) - 1
+            else:
+                token = next((t for t, end in enumerate(ends) if end >= segment.end), len(ends) - 1)
+            placed[token, k] += reward
+    return placed
+
+
+def weighted(streams: Tensor, weights: Weights) -> Tensor:
+    """Weigh and sum the category streams: float32 [..., T, categories] to [..., T]."""
+    vector = torch.tensor([weights[category] for category in CATEGORIES])
+    return streams @ vector

@@ -1,0 +1,286 @@
+"""Fine-grained PPO: a policy adapter from its supervised parent, on the weighted sum of dense rewards."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from policies.base import BaseModel
+from policies.prompt import PromptFormatter
+from policies.store import SFT, Named, PolicyManifest, PolicyStore, Versioned
+from policies.weights import Weights
+from rewards.dataset import Example, file_digest, load_examples, without_held_out
+from rewards.errors import FgctlError
+from rewards.model import RewardModel
+from trainer.advantages import gae, whiten
+from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.credit import weighted
+from trainer.experience import Batch, evaluate_batch, make_batch, reward_streams
+from trainer.losses import policy_loss, value_loss
+from trainer.metrics import step_metrics
+from trainer.packing import pack
+from trainer.recipe import PpoRecipe, Recipe
+from trainer.rollouts import Sampler, make_sampler
+from trainer.runlog import RunLog
+from trainer.trunk import Critic, Trunk
+
+
+@dataclass(frozen=True)
+class PpoJob:
+    """What to train, on what, with what, and where the run lives."""
+
+    profile: str
+    weights: Weights
+    base: BaseModel
+    data: Path
+    recipe_name: str
+    recipe: Recipe
+    run: Path
+
+
+def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> PolicyManifest:
+    """Train a policy and store it as a new version; resumes the run when it was interrupted.
+
+    Raises FgctlError when the base has no supervised parent, for unusable data, for a run directory that belongs
+    to other settings, and when the sampler's weights are not the trainer's.
+    """
+    parent = store.profile(SFT).version
+    parent_path = store.verify(SFT, parent, Named(name=job.base.name, digest=job.base.digest))
+    examples = without_held_out(load_examples(job.data))
+    if not examples:
+        raise FgctlError(f"{job.data} leaves no question to train on; add questions outside the held-out list.")
+    data_digest = file_digest(job.data)
+    claim_run(
+        job.run,
+        {
+            "kind": "ppo",
+            "base": job.base.digest,
+            "data": data_digest,
+            "parent": parent,
+            "rewards": rewards.version,
+            "weights": job.weights.as_dict(),
+            # A finished run may be given more steps, so their number is no part of what the run is.
+            "recipe": job.recipe.model_dump(mode="json", exclude={"sft": True, "ppo": {"steps"}}),
+        },
+    )
+    lora = job.recipe.lora
+    trainer = PpoTrainer(Trunk(job.base, lora, parent_path), rewards, job.weights, job.recipe, examples)
+    start = trainer.restore(load_checkpoint(job.run))
+    settings = job.recipe.ppo
+    sampler = make_sampler(
+        settings.rollouts, job.base, trainer.trunk, settings.max_prompt_tokens + settings.max_new_tokens
+    )
+    try:
+        with RunLog(job.run, job.profile, total=settings.steps, start=start) as log:
+            for step in range(start, settings.steps):
+                metrics = trainer.step(step, sampler)
+                log.step(step, metrics, _note(metrics))
+                if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+                    save_checkpoint(job.run, trainer.state(step + 1))
+    finally:
+        sampler.close()
+    trainer.trunk.save_adapter(job.run / "adapter")
+    return store.write(
+        job.profile,
+        job.run / "adapter",
+        {
+            "weights": job.weights,
+            "base": Named(name=job.base.name, digest=job.base.digest),
+            "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
+            "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
+            "data": (Named(name=job.data.name, digest=data_digest),),
+            "rewards": Versioned(version=rewards.version, digest=rewards.digest),
+            "steps": max(start, settings.steps),
+            "episodes": max(start, settings.steps) * settings.prompts_per_step * settings.samples_per_prompt,
+            "scores": {},
+        },
+    )
+
+
+def _note(metrics: dict[str, float]) -> str:
+    return (
+        f"reward {metrics['reward/weighted']:+.2f}, KL {metrics['kl/response']:.1f}, "
+        f"{metrics['length/tokens']:.0f} tokens"
+    )
+
+
+@dataclass
+class PpoTrainer:
+    """Everything a run carries from step to step."""
+
+    trunk: Trunk
+    rewards: RewardModel
+    weights: Weights
+    recipe: Recipe
+    examples: list[Example]
+    critic: Critic = field(init=False)
+
+    def __post_init__(self) -> None:
+        ppo = self.recipe.ppo
+        torch.manual_seed(ppo.seed)
+        self.critic = Critic(self.trunk.hidden_size)
+        self._parameters = self.trunk.policy_parameters()
+        self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
+        self._critic_optimizer = torch.optim.AdamW(
+            self.critic.parameters(), lr=ppo.value_learning_rate, eps=1e-5, weight_decay=0.0
+        )
+        self._formatter = PromptFormatter(self.trunk.tokenizer, ppo.max_prompt_tokens)
+        self._probe: tuple[list[int], list[int], list[float]] | None = None
+        self._moved = False
+
+    def state(self, step: int) -> dict[str, Any]:
+        """What a checkpoint holds. Data order and sampling depend on the seed and the step alone."""
+        return {
+            "step": step,
+            "adapter": {name: p.detach() for name, p in self._parameters.items()},
+            "optimizer": self._optimizer.state_dict(),
+            "critic": self.critic.state_dict(),
+            "critic_optimizer": self._critic_optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any] | None) -> int:
+        """Take over a checkpoint; returns the step to go on with."""
+        if state is None:
+            return 0
+        with torch.no_grad():
+            for name, value in state["adapter"].items():
+                self._parameters[name].copy_(value)
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.critic.load_state_dict(state["critic"])
+        self._critic_optimizer.load_state_dict(state["critic_optimizer"])
+        return int(state["step"])
+
+    def step(self, step: int, sampler: Sampler) -> dict[str, float]:
+        """Sample, score, place credit, update policy and critic. Returns the step's metrics."""
+        ppo, clock = self.recipe.ppo, Clock()
+        with clock.phase("rollout"):
+            examples = step_examples(self.examples, step, ppo)
+            prompts = [self._formatter.format(e.question, e.passages).token_ids for e in examples]
+            sampler.synchronise(self.trunk.merged_weights())
+            sampled = sampler.sample(prompts, ppo.samples_per_prompt, ppo.max_new_tokens, ppo.seed * 100_003 + step)
+            batch = make_batch(prompts, sampled, self.trunk.eos)
+        with clock.phase("score"):
+            streams = reward_streams(batch, examples, self.trunk, self.rewards)
+        with clock.phase("evaluate"):
+            tokens = self.recipe.forward_tokens
+            reference, _, features = evaluate_batch(self.trunk, batch, "reference", tokens, features=True)
+            old, entropy, _ = evaluate_batch(self.trunk, batch, "policy", tokens)
+        gap = self._check_sampler(batch, old)
+        kl = (old - reference) * batch.mask
+        task = weighted(streams.rewards, self.weights) - missing_end(batch, ppo.missing_end_penalty)
+        with torch.no_grad():
+            values = self.critic(features) * batch.mask
+        advantages, returns = gae(
+            task - ppo.kl_coefficient * kl, values, batch.mask, gamma=ppo.gamma, lam=ppo.gae_lambda
+        )
+        with clock.phase("update"):
+            update: dict[str, float] = {}
+            if step >= ppo.critic_warmup_steps:
+                update = self._update_policy(step, batch, old, whiten(advantages, batch.mask))
+            self._update_critic(features[batch.mask], values[batch.mask], returns[batch.mask])
+        return (
+            step_metrics(batch, streams, task, kl, entropy, values, returns, self.weights)
+            | {f"policy/{name}": value for name, value in update.items()}
+            | {"sampler/logprob_gap": gap}
+            | {f"seconds/{name}": value for name, value in clock.seconds.items()}
+        )
+
+    def _check_sampler(self, batch: Batch, old: Tensor) -> float:
+        """Mean absolute difference of sampler and trainer (nats a token); rounding in bf16 explains a few hundredths."""
+        gap = (old - batch.sampler_logprobs)[batch.mask].abs().mean().item()
+        if gap > self.recipe.ppo.logprob_tolerance:
+            raise FgctlError(
+                f"The sampler's log-probabilities are {gap:.3f} nats a token from the trainer's, over "
+                f"ppo.logprob_tolerance; its weights are not the policy's, so try ppo.rollouts=transformers."
+            )
+        return gap
+
+    def _update_policy(self, step: int, batch: Batch, old: Tensor, advantages: Tensor) -> dict[str, float]:
+        ppo = self.recipe.ppo
+        history: list[dict[str, float]] = []
+        for epoch in range(ppo.ppo_epochs):
+            groups = list(range(len(batch.groups)))
+            random.Random(f"ppo-{ppo.seed}-{step}-{epoch}").shuffle(groups)  # noqa: S311
+            for part in split(groups, ppo.minibatches):
+                history.append(self._update_minibatch(batch, part, old, advantages))
+        return {name: sum(h[name] for h in history) / len(history) for name in history[0]}
+
+    def _update_minibatch(self, batch: Batch, groups: list[int], old: Tensor, advantages: Tensor) -> dict[str, float]:
+        rows = [row for row in batch.rows(groups, self.recipe.forward_tokens) if len(row.samples)]
+        total = max(1, sum(len(row.samples) for row in rows))
+        report = {"loss": 0.0, "clip_fraction": 0.0, "approximate_kl": 0.0}
+        for row in rows:
+            now = self.trunk.evaluate(pack([batch.groups[g] for g in row.groups]), grad=True).logprobs.cpu()
+            at = (row.samples, row.steps)
+            result = policy_loss(
+                now, old[at], advantages[at], clip_range=self.recipe.ppo.clip_range, normaliser=total
+            )
+            result.loss.backward()  # type: ignore[no-untyped-call]
+            share = len(row.samples) / total
+            report["loss"] += result.loss.item()
+            report["clip_fraction"] += share * result.clip_fraction
+            report["approximate_kl"] += share * result.approximate_kl
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.recipe.ppo.max_grad_norm)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return report | {"grad_norm": norm.item() if finite else 0.0, "skipped": 0.0 if finite else 1.0}
+
+    def _update_critic(self, features: Tensor, old_values: Tensor, returns: Tensor) -> None:
+        """Fit the critic on a step's N response tokens."""
+        for _ in range(self.recipe.ppo.value_epochs):
+            loss = value_loss(
+                self.critic(features), old_values, returns, clip_range=self.recipe.ppo.value_clip_range
+            )
+            self._critic_optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.critic.parameters(), self.recipe.ppo.max_grad_norm)
+            self._critic_optimizer.step()
+
+
+def step_examples(examples: list[Example], step: int, ppo: PpoRecipe) -> list[Example]:
+    """The questions of a step: every epoch goes through all of them in a new order that the seed alone decides."""
+    first = step * ppo.prompts_per_step
+    chosen = []
+    for position in range(first, first + ppo.prompts_per_step):
+        epoch, index = divmod(position, len(examples))
+        order = list(range(len(examples)))
+        random.Random(f"prompts-{ppo.seed}-{epoch}").shuffle(order)  # noqa: S311
+        chosen.append(examples[order[index]])
+    return chosen
+
+
+def missing_end(batch: Batch, penalty: float) -> Tensor:
+    """The penalty of truncated responses, on their last token: float32 [B, T]."""
+    placed = torch.zeros(batch.mask.shape)
+    rows = torch.nonzero(batch.truncated & (batch.lengths > 0))[:, 0]
+    placed[rows, batch.lengths[rows] - 1] = penalty
+    return placed
+
+
+def split(items: list[int], parts: int) -> list[list[int]]:
+    """Split into at most `parts` runs whose sizes differ by at most one; none is empty."""
+    parts = min(parts, len(items))
+    bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
+    return [items[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+class Clock:
+    """Seconds spent in each phase of a step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time inside to a phase."""
+        begin = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin

@@ -1,0 +1,61 @@
+"""Rollouts by transformers' own generate, on the trunk itself: slower, and needs nothing else."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from trainer.rollouts import Sampled
+from trainer.trunk import Trunk
+
+
+class TransformersSampler:
+    """Samples from the trunk's policy adapter."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        self._trunk = trunk
+
+    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
+        """Nothing to do: it samples from the very weights that are trained."""
+
+    def sample(self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int) -> list[list[Sampled]]:
+        """See Sampler. One prompt at a time, so that no padding touches the positions."""
+        trunk = self._trunk
+        trunk.use("policy")
+        sampled = []
+        state = torch.random.get_rng_state()
+        try:
+            for i, prompt in enumerate(prompts):
+                torch.manual_seed(seed * 10_000 + i)
+                ids = torch.tensor([list(prompt)], device=trunk.device)
+                with torch.inference_mode(), torch.autocast(trunk.device.type, dtype=torch.bfloat16):
+                    out = trunk.peft.generate(
+                        input_ids=ids,
+                        attention_mask=torch.ones_like(ids),
+                        do_sample=True,
+                        temperature=1.0,
+                        top_k=0,
+                        top_p=1.0,
+                        num_return_sequences=n,
+                        max_new_tokens=max_new_tokens,
+                        eos_token_id=trunk.eos,
+                        pad_token_id=trunk.eos,
+                        return_dict_in_generate=True,
+                        output_logits=True,
+                    )
+                logprobs = torch.stack(out.logits, 1).float().log_softmax(-1)
+                tokens = out.sequences[:, ids.shape[1] :]
+                chosen = logprobs.gather(-1, tokens[..., None])[..., 0]
+                sampled.append(
+                    [self._until_end(row, lp) for row, lp in zip(tokens.tolist(), chosen.tolist(), strict=True)]
+                )
+        finally:
+            torch.random.set_rng_state(state)
+        return sampled
+
+    def _until_end(self, tokens: list[int], logprobs: list[float]) -> Sampled:
+        length = tokens.index(self._trunk.eos) + 1 if self._trunk.eos in tokens else len(tokens)
+        return Sampled(tokens[:length], logprobs[:length])
+
+    def close(self) -> None:
+        """Nothing to free."""

@@ -1,0 +1,66 @@
+"""Rollouts by vLLM, in this process, from merged weights: no adapter path to pay for on every token."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from policies.base import BaseModel
+from trainer.rollouts import Sampled
+
+
+class VllmSampler:
+    """An offline vLLM engine whose weights are replaced before every step."""
+
+    def __init__(self, base: BaseModel, max_tokens: int) -> None:
+        # In this process, so that weights pass by reference; both are read when vLLM is imported.
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
+        os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        from vllm import LLM
+
+        self._llm: Any = LLM(
+            model=str(base.path),
+            dtype="bfloat16",
+            max_model_len=max_tokens,
+            max_num_seqs=64,
+            enable_prefix_caching=True,
+            generation_config="vllm",
+            disable_log_stats=True,
+            gpu_memory_utilization=0.4,
+        )
+
+    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
+        """Load the merged weights and forget cached prefixes, which the old weights computed."""
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        self._llm.reset_prefix_cache()
+
+    def sample(self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int) -> list[list[Sampled]]:
+        """See Sampler. Every prompt gets a seed of its own, so its samples do not depend on the batch's make-up."""
+        from vllm import SamplingParams, TokensPrompt
+
+        outputs = self._llm.generate(
+            [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts],
+            [
+                SamplingParams(n=n, temperature=1.0, max_tokens=max_new_tokens, logprobs=0, seed=seed * 10_000 + i * n)
+                for i in range(len(prompts))
+            ],
+            use_tqdm=False,
+        )
+        return [
+            [
+                Sampled(
+                    list(completion.token_ids),
+                    [entry[token].logprob for token, entry in zip(completion.token_ids, completion.logprobs, strict=True)],
+                )
+                for completion in output.outputs
+            ]
+            for output in outputs
+        ]
+
+    def close(self) -> None:
+        """Shut the engine down."""
+        self._llm.llm_engine.engine_core.shutdown()
