@@ -19,7 +19,9 @@ app = typer.Typer(help="Fit the reward models and measure their agreement with p
 
 DataOption = Annotated[Path | None, typer.Option(help="Span feedback (the schema of feedback.json).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-ModelOption = Annotated[Path | None, typer.Option("--rewards", help="Fitted reward models; the shipped ones by default.")]
+ModelOption = Annotated[
+    Path | None, typer.Option("--rewards", help="Fitted reward models; the shipped ones by default.")
+]
 _BATCH = 16
 
 
@@ -77,9 +79,7 @@ def evaluate(data: DataOption = None, model: ModelOption = None, json_output: Js
     examples = load_feedback(path)
     rewards = RewardModel.load(model)
     with busy(f"Judging the responses to {len(examples)} questions"):
-        report = evaluate_heads(
-            examples, rewards.encoder, rewards.fitted.heads, frozenset(rewards.fitted.questions)
-        )
+        report = evaluate_heads(examples, rewards.encoder, rewards.fitted.heads, frozenset(rewards.fitted.questions))
     if json_output:
         print_json(report)
     else:

@@ -73,7 +73,7 @@ def directory_digest(path: Path) -> str:
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
@@ -132,7 +132,7 @@ def _convert(target: Path) -> str:
             dtype=torch.float32,
         )
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-        model = model.to(torch.bfloat16)
+        model.to(torch.bfloat16)  # type: ignore[arg-type]
         vars(model.config).pop("quantization_config", None)  # the weights are plain now, whatever they came from
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)

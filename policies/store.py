@@ -116,7 +116,9 @@ class PolicyStore:
         except ValidationError as error:
             raise BrokenPolicy(f"{file}: {_first(error)}; mend it or restore it from version control.") from None
         except (OSError, ValueError) as error:
-            raise BrokenPolicy(f"{file} cannot be read ({error}); mend it or restore it from version control.") from None
+            raise BrokenPolicy(
+                f"{file} cannot be read ({error}); mend it or restore it from version control."
+            ) from None
 
     def profile(self, name: str) -> Profile:
         """One profile. Raises FgctlError naming those that exist."""
@@ -125,9 +127,13 @@ class PolicyStore:
             raise FgctlError(f"There is no profile {name[:64]!r}; choose one of {', '.join(known) or 'none yet'}.")
         return known[name]
 
+    def stored_profiles(self) -> list[str]:
+        """The profiles with a directory, by name, whether or not a version of them is current."""
+        return sorted({path.parent.parent.name for path in self.root.glob(f"*/*/{MANIFEST}")})
+
     def versions(self, profile: str) -> list[str]:
         """The stored versions of a profile, oldest first; broken directories are left out."""
-        _check_name(profile)
+        check_name(profile)
         stored = (path.parent.name for path in (self.root / profile).glob(f"*/{MANIFEST}"))
         manifests = []
         for version in stored:
@@ -139,8 +145,8 @@ class PolicyStore:
 
     def path(self, profile: str, version: str) -> Path:
         """The directory of a version, whether or not it exists. Raises FgctlError for names that are no names."""
-        _check_name(profile)
-        _check_name(version)
+        check_name(profile)
+        check_name(version)
         return self.root / profile / version
 
     def manifest(self, profile: str, version: str) -> PolicyManifest:
@@ -202,6 +208,14 @@ class PolicyStore:
             shutil.rmtree(scratch, ignore_errors=True)
         return full
 
+    def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
+        """Put an evaluation into a stored version's manifest; the version, its adapter's content, stays."""
+        manifest = self.manifest(profile, version).model_copy(update={"scores": scores})
+        file = self.path(profile, version) / MANIFEST
+        scratch = file.with_suffix(".new")
+        scratch.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        scratch.replace(file)
+
     def promote(self, profile: str, version: str) -> None:
         """Make a stored version the one its profile serves."""
         self.verify(profile, version)
@@ -231,7 +245,8 @@ def version_of(adapter: Path) -> str | None:
     return digest.hexdigest()[:12]
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises FgctlError unless the name can be a profile's or a version's, and so a directory's."""
     if not _NAME.fullmatch(name):
         raise FgctlError(f"{name[:64]!r} is not a name; use up to 64 lower-case letters, digits, '-' and '_'.")
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -132,7 +131,7 @@ class _FeedbackRow(BaseModel):
         for i, span in enumerate(self.feedback.errors):
             if span.end > len(self.prediction_1):
                 raise ValueError(
-                    f"feedback.errors.{i}.end is {span.end}, past the {len(self.prediction_1)} characters of prediction 1"
+                    f"feedback.errors.{i}.end is {span.end}, but prediction 1 has {len(self.prediction_1)} characters"
                 )
         return self
 

@@ -39,7 +39,7 @@ class Encoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Mean-pooled, L2-normalised embeddings: float32 [len(texts), 384]."""
         missing = sorted({text for text in texts if text not in self._cache}, key=len)
-        new = {}
+        new: dict[str, Vectors] = {}
         for first in range(0, len(missing), _BATCH):
             chunk = missing[first : first + _BATCH]
             new.update(zip(chunk, self._forward(chunk), strict=True))

@@ -49,12 +49,12 @@ def _judge(table: FeedbackTable, parts: list[tuple[Heads, NDArray[np.int64]]]) -
     errors = {name: p.astype(bool) for name, p in predicted.items()}
     completeness, preference = np.zeros(len(table.responses)), np.zeros(len(table.responses))
     for heads, questions in parts:
-        for name in predicted:
+        for name, p in predicted.items():
             segments: Segments = getattr(table, name)
             chosen = np.isin(segments.question, questions)
             head = getattr(heads, name)
-            predicted[name][chosen] = head.probabilities(segments.x[chosen])
-            errors[name][chosen] = predicted[name][chosen] >= head.threshold
+            p[chosen] = head.probabilities(segments.x[chosen])
+            errors[name][chosen] = p[chosen] >= head.threshold
         rows = (4 * questions[:, None] + np.arange(4)).ravel()
         completeness[rows] = heads.completeness.logits(table.responses[rows])
         preference[rows] = heads.preference.logits(table.responses[rows])

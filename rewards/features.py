@@ -37,7 +37,8 @@ _NAME = re.compile(r"(?<!^)(?<![.!?]\s)\b[A-Z][\w'-]+")
 _PRONOUNS = frozenset("he she it they this these that those his her its their".split())
 _STOP = frozenset(
     "a an and are as at be been but by did do does for from had has have he her his how i if in into is it its of on "
-    "or s she t that the their them they this to was we were what when where which who whom whose why will with you".split()
+    "or s she t that the their them they this to was we were what when where which who whom whose why will with "
+    "you".split()
 )
 _SHARPNESS = 8.0
 """Inverse temperature of the question-similarity weights over passage sentences."""

@@ -17,7 +17,7 @@ from rewards.scores import ScoreRequest
 Matrix = NDArray[np.float64]
 FOLDS = 5
 STRENGTH = {"relevance": 0.03, "factuality": 0.03, "missing": 0.01, "completeness": 0.003, "preference": 0.003}
-"""Inverse regularisation of each head, chosen by five-fold cross-validation on the feedback outside the held-out list."""
+"""Inverse regularisation of each head, chosen by five-fold cross-validation without the held-out questions."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def platt(logits: Matrix, labels: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def margin_slope(margins: Matrix) -> float:
-    """The slope that makes held-out margins [P] of better over worse the log-odds of the pair; 1 if they say nothing."""
+    """The slope that makes held-out margins [P] of better over worse log-odds of the pair; 1 if they say nothing."""
     from sklearn.linear_model import LogisticRegression
 
     both = np.concatenate([margins, -margins])

@@ -120,7 +120,9 @@ def version_of(heads: Heads) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def save(path: Path, heads: Heads, *, data: dict[str, str], questions: Sequence[str], agreement: dict[str, Any]) -> None:
+def save(
+    path: Path, heads: Heads, *, data: dict[str, str], questions: Sequence[str], agreement: dict[str, Any]
+) -> None:
     """Write `rewards.json` in one step. Weights are rounded to nine digits first, so that the file is the model."""
     rounded = Heads.model_validate(json.loads(json.dumps(heads.model_dump(mode="json")), parse_float=_nine_digits))
     fitted = FittedRewards(

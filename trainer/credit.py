@@ -1,13 +1,13 @@
 """Credit placement: each segment's reward goes to the token that completes the segment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from policies.weights import Weights
 from rewards.categories import CATEGORIES, SPECS
-from rewards.scores import CategoryScores
+from rewards.scores import Scores
 
 
 def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[int]:
@@ -32,7 +32,7 @@ def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[i
     return result
 
 
-def place_rewards(scores: Mapping[str, CategoryScores], ends: Sequence[int]) -> Tensor:
+def place_rewards(scores: Scores, ends: Sequence[int]) -> Tensor:
     """Put each segment's reward on the last token of the segment (Wu et al. 2023, section 3.1).
 
     `ends` are the offsets at which the response's T tokens end. A sub-sentence or sentence pays at the first token

@@ -44,6 +44,11 @@ class Batch:
         """int64 [B]: response tokens, the end-of-text token included."""
         return self.mask.sum(1)
 
+    @property
+    def prompts(self) -> Tensor:
+        """int64 [B]: the group of each response."""
+        return torch.tensor([g for g, group in enumerate(self.groups) for _ in group.responses], dtype=torch.int64)
+
     def rows(self, groups: Sequence[int], forward_tokens: int) -> list[Row]:
         """Pack some of the batch's groups into rows for forward passes."""
         chosen = [self.groups[g] for g in groups]
@@ -116,8 +121,7 @@ def reward_streams(batch: Batch, examples: Sequence[Example], trunk: Trunk, rewa
     requests, tokens = [], []
     for example, group in zip(examples, batch.groups, strict=True):
         for response in group.responses:
-            text = trunk.tokenizer.decode(response, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-            requests.append(ScoreRequest(example.question, example.passages, text))
+            requests.append(ScoreRequest(example.question, example.passages, trunk.decode(response)))
             tokens.append(response)
     placed = torch.zeros(*batch.mask.shape, len(CATEGORIES))
     segments = torch.zeros(len(requests), len(CATEGORIES))

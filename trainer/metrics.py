@@ -18,7 +18,7 @@ def step_metrics(
     returns: Tensor,
     weights: Weights,
 ) -> dict[str, float]:
-    """Means over the step's responses. `task`, `kl`, `entropy`, `values`, `returns`: float32 [B, T], zero on padding."""
+    """Means over the step's responses. `task`, `kl`, `entropy`, `values`, `returns`: float32 [B, T], padding zero."""
     lengths = batch.lengths.float()
     tokens = batch.mask.sum().clamp(min=1)
     per_response = streams.rewards.sum(1)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from policies.weights import Weights
 from rewards.dataset import Example, file_digest, load_examples, without_held_out
 from rewards.errors import FgctlError
 from rewards.model import RewardModel
-from trainer.advantages import gae, whiten
+from trainer.advantages import centre, gae, whiten
 from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.credit import weighted
 from trainer.experience import Batch, evaluate_batch, make_batch, reward_streams
@@ -70,7 +71,9 @@ def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> Polic
         },
     )
     lora = job.recipe.lora
-    trainer = PpoTrainer(Trunk(job.base, lora, parent_path), rewards, job.weights, job.recipe, examples)
+    trainer = PpoTrainer(
+        Trunk(job.base, lora, parent_path, job.recipe.ppo.temperature), rewards, job.weights, job.recipe, examples
+    )
     start = trainer.restore(load_checkpoint(job.run))
     settings = job.recipe.ppo
     sampler = make_sampler(
@@ -131,8 +134,9 @@ class PpoTrainer:
             self.critic.parameters(), lr=ppo.value_learning_rate, eps=1e-5, weight_decay=0.0
         )
         self._formatter = PromptFormatter(self.trunk.tokenizer, ppo.max_prompt_tokens)
-        self._probe: tuple[list[int], list[int], list[float]] | None = None
-        self._moved = False
+        self._probe = self._formatter.format(self.examples[0].question, []).token_ids
+        self._probed: list[float] | None = None
+        self._updated = False
 
     def state(self, step: int) -> dict[str, Any]:
         """What a checkpoint holds. Data order and sampling depend on the seed and the step alone."""
@@ -162,7 +166,7 @@ class PpoTrainer:
         with clock.phase("rollout"):
             examples = step_examples(self.examples, step, ppo)
             prompts = [self._formatter.format(e.question, e.passages).token_ids for e in examples]
-            sampler.synchronise(self.trunk.merged_weights())
+            self._synchronise(sampler)
             sampled = sampler.sample(prompts, ppo.samples_per_prompt, ppo.max_new_tokens, ppo.seed * 100_003 + step)
             batch = make_batch(prompts, sampled, self.trunk.eos)
         with clock.phase("score"):
@@ -182,7 +186,8 @@ class PpoTrainer:
         with clock.phase("update"):
             update: dict[str, float] = {}
             if step >= ppo.critic_warmup_steps:
-                update = self._update_policy(step, batch, old, whiten(advantages, batch.mask))
+                centred = centre(advantages, batch.mask, batch.prompts)
+                update = self._update_policy(step, batch, old, whiten(centred, batch.mask))
             self._update_critic(features[batch.mask], values[batch.mask], returns[batch.mask])
         return (
             step_metrics(batch, streams, task, kl, entropy, values, returns, self.weights)
@@ -191,8 +196,19 @@ class PpoTrainer:
             | {f"seconds/{name}": value for name, value in clock.seconds.items()}
         )
 
+    def _synchronise(self, sampler: Sampler) -> None:
+        """Hand the sampler the policy's weights, and check that an update since the last step has reached it."""
+        sampler.synchronise(self.trunk.merged_weights())
+        probed = sampler.logprobs(self._probe)
+        if self._updated and probed == self._probed:
+            raise FgctlError(
+                "The sampler's log-probabilities did not change after an update, so it did not take over the "
+                "weights; try ppo.rollouts=transformers."
+            )
+        self._probed, self._updated = probed, False
+
     def _check_sampler(self, batch: Batch, old: Tensor) -> float:
-        """Mean absolute difference of sampler and trainer (nats a token); rounding in bf16 explains a few hundredths."""
+        """Mean absolute difference of sampler and trainer (nats a token); bf16 explains a few hundredths."""
         gap = (old - batch.sampler_logprobs)[batch.mask].abs().mean().item()
         if gap > self.recipe.ppo.logprob_tolerance:
             raise FgctlError(
@@ -218,10 +234,8 @@ class PpoTrainer:
         for row in rows:
             now = self.trunk.evaluate(pack([batch.groups[g] for g in row.groups]), grad=True).logprobs.cpu()
             at = (row.samples, row.steps)
-            result = policy_loss(
-                now, old[at], advantages[at], clip_range=self.recipe.ppo.clip_range, normaliser=total
-            )
-            result.loss.backward()  # type: ignore[no-untyped-call]
+            result = policy_loss(now, old[at], advantages[at], clip_range=self.recipe.ppo.clip_range, normaliser=total)
+            result.loss.backward()
             share = len(row.samples) / total
             report["loss"] += result.loss.item()
             report["clip_fraction"] += share * result.clip_fraction
@@ -230,17 +244,16 @@ class PpoTrainer:
         finite = bool(torch.isfinite(norm))
         if finite:
             self._optimizer.step()
+            self._updated = True
         self._optimizer.zero_grad(set_to_none=True)
         return report | {"grad_norm": norm.item() if finite else 0.0, "skipped": 0.0 if finite else 1.0}
 
     def _update_critic(self, features: Tensor, old_values: Tensor, returns: Tensor) -> None:
         """Fit the critic on a step's N response tokens."""
         for _ in range(self.recipe.ppo.value_epochs):
-            loss = value_loss(
-                self.critic(features), old_values, returns, clip_range=self.recipe.ppo.value_clip_range
-            )
+            loss = value_loss(self.critic(features), old_values, returns, clip_range=self.recipe.ppo.value_clip_range)
             self._critic_optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(self.critic.parameters(), self.recipe.ppo.max_grad_norm)
             self._critic_optimizer.step()
 
@@ -269,7 +282,7 @@ def split(items: list[int], parts: int) -> list[list[int]]:
     """Split into at most `parts` runs whose sizes differ by at most one; none is empty."""
     parts = min(parts, len(items))
     bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
-    return [items[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [items[a:b] for a, b in pairwise(bounds)]
 
 
 class Clock:

@@ -57,9 +57,9 @@ class SftRecipe(_Config):
 class PpoRecipe(_Config):
     """Fine-grained PPO of a policy adapter from its supervised parent."""
 
-    steps: int = Field(50, ge=1)
+    steps: int = Field(22, ge=1)
     """Optimisation steps; each one samples anew."""
-    prompts_per_step: int = Field(8, ge=1)
+    prompts_per_step: int = Field(16, ge=1)
     """Questions a step."""
     samples_per_prompt: int = Field(4, ge=1)
     """Responses sampled for each question."""
@@ -67,11 +67,13 @@ class PpoRecipe(_Config):
     """Prompt budget; passages are cut to it."""
     max_new_tokens: int = Field(160, ge=1)
     """Longest response; one that is cut there has no end-of-text token and pays `missing_end_penalty`."""
-    learning_rate: float = Field(3e-4, gt=0)
+    temperature: float = Field(0.7, gt=0, le=2)
+    """The policy is softmax(logits / temperature): sampled, evaluated and, by default, served at it."""
+    learning_rate: float = Field(1e-3, gt=0)
     """Constant rate of the policy's AdamW (eps 1e-5)."""
-    ppo_epochs: int = Field(2, ge=1)
+    ppo_epochs: int = Field(1, ge=1)
     """Passes over the step's samples, each one optimiser step for every minibatch."""
-    minibatches: int = Field(1, ge=1)
+    minibatches: int = Field(2, ge=1)
     """Parts the step's prompts are split into, each one optimiser step."""
     clip_range: float = Field(0.2, gt=0)
     """PPO's clip of the probability ratio to [1 - c, 1 + c]."""
@@ -93,7 +95,7 @@ class PpoRecipe(_Config):
     """Reward taken from the last token of a response that was cut at `max_new_tokens`."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are clipped to this norm."""
-    logprob_tolerance: float = Field(0.05, gt=0)
+    logprob_tolerance: float = Field(0.1, gt=0)
     """Largest mean absolute difference between the sampler's and the trainer's log-probabilities (nats a token)."""
     rollouts: Literal["auto", "vllm", "transformers"] = "auto"
     """What samples: vLLM where it is installed, or transformers."""

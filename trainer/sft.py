@@ -41,7 +41,15 @@ def train_sft(job: SftJob, store: PolicyStore) -> PolicyManifest:
     settings = job.recipe.sft
     data_digest = file_digest(job.data) if job.data.is_file() else ""
     examples = without_held_out(load_examples(job.data))[: settings.max_examples]
-    claim_run(job.run, {"kind": "sft", "base": job.base.digest, "data": data_digest, "recipe": job.recipe.model_dump()})
+    claim_run(
+        job.run,
+        {
+            "kind": "sft",
+            "base": job.base.digest,
+            "data": data_digest,
+            "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True}),
+        },
+    )
     trunk = Trunk(job.base, job.recipe.lora)
     groups = encode_examples(examples, trunk, settings)
     if not groups:
@@ -114,14 +122,16 @@ def cosine_schedule(step: int, total: int, warmup_ratio: float) -> float:
     return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
 
 
-def _update(trunk: Trunk, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int) -> tuple[float, float]:
+def _update(
+    trunk: Trunk, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int
+) -> tuple[float, float]:
     """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm."""
     tokens = sum(len(response) for group in groups for response in group.responses)
     total = 0.0
     for row in bins(groups, forward_tokens):
         logprobs: Tensor = trunk.evaluate(pack([groups[i] for i in row]), grad=True).logprobs
         loss = -logprobs.sum() / tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(trunk.policy_parameters().values(), 1.0).item()
     optimizer.step()

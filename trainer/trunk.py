@@ -1,6 +1,6 @@
 """The one frozen trunk of a run: policy and reference are LoRA adapters on it, the critic is a head on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ class TokenLogProbs:
     """What an adapter says about the N response tokens of a packed row."""
 
     logprobs: Tensor
-    """float32 [N]: log-probability of each response token, in nats, at temperature 1."""
+    """float32 [N]: log-probability of each response token, in nats."""
     entropy: Tensor
     """float32 [N]: entropy of the distribution each was drawn from, in nats."""
     features: Tensor
@@ -35,8 +35,12 @@ class TokenLogProbs:
 class Trunk:
     """A frozen causal LM with a trainable `policy` adapter and, when given a parent, a frozen `reference`."""
 
-    def __init__(self, base: BaseModel, lora: LoraRecipe, parent: Path | None = None) -> None:
-        """Load the base in bf16. With `parent`, policy and reference both begin as that adapter."""
+    def __init__(self, base: BaseModel, lora: LoraRecipe, parent: Path | None = None, temperature: float = 1.0) -> None:
+        """Load the base in bf16. With `parent`, policy and reference both begin as that adapter.
+
+        Probabilities are softmax(logits / temperature) throughout: what is sampled is what is trained.
+        """
+        self.temperature = temperature
         model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.bfloat16)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
@@ -56,6 +60,10 @@ class Trunk:
     def eos(self) -> int:
         """The end-of-text token that ends a response."""
         return int(self.tokenizer.eos_token_id)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of a response's tokens, without special ones."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     @property
     def hidden_size(self) -> int:
@@ -87,7 +95,7 @@ class Trunk:
                     output_hidden_states=features,
                     use_cache=False,
                 )
-            distribution = out.logits[0].float().log_softmax(-1)
+            distribution = (out.logits[0].float() / self.temperature).log_softmax(-1)
             logprobs = distribution.gather(-1, packed.targets.to(self.device)[:, None])[:, 0]
             with torch.no_grad():
                 entropy = -(distribution.exp() * distribution).sum(-1)
@@ -97,7 +105,9 @@ class Trunk:
     def merged_weights(self) -> Iterator[tuple[str, Tensor]]:
         """The base checkpoint's weights by name, the policy's update added, in the base's precision."""
         updates = {
-            name: layer for name, layer in self.peft.get_base_model().named_modules() if hasattr(layer, "get_delta_weight")
+            name: layer
+            for name, layer in self.peft.get_base_model().named_modules()
+            if hasattr(layer, "get_delta_weight")
         }
         for name, tensor in self.peft.get_base_model().state_dict().items():
             if ".lora_" in name:

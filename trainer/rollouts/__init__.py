@@ -19,28 +19,38 @@ class Sampled:
     token_ids: list[int]
     """With the end-of-text token, unless the response was cut."""
     logprobs: list[float]
-    """The sampler's own log-probability of each token, in nats, at temperature 1."""
+    """The sampler's own log-probability of each token, in nats, at the temperature it samples at."""
 
 
 class Sampler(Protocol):
-    """Samples at temperature 1 from the whole distribution: what the policy gradient assumes."""
+    """Samples from softmax(logits / trunk.temperature), the whole of it: what the policy gradient assumes."""
 
     def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
         """Take over the policy's merged weights (Trunk.merged_weights)."""
 
-    def sample(self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int) -> list[list[Sampled]]:
-        """`n` responses for each prompt. The same weights, prompts and seed give the same responses."""
+    def logprobs(self, tokens: Sequence[int]) -> list[float]:
+        """Log-probability of each token but the first, given those before it; for telling weights apart."""
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+    ) -> list[list[Sampled]]:
+        """`n` responses for each prompt. The same weights, prompts and seed give the same responses.
+
+        `top_p` below 1 cuts the distribution, as serving does; rollouts that train must leave it at 1.
+        """
 
     def close(self) -> None:
         """Free the engine."""
 
 
-def make_sampler(kind: Literal["auto", "vllm", "transformers"], base: "BaseModel", trunk: "Trunk", max_tokens: int) -> Sampler:
+def make_sampler(
+    kind: Literal["auto", "vllm", "transformers"], base: "BaseModel", trunk: "Trunk", max_tokens: int
+) -> Sampler:
     """The sampler of that kind; `max_tokens` bounds prompt and response together."""
     if kind == "vllm" or (kind == "auto" and importlib.util.find_spec("vllm") is not None):
         from trainer.rollouts.vllm import VllmSampler
 
-        return VllmSampler(base, max_tokens)
+        return VllmSampler(base, max_tokens, trunk.temperature)
     from trainer.rollouts.transformers import TransformersSampler
 
     return TransformersSampler(trunk)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from trainer.packing import Group, pack
 from trainer.rollouts import Sampled
 from trainer.trunk import Trunk
 
@@ -18,7 +19,14 @@ class TransformersSampler:
     def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
         """Nothing to do: it samples from the very weights that are trained."""
 
-    def sample(self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int) -> list[list[Sampled]]:
+    def logprobs(self, tokens: Sequence[int]) -> list[float]:
+        """See Sampler."""
+        packed = pack([Group(tokens[:1], [list(tokens[1:])])])
+        return self._trunk.evaluate(packed).logprobs.tolist()
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+    ) -> list[list[Sampled]]:
         """See Sampler. One prompt at a time, so that no padding touches the positions."""
         trunk = self._trunk
         trunk.use("policy")
@@ -33,17 +41,17 @@ class TransformersSampler:
                         input_ids=ids,
                         attention_mask=torch.ones_like(ids),
                         do_sample=True,
-                        temperature=1.0,
+                        temperature=trunk.temperature,
                         top_k=0,
-                        top_p=1.0,
+                        top_p=top_p,
                         num_return_sequences=n,
                         max_new_tokens=max_new_tokens,
                         eos_token_id=trunk.eos,
                         pad_token_id=trunk.eos,
                         return_dict_in_generate=True,
-                        output_logits=True,
+                        output_scores=True,
                     )
-                logprobs = torch.stack(out.logits, 1).float().log_softmax(-1)
+                logprobs = torch.stack(out.scores, 1).float().log_softmax(-1)
                 tokens = out.sequences[:, ids.shape[1] :]
                 chosen = logprobs.gather(-1, tokens[..., None])[..., 0]
                 sampled.append(

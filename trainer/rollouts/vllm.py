@@ -13,7 +13,8 @@ from trainer.rollouts import Sampled
 class VllmSampler:
     """An offline vLLM engine whose weights are replaced before every step."""
 
-    def __init__(self, base: BaseModel, max_tokens: int) -> None:
+    def __init__(self, base: BaseModel, max_tokens: int, temperature: float) -> None:
+        self._temperature = temperature
         # In this process, so that weights pass by reference; both are read when vLLM is imported.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -27,8 +28,12 @@ class VllmSampler:
             dtype="bfloat16",
             max_model_len=max_tokens,
             max_num_seqs=64,
+            # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
+            enable_chunked_prefill=False,
+            max_num_batched_tokens=max(2048, max_tokens),
             enable_prefix_caching=True,
             generation_config="vllm",
+            logprobs_mode="processed_logprobs",  # after the temperature, as the trainer computes them
             disable_log_stats=True,
             gpu_memory_utilization=0.4,
         )
@@ -38,14 +43,34 @@ class VllmSampler:
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         self._llm.reset_prefix_cache()
 
-    def sample(self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int) -> list[list[Sampled]]:
+    def logprobs(self, tokens: Sequence[int]) -> list[float]:
+        """See Sampler."""
+        from vllm import SamplingParams, TokensPrompt
+
+        (output,) = self._llm.generate(
+            [TokensPrompt(prompt_token_ids=list(tokens))],
+            SamplingParams(max_tokens=1, prompt_logprobs=0),
+            use_tqdm=False,
+        )
+        return [entry[token].logprob for token, entry in zip(tokens[1:], output.prompt_logprobs[1:], strict=True)]
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+    ) -> list[list[Sampled]]:
         """See Sampler. Every prompt gets a seed of its own, so its samples do not depend on the batch's make-up."""
         from vllm import SamplingParams, TokensPrompt
 
         outputs = self._llm.generate(
             [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts],
             [
-                SamplingParams(n=n, temperature=1.0, max_tokens=max_new_tokens, logprobs=0, seed=seed * 10_000 + i * n)
+                SamplingParams(
+                    n=n,
+                    temperature=self._temperature,
+                    top_p=top_p,
+                    max_tokens=max_new_tokens,
+                    logprobs=0,
+                    seed=seed * 10_000 + i * n,
+                )
                 for i in range(len(prompts))
             ],
             use_tqdm=False,
@@ -54,7 +79,10 @@ class VllmSampler:
             [
                 Sampled(
                     list(completion.token_ids),
-                    [entry[token].logprob for token, entry in zip(completion.token_ids, completion.logprobs, strict=True)],
+                    [
+                        entry[token].logprob
+                        for token, entry in zip(completion.token_ids, completion.logprobs, strict=True)
+                    ],
                 )
                 for completion in output.outputs
             ]

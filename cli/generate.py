@@ -1,0 +1,148 @@
+"""`fgctl generate`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import busy, print_json, remarks
+from rewards.errors import FgctlError
+
+if TYPE_CHECKING:
+    import httpx
+
+
+def generate(
+    question: Annotated[str, typer.Argument(help="The question to answer.")],
+    profile: Annotated[str | None, typer.Option(help="Profile that answers.", show_default="medium")] = None,
+    weights: Annotated[str | None, typer.Option(help="w1,w2,w3 instead of a profile.")] = None,
+    passages: Annotated[
+        Path | None, typer.Option(help='A JSON list of {"title", "text"}, or a text file with a blank line between.')
+    ] = None,
+    server: Annotated[str, typer.Option(help="A running service.", envvar="FGCTL_SERVER")] = "http://127.0.0.1:8000",
+    local: Annotated[bool, typer.Option("--local", help="Load the policy in this process instead.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the answer while it is written.")] = False,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 takes the likeliest token.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same answer.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the whole response as JSON.")] = False,
+) -> None:
+    """Answer a question by a profile's policy, from a running service or in this process."""
+    chosen = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    body: dict[str, Any] = {
+        "question": question,
+        "passages": _read_passages(passages),
+        "stream": stream and not json_output,
+        **{name: value for name, value in chosen.items() if value is not None},
+    }
+    answer = _local if local else _remote
+    response: dict[str, Any] = {}
+    for event, data in answer(server, body, profile, weights):
+        if event == "token":
+            print(data["text"], end="", flush=True)
+        elif event == "done":
+            response = data
+    if json_output:
+        print_json(response)
+    else:
+        print(response["text"] if "text" in response and not body["stream"] else "")
+        remarks.print(f"[dim]{response['profile']}@{response['policy']['version']}, {response['id']}[/]")
+
+
+def _read_passages(path: Path | None) -> list[dict[str, str]]:
+    if path is None:
+        return []
+    from rewards.dataset import parse_passages
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FgctlError(f"{path} cannot be read ({error}); check --passages.") from None
+    if path.suffix != ".json":
+        return [{"title": "", "text": block.strip()} for block in text.split("\n\n") if block.strip()]
+    try:
+        return [passage.model_dump() for passage in parse_passages(json.loads(text))]
+    except ValueError as error:
+        raise FgctlError(f'{path}: {error}; give a JSON list of {{"title", "text"}}.') from None
+
+
+def _remote(
+    server: str, body: dict[str, Any], profile: str | None, weights: str | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a service's answer; an answer in one piece is one `done`."""
+    import httpx
+
+    query = {name: value for name, value in (("profile", profile), ("weights", weights)) if value is not None}
+    timeout = httpx.Timeout(600, connect=5)
+    try:
+        with httpx.stream("POST", f"{server.rstrip('/')}/generate", params=query, json=body, timeout=timeout) as reply:
+            if reply.status_code != 200:
+                raise FgctlError(_refusal(reply))
+            if body["stream"]:
+                yield from _events(reply.iter_lines())
+            else:
+                yield "done", json.loads(reply.read())
+    except httpx.ConnectError:
+        raise FgctlError(f"No service answers at {server}; start one by `fgctl serve`, or add --local.") from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise FgctlError(f"The service at {server} broke off ({error}); look at its log.") from None
+
+
+def _refusal(reply: "httpx.Response") -> str:
+    try:
+        return str(json.loads(reply.read())["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{reply.url} answered {reply.status_code}, which is no answer of fgctl's; check --server."
+
+
+def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    event = ""
+    for line in lines:
+        if line.startswith("event: "):
+            event = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            data = json.loads(line.removeprefix("data: "))
+            if event == "error":
+                raise FgctlError(data["error"]["message"])
+            yield event, data
+            if event == "done":
+                return
+    raise FgctlError("The service broke off in the middle of the answer; look at its log.")
+
+
+def _local(
+    server: str, body: dict[str, Any], profile: str | None, weights: str | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same events from the service's own backend, in this process, for one answer."""
+    import asyncio
+
+    from service.backend import Backend
+    from service.generate.protocol import GenerateRequest, GenerateResponse
+    from service.settings import Settings
+
+    request = _validated(GenerateRequest, body)
+    backend = Backend(Settings())
+    with asyncio.Runner() as runner:
+        try:
+            with busy("Loading the policies"):
+                runner.run(backend.start())
+            pieces = backend.generation.stream(backend.generation.prepare(request, profile, weights))
+            while (piece := runner.run(anext(pieces, None))) is not None:
+                if isinstance(piece, GenerateResponse):
+                    yield "done", piece.model_dump()
+                elif body["stream"]:
+                    yield "token", {"text": piece}
+        finally:
+            runner.run(backend.stop())
+
+
+def _validated(model: Any, body: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise FgctlError(str(first.get("ctx", {}).get("error", first["msg"]))) from None

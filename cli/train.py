@@ -1,0 +1,109 @@
+"""`fgctl sft` and `fgctl train`."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import print_json, remarks
+
+if TYPE_CHECKING:
+    from policies.store import PolicyManifest
+
+BaseOption = Annotated[
+    str | None, typer.Option(help="Base model: a Hugging Face directory or name.", show_default="embedded")
+]
+DataOption = Annotated[Path | None, typer.Option(help="Training questions (the schema of train.json).")]
+RecipeOption = Annotated[str, typer.Option(help="Name of a recipe, or a TOML file of settings.")]
+RunOption = Annotated[Path | None, typer.Option(help="Directory of checkpoints and logs.", show_default="runs/…")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting of the recipe, as in ppo.learning_rate=1e-4.")
+]
+PromoteOption = Annotated[bool, typer.Option("--promote", help="Make the new version the one that is served.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the new version's policy.json.")]
+
+
+def sft(
+    recipe: RecipeOption = "cpu",
+    base: BaseOption = None,
+    data: DataOption = None,
+    run: RunOption = None,
+    overrides: SetOption = None,
+    promote: PromoteOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Train the supervised parent of all policies. Interrupted, it goes on where it was when run again."""
+    from trainer.recipe import load_recipe
+
+    settings = load_recipe(recipe, overrides or [])
+
+    from policies.base import resolve_base
+    from policies.store import SFT, PolicyStore
+    from rewards.dataset import data_file
+    from trainer.sft import SftJob, train_sft
+
+    path = data or data_file("train")
+    where = run or _run_directory(SFT, recipe, overrides, base, path)
+    store = PolicyStore()
+    manifest = train_sft(SftJob(resolve_base(base), path, recipe, settings, where), store)
+    _report(manifest, where, promote, json_output)
+
+
+def train(
+    weights: Annotated[str, typer.Option(help="w1,w2,w3 for relevance, factuality, completeness; normalised.")],
+    profile: Annotated[str, typer.Option(help="Name of the profile the policy is for.")],
+    recipe: RecipeOption = "cpu",
+    steps: Annotated[int | None, typer.Option(min=1, help="PPO steps.", show_default="of the recipe")] = None,
+    base: BaseOption = None,
+    data: DataOption = None,
+    run: RunOption = None,
+    overrides: SetOption = None,
+    promote: PromoteOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Train a policy for reward weights by fine-grained PPO. Interrupted, it goes on where it was when run again."""
+    from policies.store import SFT, check_name
+    from policies.weights import Weights
+    from rewards.errors import FgctlError
+    from trainer.recipe import load_recipe
+
+    wanted = Weights.parse(weights)
+    check_name(profile)
+    if profile in (SFT, "base"):
+        raise FgctlError(f"The profile name {profile!r} is taken; choose another, for example medium.")
+    settings = load_recipe(recipe, [*(overrides or []), *([f"ppo.steps={steps}"] if steps else [])])
+
+    from policies.base import resolve_base
+    from policies.store import PolicyStore
+    from rewards.dataset import data_file
+    from rewards.model import RewardModel
+    from trainer.ppo import PpoJob, train_policy
+
+    path = data or data_file("train")
+    where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict())
+    job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where)
+    manifest = train_policy(job, PolicyStore(), RewardModel.load())
+    _report(manifest, where, promote, json_output)
+
+
+def _run_directory(name: str, *settings: Any) -> Path:
+    """The same settings find their run again; other settings get a directory of their own."""
+    digest = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode()).hexdigest()
+    return Path("runs") / f"{name}-{digest[:8]}"
+
+
+def _report(manifest: "PolicyManifest", run: Path, promote: bool, json_output: bool) -> None:
+    from policies.store import PolicyStore
+
+    store = PolicyStore()
+    if promote:
+        store.promote(manifest.profile, manifest.version)
+    if json_output:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    remarks.print(f"Stored {manifest.profile}@{manifest.version} in {store.path(manifest.profile, manifest.version)}.")
+    remarks.print(f"The run's log: tensorboard --logdir {run / 'tensorboard'}")
+    if not promote:
+        remarks.print(f"To serve it: fgctl policies promote {manifest.profile} {manifest.version}")

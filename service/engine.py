@@ -1,0 +1,150 @@
+"""The vLLM engine: one base, several resident adapters, one adapter a request."""
+
+import json
+import os
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from policies.base import BaseModel
+from policies.store import ADAPTER_CONFIG
+from service.roster import ServedPolicy
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.lora.request import LoRARequest
+
+PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
+"""Text whose log-probabilities tell adapters from the base and from each other."""
+SAME_LOGPROB = 1e-4
+"""Two adapters whose log-probabilities differ by less than this on every token (nats) answer alike."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text that a request's generation has grown by."""
+
+    text: str
+    tokens: int
+    finish_reason: str | None
+    """None until the last piece."""
+
+
+class EngineGone(Exception):
+    """The engine process has died."""
+
+
+class Engine:
+    """AsyncLLM with the adapters of a roster."""
+
+    def __init__(self, llm: Any) -> None:
+        """Use `Engine.start`."""
+        self._llm = llm
+
+    @classmethod
+    def start(cls, base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings) -> "Engine":
+        """Start the engine process and load the base (18 s on two cores). Adapters follow by `load`."""
+        prepare_environment(settings.kv_cache_gib)
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        ranks, modules = adapter_shapes(policies)
+        context = settings.max_prompt_tokens + settings.max_tokens
+        args = AsyncEngineArgs(
+            model=str(base.path),
+            dtype="bfloat16",
+            max_model_len=context,
+            max_num_seqs=settings.max_num_seqs,
+            enable_lora=True,
+            # One slot more than there are policies, so that a new version can load before the old one leaves.
+            max_loras=len(policies) + 1,
+            max_lora_rank=max(ranks),  # type: ignore[arg-type]
+            lora_target_modules=modules,
+            enable_prefix_caching=True,
+            # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
+            enable_chunked_prefill=False,
+            max_num_batched_tokens=max(2048, context),
+            generation_config="vllm",
+            disable_log_stats=True,
+        )
+        return cls(AsyncLLM.from_engine_args(args))
+
+    async def load(self, policy: ServedPolicy) -> None:
+        """Make an adapter resident. Raises whatever the engine says of an adapter that it cannot load."""
+        await self._llm.add_lora(_lora_request(policy))
+
+    async def probe(self, policy: ServedPolicy | None) -> list[float]:
+        """Log-probabilities, in nats, of PROBE's tokens under a policy, or under the base for None."""
+        from vllm import SamplingParams
+
+        outputs = self._llm.generate(
+            PROBE,
+            SamplingParams(max_tokens=1, prompt_logprobs=0),
+            request_id=f"probe-{policy.adapter_name if policy else 'base'}",
+            lora_request=_lora_request(policy),
+        )
+        async for output in outputs:
+            tokens, entries = output.prompt_token_ids[1:], output.prompt_logprobs[1:]
+        return [entry[token].logprob for token, entry in zip(tokens, entries, strict=True)]
+
+    async def generate(
+        self, prompt: Sequence[int], params: "SamplingParams", policy: ServedPolicy | None, request_id: str
+    ) -> AsyncGenerator[Piece, None]:
+        """Generate piece by piece; closing the generator aborts the request. Raises EngineGone."""
+        from vllm.inputs import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            async for output in self._llm.generate(
+                TokensPrompt(prompt_token_ids=list(prompt)),
+                params,
+                request_id=request_id,
+                lora_request=_lora_request(policy),
+            ):
+                (completion,) = output.outputs
+                yield Piece(completion.text, len(completion.token_ids), completion.finish_reason)
+        except EngineDeadError:
+            raise EngineGone from None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine process still works."""
+        return not self._llm.errored
+
+    def stop(self) -> None:
+        """End the engine process."""
+        self._llm.shutdown()
+
+
+def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
+    from vllm.lora.request import LoRARequest
+
+    if policy is None:
+        return None
+    return LoRARequest(policy.adapter_name, policy.adapter_id, str(policy.path))
+
+
+def same_answers(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two probes came from weights that answer alike."""
+    return all(abs(a - b) < SAME_LOGPROB for a, b in zip(one, other, strict=True))
+
+
+def adapter_shapes(policies: Iterable[ServedPolicy]) -> tuple[list[int], list[str]]:
+    """The ranks of the policies' adapters, at least one of them, and the modules that any of them changes."""
+    ranks, modules = [8], set()
+    for policy in policies:
+        config = json.loads((policy.path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        ranks.append(int(config["r"]))
+        modules.update(config["target_modules"])
+    return ranks, sorted(modules) or ["q_proj"]
+
+
+def prepare_environment(kv_cache_gib: int) -> None:
+    """Let vLLM's CPU backend use every core of this process; what the user has set stays. Before vLLM is imported."""
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", cores)
+    os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(kv_cache_gib))
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")

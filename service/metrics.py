@@ -1,0 +1,123 @@
+"""Every metric of the service, with its labels and buckets. Labels are bounded: never a prompt, a user or a weight."""
+
+from collections.abc import Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from rewards.categories import CATEGORIES
+from rewards.scores import Scores
+from service.roster import ServedPolicy
+
+OUTCOMES = ("ok", "cancelled", "error", "rejected")
+DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages")
+UNKNOWN = "unknown"
+"""Label of requests that named no profile we know, so that strangers cannot create labels."""
+
+_GENERATION = (0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120)
+_FIRST_TOKEN = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 30)
+_LAG = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
+_REWARD = tuple(i / 5 for i in range(-5, 6))
+
+
+class Metrics:
+    """One service's metrics on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        policy = ("profile", "policy")
+        self.requests = Counter(
+            "fg_requests_total",
+            "Requests for a generation, by how they ended.",
+            (*policy, "outcome"),
+            registry=registry,
+        )
+        self.generation_seconds = Histogram(
+            "fg_generation_seconds",
+            "Seconds from request to last token.",
+            ("profile",),
+            buckets=_GENERATION,
+            registry=registry,
+        )
+        self.first_token_seconds = Histogram(
+            "fg_time_to_first_token_seconds",
+            "Seconds from request to first token.",
+            ("profile",),
+            buckets=_FIRST_TOKEN,
+            registry=registry,
+        )
+        self.tokens = Counter(
+            "fg_tokens_total", "Tokens read (prompt) and written (completion).", ("profile", "kind"), registry=registry
+        )
+        self.segments_scored = Counter(
+            "fg_segments_scored_total",
+            "Segments judged by the reward models.",
+            (*policy, "category"),
+            registry=registry,
+        )
+        self.segment_errors = Counter(
+            "fg_segment_errors_total", "Segments judged to be errors.", (*policy, "category"), registry=registry
+        )
+        self.reward = Histogram(
+            "fg_reward",
+            "Calibrated reward of a segment, from -1 to 1.",
+            ("profile", "category"),
+            buckets=_REWARD,
+            registry=registry,
+        )
+        self.scoring_lag = Histogram(
+            "fg_scoring_lag_seconds", "Seconds from last token to scores.", buckets=_LAG, registry=registry
+        )
+        self.queue_depth = Gauge("fg_scoring_queue_depth", "Responses waiting to be scored.", registry=registry)
+        self.last_score = Gauge(
+            "fg_last_score_timestamp_seconds", "When a response was last scored (Unix time).", registry=registry
+        )
+        self.dropped = Counter(
+            "fg_scoring_dropped_total", "Responses that were never scored.", ("profile", "reason"), registry=registry
+        )
+        self.baseline_error_ratio = Gauge(
+            "fg_policy_baseline_error_ratio",
+            "Share of segments judged errors in the policy's offline evaluation.",
+            (*policy, "category"),
+            registry=registry,
+        )
+
+    def announce(self, policies: Iterable[ServedPolicy]) -> None:
+        """Create the series of served policies at zero, so that the first error is an increase, and their baselines."""
+        for served in policies:
+            labels = (served.profile, served.version)
+            for outcome in OUTCOMES:
+                self.requests.labels(*labels, outcome)
+            for category in CATEGORIES:
+                self.segments_scored.labels(*labels, category)
+                self.segment_errors.labels(*labels, category)
+                self.reward.labels(served.profile, category)
+            for reason in DROP_REASONS:
+                self.dropped.labels(served.profile, reason)
+            for kind in ("prompt", "completion"):
+                self.tokens.labels(served.profile, kind)
+            for category, ratio in served.manifest.scores.get("error_ratio", {}).items():
+                self.baseline_error_ratio.labels(*labels, category).set(ratio)
+
+    def count_scores(self, profile: str, version: str, scores: Scores) -> None:
+        """Count one response's judged segments."""
+        for category, judged in scores.items():
+            self.segments_scored.labels(profile, version, category).inc(len(judged.segments))
+            self.segment_errors.labels(profile, version, category).inc(sum(s.error for s in judged.segments))
+            for reward in judged.rewards:
+                self.reward.labels(profile, category).observe(reward)
+
+    def exposition(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,119 @@
+"""Which policies the service answers with, and which policy a request gets."""
+
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from policies.base import BaseModel
+from policies.store import SFT, Decoding, Named, PolicyManifest, PolicyStore
+from policies.weights import Weights
+from rewards.categories import CATEGORIES
+from rewards.errors import FgctlError
+from service.errors import Conflicting, Invalid, NotFound, Unavailable
+
+DEFAULT_PROFILE = "medium"
+SAME_WEIGHTS = 1e-3
+"""Weights that differ from a profile's by less than this in every category are the profile's."""
+
+_adapter_ids = count(1)
+
+
+@dataclass(frozen=True)
+class ServedPolicy:
+    """One version of one profile, as the engine knows it."""
+
+    profile: str
+    version: str
+    weights: Weights
+    decoding: Decoding
+    path: Path
+    manifest: PolicyManifest
+    adapter_id: int
+    """Unique in this process and never reused: the engine's prefix cache tells adapters apart by name and id."""
+
+    @property
+    def adapter_name(self) -> str:
+        """The engine's name of the adapter, as immutable as the version."""
+        return f"{self.profile}@{self.version}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The policy in a list of profiles."""
+        return {
+            "profile": self.profile,
+            "policy": {"name": self.profile, "version": self.version},
+            "weights": rounded(self.weights),
+            "decoding": self.decoding.model_dump(),
+            "scores": self.manifest.scores,
+        }
+
+
+@dataclass
+class Roster:
+    """The policies of the store: those that can be served, and why the others cannot."""
+
+    served: dict[str, ServedPolicy]
+    broken: dict[str, str]
+
+    @classmethod
+    def of(cls, store: PolicyStore, base: BaseModel) -> "Roster":
+        """Check the current version of every profile. Raises BrokenPolicy when `profiles.toml` cannot be read."""
+        roster = cls({}, {})
+        for name, profile in store.profiles().items():
+            if name == SFT:
+                continue
+            try:
+                path = store.verify(name, profile.version, Named(name=base.name, digest=base.digest))
+                manifest = store.manifest(name, profile.version)
+                weights = profile.weights or manifest.weights
+                if weights is None:
+                    raise FgctlError(f"Profile {name} has no weights; promote a policy that `fgctl train` wrote.")
+            except FgctlError as error:
+                roster.broken[name] = str(error)
+                continue
+            roster.served[name] = ServedPolicy(
+                name, profile.version, weights, profile.decoding, path, manifest, next(_adapter_ids)
+            )
+        return roster
+
+    def refuse(self, profile: str, reason: str) -> None:
+        """Stop serving a profile that the engine cannot answer with."""
+        self.served.pop(profile, None)
+        self.broken[profile] = reason
+
+    def choose(self, profile: str | None, weights: str | None) -> ServedPolicy:
+        """The policy for a request's `profile` or `weights`, the default profile for neither.
+
+        Raises Conflicting for both, NotFound for an unknown profile, Invalid for weights that no profile has,
+        Unavailable for a profile whose policy is broken.
+        """
+        if profile is not None and weights is not None:
+            raise Conflicting("Give either profile or weights, not both.", "weights")
+        if weights is not None:
+            return self._by_weights(weights)
+        name = DEFAULT_PROFILE if profile is None else profile
+        if name in self.served:
+            return self.served[name]
+        if name in self.broken:
+            raise Unavailable(f"Profile {name!r} cannot be served now: {self.broken[name]}", "profile")
+        known = ", ".join(self.served) or "none yet"
+        raise NotFound(f"There is no profile {name[:64]!r}; choose one of {known}.", "profile")
+
+    def _by_weights(self, text: str) -> ServedPolicy:
+        try:
+            wanted = Weights.parse(text)
+        except FgctlError as error:
+            raise Invalid(str(error), "weights") from None
+        for policy in self.served.values():
+            if all(abs(policy.weights[category] - wanted[category]) < SAME_WEIGHTS for category in CATEGORIES):
+                return policy
+        known = "; ".join(
+            f"{name} {','.join(f'{policy.weights[category]:.3f}' for category in CATEGORIES)}"
+            for name, policy in self.served.items()
+        )
+        raise Invalid(f"No policy with these weights is served; choose {known or 'none yet'}.", "weights")
+
+
+def rounded(weights: Weights) -> dict[str, float]:
+    """Weights for a reader."""
+    return {category: round(value, 3) for category, value in weights.as_dict().items()}

@@ -1,0 +1,29 @@
+"""Recent responses and their scores, for GET /responses/{id}: bounded, in memory, the oldest go first."""
+
+from collections import OrderedDict
+from typing import Any
+
+from rewards.scores import Scores, scores_as_json
+
+
+class RecentResponses:
+    """Responses by id, with the scores that arrive later."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._responses: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+    def add(self, response: dict[str, Any]) -> None:
+        """Keep a response under its `id`, not yet scored."""
+        self._responses[response["id"]] = response | {"scores": None}
+        while len(self._responses) > self._limit:
+            self._responses.popitem(last=False)
+
+    def set_scores(self, response_id: str, scores: Scores) -> None:
+        """Add the scores of a response, if it is still kept."""
+        if response_id in self._responses:
+            self._responses[response_id]["scores"] = scores_as_json(scores)
+
+    def get(self, response_id: str) -> dict[str, Any] | None:
+        """A kept response; `scores` is None until scored."""
+        return self._responses.get(response_id)

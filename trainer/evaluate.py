@@ -1,0 +1,141 @@
+"""Offline evaluation of policies: sample an answer to every question, judge it, compare it with the reference."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from policies.base import BaseModel
+from policies.prompt import PromptFormatter
+from policies.store import SFT, Decoding, Named, PolicyStore
+from policies.weights import Weights
+from rewards.categories import CATEGORIES
+from rewards.dataset import Example, word_count
+from rewards.model import RewardModel
+from rewards.scores import ScoreRequest, Scores
+from rewards.segmentation import segments
+from trainer.recipe import LoraRecipe
+from trainer.rollouts import Sampler, make_sampler
+from trainer.trunk import Trunk
+
+BASE = "base"
+"""Stands for the base model without any adapter."""
+_SEED = 1
+_NGRAM = 4
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What to evaluate: the current version of a profile, the supervised parent, or the base."""
+
+    name: str
+    version: str
+    weights: Weights
+    """By which `weighted_reward` is summed; the parent and the base, which have none, are given some."""
+
+
+def candidate(store: PolicyStore, name: str, fallback: Weights, base: BaseModel) -> Candidate:
+    """The candidate of that name. Raises FgctlError when there is none, or it belongs to another base."""
+    if name == BASE:
+        return Candidate(BASE, base.digest[:12], fallback)
+    profile = store.profile(name)
+    store.verify(name, profile.version, Named(name=base.name, digest=base.digest))
+    return Candidate(name, profile.version, profile.weights or fallback)
+
+
+def evaluate_policies(
+    candidates: Sequence[Candidate],
+    examples: Sequence[Example],
+    store: PolicyStore,
+    base: BaseModel,
+    rewards: RewardModel,
+    decoding: Decoding,
+    max_prompt_tokens: int,
+) -> Generator[dict[str, Any], None, None]:
+    """One report a candidate, in order, all by the same decoding and seeds: the shape of `fgctl evaluate --json`.
+
+    `clean_rate` is the share of segments not judged errors, `completeness` the mean log-odds of covering more than an
+    average annotated response, `rouge_lsum` is on a scale of 100, `repetition` the share of four-word sequences that
+    occurred before in the same response, `weighted_reward` the mean over responses of the weighted sum of the rewards
+    of their segments.
+    """
+    sampler: Sampler | None = None
+    try:
+        for one in candidates:
+            path = None if one.name == BASE else store.path(one.name, one.version)
+            trunk = Trunk(base, LoraRecipe(top_layers=1), path, decoding.temperature)
+            if sampler is None:
+                sampler = make_sampler("auto", base, trunk, max_prompt_tokens + decoding.max_tokens)
+            sampler.synchronise(trunk.merged_weights())
+            formatter = PromptFormatter(trunk.tokenizer, max_prompt_tokens)
+            prompts = [formatter.format(e.question, e.passages).token_ids for e in examples]
+            sampled = sampler.sample(prompts, 1, decoding.max_tokens, _SEED, top_p=decoding.top_p)
+            tokens = [answers[0].token_ids for answers in sampled]
+            texts = [trunk.decode(ids) for ids in tokens]
+            report = judge(one, examples, texts, rewards)
+            yield report | {
+                "length": report["length"] | {"tokens": fmean(map(len, tokens))},
+                "truncated": fmean(trunk.eos not in ids for ids in tokens),
+                "decoding": decoding.model_dump(),
+            }
+    finally:
+        if sampler is not None:
+            sampler.close()
+
+
+def judge(one: Candidate, examples: Sequence[Example], texts: Sequence[str], rewards: RewardModel) -> dict[str, Any]:
+    """The part of a report that depends on the texts alone."""
+    scored = rewards.score(
+        [ScoreRequest(e.question, e.passages, text) for e, text in zip(examples, texts, strict=True)]
+    )
+    errors = {category: _error_ratio([s[category].segments for s in scored]) for category in CATEGORIES}
+    return {
+        "profile": one.name,
+        "version": one.version,
+        "weights": one.weights.as_dict(),
+        "n": len(texts),
+        "length": {"words": word_count(texts)},
+        "clean_rate": {category: 1 - errors[category] for category in ("relevance", "factuality")},
+        "completeness": fmean(s["completeness"].score or 0.0 for s in scored),
+        "error_ratio": errors,
+        "rouge_lsum": rouge_lsum([e.answer for e in examples], texts),
+        "repetition": fmean(map(repetition, texts)),
+        "weighted_reward": fmean(weighted_reward(s, one.weights) for s in scored),
+        "rewards": rewards.version,
+        "judge": None,
+    }
+
+
+def _error_ratio(judged: Sequence[Sequence[Any]]) -> float:
+    every = [segment.error for response in judged for segment in response]
+    return fmean(every) if every else 0.0
+
+
+def weighted_reward(scores: Scores, weights: Weights) -> float:
+    """What PPO maximises, without the KL penalty: each category's segment rewards summed, weighted, added up."""
+    return sum(weights[category] * sum(scores[category].rewards) for category in CATEGORIES)
+
+
+def rouge_lsum(references: Sequence[str], texts: Sequence[str]) -> float:
+    """Mean ROUGE-Lsum F1 of 0 to 100 (Lin 2004), with stemming, one sentence a line."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeLsum"], use_stemmer=True)
+    pairs = zip(references, texts, strict=True)
+    return 100 * fmean(scorer.score(_lines(a), _lines(b))["rougeLsum"].fmeasure for a, b in pairs)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(text[start:end] for start, end in segments(text, "sentence"))
+
+
+def repetition(text: str) -> float:
+    """Share of the text's four-word sequences that occurred earlier in it: 0 for none, towards 1 for a loop."""
+    words = text.lower().split()
+    grams = [tuple(words[i : i + _NGRAM]) for i in range(len(words) - _NGRAM + 1)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def supervised_first(names: Sequence[str]) -> list[str]:
+    """Profiles in the order of a table: the supervised parent first, then as they come."""
+    return [name for name in names if name == SFT] + [name for name in names if name != SFT]
