@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from cli import policies, rewards, train
+from cli.base import base
 from cli.evaluate import evaluate
 from cli.generate import generate
 from cli.serve import serve
@@ -18,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(base)
 app.command()(train.sft)
 app.command()(train.train)
 app.command()(evaluate)

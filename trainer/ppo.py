@@ -219,6 +219,8 @@ class PpoTrainer:
 
     def _update_policy(self, step: int, batch: Batch, old: Tensor, advantages: Tensor) -> dict[str, float]:
         ppo = self.recipe.ppo
+        for group in self._optimizer.param_groups:
+            group["lr"] = ppo.learning_rate * min(1.0, (step - ppo.critic_warmup_steps + 1) / (ppo.warmup_steps + 1))
         history: list[dict[str, float]] = []
         for epoch in range(ppo.ppo_epochs):
             groups = list(range(len(batch.groups)))

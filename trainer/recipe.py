@@ -69,8 +69,11 @@ class PpoRecipe(_Config):
     """Longest response; one that is cut there has no end-of-text token and pays `missing_end_penalty`."""
     temperature: float = Field(0.7, gt=0, le=2)
     """The policy is softmax(logits / temperature): sampled, evaluated and, by default, served at it."""
-    learning_rate: float = Field(1e-3, gt=0)
-    """Constant rate of the policy's AdamW (eps 1e-5)."""
+    learning_rate: float = Field(6e-4, gt=0)
+    """Rate of the policy's AdamW (eps 1e-5) after its warm-up."""
+    warmup_steps: int = Field(4, ge=0)
+    """Steps, after the critic's own, in which the rate rises linearly: Adam's first updates are as large as any
+    later one and point where one noisy batch points."""
     ppo_epochs: int = Field(1, ge=1)
     """Passes over the step's samples, each one optimiser step for every minibatch."""
     minibatches: int = Field(2, ge=1)

@@ -1,0 +1,52 @@
+# Every target sets up what it needs; run it again after an interruption and it goes on.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+# Where torch's CPU build is found when the machine's own pip configuration does not know it.
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test lint
+
+help: ## Show the targets.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/'
+
+setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and convert the base model.
+	@$(VENV)/bin/fgctl base
+
+serve: setup ## Serve every profile on HOST:PORT, in the foreground.
+	@exec $(VENV)/bin/fgctl serve --host $(HOST) --port $(PORT)
+
+test: setup ## Run the whole test suite.
+	@$(VENV)/bin/pytest
+
+lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile.
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/hadolint Dockerfile
+
+# The stamp is written last, so a half-finished installation is done again. A virtual environment that was moved or
+# whose Python has gone cannot be mended and is made anew.
+$(INSTALLED): requirements/cpu.txt pyproject.toml
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 && grep -qs "$(CURDIR)/$(VENV)" $(VENV)/bin/pip || rm -rf $(VENV)
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages; this takes a few minutes the first time."
+	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt 2>.pip.log \
+	  || $(VENV)/bin/pip install --disable-pip-version-check --no-deps -r requirements/cpu.txt --extra-index-url $(TORCH_INDEX)
+	@rm -f .pip.log
+	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(MAKE) -s tcmalloc
+	@touch $@
+
+# Decoding on a CPU is faster with tcmalloc; without it everything works as well.
+.PHONY: tcmalloc
+tcmalloc:
+	@if ! ldconfig -p 2>/dev/null | grep -q libtcmalloc_minimal && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq >/dev/null 2>&1; \
+	  apt-get install -y -qq --no-install-recommends libtcmalloc-minimal4 >/dev/null 2>&1 || true; \
+	fi

@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from policies.base import resolve_base
+from policies.prompt import PromptFormatter, PromptTooLong, share_budget
+from rewards.dataset import Passage
+from rewards.errors import FgctlError
+
+LONG = Passage(title="Long", text="The river runs past seven towns and two mills before it meets the sea. " * 60)
+SHORT = Passage(title="Short", text="The mill was built in 1821.")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(resolve_base().path)
+
+
+def test_a_prompt_holds_passages_then_question_in_the_chat_template(tokenizer):
+    prompt = PromptFormatter(tokenizer).format("When was the mill built?", [SHORT])
+    assert "[1] Short: The mill was built in 1821.\n" in prompt.text
+    assert prompt.text.index("[1]") < prompt.text.index("Question: When was the mill built?")
+    assert prompt.text.endswith("<|im_start|>assistant\n")
+    assert list(prompt.token_ids) == tokenizer(prompt.text, add_special_tokens=False)["input_ids"]
+    assert not prompt.passages_cut
+
+
+def test_passages_are_cut_to_the_budget_and_the_question_never_is(tokenizer):
+    for budget in (96, 128, 300):
+        prompt = PromptFormatter(tokenizer, budget).format("When was the mill built?", [LONG, SHORT])
+        assert len(prompt.token_ids) <= budget
+        assert "Question: When was the mill built?" in prompt.text
+        assert "The mill was built in 1821." in prompt.text
+        assert prompt.passages_cut
+
+
+def test_a_question_over_the_budget_is_refused(tokenizer):
+    with pytest.raises(PromptTooLong, match="shorten"):
+        PromptFormatter(tokenizer, 64).format("Why? " * 200, [])
+    with pytest.raises(PromptTooLong, match="shorten"):
+        PromptFormatter(tokenizer, 64).raw("Why? " * 200)
+    with pytest.raises(FgctlError, match="empty"):
+        PromptFormatter(tokenizer).format("  ", [SHORT])
+
+
+def test_a_conversation_follows_the_template(tokenizer):
+    prompt = PromptFormatter(tokenizer).chat([{"role": "user", "content": "Hello"}])
+    assert prompt.text.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_a_base_without_a_template_gets_a_plain_layout(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", None)
+    prompt = PromptFormatter(tokenizer).format("When was the mill built?", [SHORT])
+    assert prompt.text.endswith("Question: When was the mill built?\n\nAnswer:")
+
+
+@given(st.lists(st.integers(0, 300), max_size=8), st.integers(0, 1000))
+def test_shares_are_fair_and_use_the_whole_budget(lengths, budget):
+    shares = share_budget(lengths, budget)
+    assert all(0 <= share <= length for share, length in zip(shares, lengths, strict=True))
+    assert sum(shares) == min(budget, sum(lengths))
+    cut = [share for share, length in zip(shares, lengths, strict=True) if share < length]
+    if cut:
+        assert max(cut) - min(cut) <= 1
+        assert max(shares) <= max(cut) + 1
+
+
+@given(st.text(max_size=60), st.integers(70, 200))
+def test_any_text_stays_within_the_budget(tokenizer, text, budget):
+    prompt = PromptFormatter(tokenizer, budget).format("What is it?", [Passage(title=text[:5], text=text * 10)])
+    assert len(prompt.token_ids) <= budget

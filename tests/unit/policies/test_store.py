@@ -1,0 +1,115 @@
+import json
+
+import pytest
+
+from policies.store import BrokenPolicy, Named, PolicyStore
+from policies.weights import Weights
+from rewards.errors import FgctlError
+
+BASE = Named(name="base", digest="b" * 64)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return PolicyStore(tmp_path / "policies")
+
+
+def adapter(tmp_path, content=b"weights"):
+    directory = tmp_path / f"adapter-{content.decode()}"
+    directory.mkdir()
+    (directory / "adapter_model.safetensors").write_bytes(content)
+    (directory / "adapter_config.json").write_text('{"r": 8}')
+    return directory
+
+
+def manifest(weights="0.3,0.5,0.3"):
+    return {
+        "weights": Weights.parse(weights),
+        "base": BASE,
+        "parent": None,
+        "recipe": {"name": "smoke"},
+        "data": (),
+        "rewards": None,
+        "steps": 2,
+        "episodes": 8,
+        "scores": {},
+    }
+
+
+def test_a_written_policy_can_be_promoted_verified_and_read(store, tmp_path):
+    written = store.write("medium", adapter(tmp_path), manifest())
+    assert store.versions("medium") == [written.version]
+    store.promote("medium", written.version)
+    profile = store.profile("medium")
+    assert profile.version == written.version
+    assert profile.weights.relevance == pytest.approx(0.3 / 1.1, abs=1e-6)
+    directory = store.verify("medium", written.version, BASE)
+    assert {file.name for file in directory.iterdir()} == {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "policy.json",
+        "README.md",
+    }
+    assert set(json.loads((directory / "policy.json").read_text())) == {
+        *("profile version weights base parent recipe data rewards steps episodes scores created fgctl".split()),
+    }
+
+
+def test_versions_name_content(store, tmp_path):
+    one = store.write("medium", adapter(tmp_path, b"one"), manifest())
+    two = store.write("medium", adapter(tmp_path, b"two"), manifest())
+    again = store.write("medium", tmp_path / "adapter-one", manifest())
+    assert one.version == again.version != two.version
+    assert sorted(store.versions("medium")) == sorted([one.version, two.version])
+
+
+def test_a_changed_missing_or_foreign_adapter_is_refused(store, tmp_path):
+    version = store.write("medium", adapter(tmp_path), manifest()).version
+    with pytest.raises(BrokenPolicy, match="trained on base"):
+        store.verify("medium", version, Named(name="other", digest="c" * 64))
+    (store.path("medium", version) / "adapter_model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(BrokenPolicy, match="restore it"):
+        store.verify("medium", version)
+    (store.path("medium", version) / "adapter_model.safetensors").unlink()
+    with pytest.raises(BrokenPolicy, match="missing"):
+        store.promote("medium", version)
+    (store.path("medium", version) / "policy.json").write_text('{"profile": 3}')
+    with pytest.raises(BrokenPolicy, match=r"policy\.json"):
+        store.manifest("medium", version)
+
+
+def test_what_a_person_wrote_in_profiles_toml_survives_a_promotion(store, tmp_path):
+    version = store.write("medium", adapter(tmp_path), manifest()).version
+    file = store.root / "profiles.toml"
+    file.write_text('# ours\n[medium]\nversion = "000000000000"\n[medium.decoding]\ntemperature = 0.2\n')
+    store.promote("medium", version)
+    assert file.read_text().startswith("# ours\n")
+    assert store.profile("medium").decoding.temperature == 0.2
+    assert store.profile("medium").version == version
+
+
+def test_names_that_are_no_names_never_reach_the_file_system(store):
+    for name in ("../sft", "a/b", "", ".", "A", "x" * 65):
+        with pytest.raises(FgctlError, match="not a name"):
+            store.path("medium", name)
+        with pytest.raises(FgctlError, match="not a name"):
+            store.versions(name)
+
+
+def test_unknown_profiles_and_broken_files_are_said(store):
+    store.root.mkdir()
+    with pytest.raises(FgctlError, match="none yet"):
+        store.profile("long")
+    (store.root / "profiles.toml").write_text("[medium]\nverssion = 'x'\n")
+    with pytest.raises(BrokenPolicy, match=r"profiles\.toml"):
+        store.profile("medium")
+    (store.root / "profiles.toml").write_text("[medium\n")
+    with pytest.raises(BrokenPolicy, match="cannot be read"):
+        store.profiles()
+
+
+def test_scores_are_recorded_without_changing_the_version(store, tmp_path):
+    version = store.write("medium", adapter(tmp_path), manifest()).version
+    store.record_scores("medium", version, {"n": 80})
+    assert store.manifest("medium", version).scores == {"n": 80}
+    assert store.verify("medium", version, BASE)

@@ -1,0 +1,102 @@
+import json
+
+import pytest
+
+from rewards.dataset import (
+    SAMPLE,
+    data_file,
+    load_examples,
+    load_feedback,
+    only_held_out,
+    parse_passages,
+    question_key,
+    without_held_out,
+)
+from rewards.errors import FgctlError
+
+
+@pytest.fixture
+def feedback_rows():
+    return json.loads((SAMPLE / "feedback.json").read_text())
+
+
+def write(tmp_path, rows):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def test_the_sample_loads_and_its_spans_cut_whole_words():
+    examples = load_examples(SAMPLE / "train.json")
+    feedback = load_feedback(SAMPLE / "feedback.json")
+    assert len(examples) == len(feedback) == 24
+    labels = set()
+    for row in feedback:
+        for span in row.errors:
+            text = row.predictions[0][span.start : span.end]
+            assert text
+            assert text == text.strip()
+            labels.add(span.label)
+    assert {"Irrelevant", "Redundant", "Wrong-Grounding", "Unverifiable"} <= labels
+
+
+def test_the_sample_is_not_on_the_held_out_list():
+    assert only_held_out(load_examples(SAMPLE / "dev.json")) == []
+
+
+def test_titles_that_passages_repeat_are_dropped():
+    example = load_examples(SAMPLE / "train.json")[0]
+    assert example.passages[0].title == "Aldermouth Lighthouse"
+    assert example.passages[0].text.startswith("The Aldermouth Lighthouse is a white stone tower")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda row: row.pop("question"), "row 1, field question"),
+        (lambda row: row["feedback"]["errors"].append({"error type": "Irrelevant", "start": 3, "end": 999}), "999"),
+        (lambda row: row["feedback"]["errors"].append({"error type": "Irrelevant", "start": 5, "end": 3}), "errors"),
+        (lambda row: row.update(preference=[0, 1, 2]), "row 1, field preference"),
+        (lambda row: row.update(preference=[0, 1, 2, 3, 0, 0]), "preference"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, feedback_rows, change, said):
+    change(feedback_rows[1])
+    with pytest.raises(FgctlError, match=r"rows\.json, row 1") as error:
+        load_feedback(write(tmp_path, feedback_rows))
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "said"), [("{}", "a list"), ("[", "not JSON"), (None, "does not exist")])
+def test_a_wrong_file_is_named(tmp_path, content, said):
+    path = tmp_path / "data.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(FgctlError, match=r"data\.json") as error:
+        load_examples(path)
+    assert said in str(error.value)
+
+
+def test_questions_are_recognised_whatever_their_spacing_and_case():
+    assert question_key("Where is  it? ") == question_key("where is it?")
+
+
+def test_data_comes_from_the_configured_directory(monkeypatch, tmp_path):
+    monkeypatch.setenv("FGCTL_DATA", str(tmp_path))
+    assert data_file("dev") == tmp_path / "qa_feedback" / "dev.json"
+
+
+def test_the_held_out_list_splits_the_rows(monkeypatch):
+    examples = load_examples(SAMPLE / "dev.json")
+    monkeypatch.setattr("rewards.dataset.held_out_keys", lambda: frozenset([question_key(examples[0].question)]))
+    assert only_held_out(examples) == examples[:1]
+    assert without_held_out(examples) == examples[1:]
+
+
+def test_passages_in_every_shape_people_have():
+    shapes = [{"title": "T", "text": "a b"}, {"wikipage": "T", "content": "T\n\na b"}, ["T", "a", "b"]]
+    assert [(p.title, p.text) for p in parse_passages(shapes)] == [("T", "a b")] * 3
+    assert parse_passages(None) == ()
+    for wrong in ("text", [3], [{"title": "T"}]):
+        with pytest.raises(ValueError, match="passage"):
+            parse_passages(wrong)

@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+from rewards.dataset import SAMPLE, load_feedback
+from rewards.errors import FgctlError
+from rewards.evaluate import cross_validate
+from rewards.fit import tabulate
+from rewards.model import FITTED, RewardModel
+from rewards.scores import ScoreRequest, scores_as_json
+
+
+@pytest.fixture(scope="module")
+def model():
+    return RewardModel.load()
+
+
+@pytest.fixture(scope="module")
+def requests():
+    return [
+        ScoreRequest(row.question, row.passages, text)
+        for row in load_feedback(SAMPLE / "feedback.json")[:6]
+        for text in row.predictions
+    ]
+
+
+def test_every_segment_of_every_category_is_judged(model, requests):
+    for request, scores in zip(requests, model.score(requests), strict=True):
+        assert set(scores) == {"relevance", "factuality", "completeness"}
+        for judged in scores.values():
+            assert len(judged.segments) == len(judged.rewards) > 0
+            assert all(0 <= s.start < s.end <= len(request.response) for s in judged.segments)
+            assert all(0 <= s.error_probability <= 1 for s in judged.segments)
+            assert all(-1 <= r <= 1 for r in judged.rewards)
+        (whole,) = scores["completeness"].segments
+        assert request.response[whole.start : whole.end] == request.response.strip()
+
+
+def test_a_response_scores_the_same_alone_and_in_a_batch(model, requests):
+    batch = model.score(requests)
+    for request, together in list(zip(requests, batch, strict=True))[::5]:
+        alone = model.score([request])[0]
+        for category, judged in together.items():
+            assert [s.error_probability for s in alone[category].segments] == pytest.approx(
+                [s.error_probability for s in judged.segments], abs=1e-5
+            )
+
+
+def test_an_empty_response_is_judged_without_segments_but_for_nothing(model):
+    scores = model.score([ScoreRequest("What is it?", (), "")])[0]
+    assert all(judged.segments == () and judged.rewards == () for judged in scores.values())
+
+
+def test_an_irrelevant_and_an_unsupported_sentence_score_worse(model):
+    row = load_feedback(SAMPLE / "feedback.json")[0]
+    good = "The Aldermouth Lighthouse is 31 metres tall."
+    bad = good + " Elephants are popular in Belgian cinemas of the eighteenth century."
+    scores = model.score([ScoreRequest(row.question, row.passages, bad)])[0]
+    for category in ("relevance", "factuality"):
+        first, *_, last = scores[category].segments
+        assert last.error_probability > first.error_probability
+
+
+def test_the_wire_shape(model, requests):
+    wire = scores_as_json(model.score(requests[:1])[0])
+    assert set(wire["relevance"]["segments"][0]) == {"start", "end", "error_probability", "error"}
+    assert isinstance(wire["completeness"]["score"], float)
+    json.dumps(wire)
+
+
+def test_a_changed_file_is_refused(tmp_path):
+    changed = json.loads(FITTED.read_text())
+    changed["heads"]["relevance"]["threshold"] = 0.123
+    path = tmp_path / "rewards.json"
+    path.write_text(json.dumps(changed))
+    with pytest.raises(FgctlError, match="changed after it was fitted"):
+        RewardModel.load(path)
+    with pytest.raises(FgctlError, match=r"missing\.json"):
+        RewardModel.load(tmp_path / "missing.json")
+
+
+def test_fitting_reports_agreement_beside_its_baselines(model):
+    report = cross_validate(tabulate(load_feedback(SAMPLE / "feedback.json"), model.encoder))
+    assert report["relevance"]["baselines"].keys() == {"majority"}
+    assert report["factuality"]["baselines"].keys() == {"no_error"}
+    assert report["completeness"]["baselines"].keys() == {"longer"}
+    assert report["preference"]["baselines"].keys() == {"longer", "first"}
+    assert all(0 <= report[name]["accuracy"] <= 1 for name in ("relevance", "factuality"))

@@ -1,0 +1,175 @@
+"""An application whose engine and scoring process are stand-ins: they answer from tables, in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from policies.store import Decoding, PolicyManifest
+from policies.weights import Weights
+from rewards.scores import CategoryScores, Segment
+from service.app import create_app
+from service.engine import EngineGone, Piece
+from service.generate.serving import Generation
+from service.roster import Roster, ServedPolicy
+from service.scoring.scorer import Scorer
+from service.settings import Settings
+
+WEIGHTS = {"short": "0.4,0.5,0.3", "medium": "0.3,0.5,0.3", "long": "0.2,0.5,0.3"}
+
+
+class FakeEngine:
+    """Says what each profile says, word by word."""
+
+    def __init__(self):
+        self.asked = []
+        self.gone = False
+        self.closed = 0
+        self.hold: asyncio.Event | None = None
+
+    @property
+    def alive(self):
+        return not self.gone
+
+    async def generate(self, prompt, params, policy, request_id) -> AsyncIterator[Piece]:
+        self.asked.append((prompt, params, policy, request_id))
+        try:
+            for word in ("The", " answer", f" of {policy.profile}."):
+                if self.gone:
+                    raise EngineGone
+                yield Piece(word, 1, None)
+                if self.hold:
+                    await self.hold.wait()
+            yield Piece("", 1, "stop")
+        finally:
+            self.closed += 1
+
+    def stop(self):
+        pass
+
+
+class FakeWorker:
+    """Judges every response to be one segment, an error when it says so."""
+
+    def __init__(self):
+        self.batches = []
+        self.raises = []
+        self.restarts = 0
+
+    async def score(self, requests):
+        self.batches.append([request.response for request in requests])
+        if self.raises and (error := self.raises.pop(0)):
+            raise error
+        return [self._judge(request.response) for request in requests]
+
+    def restart(self):
+        self.restarts += 1
+
+    def stop(self):
+        pass
+
+    @staticmethod
+    def _judge(text):
+        segment = (Segment(0, len(text), 0.75, True),)
+        return {
+            category: CategoryScores(segment, (-0.5,), 0.25 if category == "completeness" else None)
+            for category in ("relevance", "factuality", "completeness")
+        }
+
+
+class FakeFormatter:
+    max_tokens = 8
+
+    def format(self, question, passages):
+        from policies.prompt import Prompt, PromptTooLong
+
+        if len(question.split()) > 20:
+            raise PromptTooLong("The question needs more tokens than the budget; shorten it.")
+        return Prompt(question, (1, 2, 3), passages_cut=len(passages) > 2)
+
+    def raw(self, text):
+        return self.format(text, [])
+
+    def chat(self, messages):
+        return self.format(messages[-1]["content"], [])
+
+
+def served(profile, tmp_path, number, scores=None):
+    manifest = PolicyManifest.model_validate(
+        {
+            "profile": profile,
+            "version": f"{number:012x}",
+            "weights": Weights.parse(WEIGHTS[profile]),
+            "base": {"name": "base", "digest": "b"},
+            "parent": None,
+            "recipe": {},
+            "data": [],
+            "rewards": None,
+            "steps": 1,
+            "episodes": 1,
+            "scores": scores or {},
+            "created": "2026-01-01T00:00:00Z",
+            "fgctl": "0.1.0",
+        }
+    )
+    return ServedPolicy(profile, manifest.version, manifest.weights, Decoding(), tmp_path, manifest, number)
+
+
+class Service:
+    """The application, its stand-ins, and a client."""
+
+    def __init__(self, tmp_path):
+        self.app = create_app(Settings(max_body_bytes=4096, max_tokens=64, recent_responses=3))
+        self.backend = self.app.state.backend
+        self.engine = FakeEngine()
+        self.worker = FakeWorker()
+        self.backend.roster = Roster(
+            {
+                name: served(name, tmp_path, i, {"error_ratio": {"factuality": 0.2}})
+                for i, name in enumerate(WEIGHTS, 1)
+            },
+            {},
+        )
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test")
+
+    def start(self):
+        """What Backend.start does, with the stand-ins."""
+        backend = self.backend
+        backend._engine = self.engine
+        self.scorer = Scorer(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
+        backend.metrics.announce(backend.roster.served.values())
+        backend._generation = Generation(
+            self.engine, backend.roster, FakeFormatter(), self.scorer, backend.recent, backend.metrics, 64
+        )
+
+    async def score_all(self):
+        """Run scoring until its queue is empty."""
+        running = asyncio.create_task(self.scorer.run())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        running.cancel()
+
+    async def ask(self, body=None, **query):
+        body = {"question": "Where?", "passages": [{"title": "T", "text": "Here."}]} if body is None else body
+        return await self.client.post("/generate", json=body, params=query)
+
+    def metric(self, name, **labels):
+        return self.backend.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def service(tmp_path):
+    started = Service(tmp_path)
+    started.start()
+    return started
+
+
+@pytest.fixture
+def starting(tmp_path):
+    return Service(tmp_path)
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"

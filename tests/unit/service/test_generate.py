@@ -1,0 +1,188 @@
+import asyncio
+import json
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_answer_has_the_shape_of_the_contract(service):
+    reply = await service.ask(profile="long")
+    body = reply.json()
+    assert reply.status_code == 200
+    assert body.pop("id").startswith("resp_")
+    assert body == {
+        "profile": "long",
+        "policy": {"name": "long", "version": "000000000003"},
+        "weights": {"relevance": 0.2, "factuality": 0.5, "completeness": 0.3},
+        "text": "The answer of long.",
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4},
+        "passages_cut": False,
+    }
+    assert reply.headers["x-request-id"]
+
+
+async def test_each_profile_is_answered_by_its_own_policy_and_medium_is_the_default(service):
+    for query, profile in (({}, "medium"), ({"profile": "short"}, "short"), ({"weights": "0.2,0.5,0.3"}, "long")):
+        assert (await service.ask(**query)).json()["profile"] == profile
+        assert service.engine.asked[-1][2].profile == profile
+
+
+async def test_defaults_come_from_the_profile_and_the_request_overrides_them(service):
+    await service.ask({"question": "Where?", "temperature": 0, "seed": 7, "stop": "."})
+    params = service.engine.asked[-1][1]
+    assert (params.temperature, params.seed, params.stop, params.max_tokens) == (0, 7, ["."], 200)
+
+
+async def test_a_stream_is_tokens_and_then_the_answer_without_its_text(service):
+    reply = await service.ask({"question": "Where?", "stream": True}, profile="short")
+    events = [
+        (block.split("\r\n")[0], json.loads(block.split("\r\n")[1].removeprefix("data: ")))
+        for block in reply.text.strip().split("\r\n\r\n")
+    ]
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert [name for name, _ in events] == ["event: token"] * 3 + ["event: done"]
+    assert "".join(data["text"] for _, data in events[:-1]) == "The answer of short."
+    done = events[-1][1]
+    assert "text" not in done
+    assert (done["profile"], done["finish_reason"], done["usage"]["completion_tokens"]) == ("short", "stop", 4)
+
+
+async def test_scores_can_be_fetched_once_there(service):
+    response_id = (await service.ask()).json()["id"]
+    fetched = (await service.client.get(f"/responses/{response_id}")).json()
+    assert fetched["scores"] is None
+    await service.score_all()
+    fetched = (await service.client.get(f"/responses/{response_id}")).json()
+    assert fetched["text"] == "The answer of medium."
+    assert fetched["scores"]["factuality"]["segments"] == [
+        {"start": 0, "end": 21, "error_probability": 0.75, "error": True}
+    ]
+    assert fetched["scores"]["completeness"]["score"] == 0.25
+
+
+async def test_only_the_latest_responses_are_kept(service):
+    ids = [(await service.ask({"question": "Where?"})).json()["id"] for _ in range(4)]
+    assert (await service.client.get(f"/responses/{ids[0]}")).status_code == 404
+    assert (await service.client.get(f"/responses/{ids[-1]}")).status_code == 200
+
+
+QUESTION = {"question": "Where?"}
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "status", "param", "said"),
+    [
+        (QUESTION, {"profile": "huge"}, 404, "profile", "short, medium, long"),
+        (QUESTION, {"profile": ""}, 404, "profile", "short, medium, long"),
+        (QUESTION, {"profile": "long", "weights": "1,1,1"}, 400, "weights", "not both"),
+        (QUESTION, {"weights": "1,2"}, 422, "weights", "three numbers"),
+        (QUESTION, {"weights": "0.9,0.05,0.05"}, 422, "weights", "short 0.333,0.417,0.250"),
+        ({"question": "  "}, {}, 422, "body", "question is empty"),
+        ({"question": "why " * 30}, {}, 422, "question", "shorten"),
+        ({}, {}, 422, "body", "exactly one"),
+        ({"question": "a", "prompt": "b"}, {}, 422, "body", "exactly one"),
+        ({"messages": []}, {}, 422, "body", "messages is empty"),
+        ({"prompt": "a", "passages": [{"text": "b"}]}, {}, 422, "body", "go with a question"),
+        (QUESTION | {"passages": [{"title": "t"}]}, {}, 422, "passages.0.text", "mend"),
+        (QUESTION | {"max_tokens": 65}, {}, 422, "max_tokens", "at most 64"),
+        (QUESTION | {"max_tokens": 0}, {}, 422, "max_tokens", "mend"),
+        (QUESTION | {"temperature": 3}, {}, 422, "temperature", "mend"),
+        (QUESTION | {"top_p": 0}, {}, 422, "top_p", "mend"),
+        (QUESTION | {"seed": "x"}, {}, 422, "seed", "mend"),
+        (QUESTION | {"stop": [""]}, {}, 422, "stop", "mend"),
+        (QUESTION | {"stop": list("abcde")}, {}, 422, "body", "at most 4"),
+        (QUESTION | {"best_of": 4}, {}, 422, "body", "best_of"),
+        (QUESTION | {"temprature": 1}, {}, 422, "temprature", "mend"),
+        ([1, 2], {}, 422, "body", "mend"),
+    ],
+)
+async def test_a_wrong_request_is_told_what_to_do(service, body, query, status, param, said):
+    reply = await service.ask(body, **query)
+    assert reply.status_code == status
+    error = reply.json()["error"]
+    assert set(error) == {"type", "message", "param"}
+    assert error["param"].startswith(param)
+    assert said in error["message"]
+    assert service.engine.asked == []
+
+
+async def test_a_body_that_is_no_json(service):
+    reply = await service.client.post("/generate", content=b'{"question": ', headers={"content-type": "application/json"})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "body")
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(service):
+    reply = await service.client.post("/generate", json={"question": "a" * 5000})
+    assert (reply.status_code, reply.json()["error"]["type"]) == (413, "too_large")
+
+    async def endless():
+        while True:
+            yield b"a" * 1000
+
+    reply = await service.client.post("/generate", content=endless())
+    assert reply.status_code == 413
+
+
+async def test_until_the_backend_has_started_requests_are_asked_to_come_back(starting):
+    reply = await starting.ask()
+    assert (reply.status_code, reply.json()["error"]["type"]) == (503, "unavailable")
+    assert reply.headers["retry-after"]
+
+
+async def test_a_broken_profile_is_unavailable_and_the_others_answer(service):
+    service.backend.roster.refuse("long", "its adapter is damaged.")
+    reply = await service.ask(profile="long")
+    assert reply.status_code == 503
+    assert "damaged" in reply.json()["error"]["message"]
+    assert (await service.ask(profile="short")).status_code == 200
+
+
+async def test_an_engine_that_dies_is_said_in_both_forms(service):
+    service.engine.gone = True
+    assert (await service.ask()).status_code == 503
+    reply = await service.ask({"question": "Where?", "stream": True})
+    assert "event: error" in reply.text
+    assert "restart" in reply.text
+    assert service.metric("fg_requests_total", profile="medium", policy="000000000002", outcome="error") == 2
+
+
+async def test_a_client_that_leaves_ends_the_generation(service):
+    service.engine.hold = asyncio.Event()
+    sent = asyncio.Event()
+
+    async def receive():
+        if not sent.is_set():
+            sent.set()
+            return {"type": "http.request", "body": json.dumps(QUESTION).encode(), "more_body": False}
+        while not service.engine.asked:
+            await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pass
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/generate",
+        "raw_path": b"/generate",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    await asyncio.wait_for(service.app(scope, receive, send), 5)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert service.engine.closed == 1
+    assert service.metric("fg_requests_total", profile="medium", policy="000000000002", outcome="cancelled") == 1
+
+
+async def test_many_at_once_each_get_their_own_answer(service):
+    replies = await asyncio.gather(*(service.ask(profile=name) for name in ["short", "medium", "long"] * 10))
+    assert [reply.json()["text"] for reply in replies] == [
+        f"The answer of {name}." for name in ["short", "medium", "long"] * 10
+    ]
+    assert len({reply.json()["id"] for reply in replies}) == 30

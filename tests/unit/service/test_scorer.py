@@ -1,0 +1,73 @@
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from service.scoring import scorer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_finished_responses_are_counted_by_profile_policy_and_category(service):
+    await service.ask(profile="short")
+    await service.score_all()
+    labels = {"profile": "short", "policy": "000000000001"}
+    for category in ("relevance", "factuality", "completeness"):
+        assert service.metric("fg_segments_scored_total", **labels, category=category) == 1
+        assert service.metric("fg_segment_errors_total", **labels, category=category) == 1
+        buckets = {le: service.metric("fg_reward_bucket", profile="short", category=category, le=le) for le in ("-0.6", "-0.4")}
+        assert buckets == {"-0.6": 0, "-0.4": 1}
+    assert service.metric("fg_scoring_lag_seconds_count") == 1
+    assert service.metric("fg_last_score_timestamp_seconds") > 0
+    assert service.metric("fg_requests_total", **labels, outcome="ok") == 1
+    assert service.metric("fg_tokens_total", profile="short", kind="completion") == 4
+
+
+async def test_a_full_queue_drops_and_counts_and_every_reply_still_comes(service):
+    for _ in range(5):
+        assert (await service.ask()).status_code == 200
+    assert service.metric("fg_scoring_queue_depth") == 2
+    assert service.metric("fg_scoring_dropped_total", profile="medium", reason="queue_full") == 3
+    await service.score_all()
+    assert service.metric("fg_scoring_queue_depth") == 0
+    assert service.worker.batches == [["The answer of medium."] * 2]
+
+
+async def test_responses_without_passages_are_not_judged(service):
+    for body in ({"question": "Where?"}, {"prompt": "Say"}, {"messages": [{"role": "user", "content": "Hi"}]}):
+        assert (await service.ask(body)).status_code == 200
+    await service.score_all()
+    assert service.worker.batches == []
+    assert service.metric("fg_scoring_dropped_total", profile="medium", reason="no_passages") == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "restarts"),
+    [(TimeoutError(), "timeout", 0), (BrokenProcessPool(), "worker_died", 1)],
+)
+async def test_a_worker_that_hangs_or_dies_costs_one_batch(service, monkeypatch, error, reason, restarts):
+    monkeypatch.setattr(scorer, "RESTART_PAUSE", 0)
+    service.worker.raises = [error]
+    await service.ask()
+    await service.score_all()
+    await service.ask()
+    await service.score_all()
+    assert service.metric("fg_scoring_dropped_total", profile="medium", reason=reason) == 1
+    assert service.metric("fg_scoring_lag_seconds_count") == 1
+    assert service.worker.restarts == restarts
+
+
+async def test_one_response_that_cannot_be_scored_does_not_cost_the_others(service):
+    service.worker.raises = [ValueError("in the batch"), ValueError("alone"), None]
+    await service.ask(profile="short")
+    await service.ask(profile="long")
+    await service.score_all()
+    assert service.metric("fg_scoring_dropped_total", profile="short", reason="failed") == 1
+    assert service.metric("fg_segments_scored_total", profile="long", policy="000000000003", category="relevance") == 1
+
+
+async def test_rejected_requests_are_counted_under_known_labels_only(service):
+    await service.ask(profile="made-up")
+    await service.ask({"question": "Where?", "max_tokens": 65}, profile="long")
+    assert service.metric("fg_requests_total", profile="unknown", policy="unknown", outcome="rejected") == 1
+    assert service.metric("fg_requests_total", profile="long", policy="000000000003", outcome="rejected") == 1
+    assert b"made-up" not in service.backend.metrics.exposition()
