@@ -281,7 +281,7 @@ def missing_end(batch: Batch, penalty: float) -> Tensor:
 
 
 def split(items: list[int], parts: int) -> list[list[int]]:
-    """Split into at most `parts` runs whose sizes differ by at most one; none is empty."""
+    """Split some items into at most `parts` runs whose sizes differ by at most one; none is empty."""
     parts = min(parts, len(items))
     bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
     return [items[a:b] for a, b in pairwise(bounds)]

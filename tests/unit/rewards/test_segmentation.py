@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,7 +52,7 @@ def test_segments_are_ordered_disjoint_trimmed_and_lose_nothing_visible(text):
     for density in ("sub-sentence", "sentence", "response"):
         spans = segments(text, density)
         assert all(a < b for a, b in spans)
-        assert all(left[1] <= right[0] for left, right in zip(spans, spans[1:], strict=False))
+        assert all(left[1] <= right[0] for left, right in pairwise(spans))
         assert all(text[a:b] == text[a:b].strip() for a, b in spans)
         covered = "".join("".join(text[a:b].split()) for a, b in spans)
         assert covered == "".join(text.split())

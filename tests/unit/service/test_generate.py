@@ -109,7 +109,9 @@ async def test_a_wrong_request_is_told_what_to_do(service, body, query, status, 
 
 
 async def test_a_body_that_is_no_json(service):
-    reply = await service.client.post("/generate", content=b'{"question": ', headers={"content-type": "application/json"})
+    reply = await service.client.post(
+        "/generate", content=b'{"question": ', headers={"content-type": "application/json"}
+    )
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "body")
 
 

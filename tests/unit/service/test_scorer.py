@@ -14,7 +14,9 @@ async def test_finished_responses_are_counted_by_profile_policy_and_category(ser
     for category in ("relevance", "factuality", "completeness"):
         assert service.metric("fg_segments_scored_total", **labels, category=category) == 1
         assert service.metric("fg_segment_errors_total", **labels, category=category) == 1
-        buckets = {le: service.metric("fg_reward_bucket", profile="short", category=category, le=le) for le in ("-0.6", "-0.4")}
+        buckets = {
+            le: service.metric("fg_reward_bucket", profile="short", category=category, le=le) for le in ("-0.6", "-0.4")
+        }
         assert buckets == {"-0.6": 0, "-0.4": 1}
     assert service.metric("fg_scoring_lag_seconds_count") == 1
     assert service.metric("fg_last_score_timestamp_seconds") > 0

@@ -46,7 +46,9 @@ def test_a_response_without_tokens_or_without_text():
     assert not place_rewards(judged(""), [0]).any()
 
 
-@pytest.mark.parametrize("text", ["Café 😀 opened. It is 31 metres tall, and it stands by the sea!", "日本語です。はい。", "a"])
+@pytest.mark.parametrize(
+    "text", ["Café 😀 opened. It is 31 metres tall, and it stands by the sea!", "日本語です。はい。", "a"]
+)
 def test_token_ends_are_the_offsets_of_the_text(tokenizer, text):
     ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
     ends = token_ends(ids, text, tokenizer)

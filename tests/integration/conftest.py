@@ -1,0 +1,112 @@
+"""The real engine on the real base model, with adapters made here so that no test depends on what was trained."""
+
+import asyncio
+import threading
+
+import pytest
+import torch
+
+from policies.base import resolve_base
+from policies.store import SFT, Named, PolicyStore
+from policies.weights import Weights
+
+WEIGHTS = {"first": "1,1,2", "second": "2,1,1", "damaged": "1,2,1", "idle": "3,1,1"}
+
+
+@pytest.fixture(scope="session")
+def base():
+    return resolve_base()
+
+
+def make_adapter(base, directory, seed, strength, top_layers=15):
+    """A random rank-8 adapter of the shape training makes; strength 0 leaves the base as it is."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.bfloat16)
+    layers = model.config.num_hidden_layers
+    config = LoraConfig(
+        r=8,
+        lora_alpha=16,
+        target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
+        layers_to_transform=list(range(layers - top_layers, layers)),
+        task_type="CAUSAL_LM",
+    )
+    peft = get_peft_model(model, config)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in peft.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn_like(parameter) * strength)
+    peft.save_pretrained(directory)
+    return directory
+
+
+def write_policy(store, base, profile, adapter, weights):
+    return store.write(
+        profile,
+        adapter,
+        {
+            "weights": None if weights is None else Weights.parse(weights),
+            "base": Named(name=base.name, digest=base.digest),
+            "parent": None,
+            "recipe": {},
+            "data": (),
+            "rewards": None,
+            "steps": 0,
+            "episodes": 0,
+            "scores": {},
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def store(base, tmp_path_factory):
+    """Two policies that answer differently, one whose file is damaged, one that does nothing, and a parent."""
+    root = tmp_path_factory.mktemp("store")
+    store = PolicyStore(root / "policies")
+    for i, (profile, weights) in enumerate(WEIGHTS.items()):
+        adapter = make_adapter(base, root / profile, i, 0.0 if profile == "idle" else 0.4)
+        manifest = write_policy(store, base, profile, adapter, weights)
+        store.promote(profile, manifest.version)
+        if profile == "damaged":
+            file = store.path(profile, manifest.version) / "adapter_model.safetensors"
+            file.write_bytes(file.read_bytes()[:1000])
+    parent = write_policy(store, base, SFT, make_adapter(base, root / "parent", 9, 0.002), None)
+    store.promote(SFT, parent.version)
+    return store
+
+
+class LoopThread:
+    """An event loop in a thread of its own, so that an engine outlives one test."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+
+    def run(self, awaitable, timeout=300):
+        return asyncio.run_coroutine_threadsafe(awaitable, self.loop).result(timeout)
+
+    def stop(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def loop():
+    thread = LoopThread()
+    yield thread
+    thread.stop()
+
+
+@pytest.fixture(scope="session")
+def app(store, loop):
+    """The service's application on the store above, started."""
+    from service.app import create_app
+    from service.settings import Settings
+
+    app = create_app(Settings(policies=store.root, max_num_seqs=8))
+    loop.run(app.state.backend.start())
+    yield app
+    loop.run(app.state.backend.stop())

@@ -1,0 +1,87 @@
+"""Several adapters and the base in one batch of the real engine."""
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("vllm")
+
+QUESTIONS = ["Name three colours.", "What is a river?", "Who builds bridges?"]
+
+
+ROUNDING = 0.25
+"""Nats by which batches of different make-up may differ in bf16; adapters differ by far more."""
+
+
+@pytest.fixture(scope="module")
+def ask(app, loop):
+    """Greedy answers, all in one batch: for each request its tokens, and the log-probabilities of each step's best."""
+    from vllm import SamplingParams
+    from vllm.inputs import TokensPrompt
+
+    from service.engine import _lora_request
+
+    backend = app.state.backend
+    engine, formatter, served = backend._engine, backend._generation._formatter, backend.roster.served
+    count = iter(range(1000))
+
+    async def one(profile, question):
+        params = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True, logprobs=5)
+        ids = list(formatter.format(question, []).token_ids)
+        lora = _lora_request(served[profile] if profile else None)
+        async for output in engine._llm.generate(
+            TokensPrompt(prompt_token_ids=ids), params, request_id=f"test-{next(count)}", lora_request=lora
+        ):
+            final = output.outputs[0]
+        return final.token_ids, [{token: lp.logprob for token, lp in step.items()} for step in final.logprobs]
+
+    def several(requests):
+        async def together():
+            return await asyncio.gather(*(one(*request) for request in requests))
+
+        return loop.run(together())
+
+    return several
+
+
+def same_answer(one, other):
+    """Whether two greedy answers are the same up to rounding: where they part, both tokens were as likely."""
+    for a, b, of_a, of_b in zip(one[0], other[0], one[1], other[1], strict=True):
+        if a not in of_b or abs(of_a[a] - of_b[a]) > ROUNDING:
+            return False
+        if a != b:
+            return b in of_a and abs(of_a[a] - of_a[b]) < ROUNDING
+    return True
+
+
+def test_each_answers_in_a_mixed_batch_as_it_does_alone(ask):
+    requests = [(profile, question) for question in QUESTIONS for profile in ("first", "second", None)]
+    alone = [ask([request])[0] for request in requests]
+    for mixed in (ask(requests), ask(requests[::-1])[::-1]):
+        assert [same_answer(a, b) for a, b in zip(alone, mixed, strict=True)] == [True] * len(requests)
+
+
+def test_the_adapters_and_the_base_answer_differently(ask):
+    first, second, base = ask([(profile, QUESTIONS[0]) for profile in ("first", "second", None)])
+    assert not same_answer(first, second)
+    assert not same_answer(first, base)
+    assert not same_answer(second, base)
+
+
+def test_the_engine_computes_what_peft_computes(app, loop, base, store):
+    """Adapters on the upper layers only, read from disk by both."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from service.engine import PROBE
+
+    policy = app.state.backend.roster.served["second"]
+    probed = loop.run(app.state.backend._engine.probe(policy))
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32), policy.path)
+    ids = AutoTokenizer.from_pretrained(base.path)(PROBE, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        logprobs = model(ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
+    assert torch.tensor(probed).sub(logprobs).abs().mean().item() < 0.1
+    base_probed = loop.run(app.state.backend._engine.probe(None))
+    assert torch.tensor(base_probed).sub(logprobs).abs().mean().item() > 0.3

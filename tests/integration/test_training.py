@@ -1,0 +1,179 @@
+"""Training by the real commands, on the project's own sample, with the engine that is installed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from rewards.dataset import SAMPLE, load_examples
+from rewards.model import RewardModel
+from trainer.packing import Group, pack
+from trainer.recipe import LoraRecipe, load_recipe
+from trainer.rollouts.transformers import TransformersSampler
+from trainer.trunk import Trunk
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def fgctl(store):
+    environment = os.environ | {"FGCTL_POLICIES": str(store.root), "FGCTL_DATA": "", "COLUMNS": "200"}
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "cli", *map(str, arguments)]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
+
+
+def train(fgctl, run, *, steps, profile="medium"):
+    arguments = ["--data", SAMPLE / "train.json", "--recipe", "smoke", "--steps", steps, "--run", run, "--json"]
+    return fgctl("train", "--weights", "0.3,0.5,0.2", "--profile", profile, *arguments)
+
+
+def finished(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(fgctl, store, tmp_path):
+    whole = finished(train(fgctl, tmp_path / "whole", steps=3))
+    killed = train(fgctl, tmp_path / "killed", steps=3)
+    log = tmp_path / "killed" / "metrics.jsonl"
+    while not (log.is_file() and log.read_text().count("\n") >= 2):
+        assert killed.poll() is None, killed.communicate()[1]
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    resumed = finished(train(fgctl, tmp_path / "killed", steps=3))
+    assert resumed["version"] == whole["version"]
+    logs = [[json.loads(line) for line in (tmp_path / run / "metrics.jsonl").open()] for run in ("whole", "killed")]
+    assert [[m["step"], m["reward/weighted"], m["kl/response"]] for m in logs[0]] == [
+        [m["step"], m["reward/weighted"], m["kl/response"]] for m in logs[1]
+    ]
+    assert list((tmp_path / "whole" / "tensorboard").iterdir())
+    check_policy(store, whole)
+
+
+def check_policy(store, manifest):
+    directory = store.verify("medium", manifest["version"])
+    assert manifest["weights"] == pytest.approx({"relevance": 0.3, "factuality": 0.5, "completeness": 0.2})
+    assert manifest["parent"]["version"] == store.profile("sft").version
+    assert manifest["rewards"]["version"] == RewardModel.load().version
+    assert manifest["steps"] == 3
+    assert (directory / "adapter_model.safetensors").stat().st_size < 4 << 20
+
+
+def test_a_run_directory_of_other_settings_is_refused(fgctl, tmp_path):
+    (tmp_path / "settings.json").write_text("{}")
+    out, err = train(fgctl, tmp_path, steps=1).communicate()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "other settings" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--weights", "1,2", "--profile", "medium"], "three numbers"),
+        (["--weights", "1,1,1", "--profile", "../up"], "not a name"),
+        (["--weights", "1,1,1", "--profile", "sft"], "taken"),
+        (["--weights", "1,1,1", "--profile", "a", "--recipe", "none"], "choose cpu, smoke"),
+        (["--weights", "1,1,1", "--profile", "a", "--set", "ppo.lr=1"], "ppo.lr"),
+        (["--weights", "1,1,1", "--profile", "a", "--data", "none.json"], "none.json"),
+        (["--weights", "1,1,1", "--profile", "a", "--base", "/nowhere"], "--base"),
+    ],
+)
+def test_errors_are_one_sentence(fgctl, arguments, said):
+    process = fgctl("train", *arguments)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out == ""
+    assert err.startswith("fgctl: ")
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_sft_trains_and_resumes(fgctl, store, tmp_path):
+    arguments = ["--data", SAMPLE / "train.json", "--recipe", "smoke", "--run", tmp_path, "--json"]
+    first = finished(fgctl("sft", *arguments))
+    assert first["profile"] == "sft"
+    assert first["weights"] is None
+    assert finished(fgctl("sft", *arguments))["version"] == first["version"]
+
+
+@pytest.fixture(scope="module")
+def trunk(base, store):
+    torch.manual_seed(0)
+    return Trunk(base, LoraRecipe(), store.path("sft", store.profile("sft").version), temperature=0.7)
+
+
+def test_packed_responses_have_the_log_probabilities_they_have_alone(trunk):
+    encode = trunk.tokenizer
+    prompts = [encode(text)["input_ids"] for text in ("Where is the tower? It is", "Who wrote the book? It was")]
+    responses = [encode(text)["input_ids"] for text in (" by the sea", " on a hill in the north", " a woman")]
+    groups = [Group(prompts[0], responses[:2]), Group(prompts[1], [[], responses[2]])]
+    packed = trunk.evaluate(pack(groups)).logprobs
+    alone = torch.cat([trunk.evaluate(pack([Group(g.prompt, [r])])).logprobs for g in groups for r in g.responses if r])
+    assert packed.shape == alone.shape
+    assert (packed - alone).abs().max() < 0.1
+    wrong = trunk.evaluate(pack([Group(prompts[1], [r]) for r in responses[:2]])).logprobs
+    assert (packed[: len(wrong)] - wrong).abs().max() > 0.5
+
+
+def test_policy_and_reference_start_alike_and_the_ratio_is_one(trunk):
+    group = pack([Group([1, 2, 3], [[4, 5, 6]])])
+    reference = trunk.evaluate(group, "reference").logprobs
+    policy = trunk.evaluate(group, "policy").logprobs
+    with_gradient = trunk.evaluate(group, "policy", grad=True).logprobs
+    assert torch.equal(reference, policy)
+    assert torch.equal(policy, with_gradient.detach())
+    with_gradient.sum().backward()
+    gradients = {name: p.grad for name, p in trunk.policy_parameters().items()}
+    assert all(g is not None for g in gradients.values())
+    assert all(p.grad is None for name, p in trunk.peft.named_parameters() if ".policy." not in name)
+    trunk.peft.zero_grad()
+
+
+def test_the_transformers_sampler_reports_the_trainers_log_probabilities(trunk):
+    sampler = TransformersSampler(trunk)
+    prompt = trunk.tokenizer("Where is the tower?")["input_ids"]
+    (samples,) = sampler.sample([prompt], 2, 12, seed=1)
+    again = sampler.sample([prompt], 2, 12, seed=1)[0]
+    assert [s.token_ids for s in samples] == [s.token_ids for s in again]
+    packed = trunk.evaluate(pack([Group(prompt, [s.token_ids for s in samples])])).logprobs
+    assert (packed - torch.tensor([lp for s in samples for lp in s.logprobs])).abs().mean() < 0.1
+
+
+def test_a_sampler_that_does_not_take_over_the_weights_is_caught(base, store):
+    from policies.weights import Weights
+    from rewards.errors import FgctlError
+    from trainer.ppo import PpoTrainer
+
+    recipe = load_recipe("smoke")
+    parent = store.path("sft", store.profile("sft").version)
+    trainer = PpoTrainer(
+        Trunk(base, recipe.lora, parent, 0.7), RewardModel.load(), Weights.parse("1,1,1"), recipe,
+        load_examples(SAMPLE / "train.json"),
+    )  # fmt: skip
+
+    class Stale(TransformersSampler):
+        def logprobs(self, tokens):
+            return [-1.0]
+
+    sampler = Stale(trainer.trunk)
+    before = {name: p.detach().clone() for name, p in trainer.trunk.policy_parameters().items()}
+    metrics = trainer.step(0, sampler)
+    assert metrics["kl/response"] == 0
+    assert metrics["policy/skipped"] == 0
+    assert any(not torch.equal(before[name], p) for name, p in trainer.trunk.policy_parameters().items())
+    with pytest.raises(FgctlError, match="did not take over"):
+        trainer.step(1, sampler)

@@ -1,0 +1,59 @@
+"""Whole programs, started as their users start them."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Server:
+    """`fgctl serve` on a free port, with the policies that the repository ships."""
+
+    def __init__(self, log):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cli", "serve", "--port", str(self.port)],
+            cwd=ROOT,
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"FGCTL_SCORING_TIMEOUT": "60"},
+        )
+
+    def wait_until_ready(self):
+        for _ in range(600):
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                if httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        raise AssertionError(self.log.read_text())
+
+    def fgctl(self, *arguments):
+        environment = os.environ | {"FGCTL_SERVER": self.url}
+        command = [sys.executable, "-m", "cli", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    pytest.importorskip("vllm")
+    started = Server(tmp_path_factory.mktemp("server") / "log.txt")
+    try:
+        started.wait_until_ready()
+        yield started
+    finally:
+        started.process.terminate()
+        started.process.wait(30)

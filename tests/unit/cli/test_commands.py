@@ -1,0 +1,101 @@
+"""The commands that need neither engine nor training, run in this process."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from policies.store import PolicyStore
+from rewards.dataset import SAMPLE
+from rewards.errors import FgctlError
+
+run = CliRunner()
+
+
+def invoke(*arguments, **options):
+    result = run.invoke(app, [str(a) for a in arguments], **options)
+    if isinstance(result.exception, FgctlError):
+        return 1, str(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout
+
+
+def test_score_reads_and_writes_json_lines():
+    rows = [
+        {"id": 7, "question": "Where is it?", "passages": [["T", "By the sea."]], "response": "It is by the sea."},
+        {"question": "Where is it?", "passages": [], "response": ""},
+    ]
+    code, out = invoke("score", input="\n".join(map(json.dumps, rows)) + "\n\n")
+    assert code == 0
+    first, second = map(json.loads, out.splitlines())
+    assert first["id"] == 7
+    assert first["response"] == "It is by the sea."
+    assert first["scores"]["factuality"]["segments"][0]["end"] == 17
+    assert second["scores"]["relevance"]["segments"] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("{", "Line 2"), ("[1]", "JSON object"), ('{"question": "a"}', "'response'"), ('{"question": 3}', "'question'")],
+)
+def test_score_names_a_bad_line_after_answering_those_before_it(line, said, capfd):
+    good = json.dumps({"question": "Where?", "response": "Here."})
+    code, message = invoke("score", input=f"{good}\n{line}\n")
+    assert code == 1
+    assert "Line 2" in message
+    assert said in message
+
+
+def test_rewards_evaluate_has_the_shape_of_the_contract():
+    code, out = invoke("rewards", "evaluate", "--data", SAMPLE / "feedback.json", "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert report["relevance"].keys() >= {"accuracy", "macro_f1", "n", "baselines"}
+    assert report["factuality_paper_rule"]["n"] <= report["factuality"]["n"]
+    assert report["completeness"].keys() >= {"pairwise_accuracy", "n", "baselines"}
+    assert report["preference"]["baselines"].keys() == {"longer", "first"}
+
+
+def test_rewards_fit_writes_a_model_that_scores(tmp_path):
+    target = tmp_path / "rewards.json"
+    code, out = invoke("rewards", "fit", "--data", SAMPLE / "feedback.json", "--out", target, "--json")
+    assert code == 0
+    assert json.loads(out)["questions"] == 24
+    row = json.dumps({"question": "Where?", "response": "Here it is."})
+    assert invoke("score", "--rewards", target, input=row)[0] == 0
+
+
+def test_policies_are_listed_and_shown_as_they_are_stored():
+    code, out = invoke("policies", "list", "--json")
+    assert code == 0
+    listed = json.loads(out)
+    assert all(row.keys() == {"profile", "version", "weights", "current", "scores", "created"} for row in listed)
+    current = {row["profile"]: row["version"] for row in listed if row["current"]}
+    assert current == {name: profile.version for name, profile in PolicyStore().profiles().items()}
+    assert invoke("policies", "list")[0] == 0
+    code, out = invoke("policies", "show", "sft", "--json")
+    assert json.loads(out)["version"] == current["sft"]
+    assert invoke("policies", "show", "sft")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["policies", "show", "none"], "There is no profile 'none'"),
+        (["policies", "show", "sft", "000000000000"], "stored versions"),
+        (["policies", "promote", "sft", "../.."], "not a name"),
+        (["rewards", "evaluate", "--data", "none.json"], "none.json does not exist"),
+        (["rewards", "fit", "--data", str(SAMPLE / "train.json")], "row 0"),
+        (["generate", "Where?", "--passages", "none.txt"], "none.txt cannot be read"),
+        (["generate", "Where?", "--server", "http://127.0.0.1:9"], "No service answers"),
+        (["evaluate", "--profile", "none"], "There is no profile 'none'"),
+        (["train", "--weights", "a,b,c", "--profile", "x"], "three numbers"),
+    ],
+)
+def test_errors_say_what_to_do(arguments, said):
+    code, message = invoke(*arguments)
+    assert code == 1
+    assert said in message
+    assert message.endswith((".", "none yet"))
+    assert "\n" not in message

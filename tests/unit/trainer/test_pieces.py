@@ -1,0 +1,156 @@
+"""The small parts of the trainer that need no model."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rewards.errors import FgctlError
+from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.evaluate import repetition, rouge_lsum
+from trainer.experience import make_batch
+from trainer.metrics import correlation, explained_variance
+from trainer.packing import Group, bins, pack
+from trainer.ppo import missing_end, split, step_examples
+from trainer.recipe import PpoRecipe, load_recipe
+from trainer.rollouts import Sampled
+from trainer.runlog import RunLog
+from trainer.sft import batch_order, cosine_schedule
+
+EOS = 0
+
+
+def test_packing_by_hand():
+    packed = pack([Group([5, 6], [[7, 8], [9]])])
+    assert packed.input_ids.tolist() == [[5, 6, 7, 8, 9]]
+    assert packed.position_ids.tolist() == [[0, 1, 2, 3, 2]]
+    assert packed.predicted_at.tolist() == [1, 2, 1]
+    assert packed.targets.tolist() == [7, 8, 9]
+    assert packed.mask[0, 0].int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+
+
+@given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 80))
+def test_bins_hold_every_group_once_within_the_limit(sizes, limit):
+    groups = [Group([1] * size, []) for size in sizes]
+    rows = bins(groups, limit)
+    assert sorted(i for row in rows for i in row) == list(range(len(groups)))
+    assert all(len(row) == 1 or sum(groups[i].tokens for i in row) <= limit for row in rows)
+
+
+def test_a_batch_knows_lengths_truncation_and_prompts():
+    sampled = [[Sampled([4, EOS], [-1.0, -2.0]), Sampled([4, 5, 6], [-1.0] * 3)], [Sampled([], [])]]
+    batch = make_batch([[1], [2, 3]], sampled, EOS)
+    assert batch.lengths.tolist() == [2, 3, 0]
+    assert batch.truncated.tolist() == [False, True, True]
+    assert batch.prompts.tolist() == [0, 0, 1]
+    assert batch.sampler_logprobs[0].tolist() == [-1.0, -2.0, 0.0]
+    (row,) = batch.rows([0, 1], 100)
+    assert sorted(zip(row.samples.tolist(), row.steps.tolist(), strict=True)) == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+        (1, 2),
+    ]
+
+
+def test_only_a_cut_response_with_tokens_pays_for_its_missing_end():
+    sampled = [[Sampled([4, EOS], [0.0] * 2), Sampled([4, 5], [0.0] * 2), Sampled([], [])]]
+    assert missing_end(make_batch([[1]], sampled, EOS), 0.5).tolist() == [[0, 0], [0, 0.5], [0, 0]]
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=20), st.integers(1, 6))
+def test_minibatches_cut_into_even_parts(items, parts):
+    cut = split(items, parts)
+    assert [x for part in cut for x in part] == items
+    assert all(cut)
+    assert max(map(len, cut)) - min(map(len, cut)) <= 1
+
+
+def test_every_epoch_asks_every_question_once_in_an_order_of_its_own():
+    recipe = PpoRecipe(prompts_per_step=4)
+    questions = list(range(10))
+    asked = [q for step in range(5) for q in step_examples(questions, step, recipe)]
+    assert sorted(asked[:10]) == sorted(asked[10:]) == questions
+    assert asked[:10] != asked[10:]
+    assert step_examples(questions, 3, recipe) == asked[12:16]
+
+
+def test_sft_batches_and_schedule():
+    settings = load_recipe("cpu", ["sft.epochs=2", "sft.batch_size=4"]).sft
+    order = batch_order(10, settings)
+    assert sorted(i for batch in order[:3] for i in batch) == list(range(10))
+    assert order == batch_order(10, settings)
+    rates = [cosine_schedule(step, 100, 0.05) for step in range(100)]
+    assert rates[4] == max(rates) == 1
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+
+
+def test_correlation_and_explained_variance():
+    a = torch.tensor([1.0, 2.0, 3.0])
+    assert correlation(a, 2 * a) == pytest.approx(1)
+    assert correlation(a, torch.ones(3)) == correlation(a[:1], a[:1]) == 0
+    assert explained_variance(a, a) == 1
+    assert explained_variance(torch.zeros(3), a) == 0
+    assert explained_variance(a, torch.ones(3)) == 0
+
+
+def test_recipes_take_dotted_overrides_and_name_what_is_wrong(tmp_path):
+    recipe = load_recipe("smoke", ["ppo.learning_rate=1e-4", "ppo.rollouts=transformers"])
+    assert (recipe.ppo.learning_rate, recipe.ppo.rollouts, recipe.ppo.steps) == (1e-4, "transformers", 2)
+    for override, said in (
+        ("ppo.steps", "no value"),
+        ("ppo.steps=0", "ppo.steps"),
+        ("ppo.lr=1", "ppo.lr"),
+        ("ppo.steps.x=1", "not a section"),
+        ("lora.rank=7", "lora.rank"),
+    ):
+        with pytest.raises(FgctlError) as error:
+            load_recipe("smoke", [override])
+        assert said in str(error.value)
+    (tmp_path / "mine.toml").write_text("[ppo]\nsteps = 3\n")
+    assert load_recipe(str(tmp_path / "mine.toml")).ppo.steps == 3
+    with pytest.raises(FgctlError, match="choose cpu, smoke"):
+        load_recipe("none")
+
+
+def test_a_run_belongs_to_its_settings_and_keeps_its_checkpoint(tmp_path):
+    run = tmp_path / "run"
+    claim_run(run, {"weights": [1, 2]})
+    claim_run(run, {"weights": [1, 2]})
+    with pytest.raises(FgctlError, match="other settings"):
+        claim_run(run, {"weights": [2, 1]})
+    assert load_checkpoint(run) is None
+    save_checkpoint(run, {"step": 3, "x": torch.ones(2)})
+    (run / "checkpoint.pt.new").write_bytes(b"cut by a kill")
+    assert load_checkpoint(run)["step"] == 3
+
+
+def test_the_log_goes_on_where_the_checkpoint_left_off(tmp_path):
+    with RunLog(tmp_path, "run", total=5, start=0) as log:
+        for step in range(3):
+            log.step(step, {"loss": float(step)}, "")
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "lo')
+    with RunLog(tmp_path, "run", total=5, start=2) as log:
+        log.step(2, {"loss": 9.0}, "")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert lines == [{"step": 0, "loss": 0.0}, {"step": 1, "loss": 1.0}, {"step": 2, "loss": 9.0}]
+
+
+def test_repetition_and_rouge():
+    assert repetition("one two three four five") == 0
+    assert repetition("a b c d a b c d") == pytest.approx(1 / 5)
+    assert repetition("") == 0
+    assert rouge_lsum(["The tower is tall."], ["The tower is tall."]) == pytest.approx(100)
+    assert rouge_lsum(["The tower is tall."], [""]) == 0
