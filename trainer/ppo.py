@@ -51,6 +51,8 @@ def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> Polic
     Raises FgctlError when the base has no supervised parent, for unusable data, for a run directory that belongs
     to other settings, and when the sampler's weights are not the trainer's.
     """
+    if SFT not in store.profiles():
+        raise FgctlError("There is no supervised parent to start from; train one by `fgctl sft --promote`.")
     parent = store.profile(SFT).version
     parent_path = store.verify(SFT, parent, Named(name=job.base.name, digest=job.base.digest))
     examples = without_held_out(load_examples(job.data))
@@ -75,6 +77,28 @@ def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> Polic
         Trunk(job.base, lora, parent_path, job.recipe.ppo.temperature), rewards, job.weights, job.recipe, examples
     )
     start = trainer.restore(load_checkpoint(job.run))
+    if start < job.recipe.ppo.steps:
+        _run_steps(job, trainer, start)
+    steps = max(start, job.recipe.ppo.steps)
+    trainer.trunk.save_adapter(job.run / "adapter")
+    return store.write(
+        job.profile,
+        job.run / "adapter",
+        {
+            "weights": job.weights,
+            "base": Named(name=job.base.name, digest=job.base.digest),
+            "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
+            "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
+            "data": (Named(name=job.data.name, digest=data_digest),),
+            "rewards": Versioned(version=rewards.version, digest=rewards.digest),
+            "steps": steps,
+            "episodes": steps * job.recipe.ppo.prompts_per_step * job.recipe.ppo.samples_per_prompt,
+            "scores": {},
+        },
+    )
+
+
+def _run_steps(job: PpoJob, trainer: "PpoTrainer", start: int) -> None:
     settings = job.recipe.ppo
     sampler = make_sampler(
         settings.rollouts, job.base, trainer.trunk, settings.max_prompt_tokens + settings.max_new_tokens
@@ -88,22 +112,6 @@ def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> Polic
                     save_checkpoint(job.run, trainer.state(step + 1))
     finally:
         sampler.close()
-    trainer.trunk.save_adapter(job.run / "adapter")
-    return store.write(
-        job.profile,
-        job.run / "adapter",
-        {
-            "weights": job.weights,
-            "base": Named(name=job.base.name, digest=job.base.digest),
-            "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
-            "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
-            "data": (Named(name=job.data.name, digest=data_digest),),
-            "rewards": Versioned(version=rewards.version, digest=rewards.digest),
-            "steps": max(start, settings.steps),
-            "episodes": max(start, settings.steps) * settings.prompts_per_step * settings.samples_per_prompt,
-            "scores": {},
-        },
-    )
 
 
 def _note(metrics: dict[str, float]) -> str:

@@ -57,7 +57,7 @@ class SftRecipe(_Config):
 class PpoRecipe(_Config):
     """Fine-grained PPO of a policy adapter from its supervised parent."""
 
-    steps: int = Field(22, ge=1)
+    steps: int = Field(18, ge=1)
     """Optimisation steps; each one samples anew."""
     prompts_per_step: int = Field(16, ge=1)
     """Questions a step."""
