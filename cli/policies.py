@@ -39,12 +39,12 @@ def list_policies(json_output: JsonOption = False) -> None:
         return
     print_table(
         f"Policies in {store.root}",
-        ["profile", "version", *CATEGORIES, "current", "created"],
+        ["profile", "version", f"weights ({', '.join(CATEGORIES)})", "current", "created"],
         [
             [
                 row["profile"],
                 row["version"],
-                *((row["weights"] or {}).get(category, "-") for category in CATEGORIES),
+                ", ".join(f"{row['weights'][category]:.3f}" for category in CATEGORIES) if row["weights"] else "-",
                 "yes" if row["current"] else "",
                 row["created"][:16].replace("T", " "),
             ]
@@ -89,4 +89,4 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
         return [row for key, inner in value.items() for row in _flat(inner, f"{name}.{key}" if name else key)]
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         return [row for i, item in enumerate(value) for row in _flat(item, f"{name}.{i}")]
-    return [(name, f"{value:.4f}" if isinstance(value, float) else str(value))]
+    return [(name, f"{value:.6g}" if isinstance(value, float) else str(value))]

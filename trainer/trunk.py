@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -131,11 +132,12 @@ class Trunk:
         state = get_peft_model_state_dict(self.peft, adapter_name="policy")
         tensors = {name: t.detach().to(torch.bfloat16).contiguous().cpu() for name, t in state.items()}
         save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
-        config = self.peft.peft_config["policy"]
-        inference_mode, config.inference_mode = config.inference_mode, True
-        base_name, config.base_model_name_or_path = config.base_model_name_or_path, None
+        config = copy(self.peft.peft_config["policy"])
+        config.inference_mode = True
+        config.base_model_name_or_path = None
+        # PEFT keeps modules in a set; in order, the same adapter is the same file and the same version.
+        config.target_modules = sorted(config.target_modules)
         config.save_pretrained(str(directory))
-        config.inference_mode, config.base_model_name_or_path = inference_mode, base_name
 
 
 def _lora_config(lora: LoraRecipe, model: Any) -> LoraConfig:

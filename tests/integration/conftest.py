@@ -66,7 +66,7 @@ def store(base, tmp_path_factory):
     root = tmp_path_factory.mktemp("store")
     store = PolicyStore(root / "policies")
     for i, (profile, weights) in enumerate(WEIGHTS.items()):
-        adapter = make_adapter(base, root / profile, i, 0.0 if profile == "idle" else 0.4)
+        adapter = make_adapter(base, root / profile, i, 0.0 if profile == "idle" else 0.15)
         manifest = write_policy(store, base, profile, adapter, weights)
         store.promote(profile, manifest.version)
         if profile == "damaged":
