@@ -28,7 +28,9 @@ class Prompt:
 
     text: str
     token_ids: tuple[int, ...]
-    passages_cut: bool
+    passages: tuple[Passage, ...] = ()
+    """The passages as far as they are in the prompt."""
+    passages_cut: bool = False
     """Whether some passage text was left out to meet the budget."""
 
 
@@ -66,7 +68,12 @@ class PromptFormatter:
                 break
             budget = max(0, budget - (len(ids) - self.max_tokens))
         text = self._render(question, [text for text in texts if text])
-        return Prompt(text, tuple(ids), passages_cut=sum(kept) < sum(lengths))
+        shown = tuple(
+            Passage(title=p.title, text=text.removeprefix(self._lead(p)))
+            for p, text in zip(passages, texts, strict=True)
+            if len(text) > len(self._lead(p))
+        )
+        return Prompt(text, tuple(ids), shown, passages_cut=sum(kept) < sum(lengths))
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
         """Format a conversation by the chat template. Raises PromptTooLong beyond the budget."""
@@ -77,7 +84,7 @@ class PromptFormatter:
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(ids) > self.max_tokens:
             raise PromptTooLong(f"The prompt has {len(ids)} tokens, over the budget of {self.max_tokens}; shorten it.")
-        return Prompt(text, tuple(ids), passages_cut=False)
+        return Prompt(text, tuple(ids))
 
     @staticmethod
     def _lead(passage: Passage) -> str:

@@ -63,6 +63,8 @@ class Backend:
             raise FgctlError(f"There is no policy to serve. {reasons}")
         self._engine = await asyncio.to_thread(Engine.start, base, tuple(self.roster.served.values()), settings)
         await check_policies(self._engine, self.roster)
+        if not self.roster.served:
+            raise FgctlError(f"There is no policy to serve. {' '.join(self.roster.broken.values())}")
         self._worker = ScoringWorker(settings.rewards, settings.scoring_timeout)
         await self._worker.start()
         scorer = Scorer(

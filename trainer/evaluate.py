@@ -68,11 +68,17 @@ def evaluate_policies(
                 sampler = make_sampler("auto", base, trunk, max_prompt_tokens + decoding.max_tokens)
             sampler.synchronise(trunk.merged_weights())
             formatter = PromptFormatter(trunk.tokenizer, max_prompt_tokens)
-            prompts = [formatter.format(e.question, e.passages).token_ids for e in examples]
-            sampled = sampler.sample(prompts, 1, decoding.max_tokens, _SEED, top_p=decoding.top_p)
+            prompts = [formatter.format(e.question, e.passages) for e in examples]
+            sampled = sampler.sample(
+                [prompt.token_ids for prompt in prompts], 1, decoding.max_tokens, _SEED, top_p=decoding.top_p
+            )
             tokens = [answers[0].token_ids for answers in sampled]
             texts = [trunk.decode(ids) for ids in tokens]
-            report = judge(one, examples, texts, rewards)
+            requests = [
+                ScoreRequest(e.question, prompt.passages, text)
+                for e, prompt, text in zip(examples, prompts, texts, strict=True)
+            ]
+            report = judge(one, requests, [e.answer for e in examples], rewards)
             yield report | {
                 "length": report["length"] | {"tokens": fmean(map(len, tokens))},
                 "truncated": fmean(trunk.eos not in ids for ids in tokens),
@@ -83,11 +89,12 @@ def evaluate_policies(
             sampler.close()
 
 
-def judge(one: Candidate, examples: Sequence[Example], texts: Sequence[str], rewards: RewardModel) -> dict[str, Any]:
-    """The part of a report that depends on the texts alone."""
-    scored = rewards.score(
-        [ScoreRequest(e.question, e.passages, text) for e, text in zip(examples, texts, strict=True)]
-    )
+def judge(
+    one: Candidate, requests: Sequence[ScoreRequest], references: Sequence[str], rewards: RewardModel
+) -> dict[str, Any]:
+    """The part of a report that depends on the texts alone, judged against the passages that the policy was shown."""
+    texts = [request.response for request in requests]
+    scored = rewards.score(requests)
     errors = {category: _error_ratio([s[category].segments for s in scored]) for category in CATEGORIES}
     return {
         "profile": one.name,
@@ -98,7 +105,7 @@ def judge(one: Candidate, examples: Sequence[Example], texts: Sequence[str], rew
         "clean_rate": {category: 1 - errors[category] for category in ("relevance", "factuality")},
         "completeness": fmean(s["completeness"].score or 0.0 for s in scored),
         "error_ratio": errors,
-        "rouge_lsum": rouge_lsum([e.answer for e in examples], texts),
+        "rouge_lsum": rouge_lsum(references, texts),
         "repetition": fmean(map(repetition, texts)),
         "weighted_reward": fmean(weighted_reward(s, one.weights) for s in scored),
         "rewards": rewards.version,

@@ -1,5 +1,6 @@
 """Answering a request: choose the policy, format the prompt, generate, count, and hand the answer to scoring."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -32,8 +33,8 @@ class Prepared:
     policy: ServedPolicy
     prompt: Prompt
     params: "SamplingParams"
-    score: ScoreRequest | None
-    """What to judge the answer against, the answer still missing; None for prompts and messages."""
+    question: str
+    """Empty for prompts and messages."""
     began: float
 
 
@@ -69,9 +70,7 @@ class Generation:
         except ServiceError:
             self._count(policy, "rejected")
             raise
-        passages = tuple(Passage(title=p.title, text=p.text) for p in request.passages)
-        score = None if request.question is None else ScoreRequest(request.question, passages, "")
-        return Prepared(f"resp_{uuid.uuid4().hex}", policy, prompt, params, score, began)
+        return Prepared(f"resp_{uuid.uuid4().hex}", policy, prompt, params, request.question or "", began)
 
     async def answer(self, prepared: Prepared) -> GenerateResponse:
         """The whole answer. Cancelling aborts the generation."""
@@ -88,7 +87,7 @@ class Generation:
         Raises Unavailable when the engine has died.
         """
         policy, metrics = prepared.policy, self._metrics
-        outcome = "cancelled"
+        outcome = "error"
         text, tokens, finish = "", 0, None
         try:
             pieces = self._engine.generate(prepared.prompt.token_ids, prepared.params, policy, prepared.id)
@@ -100,8 +99,10 @@ class Generation:
                     if piece.text:
                         yield piece.text
             outcome = "ok"
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = "cancelled"
+            raise
         except EngineGone:
-            outcome = "error"
             raise Unavailable("The engine has stopped; the service needs a restart.") from None
         finally:
             self._count(policy, outcome)
@@ -123,10 +124,9 @@ class Generation:
             passages_cut=prepared.prompt.passages_cut,
         )
         self._recent.add(response.model_dump())
-        asked = prepared.score or ScoreRequest("", (), "")
-        self._scorer.submit(
-            Finished(prepared.id, policy.profile, policy.version, ScoreRequest(asked.question, asked.passages, text))
-        )
+        # Judged against what the policy was shown, which also bounds what scoring has to read.
+        request = ScoreRequest(prepared.question, prepared.prompt.passages, text)
+        self._scorer.submit(Finished(prepared.id, policy.profile, policy.version, request))
         return response
 
     def _format(self, request: GenerateRequest) -> Prompt:

@@ -33,6 +33,9 @@ def test_passages_are_cut_to_the_budget_and_the_question_never_is(tokenizer):
         assert "Question: When was the mill built?" in prompt.text
         assert "The mill was built in 1821." in prompt.text
         assert prompt.passages_cut
+        assert LONG.text.startswith(prompt.passages[0].text)
+        assert prompt.passages[1] == SHORT
+        assert all(f"{p.title}: {p.text}" in prompt.text for p in prompt.passages)
 
 
 def test_a_question_over_the_budget_is_refused(tokenizer):

@@ -86,7 +86,7 @@ class FakeFormatter:
 
         if len(question.split()) > 20:
             raise PromptTooLong("The question needs more tokens than the budget; shorten it.")
-        return Prompt(question, (1, 2, 3), passages_cut=len(passages) > 2)
+        return Prompt(question, (1, 2, 3), tuple(passages), passages_cut=len(passages) > 2)
 
     def raw(self, text):
         return self.format(text, [])
