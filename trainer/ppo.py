@@ -193,7 +193,7 @@ class PpoTrainer:
         )
         with clock.phase("update"):
             update: dict[str, float] = {}
-            if step >= ppo.critic_warmup_steps:
+            if step >= ppo.first_policy_step:
                 centred = centre(advantages, batch.mask, batch.prompts)
                 update = self._update_policy(step, batch, old, whiten(centred, batch.mask))
             self._update_critic(features[batch.mask], values[batch.mask], returns[batch.mask])
@@ -228,7 +228,7 @@ class PpoTrainer:
     def _update_policy(self, step: int, batch: Batch, old: Tensor, advantages: Tensor) -> dict[str, float]:
         ppo = self.recipe.ppo
         for group in self._optimizer.param_groups:
-            group["lr"] = ppo.learning_rate * min(1.0, (step - ppo.critic_warmup_steps + 1) / (ppo.warmup_steps + 1))
+            group["lr"] = ppo.learning_rate * min(1.0, (step - ppo.first_policy_step + 1) / (ppo.warmup_steps + 1))
         history: list[dict[str, float]] = []
         for epoch in range(ppo.ppo_epochs):
             groups = list(range(len(batch.groups)))

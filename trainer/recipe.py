@@ -87,7 +87,7 @@ class PpoRecipe(_Config):
     value_epochs: int = Field(8, ge=1)
     """Passes of the critic over the step's samples; its features are fixed, so they cost next to nothing."""
     critic_warmup_steps: int = Field(2, ge=0)
-    """First steps that train the critic alone."""
+    """First steps that train the critic alone; however short a run, its last step updates the policy."""
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount of the return."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
@@ -106,6 +106,11 @@ class PpoRecipe(_Config):
     """Steps between checkpoints."""
     seed: int = 0
     """Seed of the data order and of sampling."""
+
+    @property
+    def first_policy_step(self) -> int:
+        """The step at which the policy begins to move."""
+        return min(self.critic_warmup_steps, self.steps - 1)
 
 
 class Recipe(_Config):

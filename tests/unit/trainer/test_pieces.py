@@ -154,3 +154,9 @@ def test_repetition_and_rouge():
     assert repetition("") == 0
     assert rouge_lsum(["The tower is tall."], ["The tower is tall."]) == pytest.approx(100)
     assert rouge_lsum(["The tower is tall."], [""]) == 0
+
+
+def test_however_short_a_run_its_last_step_updates_the_policy():
+    assert PpoRecipe(steps=2, critic_warmup_steps=2).first_policy_step == 1
+    assert PpoRecipe(steps=1, critic_warmup_steps=2).first_policy_step == 0
+    assert PpoRecipe(steps=9, critic_warmup_steps=2).first_policy_step == 2
