@@ -2,6 +2,7 @@
 
 import ctypes.util
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -45,10 +46,12 @@ def _preload_libraries() -> None:
     """
     if _PRELOADED in os.environ or not sys.platform.startswith("linux"):
         return
-    openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
-    found = [ctypes.util.find_library("tcmalloc_minimal"), str(openmp) if openmp.is_file() else None]
-    wanted = [library for library in (os.environ.get("LD_PRELOAD"), *found) if library]
-    if not found[0]:
+    given = os.environ.get("LD_PRELOAD", "")
+    allocator = None if "tcmalloc" in given else ctypes.util.find_library("tcmalloc_minimal")
+    if allocator is None and "tcmalloc" not in given:
         remarks.print("tcmalloc is not installed; decoding on a CPU is faster with it (Debian: libtcmalloc-minimal4).")
+    intel = Path(sys.prefix) / "lib" / "libiomp5.so"
+    openmp = str(intel) if intel.is_file() and not re.search("lib(i|g)?omp", given) else None  # never two of them
+    wanted = [library for library in (given, allocator, openmp) if library]
     environment = {**os.environ, "LD_PRELOAD": ":".join(wanted), _PRELOADED: "1"}
     os.execve(sys.executable, [sys.executable, "-m", "cli", *sys.argv[1:]], environment)  # noqa: S606
