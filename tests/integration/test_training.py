@@ -1,7 +1,6 @@
 """Training by the real commands, on the project's own sample, with the engine that is installed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def fgctl(store):
-    environment = os.environ | {"FGCTL_POLICIES": str(store.root), "FGCTL_DATA": "", "COLUMNS": "200"}
+def fgctl(store, environment):
+    environment = environment | {"FGCTL_POLICIES": str(store.root), "FGCTL_DATA": "", "COLUMNS": "200"}
 
     def start(*arguments):
         command = [sys.executable, "-m", "cli", *map(str, arguments)]

@@ -1,6 +1,5 @@
 """Whole programs, started as their users start them."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -16,18 +15,19 @@ ROOT = Path(__file__).parents[2]
 class Server:
     """`fgctl serve` on a free port, with the policies that the repository ships."""
 
-    def __init__(self, log):
+    def __init__(self, log, environment):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
+        self._environment = environment
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli", "serve", "--port", str(self.port)],
             cwd=ROOT,
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
-            env=os.environ | {"FGCTL_SCORING_TIMEOUT": "60"},
+            env=environment | {"FGCTL_SCORING_TIMEOUT": "60"},
         )
 
     def wait_until_ready(self):
@@ -42,15 +42,15 @@ class Server:
         raise AssertionError(self.log.read_text())
 
     def fgctl(self, *arguments):
-        environment = os.environ | {"FGCTL_SERVER": self.url}
+        environment = self._environment | {"FGCTL_SERVER": self.url}
         command = [sys.executable, "-m", "cli", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server(tmp_path_factory, environment):
     pytest.importorskip("vllm")
-    started = Server(tmp_path_factory.mktemp("server") / "log.txt")
+    started = Server(tmp_path_factory.mktemp("server") / "log.txt", environment)
     try:
         started.wait_until_ready()
         yield started
