@@ -41,7 +41,9 @@ def claim_run(run: Path, settings: dict[str, Any]) -> None:
     path = run / _SETTINGS
     text = json.dumps(settings, indent=1, sort_keys=True)
     if not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        scratch = path.with_suffix(".new")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
     elif json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
         raise FgctlError(
             f"{run} holds a run with other settings; continue it with those, remove it, or name another with --run."

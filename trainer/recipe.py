@@ -102,8 +102,8 @@ class PpoRecipe(_Config):
     """Largest mean absolute difference between the sampler's and the trainer's log-probabilities (nats a token)."""
     rollouts: Literal["auto", "vllm", "transformers"] = "auto"
     """What samples: vLLM where it is installed, or transformers."""
-    checkpoint_every: int = Field(5, ge=1)
-    """Steps between checkpoints."""
+    checkpoint_every: int = Field(1, ge=1)
+    """Steps between checkpoints, each of some megabytes; an interruption costs at most so many."""
     seed: int = 0
     """Seed of the data order and of sampling."""
 
