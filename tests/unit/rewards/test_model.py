@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from rewards.dataset import SAMPLE, load_feedback
@@ -44,6 +45,14 @@ def test_a_response_scores_the_same_alone_and_in_a_batch(model, requests):
             assert [s.error_probability for s in alone[category].segments] == pytest.approx(
                 [s.error_probability for s in judged.segments], abs=1e-5
             )
+
+
+def test_vectors_depend_on_neither_earlier_calls_nor_order(model, requests):
+    texts = [text for r in requests for text in (r.question, r.response, *(p.text for p in r.passages))]
+    first = model.encoder.encode(texts)
+    model.encoder.encode(["Something else.", texts[3]])
+    assert np.array_equal(model.encoder.encode(texts), first)
+    assert np.array_equal(model.encoder.encode(texts[::-1]), first[::-1])
 
 
 def test_an_empty_response_is_judged_without_segments_but_for_nothing(model):
