@@ -65,8 +65,16 @@ def fit(
 
 
 @app.command()
-def evaluate(data: DataOption = None, model: ModelOption = None, json_output: JsonOption = False) -> None:
-    """Measure agreement with people, beside trivial baselines.
+def evaluate(
+    data: DataOption = None,
+    model: ModelOption = None,
+    folds: Annotated[
+        int | None,
+        typer.Option("--cross-validate", min=2, help="Cross-validate fresh models over so many folds of questions."),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure agreement with people, beside trivial baselines, with 95 % intervals.
 
     Questions the models were fitted on are never judged by models that saw them: where the file holds any, fresh
     models are cross-validated over five folds of its questions.
@@ -79,7 +87,9 @@ def evaluate(data: DataOption = None, model: ModelOption = None, json_output: Js
     examples = load_feedback(path)
     rewards = RewardModel.load(model)
     with busy(f"Judging the responses to {len(examples)} questions"):
-        report = evaluate_heads(examples, rewards.encoder, rewards.fitted.heads, frozenset(rewards.fitted.questions))
+        report = evaluate_heads(
+            examples, rewards.encoder, rewards.fitted.heads, frozenset(rewards.fitted.questions), folds
+        )
     if json_output:
         print_json(report)
     else:
@@ -138,7 +148,16 @@ def _print_agreement(title: str, report: dict[str, Any]) -> None:
     for name, figures in report.items():
         if not isinstance(figures, dict) or "n" not in figures:
             continue
-        accuracy = figures.get("accuracy", figures.get("pairwise_accuracy"))
+        accuracy = "accuracy" if "accuracy" in figures else "pairwise_accuracy"
         baselines = ", ".join(f"{key} {value:.3f}" for key, value in figures["baselines"].items())
-        rows.append([name, figures["n"], accuracy, figures.get("macro_f1", "-"), baselines])
-    print_table(title, ["category", "n", "accuracy", "macro-F1", "baselines"], rows)
+        calibration = figures.get("calibration_error", "-")
+        rows.append([name, figures["n"], _with_interval(figures, accuracy), _with_interval(figures, "macro_f1")])
+        rows[-1] += [calibration, baselines]
+    print_table(title, ["category", "n", "accuracy", "macro-F1", "calibration error", "baselines"], rows)
+
+
+def _with_interval(figures: dict[str, Any], name: str) -> str:
+    if name not in figures:
+        return "-"
+    low, high = figures["interval"][name]
+    return f"{figures[name]:.3f} [{low:.3f}, {high:.3f}]"

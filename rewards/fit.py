@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rewards.calibration import margin_slope, operating_point, platt
 from rewards.dataset import FeedbackExample, question_key
 from rewards.encoder import Encoder
 from rewards.errors import FgctlError
 from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES, featurise
-from rewards.heads import Heads, LinearHead, fit_bradley_terry, fit_logistic, margin_slope, platt, sigmoid
+from rewards.heads import Heads, LinearHead, fit_bradley_terry, fit_logistic, sigmoid
 from rewards.labels import coverage_pairs, error_labels, preference_pairs
 from rewards.scores import ScoreRequest
 
@@ -118,10 +119,10 @@ def _calibrated(
 
 
 def recalibrate(head: LinearHead, logits: Matrix, labels: NDArray[np.bool_]) -> LinearHead:
-    """Platt scaling on out-of-fold logits [N], then the threshold with the best macro-F1 on them."""
+    """Platt scaling on out-of-fold logits [N], then the operating point on them."""
     slope, shift = platt(logits, labels)
-    calibrated = head.scaled(slope, shift)
-    return calibrated.model_copy(update={"threshold": best_threshold(sigmoid(slope * logits + shift), labels)})
+    point = operating_point(sigmoid(slope * logits + shift), labels)
+    return head.scaled(slope, shift).model_copy(update={"operating": point})
 
 
 def folds(questions: NDArray[np.int64], count: int = FOLDS) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -129,22 +130,6 @@ def folds(questions: NDArray[np.int64], count: int = FOLDS) -> list[tuple[NDArra
     shuffled = np.random.default_rng(0).permutation(questions)
     parts = np.array_split(shuffled, min(count, len(shuffled)))
     return [(np.sort(np.concatenate([p for p in parts if p is not part])), np.sort(part)) for part in parts]
-
-
-def best_threshold(probabilities: Matrix, labels: NDArray[np.bool_]) -> float:
-    """The threshold with the best macro-F1, among those that lie near the probability's quantiles."""
-    candidates = np.unique(np.round(np.quantile(probabilities, np.linspace(0.05, 0.95, 91)), 3))
-    return float(max(candidates, key=lambda t: (macro_f1(labels, probabilities >= t), -abs(t - 0.5))))
-
-
-def macro_f1(labels: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
-    """Mean of the F1 scores of "error" and "no error"."""
-    scores = []
-    for side in (True, False):
-        hits = int(((labels == side) & (predicted == side)).sum())
-        wrong = int((labels != predicted).sum())
-        scores.append(2 * hits / (2 * hits + wrong) if hits else 0.0)
-    return sum(scores) / 2
 
 
 def _fit(table: FeedbackTable, questions: NDArray[np.int64]) -> Heads:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from rewards.calibration import OperatingPoint
+
 Matrix = NDArray[np.float64]
 
 
@@ -19,14 +21,19 @@ class LinearHead(BaseModel):
     scale: tuple[float, ...]
     weight: tuple[float, ...]
     intercept: float = 0.0
-    threshold: float = 0.5
-    """The probability from which a segment counts as an error; chosen on out-of-fold predictions."""
+    operating: OperatingPoint = OperatingPoint()
+    """From which probability a segment counts as an error, and how often that is wrong."""
 
     @model_validator(mode="after")
     def _same_length(self) -> "LinearHead":
         if not len(self.features) == len(self.mean) == len(self.scale) == len(self.weight):
             raise ValueError("features, mean, scale and weight differ in length")
         return self
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which a segment counts as an error."""
+        return self.operating.threshold
 
     def logits(self, x: Matrix) -> Matrix:
         """float64 [..., features] to [...]."""
@@ -97,28 +104,6 @@ def fit_bradley_terry(
     labels = np.repeat([True, False], len(difference))
     model = LogisticRegression(C=strength, fit_intercept=False, max_iter=2000).fit(both, labels)
     return LinearHead(features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=tuple(model.coef_[0]))
-
-
-def platt(logits: Matrix, labels: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and shift that make held-out log-odds [N] a probability (Platt 1999); the identity for one-sided labels."""
-    from sklearn.linear_model import LogisticRegression
-
-    if labels.all() or not labels.any():
-        return 1.0, 0.0
-    model = LogisticRegression(C=1e3).fit(logits[:, None], labels)
-    slope = float(model.coef_[0, 0])
-    # Too little data can turn the sign; a head is never reversed.
-    return (slope, float(model.intercept_[0])) if slope > 0 else (1.0, 0.0)
-
-
-def margin_slope(margins: Matrix) -> float:
-    """The slope that makes held-out margins [P] of better over worse log-odds of the pair; 1 if they say nothing."""
-    from sklearn.linear_model import LogisticRegression
-
-    both = np.concatenate([margins, -margins])
-    model = LogisticRegression(C=1e3, fit_intercept=False).fit(both[:, None], np.repeat([True, False], len(margins)))
-    slope = float(model.coef_[0, 0])
-    return slope if slope > 0 else 1.0
 
 
 def _scale(x: Matrix) -> Matrix:

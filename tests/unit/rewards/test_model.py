@@ -79,7 +79,7 @@ def test_the_wire_shape(model, requests):
 
 def test_a_changed_file_is_refused(tmp_path):
     changed = json.loads(FITTED.read_text())
-    changed["heads"]["relevance"]["threshold"] = 0.123
+    changed["heads"]["relevance"]["operating"]["threshold"] = 0.123
     path = tmp_path / "rewards.json"
     path.write_text(json.dumps(changed))
     with pytest.raises(FgctlError, match="changed after it was fitted"):

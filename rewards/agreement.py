@@ -1,0 +1,95 @@
+"""Figures of agreement with people, each with a 95 % interval that counts questions, not segments, as the sample."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+Counts = NDArray[np.int64]
+_RESAMPLES = 2000
+
+
+def macro_f1(labels: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+    """Mean of the F1 scores of "error" and "no error"."""
+    return float(_macro_f1(confusion(labels, predicted, np.zeros(len(labels), dtype=np.int64), 1))[0])
+
+
+def confusion(labels: NDArray[np.bool_], predicted: NDArray[np.bool_], question: Counts, questions: int) -> Counts:
+    """True positives, false positives, false negatives and true negatives of each question: int64 [questions, 4]."""
+    cell = np.where(labels, np.where(predicted, 0, 2), np.where(predicted, 1, 3))
+    counts = np.zeros((questions, 4), dtype=np.int64)
+    np.add.at(counts, (question, cell), 1)
+    return counts
+
+
+def _macro_f1(counts: NDArray[np.generic]) -> Matrix:
+    hit, alarm, miss, rest = (np.asarray(counts[..., i], dtype=np.float64) for i in range(4))
+    wrong = alarm + miss
+    return (_ratio(2 * hit, 2 * hit + wrong) + _ratio(2 * rest, 2 * rest + wrong)) / 2
+
+
+def _accuracy(counts: NDArray[np.generic]) -> Matrix:
+    values = np.asarray(counts, dtype=np.float64)
+    return _ratio(values[..., 0] + values[..., 3], values.sum(-1))
+
+
+def binary_agreement(
+    labels: NDArray[np.bool_], probabilities: Matrix, predicted: NDArray[np.bool_], question: Counts, questions: int
+) -> dict[str, object]:
+    """Accuracy, macro-F1, calibration error and the rates of false alarms and misses over N segments."""
+    counts = confusion(labels, predicted, question, questions)
+    total = counts.sum(0)
+    return {
+        "accuracy": _round(_accuracy(total)),
+        "macro_f1": _round(_macro_f1(total)),
+        "interval": {"accuracy": interval(counts, _accuracy), "macro_f1": interval(counts, _macro_f1)},
+        "calibration_error": _round(calibration_error(probabilities, labels)),
+        "false_alarm_rate": _round(_ratio(total[1], total[1] + total[3])),
+        "miss_rate": _round(_ratio(total[2], total[2] + total[0])),
+        "n": len(labels),
+    }
+
+
+def pairwise_agreement(margins: Matrix, question: Counts, questions: int) -> dict[str, object]:
+    """Share of P pairs whose better response scores higher (margin above 0; equal scores count half)."""
+    right = (margins > 0) + 0.5 * (margins == 0)
+    sums = np.stack(
+        [np.bincount(question, right, minlength=questions), np.bincount(question, minlength=questions)], axis=1
+    )
+    return {
+        "pairwise_accuracy": _round(right.mean()) if len(right) else 0.0,
+        "interval": {"pairwise_accuracy": interval(sums, lambda s: _ratio(s[..., 0], s[..., 1]))},
+        "n": len(margins),
+    }
+
+
+def interval(per_question: NDArray[np.generic], statistic: Callable[[Matrix], Matrix]) -> list[float]:
+    """The 95 % percentile interval of a statistic of summed rows, by the bootstrap over questions (Efron 1979).
+
+    `per_question` is [questions, columns]; `statistic` maps sums [..., columns] to [...].
+    """
+    rows = np.asarray(per_question, dtype=np.float64)
+    if len(rows) == 0:
+        return [0.0, 0.0]
+    drawn = np.random.default_rng(0).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=_RESAMPLES)
+    low, high = np.quantile(statistic(drawn @ rows), [0.025, 0.975])
+    return [_round(low), _round(high)]
+
+
+def calibration_error(probabilities: Matrix, labels: NDArray[np.bool_], bins: int = 10) -> float:
+    """Expected calibration error over equally filled bins."""
+    if len(labels) == 0:
+        return 0.0
+    parts = np.array_split(np.argsort(probabilities, kind="stable"), bins)
+    gaps = [len(part) * abs(probabilities[part].mean() - labels[part].mean()) for part in parts if len(part)]
+    return float(sum(gaps) / len(labels))
+
+
+def _ratio(part: Matrix, whole: Matrix) -> Matrix:
+    part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def _round(value: object) -> float:
+    return round(float(value), 4)  # type: ignore[arg-type]

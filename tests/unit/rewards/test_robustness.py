@@ -1,0 +1,50 @@
+"""Inputs nobody annotated: offsets stay exact, nothing crashes."""
+
+import pytest
+
+from rewards.dataset import Passage
+from rewards.model import RewardModel
+from rewards.scores import ScoreRequest
+
+PASSAGES = (
+    Passage(title="Ostra", text="Ostra is a town on the river Lind. It has 4,000 inhabitants. Its mill burned."),
+)
+ANSWERS = {
+    "empty": "",
+    "white space": " \n\t ",
+    "one word": "Ostra",
+    "punctuation": "?!... ;;; ,,,",
+    "emoji": "Ostra 🏞️ lies on the Lind 👩‍👩‍👧. It has 4,000 inhabitants 😀😀😀.",
+    "combining": "O\u0301stra lies on the Li\u0308nd, a\u0300 town of four thousand people. It e\u0301ndured.",
+    "another language": "奥斯特拉是林德河畔的一个小镇。它有四千居民。磨坊烧毁了。",
+    "right to left": "أوسترا بلدة على نهر ليند. عدد سكانها أربعة آلاف نسمة.",
+    "markdown": "# Ostra\n\n- a **town**\n- on the [Lind](http://x)\n\n| a | b |\n|---|---|\n| 1 | 2 |",
+    "repeated": "Ostra is a town on the river Lind. " * 40,
+    "one long word": "a" * 5000,
+    "no full stop": "ostra is a town and " * 200,
+    "nul": "Ostra\x00 is a town.\x00 It has a mill.",
+    "20,000 characters": ("Ostra is a town on the river Lind, with a mill that burned in 1911. " * 300)[:20_000],
+}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return RewardModel.load()
+
+
+@pytest.mark.parametrize("passages", [PASSAGES, ()], ids=["passages", "no passages"])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_every_segment_lies_where_it_says(model, name, passages):
+    text = ANSWERS[name]
+    (scores,) = model.score([ScoreRequest("What is Ostra?", passages, text)])
+    for judged in scores.values():
+        assert bool(judged.segments) == bool(text.strip())
+        assert len(judged.segments) == len(judged.rewards)
+        for segment in judged.segments:
+            assert text[segment.start : segment.end].strip() == text[segment.start : segment.end] != ""
+            assert 0 <= segment.error_probability <= 1
+
+
+def test_forty_repetitions_of_a_sentence_do_not_pay(model):
+    once, forty = model.score([ScoreRequest("What is Ostra?", PASSAGES, "Ostra is a town. " * n) for n in (1, 40)])
+    assert sum(forty["relevance"].rewards) < sum(once["relevance"].rewards)
