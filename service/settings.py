@@ -17,6 +17,8 @@ class Settings(BaseSettings):
     """Root of the policy store; None for the repository's own."""
     rewards: Path | None = None
     """Fitted reward models; None for the repository's own."""
+    categories: Path | None = None
+    """File of categories beyond the built-in ones; None for no more."""
     max_prompt_tokens: int = Field(1024, ge=64)
     """Prompt budget: passages are cut to it, questions never."""
     max_tokens: int = Field(1024, ge=1)

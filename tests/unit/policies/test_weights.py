@@ -24,7 +24,7 @@ def test_any_three_amounts_sum_to_one_in_the_same_proportion(a, b, c):
         return
     weights = Weights.parse(f"{a!r},{b!r},{c!r}")
     assert math.isclose(sum(weights.as_dict().values()), 1, rel_tol=1e-9)
-    assert math.isclose(weights.relevance * (a + b + c), a, rel_tol=1e-9, abs_tol=1e-9)
+    assert math.isclose(weights["relevance"] * (a + b + c), a, rel_tol=1e-9, abs_tol=1e-9)
 
 
 @pytest.mark.parametrize("text", ["", "1,2", "1,2,3,4", "a,b,c", "0,0,0", "-1,1,1", "nan,1,1", "inf,1,1", "1e400,1,1"])
