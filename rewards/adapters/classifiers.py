@@ -51,7 +51,7 @@ class _Classifier:
         positions = getattr(self._model.config, "max_position_embeddings", config.max_tokens)
         self._max_tokens = min(config.max_tokens, self._tokenizer.model_max_length, positions)
         if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
+            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
         self._model.config.pad_token_id = self._tokenizer.pad_token_id
 
     def _tokens(self, *texts: list[str], **options: Any) -> Any:
