@@ -71,7 +71,7 @@ class Metrics:
         )
         self.reward = Histogram(
             "fg_reward",
-            "Calibrated reward of a segment, from -1 to 1.",
+            "Reward of a segment, from -1 to 1.",
             ("profile", "category"),
             buckets=_REWARD,
             registry=registry,

@@ -48,7 +48,7 @@ class _Classifier:
                 f"choose error_labels among {', '.join(labels)}."
             )
         self._errors = [labels[label] for label in config.error_labels]
-        positions = getattr(self._model.config, "max_position_embeddings", config.max_tokens)
+        positions = getattr(self._model.config, "max_position_embeddings", None) or config.max_tokens
         self._max_tokens = min(config.max_tokens, self._tokenizer.model_max_length, positions)
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token

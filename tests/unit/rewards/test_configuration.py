@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from rewards.categories import BUILT_IN
@@ -87,6 +90,14 @@ def test_every_mistake_is_one_sentence(tmp_path, changed, to, said):
 def test_a_file_that_is_named_must_exist(tmp_path):
     with pytest.raises(FgctlError, match="does not exist"):
         load_configuration(tmp_path / "none.toml")
+
+
+def test_the_examples_of_the_guide_are_valid_together(tmp_path):
+    guide = (Path(__file__).parents[3] / "docs" / "categories.md").read_text()
+    examples = re.findall(r"^```toml\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    configuration = load_configuration(write(tmp_path, "".join(examples)))
+    types = {one.type for one in configuration.category.values()}
+    assert types == {"text-classification", "token-classification", "http", "entry-point"}
 
 
 def test_built_in_names_are_not_reserved():

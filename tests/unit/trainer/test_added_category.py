@@ -5,6 +5,7 @@ import torch
 from transformers import AutoTokenizer
 
 from policies.base import resolve_base
+from policies.store import Decoding
 from policies.weights import Weights
 from rewards.categories import BUILT_IN
 from rewards.configuration import RESERVED
@@ -13,9 +14,10 @@ from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import weighted
-from trainer.evaluate import Candidate, judge
+from trainer.evaluate import Candidate, evaluate_policies, judge
 from trainer.experience import make_batch, reward_streams
 from trainer.metrics import step_metrics
+from trainer.ppo import PpoJob, train_policy
 from trainer.rollouts import Sampled
 
 RESPONSES = ["It opened. IT CLOSED.", "it is."]
@@ -82,8 +84,13 @@ def test_it_is_part_of_an_evaluation(scorer):
     assert report["rewards"] == scorer.version
 
 
-def test_weights_of_a_category_that_is_not_in_use_stop_a_run(scorer):
+def test_weights_of_a_category_that_is_not_in_use_stop_training_and_evaluation_at_once(scorer):
     weights = Weights.parse(WEIGHTS, scorer.categories)
     weights.check(scorer.categories)
+    Weights({"relevance": 1, "shouting": 0}).check(BUILT_IN)
+    without = Scorer(scorer.feedback)
+    job = PpoJob("mine", weights, None, None, "smoke", None, None)
     with pytest.raises(FgctlError, match="need the category shouting"):
-        weights.check(BUILT_IN)
+        train_policy(job, None, without)
+    with pytest.raises(FgctlError, match="need the category shouting"):
+        next(evaluate_policies([Candidate("mine", "1", weights)], [], None, None, without, Decoding(), 64))
