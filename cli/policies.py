@@ -16,6 +16,7 @@ ProfileArgument = Annotated[str, typer.Argument(help="A profile, or sft for the 
 def list_policies(json_output: JsonOption = False) -> None:
     """List every stored version of every profile, oldest first."""
     from policies.store import PolicyStore
+    from rewards.categories import BUILT_IN
 
     store = PolicyStore()
     current = {name: profile.version for name, profile in store.profiles().items()}
@@ -36,7 +37,7 @@ def list_policies(json_output: JsonOption = False) -> None:
     if json_output:
         print_json(rows)
         return
-    categories = list(dict.fromkeys(category for row in rows for category in row["weights"] or {}))
+    categories = list(dict.fromkeys([*BUILT_IN, *(category for row in rows for category in row["weights"] or {})]))
     print_table(
         f"Policies in {store.root}",
         ["profile", "version", f"weights ({', '.join(categories)})", "current", "created"],

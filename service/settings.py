@@ -9,7 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """How one service process runs. `FGCTL_MAX_BODY_BYTES=65536` sets `max_body_bytes`, and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="FGCTL_", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FGCTL_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
 
     base: str | None = None
     """Base model: None for the embedded default, else a Hugging Face directory or name."""

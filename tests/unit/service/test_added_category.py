@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from policies.weights import Weights
+from rewards.categories import BUILT_IN
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
@@ -68,6 +69,12 @@ def test_a_wrong_file_stops_the_service_before_anything_loads(shouting):
     shouting.write_text("[category.relevance]\n")
     with pytest.raises(FgctlError, match=r"categories\.toml"):
         create_app(Settings())
+
+
+def test_an_empty_variable_names_no_file(monkeypatch):
+    monkeypatch.setenv("FGCTL_CATEGORIES", "")
+    assert Settings().categories is None
+    assert create_app(Settings()).state.backend.categories == BUILT_IN
 
 
 async def test_baselines_of_categories_that_are_not_in_use_are_left_out(service):
