@@ -71,6 +71,11 @@ def test_a_wrong_file_stops_the_service_before_anything_loads(shouting):
         create_app(Settings())
 
 
+def test_settings_may_name_the_file_instead_of_the_environment(shouting, monkeypatch):
+    monkeypatch.delenv("FGCTL_CATEGORIES")
+    assert list(create_app(Settings(categories=shouting)).state.backend.categories) == [*BUILT_IN, "shouting"]
+
+
 def test_an_empty_variable_names_no_file(monkeypatch):
     monkeypatch.setenv("FGCTL_CATEGORIES", "")
     assert Settings().categories is None
