@@ -35,20 +35,21 @@ def evaluate(
     from policies.base import resolve_base
     from policies.store import Decoding, PolicyStore
     from policies.weights import Weights
+    from rewards.categories import BUILT_IN
     from rewards.dataset import data_file, load_examples, only_held_out
-    from rewards.model import RewardModel
+    from rewards.scorer import Scorer
     from trainer.evaluate import BASE, candidate, evaluate_policies, supervised_first
 
     examples = load_examples(data or data_file("dev"))
     if not every:
         examples = only_held_out(examples) or examples
-    store, model = PolicyStore(), resolve_base(base)
-    fallback = Weights.parse(weights)
+    store, model, scorer = PolicyStore(), resolve_base(base), Scorer.load()
+    fallback = Weights.parse(weights, scorer.categories)
     candidates = [
         candidate(store, name, fallback, model) for name in profile or supervised_first(list(store.profiles()))
     ]
     reports: list[dict[str, Any]] = []
-    running = evaluate_policies(candidates, examples, store, model, RewardModel.load(), Decoding(), _MAX_PROMPT_TOKENS)
+    running = evaluate_policies(candidates, examples, store, model, scorer, Decoding(), _MAX_PROMPT_TOKENS)
     for one in candidates:
         with busy(f"{one.name}: answering and judging {len(examples)} questions"):
             report = next(running)
@@ -59,7 +60,10 @@ def evaluate(
     if json_output:
         print_json(reports[0] if profile and len(profile) == 1 else reports)
         return
-    print_table(f"{len(examples)} questions, reward models {reports[0]['rewards']}", _COLUMNS, list(map(_row, reports)))
+    title = f"{len(examples)} questions, reward models {reports[0]['rewards']}"
+    added = [category for category in scorer.categories if category not in BUILT_IN]
+    columns = _COLUMNS + [f"{category} clean" for category in added]
+    print_table(title, columns, [_row(r) + [r["clean_rate"][category] for category in added] for r in reports])
 
 
 _IDENTITY = ("profile", "version", "weights")

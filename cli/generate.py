@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def generate(
     question: Annotated[str, typer.Argument(help="The question to answer.")],
     profile: Annotated[str | None, typer.Option(help="Profile that answers.", show_default="medium")] = None,
-    weights: Annotated[str | None, typer.Option(help="w1,w2,w3 instead of a profile.")] = None,
+    weights: Annotated[str | None, typer.Option(help="w1,w2,w3 or name=w,… instead of a profile.")] = None,
     passages: Annotated[
         Path | None, typer.Option(help='A JSON list of {"title", "text"}, or a text file with a blank line between.')
     ] = None,

@@ -16,7 +16,7 @@ ProfileArgument = Annotated[str, typer.Argument(help="A profile, or sft for the 
 def list_policies(json_output: JsonOption = False) -> None:
     """List every stored version of every profile, oldest first."""
     from policies.store import PolicyStore
-    from rewards.categories import CATEGORIES
+    from rewards.categories import BUILT_IN
 
     store = PolicyStore()
     current = {name: profile.version for name, profile in store.profiles().items()}
@@ -37,14 +37,17 @@ def list_policies(json_output: JsonOption = False) -> None:
     if json_output:
         print_json(rows)
         return
+    categories = list(dict.fromkeys([*BUILT_IN, *(category for row in rows for category in row["weights"] or {})]))
     print_table(
         f"Policies in {store.root}",
-        ["profile", "version", f"weights ({', '.join(CATEGORIES)})", "current", "created"],
+        ["profile", "version", f"weights ({', '.join(categories)})", "current", "created"],
         [
             [
                 row["profile"],
                 row["version"],
-                ", ".join(f"{row['weights'][category]:.3f}" for category in CATEGORIES) if row["weights"] else "-",
+                ", ".join(f"{row['weights'].get(category, 0):.3f}" for category in categories)
+                if row["weights"]
+                else "-",
                 "yes" if row["current"] else "",
                 row["created"][:16].replace("T", " "),
             ]

@@ -38,7 +38,7 @@ def fit(
     from rewards.encoder import Encoder
     from rewards.evaluate import cross_validate
     from rewards.fit import fit_heads, tabulate
-    from rewards.model import FITTED, RewardModel, save
+    from rewards.model import FITTED, FeedbackRewards, save
 
     path = data or data_file("feedback")
     examples = without_held_out(load_feedback(path))
@@ -57,7 +57,11 @@ def fit(
         questions=[question_key(e.question) for e in examples],
         agreement=agreement,
     )
-    report = {"version": RewardModel.load(target).version, "path": str(target), "questions": len(examples)} | agreement
+    report = {
+        "version": FeedbackRewards.load(target).version,
+        "path": str(target),
+        "questions": len(examples),
+    } | agreement
     if json_output:
         print_json(report)
     else:
@@ -81,11 +85,11 @@ def evaluate(
     """
     from rewards.dataset import data_file, load_feedback
     from rewards.evaluate import evaluate as evaluate_heads
-    from rewards.model import RewardModel
+    from rewards.model import FeedbackRewards
 
     path = data or data_file("feedback")
     examples = load_feedback(path)
-    rewards = RewardModel.load(model)
+    rewards = FeedbackRewards.load(model)
     with busy(f"Judging the responses to {len(examples)} questions"):
         report = evaluate_heads(
             examples, rewards.encoder, rewards.fitted.heads, frozenset(rewards.fitted.questions), folds
@@ -98,13 +102,12 @@ def evaluate(
 
 def score(model: ModelOption = None) -> None:
     """Score responses: JSON lines of question, passages and response in, the same with `scores` out."""
-    from rewards.model import RewardModel
-    from rewards.scores import scores_as_json
+    from rewards.scorer import Scorer
 
-    rewards = RewardModel.load(model)
+    scorer = Scorer.load(model)
     for rows, requests in _batches(sys.stdin):
-        for row, scores in zip(rows, rewards.score(requests), strict=True):
-            print(json.dumps(row | {"scores": scores_as_json(scores)}, ensure_ascii=False), flush=True)
+        for row, scored in zip(rows, scorer.score(requests), strict=True):
+            print(json.dumps(row | {"scores": scored.as_json()}, ensure_ascii=False), flush=True)
 
 
 def _batches(lines: IO[str]) -> Iterator[tuple[list[dict[str, Any]], list["ScoreRequest"]]]:

@@ -52,7 +52,9 @@ def sft(
 
 
 def train(
-    weights: Annotated[str, typer.Option(help="w1,w2,w3 for relevance, factuality, completeness; normalised.")],
+    weights: Annotated[
+        str, typer.Option(help="w1,w2,w3 for relevance, factuality, completeness, or name=w,…; normalised.")
+    ],
     profile: Annotated[str, typer.Option(help="Name of the profile the policy is for.")],
     recipe: RecipeOption = "cpu",
     steps: Annotated[int | None, typer.Option(min=1, help="PPO steps.", show_default="of the recipe")] = None,
@@ -66,10 +68,11 @@ def train(
     """Train a policy for reward weights by fine-grained PPO. Interrupted, it goes on where it was when run again."""
     from policies.store import SFT, check_name
     from policies.weights import Weights
+    from rewards.configuration import load_configuration
     from rewards.errors import FgctlError
     from trainer.recipe import load_recipe
 
-    wanted = Weights.parse(weights)
+    wanted = Weights.parse(weights, load_configuration().specs)
     check_name(profile)
     if profile in (SFT, "base"):
         raise FgctlError(f"The profile name {profile!r} is taken; choose another, for example medium.")
@@ -78,13 +81,13 @@ def train(
     from policies.base import resolve_base
     from policies.store import PolicyStore
     from rewards.dataset import data_file
-    from rewards.model import RewardModel
+    from rewards.scorer import Scorer
     from trainer.ppo import PpoJob, train_policy
 
     path = data or data_file("train")
     where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict())
     job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where)
-    manifest = train_policy(job, PolicyStore(), RewardModel.load())
+    manifest = train_policy(job, PolicyStore(), Scorer.load())
     _report(manifest, where, promote, json_output)
 
 

@@ -1,30 +1,26 @@
 """Reward weights: one non-negative number a category, normalised to sum to one."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict, RootModel, field_validator
 
-from rewards.categories import CATEGORIES, Category
+from rewards.categories import BUILT_IN, Category
 from rewards.errors import FgctlError
 
 
-class Weights(BaseModel):
-    """How much each category counts. Always normalised: the values sum to one."""
+class Weights(RootModel[dict[Category, float]]):
+    """How much each category counts, by name. Always normalised: the values sum to one.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The built-in categories are always there, first; any other that is missing counts nothing.
+    """
 
-    relevance: float
-    factuality: float
-    completeness: float
+    model_config = ConfigDict(frozen=True)
 
-    @model_validator(mode="before")
+    @field_validator("root")
     @classmethod
-    def _normalised(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping) or set(data) != set(CATEGORIES):
-            return data
-        values = {name: float(value) for name, value in data.items()}
+    def _normalised(cls, given: dict[Category, float]) -> dict[Category, float]:
+        values = dict.fromkeys(BUILT_IN, 0.0) | given
         if not all(math.isfinite(value) and value >= 0 for value in values.values()):
             raise ValueError("weights must be finite and not negative")
         total = sum(values.values())
@@ -35,25 +31,60 @@ class Weights(BaseModel):
         return {name: value / total for name, value in values.items()}
 
     @classmethod
-    def parse(cls, text: str) -> "Weights":
-        """Read `w1,w2,w3` (relevance, factuality, completeness), as on the command line.
+    def parse(cls, text: str, categories: Iterable[Category] = BUILT_IN) -> "Weights":
+        """Read weights as on the command line: `w1,w2,w3` for the built-in categories, or `name=w,...` for any.
 
-        Raises FgctlError unless there are three finite, non-negative numbers with a positive sum.
+        `categories` are those that may be named. Raises FgctlError unless there are finite, non-negative numbers with
+        a positive sum, each for a category of its own.
         """
-        advice = "give three numbers for relevance, factuality and completeness, for example 0.3,0.5,0.2"
+        known = list(categories)
+        advice = (
+            f"give three numbers for {_listed(BUILT_IN)}, for example 0.3,0.5,0.2, "
+            f"or name those that count among {_listed(known)}, for example relevance=0.3,factuality=0.7"
+        )
+        quoted = repr(text[:60])
+        parts = [part.rpartition("=") for part in text.split(",")]
+        names = [name.strip() for name, _, _ in parts]
         try:
-            values = [float(part) for part in text.split(",")]
+            values = [float(value) for _, _, value in parts]
         except ValueError:
-            raise FgctlError(f"Weights {text[:60]!r} are not numbers; {advice}.") from None
-        if len(values) != len(CATEGORIES):
-            raise FgctlError(f"Weights {text[:60]!r} are {len(values)} numbers; {advice}.")
+            raise FgctlError(f"Weights {quoted} are not numbers; {advice}.") from None
+        if not any(names):
+            if len(values) != len(BUILT_IN):
+                raise FgctlError(f"Weights {quoted} are {len(values)} numbers; {advice}.")
+            names = list(BUILT_IN)
+        elif unknown := [name for name in names if name not in known]:
+            raise FgctlError(f"Weights {quoted} name {unknown[0]!r}, which is no category in use; {advice}.")
+        elif len(set(names)) < len(names):
+            raise FgctlError(f"Weights {quoted} name a category twice; {advice}.")
         if not all(math.isfinite(v) and v >= 0 for v in values) or not 0 < sum(values) < math.inf:
-            raise FgctlError(f"Weights {text[:60]!r} must not be negative, infinite or all zero; {advice}.")
-        return cls(**dict(zip(CATEGORIES, values, strict=True)))
+            raise FgctlError(f"Weights {quoted} must not be negative, infinite or all zero; {advice}.")
+        return cls(dict(zip(names, values, strict=True)))
 
     def __getitem__(self, category: Category) -> float:
-        return float(getattr(self, category))
+        return self.root.get(category, 0.0)
+
+    def __str__(self) -> str:
+        """What `parse` reads, to three digits."""
+        if self.root.keys() == BUILT_IN.keys():
+            return ",".join(f"{value:.3f}" for value in self.root.values())
+        return ",".join(f"{name}={value:.3f}" for name, value in self.root.items())
 
     def as_dict(self) -> dict[Category, float]:
         """The weights by category name."""
-        return {category: self[category] for category in CATEGORIES}
+        return dict(self.root)
+
+    def check(self, categories: Iterable[Category]) -> None:
+        """Raises FgctlError when a category counts that is not among those in use."""
+        known = list(categories)
+        for name, value in self.root.items():
+            if value > 0 and name not in known:
+                raise FgctlError(
+                    f"The weights {self} need the category {name}, and only {_listed(known)} are in use; "
+                    f"set FGCTL_CATEGORIES to the file that describes it."
+                )
+
+
+def _listed(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last

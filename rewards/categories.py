@@ -1,16 +1,16 @@
-"""The three feedback categories, their annotation labels and their densities.
+"""What a category is, and the three built-in ones with their annotation labels and densities.
 
 Source: Wu et al. 2023 (arXiv 2306.01693), section 4.1. Everything in this project is keyed by
-category name; positions (w1, w2, w3) exist on the command line and in query strings only.
+category name; positions (w1, w2, w3) exist on the command line and in query strings only. Which categories are in use
+is for the scorer to say (`Scorer.categories`): a configuration file adds further ones.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
-Category = Literal["relevance", "factuality", "completeness"]
+Category = str
+"""A category's name: a lower-case identifier."""
 Density = Literal["sub-sentence", "sentence", "response"]
-
-CATEGORIES: tuple[Category, ...] = get_args(Category)
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,11 @@ class CategorySpec:
 
     density: Density
     labels: tuple[str, ...]
+    """Annotation labels that belong to it; none where people do not annotate it here."""
     description: str
 
 
-SPECS: dict[Category, CategorySpec] = {
+BUILT_IN: dict[Category, CategorySpec] = {
     "relevance": CategorySpec(
         "sub-sentence",
         ("Irrelevant", "Redundant", "Incoherent"),
@@ -42,5 +43,5 @@ SPECS: dict[Category, CategorySpec] = {
 
 
 def category_of(label: str) -> Category | None:
-    """The category an annotation label belongs to, or None for an unknown label."""
-    return next((name for name, spec in SPECS.items() if label in spec.labels), None)
+    """The built-in category an annotation label belongs to, or None for an unknown label."""
+    return next((name for name, spec in BUILT_IN.items() if label in spec.labels), None)

@@ -1,4 +1,4 @@
-"""The reward models as one object: three categories and a holistic preference from one pass over a response."""
+"""The reward models fitted on span feedback: three categories and a holistic preference from one pass."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rewards.categories import CATEGORIES, Category
+from rewards.categories import Category
 from rewards.dataset import PACKAGE
 from rewards.encoder import Encoder
 from rewards.errors import FgctlError
 from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES, ResponseFeatures, featurise
 from rewards.heads import Heads, LinearHead, sigmoid
-from rewards.scores import CategoryScores, ScoreRequest, Scores, Segment
+from rewards.scores import CategoryScores, ScoreRequest, Segment
 from rewards.segmentation import Span, segments
 
 FITTED = PACKAGE / "fitted" / "rewards.json"
@@ -41,15 +41,15 @@ class FittedRewards(BaseModel):
     fgctl: str
 
 
-class RewardModel:
-    """Scores responses by category. One encoding of question, passages and segments serves all of them."""
+class FeedbackRewards:
+    """Judges responses by the built-in categories. One encoding of question, passages and segments serves all."""
 
     def __init__(self, fitted: FittedRewards, digest: str) -> None:
         self.fitted = fitted
         self.digest = digest
 
     @classmethod
-    def load(cls, path: Path | None = None) -> "RewardModel":
+    def load(cls, path: Path | None = None) -> "FeedbackRewards":
         """Load fitted heads, the shipped ones by default. Raises FgctlError when they are missing or damaged."""
         path = path or FITTED
         try:
@@ -78,8 +78,8 @@ class RewardModel:
         """The shared encoder, loaded at first use."""
         return Encoder()
 
-    def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
-        """Judge each response by every category. A response scores the same alone and in a batch."""
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[Category, CategoryScores]]:
+        """Judge each response by the built-in categories. A response scores the same alone and in a batch."""
         return [
             self._score(request, features)
             for request, features in zip(requests, featurise(requests, self.encoder), strict=True)
@@ -90,19 +90,18 @@ class RewardModel:
         head = self.fitted.heads.preference
         return [float(head.logits(features.response)) for features in featurise(requests, self.encoder)]
 
-    def _score(self, request: ScoreRequest, features: ResponseFeatures) -> Scores:
+    def _score(self, request: ScoreRequest, features: ResponseFeatures) -> dict[Category, CategoryScores]:
         heads = self.fitted.heads
         relevance = _judge(heads.relevance, features.sub_sentences, features.relevance)
         factuality = _judge(heads.factuality, features.sentences, features.factuality)
         whole = segments(request.response, "response")
         missing = _judge(heads.missing, whole, features.response[None][: len(whole)])
         score = float(heads.completeness.logits(features.response))
-        by_category: dict[Category, CategoryScores] = {
+        return {
             "relevance": CategoryScores(relevance, tuple(1 - 2 * s.error_probability for s in relevance)),
             "factuality": CategoryScores(factuality, tuple(1 - 2 * s.error_probability for s in factuality)),
             "completeness": CategoryScores(missing, (float(2 * sigmoid(np.asarray(score)) - 1),) * len(whole), score),
         }
-        return {category: by_category[category] for category in CATEGORIES}
 
 
 def _judge(head: LinearHead, spans: Sequence[Span], x: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Segment, ...]:

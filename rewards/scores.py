@@ -1,4 +1,4 @@
-"""What the reward models are asked and what they answer."""
+"""What a scorer is asked and what it answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Segment:
     start: int
     end: int
     error_probability: float
-    """Calibrated probability that an annotator would mark an error of the category here."""
+    """Probability of an error of the category here; for the built-in categories calibrated, to what annotators mark."""
     error: bool
-    """Whether the probability reaches the threshold stored with the model."""
+    """Whether the probability reaches the category's threshold."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class CategoryScores:
     """One category's judgement of one response."""
 
     segments: tuple[Segment, ...]
-    """In order; empty only for an empty response. Completeness has one, spanning the response."""
+    """In order; empty only for an empty response. A category of density `response` has one, spanning the response."""
     rewards: tuple[float, ...]
-    """Calibrated reward of each segment in [-1, 1]: `1 - 2 * error_probability` for relevance and
-    factuality; for completeness `2 * sigmoid(score) - 1`, the chance of beating an average response, rescaled."""
+    """Reward of each segment in [-1, 1]: `1 - 2 * error_probability`; for completeness `2 * sigmoid(score) - 1`, the
+    chance of beating an average response, rescaled."""
     score: float | None = None
     """Completeness only: log-odds (Bradley-Terry) of covering more than an average annotated response."""
 
@@ -55,9 +55,17 @@ class CategoryScores:
         return {"segments": segments} | ({} if self.score is None else {"score": round(self.score, 4)})
 
 
-Scores = Mapping[Category, CategoryScores]
+@dataclass(frozen=True)
+class ScoredResponse:
+    """Every category's judgement of one response."""
 
+    categories: Mapping[Category, CategoryScores]
+    """One entry for each of the scorer's categories, in their order."""
+    in_domain: bool = True
+    """False for input unlike what the reward models were fitted on."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the scores should know, in sentences."""
 
-def scores_as_json(scores: Scores) -> dict[str, Any]:
-    """The `scores` object of the HTTP interface and of `fgctl score`."""
-    return {category: judged.as_json() for category, judged in scores.items()}
+    def as_json(self) -> dict[str, Any]:
+        """The `scores` object of the HTTP interface and of `fgctl score`."""
+        return {category: judged.as_json() for category, judged in self.categories.items()}

@@ -9,14 +9,15 @@ from starlette.requests import HTTPConnection
 
 from policies.prompt import PromptFormatter
 from policies.store import PolicyStore
+from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
 from service.engine import Engine, same_answers
 from service.errors import Unavailable
 from service.generate.serving import Generation
 from service.metrics import Metrics
 from service.roster import Roster, ServedPolicy
+from service.scoring.queue import ScoringQueue
 from service.scoring.recent import RecentResponses
-from service.scoring.scorer import Scorer
 from service.scoring.worker import ScoringWorker
 from service.settings import Settings
 
@@ -40,10 +41,12 @@ class Backend:
     """One service's parts, and how far they have come."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises FgctlError when the file of categories is wrong."""
         self.settings = settings
+        self.categories = load_configuration(settings.categories).specs
         self.metrics = Metrics()
         self.recent = RecentResponses(settings.recent_responses)
-        self.roster = Roster({}, {})
+        self.roster = Roster({}, {}, tuple(self.categories))
         self.failure: str | None = None
         """Why the backend could not start."""
         self._engine: Engine | None = None
@@ -57,7 +60,7 @@ class Backend:
 
         settings = self.settings
         base: BaseModel = await asyncio.to_thread(_resolve_base, settings.base)
-        self.roster = await asyncio.to_thread(Roster.of, PolicyStore(settings.policies), base)
+        self.roster = await asyncio.to_thread(Roster.of, PolicyStore(settings.policies), base, tuple(self.categories))
         if not self.roster.served:
             reasons = " ".join(self.roster.broken.values()) or "Train and promote one by `fgctl train`."
             raise FgctlError(f"There is no policy to serve. {reasons}")
@@ -65,16 +68,16 @@ class Backend:
         await check_policies(self._engine, self.roster)
         if not self.roster.served:
             raise FgctlError(f"There is no policy to serve. {' '.join(self.roster.broken.values())}")
-        self._worker = ScoringWorker(settings.rewards, settings.scoring_timeout)
+        self._worker = ScoringWorker(settings.rewards, settings.categories, settings.scoring_timeout)
         await self._worker.start()
-        scorer = Scorer(
+        scoring = ScoringQueue(
             self._worker, self.metrics, self.recent, queue=settings.scoring_queue, batch=settings.scoring_batch
         )
-        self._scoring = asyncio.create_task(scorer.run())
-        self.metrics.announce(self.roster.served.values())
+        self._scoring = asyncio.create_task(scoring.run())
+        self.metrics.announce(self.roster.served.values(), self.categories)
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
         self._generation = Generation(
-            self._engine, self.roster, formatter, scorer, self.recent, self.metrics, settings.max_tokens
+            self._engine, self.roster, formatter, scoring, self.recent, self.metrics, settings.max_tokens
         )
 
     async def stop(self) -> None:

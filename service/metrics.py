@@ -1,6 +1,6 @@
 """Every metric of the service, with its labels and buckets. Labels are bounded: never a prompt, a user or a weight."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,8 +13,8 @@ from prometheus_client import (
     generate_latest,
 )
 
-from rewards.categories import CATEGORIES
-from rewards.scores import Scores
+from rewards.categories import Category
+from rewards.scores import ScoredResponse
 from service.roster import ServedPolicy
 
 OUTCOMES = ("ok", "cancelled", "error", "rejected")
@@ -71,7 +71,7 @@ class Metrics:
         )
         self.reward = Histogram(
             "fg_reward",
-            "Calibrated reward of a segment, from -1 to 1.",
+            "Reward of a segment, from -1 to 1.",
             ("profile", "category"),
             buckets=_REWARD,
             registry=registry,
@@ -93,13 +93,16 @@ class Metrics:
             registry=registry,
         )
 
-    def announce(self, policies: Iterable[ServedPolicy]) -> None:
-        """Create the series of served policies at zero, so that the first error is an increase, and their baselines."""
+    def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
+        """Create the series of served policies at zero, so that the first error is an increase, and their baselines.
+
+        `categories` are those that responses will be judged by.
+        """
         for served in policies:
             labels = (served.profile, served.version)
             for outcome in OUTCOMES:
                 self.requests.labels(*labels, outcome)
-            for category in CATEGORIES:
+            for category in categories:
                 self.segments_scored.labels(*labels, category)
                 self.segment_errors.labels(*labels, category)
                 self.reward.labels(served.profile, category)
@@ -108,11 +111,12 @@ class Metrics:
             for kind in ("prompt", "completion"):
                 self.tokens.labels(served.profile, kind)
             for category, ratio in served.manifest.scores.get("error_ratio", {}).items():
-                self.baseline_error_ratio.labels(*labels, category).set(ratio)
+                if category in categories:
+                    self.baseline_error_ratio.labels(*labels, category).set(ratio)
 
-    def count_scores(self, profile: str, version: str, scores: Scores) -> None:
+    def count_scores(self, profile: str, version: str, scored: ScoredResponse) -> None:
         """Count one response's judged segments."""
-        for category, judged in scores.items():
+        for category, judged in scored.categories.items():
             self.segments_scored.labels(profile, version, category).inc(len(judged.segments))
             self.segment_errors.labels(profile, version, category).inc(sum(s.error for s in judged.segments))
             for reward in judged.rewards:

@@ -8,7 +8,7 @@ from typing import Any
 from policies.base import BaseModel
 from policies.store import SFT, Decoding, Named, PolicyManifest, PolicyStore
 from policies.weights import Weights
-from rewards.categories import CATEGORIES
+from rewards.categories import Category
 from rewards.errors import FgctlError
 from service.errors import Conflicting, Invalid, NotFound, Unavailable
 
@@ -54,11 +54,13 @@ class Roster:
 
     served: dict[str, ServedPolicy]
     broken: dict[str, str]
+    categories: tuple[Category, ...]
+    """What weights may name."""
 
     @classmethod
-    def of(cls, store: PolicyStore, base: BaseModel) -> "Roster":
+    def of(cls, store: PolicyStore, base: BaseModel, categories: tuple[Category, ...]) -> "Roster":
         """Check the current version of every profile. Raises BrokenPolicy when `profiles.toml` cannot be read."""
-        roster = cls({}, {})
+        roster = cls({}, {}, categories)
         for name, profile in store.profiles().items():
             if name == SFT:
                 continue
@@ -101,16 +103,14 @@ class Roster:
 
     def _by_weights(self, text: str) -> ServedPolicy:
         try:
-            wanted = Weights.parse(text)
+            wanted = Weights.parse(text, self.categories)
         except FgctlError as error:
             raise Invalid(str(error), "weights") from None
         for policy in self.served.values():
-            if all(abs(policy.weights[category] - wanted[category]) < SAME_WEIGHTS for category in CATEGORIES):
+            names = policy.weights.as_dict() | wanted.as_dict()
+            if all(abs(policy.weights[category] - wanted[category]) < SAME_WEIGHTS for category in names):
                 return policy
-        known = "; ".join(
-            f"{name} {','.join(f'{policy.weights[category]:.3f}' for category in CATEGORIES)}"
-            for name, policy in self.served.items()
-        )
+        known = "; ".join(f"{name} {policy.weights}" for name, policy in self.served.items())
         raise Invalid(f"No policy with these weights is served; choose {known or 'none yet'}.", "weights")
 
 

@@ -9,7 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """How one service process runs. `FGCTL_MAX_BODY_BYTES=65536` sets `max_body_bytes`, and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="FGCTL_", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FGCTL_", env_ignore_empty=True, frozen=True, use_attribute_docstrings=True
+    )
 
     base: str | None = None
     """Base model: None for the embedded default, else a Hugging Face directory or name."""
@@ -17,6 +19,8 @@ class Settings(BaseSettings):
     """Root of the policy store; None for the repository's own."""
     rewards: Path | None = None
     """Fitted reward models; None for the repository's own."""
+    categories: Path | None = None
+    """File of categories beyond the built-in ones; None for no more."""
     max_prompt_tokens: int = Field(1024, ge=64)
     """Prompt budget: passages are cut to it, questions never."""
     max_tokens: int = Field(1024, ge=1)

@@ -1,13 +1,13 @@
 """Credit placement: each segment's reward goes to the token that completes the segment."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from policies.weights import Weights
-from rewards.categories import CATEGORIES, SPECS
-from rewards.scores import Scores
+from rewards.categories import Category, CategorySpec
+from rewards.scores import ScoredResponse
 
 
 def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[int]:
@@ -32,20 +32,20 @@ def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[i
     return result
 
 
-def place_rewards(scores: Scores, ends: Sequence[int]) -> Tensor:
+def place_rewards(scored: ScoredResponse, ends: Sequence[int], categories: Mapping[Category, CategorySpec]) -> Tensor:
     """Put each segment's reward on the last token of the segment (Wu et al. 2023, section 3.1).
 
     `ends` are the offsets at which the response's T tokens end. A sub-sentence or sentence pays at the first token
     that reaches its end; the whole response pays at the last token, the end-of-text token included. Returns
-    float32 [T, categories] in the order of CATEGORIES; each category's sum is the sum of its segments' rewards.
+    float32 [T, categories] in the order of `categories`; each category's sum is the sum of its segments' rewards.
     """
-    placed = torch.zeros(len(ends), len(CATEGORIES))
+    placed = torch.zeros(len(ends), len(categories))
     if not ends:
         return placed
-    for k, category in enumerate(CATEGORIES):
-        judged = scores[category]
+    for k, (category, spec) in enumerate(categories.items()):
+        judged = scored.categories[category]
         for segment, reward in zip(judged.segments, judged.rewards, strict=True):
-            if SPECS[category].density == "response":
+            if spec.density == "response":
                 token = len(ends) - 1
             else:
                 token = next((t for t, end in enumerate(ends) if end >= segment.end), len(ends) - 1)
@@ -53,7 +53,7 @@ def place_rewards(scores: Scores, ends: Sequence[int]) -> Tensor:
     return placed
 
 
-def weighted(streams: Tensor, weights: Weights) -> Tensor:
-    """Weigh and sum the category streams: float32 [..., T, categories] to [..., T]."""
-    vector = torch.tensor([weights[category] for category in CATEGORIES])
+def weighted(streams: Tensor, categories: Sequence[Category], weights: Weights) -> Tensor:
+    """Weigh and sum the streams of these categories: float32 [..., T, categories] to [..., T]."""
+    vector = torch.tensor([weights[category] for category in categories])
     return streams @ vector

@@ -9,10 +9,9 @@ from policies.base import BaseModel
 from policies.prompt import PromptFormatter
 from policies.store import SFT, Decoding, Named, PolicyStore
 from policies.weights import Weights
-from rewards.categories import CATEGORIES
 from rewards.dataset import Example, word_count
-from rewards.model import RewardModel
-from rewards.scores import ScoreRequest, Scores
+from rewards.scorer import Scorer
+from rewards.scores import ScoredResponse, ScoreRequest
 from rewards.segmentation import segments
 from trainer.recipe import LoraRecipe
 from trainer.rollouts import Sampler, make_sampler
@@ -48,7 +47,7 @@ def evaluate_policies(
     examples: Sequence[Example],
     store: PolicyStore,
     base: BaseModel,
-    rewards: RewardModel,
+    scorer: Scorer,
     decoding: Decoding,
     max_prompt_tokens: int,
 ) -> Generator[dict[str, Any], None, None]:
@@ -57,8 +56,10 @@ def evaluate_policies(
     `clean_rate` is the share of segments not judged errors, `completeness` the mean log-odds of covering more than an
     average annotated response, `rouge_lsum` is on a scale of 100, `repetition` the share of four-word sequences that
     occurred before in the same response, `weighted_reward` the mean over responses of the weighted sum of the rewards
-    of their segments.
+    of their segments. Raises FgctlError for weights of a category that is not in use.
     """
+    for one in candidates:
+        one.weights.check(scorer.categories)
     sampler: Sampler | None = None
     try:
         for one in candidates:
@@ -78,7 +79,7 @@ def evaluate_policies(
                 ScoreRequest(e.question, prompt.passages, text)
                 for e, prompt, text in zip(examples, prompts, texts, strict=True)
             ]
-            report = judge(one, requests, [e.answer for e in examples], rewards)
+            report = judge(one, requests, [e.answer for e in examples], scorer)
             yield report | {
                 "length": report["length"] | {"tokens": fmean(map(len, tokens))},
                 "truncated": fmean(trunk.eos not in ids for ids in tokens),
@@ -90,25 +91,27 @@ def evaluate_policies(
 
 
 def judge(
-    one: Candidate, requests: Sequence[ScoreRequest], references: Sequence[str], rewards: RewardModel
+    one: Candidate, requests: Sequence[ScoreRequest], references: Sequence[str], scorer: Scorer
 ) -> dict[str, Any]:
     """The part of a report that depends on the texts alone, judged against the passages that the policy was shown."""
     texts = [request.response for request in requests]
-    scored = rewards.score(requests)
-    errors = {category: _error_ratio([s[category].segments for s in scored]) for category in CATEGORIES}
+    scored = scorer.score(requests)
+    errors = {
+        category: _error_ratio([s.categories[category].segments for s in scored]) for category in scorer.categories
+    }
     return {
         "profile": one.name,
         "version": one.version,
         "weights": one.weights.as_dict(),
         "n": len(texts),
         "length": {"words": word_count(texts)},
-        "clean_rate": {category: 1 - errors[category] for category in ("relevance", "factuality")},
-        "completeness": fmean(s["completeness"].score or 0.0 for s in scored),
+        "clean_rate": {category: 1 - ratio for category, ratio in errors.items() if category != "completeness"},
+        "completeness": fmean(s.categories["completeness"].score or 0.0 for s in scored),
         "error_ratio": errors,
         "rouge_lsum": rouge_lsum(references, texts),
         "repetition": fmean(map(repetition, texts)),
         "weighted_reward": fmean(weighted_reward(s, one.weights) for s in scored),
-        "rewards": rewards.version,
+        "rewards": scorer.version,
         "judge": None,
     }
 
@@ -118,9 +121,9 @@ def _error_ratio(judged: Sequence[Sequence[Any]]) -> float:
     return fmean(every) if every else 0.0
 
 
-def weighted_reward(scores: Scores, weights: Weights) -> float:
+def weighted_reward(scored: ScoredResponse, weights: Weights) -> float:
     """What PPO maximises, without the KL penalty: each category's segment rewards summed, weighted, added up."""
-    return sum(weights[category] * sum(scores[category].rewards) for category in CATEGORIES)
+    return sum(weights[category] * sum(judged.rewards) for category, judged in scored.categories.items())
 
 
 def rouge_lsum(references: Sequence[str], texts: Sequence[str]) -> float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rewards.categories import CATEGORIES
+from rewards.categories import Category
 from rewards.dataset import Example
-from rewards.model import RewardModel
+from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import place_rewards, token_ends
 from trainer.packing import Group, bins, pack
@@ -105,15 +105,17 @@ def evaluate_batch(
 class Streams:
     """What the reward models paid, category by category."""
 
+    categories: tuple[Category, ...]
+    """The scorer's categories, which the tensors' last dimension follows."""
     rewards: Tensor
-    """float32 [B, T, categories], in the order of CATEGORIES; zero on padding."""
+    """float32 [B, T, categories]; zero on padding."""
     segments: Tensor
     """float32 [B, categories]: how many segments each response was judged by."""
     texts: list[str]
     """The B responses."""
 
 
-def reward_streams(batch: Batch, examples: Sequence[Example], trunk: Trunk, rewards: RewardModel) -> Streams:
+def reward_streams(batch: Batch, examples: Sequence[Example], trunk: Trunk, scorer: Scorer) -> Streams:
     """Score a batch and place each segment's reward on the segment's last token.
 
     `examples` are the questions of the batch's groups, in order.
@@ -123,10 +125,11 @@ def reward_streams(batch: Batch, examples: Sequence[Example], trunk: Trunk, rewa
         for response in group.responses:
             requests.append(ScoreRequest(example.question, example.passages, trunk.decode(response)))
             tokens.append(response)
-    placed = torch.zeros(*batch.mask.shape, len(CATEGORIES))
-    segments = torch.zeros(len(requests), len(CATEGORIES))
-    for b, (request, response, scores) in enumerate(zip(requests, tokens, rewards.score(requests), strict=True)):
+    categories = scorer.categories
+    placed = torch.zeros(*batch.mask.shape, len(categories))
+    segments = torch.zeros(len(requests), len(categories))
+    for b, (request, response, scored) in enumerate(zip(requests, tokens, scorer.score(requests), strict=True)):
         ends = token_ends(response, request.response, trunk.tokenizer)
-        placed[b, : len(response)] = place_rewards(scores, ends)
-        segments[b] = torch.tensor([float(len(scores[category].segments)) for category in CATEGORIES])
-    return Streams(placed, segments, [request.response for request in requests])
+        placed[b, : len(response)] = place_rewards(scored, ends, categories)
+        segments[b] = torch.tensor([float(len(scored.categories[name].segments)) for name in categories])
+    return Streams(tuple(categories), placed, segments, [request.response for request in requests])

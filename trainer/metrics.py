@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from policies.weights import Weights
-from rewards.categories import CATEGORIES
 from trainer.experience import Batch, Streams
 
 
@@ -32,7 +31,7 @@ def step_metrics(
         "length/truncated": batch.truncated.float().mean().item(),
         "critic/explained_variance": explained_variance(values[batch.mask], returns[batch.mask]),
     }
-    for k, category in enumerate(CATEGORIES):
+    for k, category in enumerate(streams.categories):
         stream = per_response[:, k]
         metrics |= {
             f"{category}/response": stream.mean().item(),

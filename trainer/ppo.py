@@ -18,7 +18,7 @@ from policies.store import SFT, Named, PolicyManifest, PolicyStore, Versioned
 from policies.weights import Weights
 from rewards.dataset import Example, file_digest, load_examples, without_held_out
 from rewards.errors import FgctlError
-from rewards.model import RewardModel
+from rewards.scorer import Scorer
 from trainer.advantages import centre, gae, whiten
 from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.credit import weighted
@@ -45,12 +45,13 @@ class PpoJob:
     run: Path
 
 
-def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> PolicyManifest:
+def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer) -> PolicyManifest:
     """Train a policy and store it as a new version; resumes the run when it was interrupted.
 
-    Raises FgctlError when the base has no supervised parent, for unusable data, for a run directory that belongs
-    to other settings, and when the sampler's weights are not the trainer's.
+    Raises FgctlError when the base has no supervised parent, for unusable data, for weights of a category that is
+    not in use, for a run directory of other settings, and when the sampler's weights are not the trainer's.
     """
+    job.weights.check(scorer.categories)
     if SFT not in store.profiles():
         raise FgctlError("There is no supervised parent to start from; train one by `fgctl sft --promote`.")
     parent = store.profile(SFT).version
@@ -66,7 +67,7 @@ def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> Polic
             "base": job.base.digest,
             "data": data_digest,
             "parent": parent,
-            "rewards": rewards.version,
+            "rewards": scorer.version,
             "weights": job.weights.as_dict(),
             # A finished run may be given more steps, so their number is no part of what the run is.
             "recipe": job.recipe.model_dump(mode="json", exclude={"sft": True, "ppo": {"steps"}}),
@@ -74,7 +75,7 @@ def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> Polic
     )
     lora = job.recipe.lora
     trainer = PpoTrainer(
-        Trunk(job.base, lora, parent_path, job.recipe.ppo.temperature), rewards, job.weights, job.recipe, examples
+        Trunk(job.base, lora, parent_path, job.recipe.ppo.temperature), scorer, job.weights, job.recipe, examples
     )
     start = trainer.restore(load_checkpoint(job.run))
     if start < job.recipe.ppo.steps:
@@ -90,7 +91,7 @@ def train_policy(job: PpoJob, store: PolicyStore, rewards: RewardModel) -> Polic
             "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
             "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
             "data": (Named(name=job.data.name, digest=data_digest),),
-            "rewards": Versioned(version=rewards.version, digest=rewards.digest),
+            "rewards": Versioned(version=scorer.version, digest=scorer.digest),
             "steps": steps,
             "episodes": steps * job.recipe.ppo.prompts_per_step * job.recipe.ppo.samples_per_prompt,
             "scores": {},
@@ -126,7 +127,7 @@ class PpoTrainer:
     """Everything a run carries from step to step."""
 
     trunk: Trunk
-    rewards: RewardModel
+    scorer: Scorer
     weights: Weights
     recipe: Recipe
     examples: list[Example]
@@ -178,14 +179,14 @@ class PpoTrainer:
             sampled = sampler.sample(prompts, ppo.samples_per_prompt, ppo.max_new_tokens, ppo.seed * 100_003 + step)
             batch = make_batch(prompts, sampled, self.trunk.eos)
         with clock.phase("score"):
-            streams = reward_streams(batch, examples, self.trunk, self.rewards)
+            streams = reward_streams(batch, examples, self.trunk, self.scorer)
         with clock.phase("evaluate"):
             tokens = self.recipe.forward_tokens
             reference, _, features = evaluate_batch(self.trunk, batch, "reference", tokens, features=True)
             old, entropy, _ = evaluate_batch(self.trunk, batch, "policy", tokens)
         gap = self._check_sampler(batch, old)
         kl = (old - reference) * batch.mask
-        task = weighted(streams.rewards, self.weights) - missing_end(batch, ppo.missing_end_penalty)
+        task = weighted(streams.rewards, streams.categories, self.weights) - missing_end(batch, ppo.missing_end_penalty)
         with torch.no_grad():
             values = self.critic(features) * batch.mask
         advantages, returns = gae(

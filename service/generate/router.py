@@ -17,7 +17,9 @@ from service.generate.serving import Generation, Prepared
 router = APIRouter()
 
 ProfileQuery = Annotated[str | None, Query(description="Name of a profile; GET /profiles lists them.")]
-WeightsQuery = Annotated[str | None, Query(description="w1,w2,w3 for relevance, factuality, completeness.")]
+WeightsQuery = Annotated[
+    str | None, Query(description="w1,w2,w3 for relevance, factuality, completeness; or name=w,… .")
+]
 _CLIENT_CLOSED = 499
 
 

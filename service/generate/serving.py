@@ -18,8 +18,8 @@ from service.errors import Invalid, ServiceError, Unavailable
 from service.generate.protocol import GenerateRequest, GenerateResponse, PolicyName, Usage
 from service.metrics import UNKNOWN, Metrics
 from service.roster import Roster, ServedPolicy, rounded
+from service.scoring.queue import Finished, ScoringQueue
 from service.scoring.recent import RecentResponses
-from service.scoring.scorer import Finished, Scorer
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -46,7 +46,7 @@ class Generation:
         engine: Engine,
         roster: Roster,
         formatter: PromptFormatter,
-        scorer: Scorer,
+        scoring: ScoringQueue,
         recent: RecentResponses,
         metrics: Metrics,
         max_tokens: int,
@@ -54,7 +54,7 @@ class Generation:
         self._engine = engine
         self._roster = roster
         self._formatter = formatter
-        self._scorer = scorer
+        self._scoring = scoring
         self._recent = recent
         self._metrics = metrics
         self._max_tokens = max_tokens
@@ -126,7 +126,7 @@ class Generation:
         self._recent.add(response.model_dump())
         # Judged against what the policy was shown, which also bounds what scoring has to read.
         request = ScoreRequest(prepared.question, prepared.prompt.passages, text)
-        self._scorer.submit(Finished(prepared.id, policy.profile, policy.version, request))
+        self._scoring.submit(Finished(prepared.id, policy.profile, policy.version, request))
         return response
 
     def _format(self, request: GenerateRequest) -> Prompt:

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Any
 
-from rewards.scores import Scores, scores_as_json
+from rewards.scores import ScoredResponse
 
 
 class RecentResponses:
@@ -19,10 +19,10 @@ class RecentResponses:
         while len(self._responses) > self._limit:
             self._responses.popitem(last=False)
 
-    def set_scores(self, response_id: str, scores: Scores) -> None:
+    def set_scores(self, response_id: str, scored: ScoredResponse) -> None:
         """Add the scores of a response, if it is still kept."""
         if response_id in self._responses:
-            self._responses[response_id]["scores"] = scores_as_json(scores)
+            self._responses[response_id]["scores"] = scored.as_json()
 
     def get(self, response_id: str) -> dict[str, Any] | None:
         """A kept response; `scores` is None until scored."""

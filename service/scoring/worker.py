@@ -5,34 +5,35 @@ import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from rewards.model import RewardModel
-from rewards.scores import ScoreRequest, Scores
+from rewards.scorer import Scorer
+from rewards.scores import ScoredResponse, ScoreRequest
 
-_model: RewardModel | None = None
 _PRIORITY = 10
 
 
 class ScoringWorker:
     """Runs the reward models in one other process, which is replaced when it dies or hangs."""
 
-    def __init__(self, rewards: Path | None, timeout: float) -> None:
-        """`timeout` is the seconds that a call may take."""
-        self._rewards = rewards
+    def __init__(self, rewards: Path | None, categories: Path | None, timeout: float) -> None:
+        """`rewards` and `categories` are the files Scorer.load takes; `timeout` is the seconds that a call may take."""
+        self._files = (rewards, categories)
         self._timeout = timeout
         self._pool = self._new_pool()
 
     async def start(self) -> None:
-        """Load the reward models. Raises FgctlError when there are none to load."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, _warm)
+        """Load the reward models. Raises FgctlError when one is missing or damaged."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, _warm, *self._files)
 
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
         """Score responses. Raises TimeoutError, BrokenProcessPool, or what the models raised on a response."""
         loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(loop.run_in_executor(self._pool, _score, list(requests)), self._timeout)
+            scoring = loop.run_in_executor(self._pool, _score, *self._files, list(requests))
+            return await asyncio.wait_for(scoring, self._timeout)
         except TimeoutError:
             self.restart()
             raise
@@ -51,24 +52,27 @@ class ScoringWorker:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         # Spawned, not forked: this process has threads.
-        return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_load, initargs=(self._rewards,))
+        return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_settle)
 
 
-def _load(rewards: Path | None) -> None:
-    global _model  # noqa: PLW0603  # one model a process is what the pool's initializer is for
+def _settle() -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it; Ctrl-C reaches the whole process group
     os.nice(_PRIORITY)
     torch.set_num_threads(1)
-    _model = RewardModel.load(rewards)
 
 
-def _warm() -> None:
-    _score([ScoreRequest("What is it?", (), "It is a test.")])
+@cache
+def _scorer(rewards: Path | None, categories: Path | None) -> Scorer:
+    """Loaded once a process; not in the pool's initializer, whose errors nobody would get to read."""
+    return Scorer.load(rewards, categories)
 
 
-def _score(requests: list[ScoreRequest]) -> list[Scores]:
-    if _model is None:
-        raise RuntimeError("the reward models were not loaded")
-    return _model.score(requests)
+def _warm(rewards: Path | None, categories: Path | None) -> None:
+    # Only what runs in this process: an endpoint that does not answer yet must not keep the service from starting.
+    _scorer(rewards, categories).feedback.score([ScoreRequest("What is it?", (), "It is a test.")])
+
+
+def _score(rewards: Path | None, categories: Path | None, requests: list[ScoreRequest]) -> list[ScoredResponse]:
+    return _scorer(rewards, categories).score(requests)

@@ -69,7 +69,7 @@ def test_any_causal_model_trains_from_parent_to_policy(other_base, tmp_path):
     from policies.store import PolicyStore
     from policies.weights import Weights
     from rewards.dataset import SAMPLE
-    from rewards.model import RewardModel
+    from rewards.scorer import Scorer
     from trainer.ppo import PpoJob, train_policy
     from trainer.recipe import load_recipe
     from trainer.sft import SftJob, train_sft
@@ -83,8 +83,8 @@ def test_any_causal_model_trains_from_parent_to_policy(other_base, tmp_path):
     parent = train_sft(SftJob(found, data, "smoke", recipe, tmp_path / "sft"), store)
     store.promote("sft", parent.version)
     job = PpoJob("medium", Weights.parse("1,1,1"), found, data, "smoke", recipe, tmp_path / "ppo")
-    policy = train_policy(job, store, RewardModel.load())
+    policy = train_policy(job, store, Scorer.load())
     assert policy.base.digest == found.digest
     assert policy.parent.version == parent.version
     with pytest.raises(FgctlError, match="trained on base"):
-        train_policy(PpoJob(**{**vars(job), "base": base.resolve_base()}), store, RewardModel.load())
+        train_policy(PpoJob(**{**vars(job), "base": base.resolve_base()}), store, Scorer.load())

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rewards.dataset import SAMPLE, load_examples
-from rewards.model import RewardModel
+from rewards.scorer import Scorer
 from trainer.packing import Group, pack
 from trainer.recipe import LoraRecipe, load_recipe
 from trainer.rollouts.transformers import TransformersSampler
@@ -68,7 +68,7 @@ def check_policy(store, manifest):
     directory = store.verify("medium", manifest["version"])
     assert manifest["weights"] == pytest.approx({"relevance": 0.3, "factuality": 0.5, "completeness": 0.2})
     assert manifest["parent"]["version"] == store.profile("sft").version
-    assert manifest["rewards"]["version"] == RewardModel.load().version
+    assert manifest["rewards"]["version"] == Scorer.load().version
     assert manifest["steps"] == 3
     assert (directory / "adapter_model.safetensors").stat().st_size < 4 << 20
 
@@ -176,7 +176,7 @@ def test_a_sampler_that_does_not_take_over_the_weights_is_caught(base, store):
     recipe = load_recipe("smoke")
     parent = store.path("sft", store.profile("sft").version)
     trainer = PpoTrainer(
-        Trunk(base, recipe.lora, parent, 0.7), RewardModel.load(), Weights.parse("1,1,1"), recipe,
+        Trunk(base, recipe.lora, parent, 0.7), Scorer.load(), Weights.parse("1,1,1"), recipe,
         load_examples(SAMPLE / "train.json"),
     )  # fmt: skip
 

@@ -35,6 +35,14 @@ def test_score_reads_and_writes_json_lines():
     assert second["scores"]["relevance"]["segments"] == []
 
 
+def test_score_judges_configured_categories_too(shouting):
+    code, out = invoke("score", input=json.dumps({"question": "Where?", "passages": [], "response": "HERE."}))
+    assert code == 0
+    assert json.loads(out)["scores"]["shouting"]["segments"][0] == {
+        "start": 0, "end": 5, "error_probability": 1, "error": True
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [("{", "Line 2"), ("[1]", "JSON object"), ('{"question": "a"}', "'response'"), ('{"question": 3}', "'question'")],
@@ -91,6 +99,7 @@ def test_policies_are_listed_and_shown_as_they_are_stored():
         (["generate", "Where?", "--server", "http://127.0.0.1:9"], "No service answers"),
         (["evaluate", "--profile", "none"], "There is no profile 'none'"),
         (["train", "--weights", "a,b,c", "--profile", "x"], "three numbers"),
+        (["train", "--weights", "shouting=1", "--profile", "x"], "no category in use"),
     ],
 )
 def test_errors_say_what_to_do(arguments, said):

@@ -42,7 +42,7 @@ def test_a_written_policy_can_be_promoted_verified_and_read(store, tmp_path):
     store.promote("medium", written.version)
     profile = store.profile("medium")
     assert profile.version == written.version
-    assert profile.weights.relevance == pytest.approx(0.3 / 1.1, abs=1e-6)
+    assert profile.weights["relevance"] == pytest.approx(0.3 / 1.1, abs=1e-6)
     directory = store.verify("medium", written.version, BASE)
     assert {file.name for file in directory.iterdir()} == {
         "adapter_model.safetensors",

@@ -7,13 +7,13 @@ from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
 from rewards.evaluate import cross_validate
 from rewards.fit import tabulate
-from rewards.model import FITTED, RewardModel
-from rewards.scores import ScoreRequest, scores_as_json
+from rewards.model import FITTED, FeedbackRewards
+from rewards.scores import ScoredResponse, ScoreRequest
 
 
 @pytest.fixture(scope="module")
 def model():
-    return RewardModel.load()
+    return FeedbackRewards.load()
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_an_irrelevant_and_an_unsupported_sentence_score_worse(model):
 
 
 def test_the_wire_shape(model, requests):
-    wire = scores_as_json(model.score(requests[:1])[0])
+    wire = ScoredResponse(model.score(requests[:1])[0]).as_json()
     assert set(wire["relevance"]["segments"][0]) == {"start", "end", "error_probability", "error"}
     assert isinstance(wire["completeness"]["score"], float)
     json.dumps(wire)
@@ -83,9 +83,9 @@ def test_a_changed_file_is_refused(tmp_path):
     path = tmp_path / "rewards.json"
     path.write_text(json.dumps(changed))
     with pytest.raises(FgctlError, match="changed after it was fitted"):
-        RewardModel.load(path)
+        FeedbackRewards.load(path)
     with pytest.raises(FgctlError, match=r"missing\.json"):
-        RewardModel.load(tmp_path / "missing.json")
+        FeedbackRewards.load(tmp_path / "missing.json")
 
 
 def test_fitting_reports_agreement_beside_its_baselines(model):

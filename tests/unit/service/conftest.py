@@ -8,12 +8,12 @@ import pytest
 
 from policies.store import Decoding, PolicyManifest
 from policies.weights import Weights
-from rewards.scores import CategoryScores, Segment
+from rewards.scores import CategoryScores, ScoredResponse, Segment
 from service.app import create_app
 from service.engine import EngineGone, Piece
 from service.generate.serving import Generation
 from service.roster import Roster, ServedPolicy
-from service.scoring.scorer import Scorer
+from service.scoring.queue import ScoringQueue
 from service.settings import Settings
 
 WEIGHTS = {"short": "0.4,0.5,0.3", "medium": "0.3,0.5,0.3", "long": "0.2,0.5,0.3"}
@@ -72,10 +72,12 @@ class FakeWorker:
     @staticmethod
     def _judge(text):
         segment = (Segment(0, len(text), 0.75, True),)
-        return {
-            category: CategoryScores(segment, (-0.5,), 0.25 if category == "completeness" else None)
-            for category in ("relevance", "factuality", "completeness")
-        }
+        return ScoredResponse(
+            {
+                category: CategoryScores(segment, (-0.5,), 0.25 if category == "completeness" else None)
+                for category in ("relevance", "factuality", "completeness")
+            }
+        )
 
 
 class FakeFormatter:
@@ -130,6 +132,7 @@ class Service:
                 for i, name in enumerate(WEIGHTS, 1)
             },
             {},
+            tuple(self.backend.categories),
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test")
 
@@ -137,15 +140,15 @@ class Service:
         """What Backend.start does, with the stand-ins."""
         backend = self.backend
         backend._engine = self.engine
-        self.scorer = Scorer(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
-        backend.metrics.announce(backend.roster.served.values())
+        self.scoring = ScoringQueue(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
+        backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(
-            self.engine, backend.roster, FakeFormatter(), self.scorer, backend.recent, backend.metrics, 64
+            self.engine, backend.roster, FakeFormatter(), self.scoring, backend.recent, backend.metrics, 64
         )
 
     async def score_all(self):
         """Run scoring until its queue is empty."""
-        running = asyncio.create_task(self.scorer.run())
+        running = asyncio.create_task(self.scoring.run())
         for _ in range(50):
             await asyncio.sleep(0)
         running.cancel()

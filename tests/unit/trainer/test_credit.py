@@ -6,8 +6,8 @@ from transformers import AutoTokenizer
 
 from policies.base import resolve_base
 from policies.weights import Weights
-from rewards.categories import CATEGORIES, SPECS
-from rewards.scores import CategoryScores, Segment
+from rewards.categories import BUILT_IN
+from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.segmentation import segments
 from trainer.credit import place_rewards, token_ends, weighted
 
@@ -19,12 +19,12 @@ def tokenizer():
 
 def judged(text, reward=lambda i: float(i + 1)):
     scores = {}
-    for category in CATEGORIES:
-        spans = segments(text, SPECS[category].density)
+    for category, spec in BUILT_IN.items():
+        spans = segments(text, spec.density)
         scores[category] = CategoryScores(
             tuple(Segment(a, b, 0.5, False) for a, b in spans), tuple(reward(i) for i in range(len(spans)))
         )
-    return scores
+    return ScoredResponse(scores)
 
 
 def decode(tokenizer, ids):
@@ -34,7 +34,7 @@ def decode(tokenizer, ids):
 def test_rewards_land_on_the_last_token_of_their_segment():
     text = "It opened. It closed."
     ends = [2, 9, 10, 13, 20, 21, 21]  # It| opened|.| It| closed|.|<end of text>
-    placed = place_rewards(judged(text), ends)
+    placed = place_rewards(judged(text), ends, BUILT_IN)
     relevance, factuality, completeness = placed.T.tolist()
     assert factuality == [0, 0, 1, 0, 0, 2, 0]
     assert relevance == [0, 0, 1, 0, 0, 2, 0]
@@ -42,8 +42,8 @@ def test_rewards_land_on_the_last_token_of_their_segment():
 
 
 def test_a_response_without_tokens_or_without_text():
-    assert place_rewards(judged(""), []).shape == (0, 3)
-    assert not place_rewards(judged(""), [0]).any()
+    assert place_rewards(judged(""), [], BUILT_IN).shape == (0, 3)
+    assert not place_rewards(judged(""), [0], BUILT_IN).any()
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_the_total_is_conserved_whatever_was_sampled(tokenizer, ids, ended):
     ids = [i for i in ids if i not in special] + ([tokenizer.eos_token_id] if ended else [])
     text = decode(tokenizer, ids)
     scores = judged(text, reward=lambda i: 0.5 - i)
-    placed = place_rewards(scores, token_ends(ids, text, tokenizer))
+    placed = place_rewards(scores, token_ends(ids, text, tokenizer), BUILT_IN)
     assert placed.shape == (len(ids), 3)
     if ids:
-        for k, category in enumerate(CATEGORIES):
-            assert placed[:, k].sum().item() == pytest.approx(sum(scores[category].rewards), abs=1e-4)
+        for k, category in enumerate(BUILT_IN):
+            assert placed[:, k].sum().item() == pytest.approx(sum(scores.categories[category].rewards), abs=1e-4)
 
 
 def test_streams_are_weighted_by_category():
     streams = torch.tensor([[[1.0, 10.0, 100.0], [0.0, 0.0, 1.0]]])
     weights = Weights.parse("0.2,0.5,0.3")
-    assert weighted(streams, weights)[0].tolist() == pytest.approx([35.2, 0.3])
+    assert weighted(streams, list(BUILT_IN), weights)[0].tolist() == pytest.approx([35.2, 0.3])

@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rewards.scores import ScoreRequest, Scores
+from rewards.scores import ScoredResponse, ScoreRequest
 from service.metrics import Metrics
 from service.scoring.recent import RecentResponses
 
@@ -20,7 +20,7 @@ RESTART_PAUSE = 1.0
 class Worker(Protocol):
     """What scores: ScoringWorker, or a stand-in in tests."""
 
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[Scores]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
         """Score responses."""
 
     def restart(self) -> None:
@@ -38,7 +38,7 @@ class Finished:
     at: float = field(default_factory=time.monotonic)
 
 
-class Scorer:
+class ScoringQueue:
     """Scores finished responses in small batches, in the order they finished."""
 
     def __init__(self, worker: Worker, metrics: Metrics, recent: RecentResponses, *, queue: int, batch: int) -> None:
@@ -85,12 +85,12 @@ class Scorer:
                 logger.exception("response %s could not be scored", batch[0].id)
                 self._drop(batch, "failed")
         else:
-            for finished, scores in zip(batch, scored, strict=True):
-                self._record(finished, scores)
+            for finished, judged in zip(batch, scored, strict=True):
+                self._record(finished, judged)
 
-    def _record(self, finished: Finished, scores: Scores) -> None:
-        self._recent.set_scores(finished.id, scores)
-        self._metrics.count_scores(finished.profile, finished.version, scores)
+    def _record(self, finished: Finished, scored: ScoredResponse) -> None:
+        self._recent.set_scores(finished.id, scored)
+        self._metrics.count_scores(finished.profile, finished.version, scored)
         self._metrics.scoring_lag.observe(time.monotonic() - finished.at)
         self._metrics.last_score.set_to_current_time()
 

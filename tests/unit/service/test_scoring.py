@@ -2,7 +2,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from service.scoring import scorer
+from service.scoring import queue
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ async def test_responses_without_passages_are_not_judged(service):
     [(TimeoutError(), "timeout", 0), (BrokenProcessPool(), "worker_died", 1)],
 )
 async def test_a_worker_that_hangs_or_dies_costs_one_batch(service, monkeypatch, error, reason, restarts):
-    monkeypatch.setattr(scorer, "RESTART_PAUSE", 0)
+    monkeypatch.setattr(queue, "RESTART_PAUSE", 0)
     service.worker.raises = [error]
     await service.ask()
     await service.score_all()

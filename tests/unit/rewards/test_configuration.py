@@ -1,0 +1,104 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from rewards.categories import BUILT_IN
+from rewards.configuration import RESERVED, load_configuration
+from rewards.errors import FgctlError
+
+POLITENESS = """
+[category.politeness]
+density = "sentence"
+description = "every sentence is polite"
+type = "http"
+url = "http://127.0.0.1:9/judge"
+"""
+
+
+def write(path, text):
+    file = path / "categories.toml"
+    file.write_text(text)
+    return file
+
+
+def test_without_a_file_the_built_in_categories_remain(monkeypatch):
+    monkeypatch.delenv("FGCTL_CATEGORIES", raising=False)
+    assert load_configuration().specs == BUILT_IN
+    assert load_configuration().scored() == {}
+
+
+def test_the_environment_names_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("FGCTL_CATEGORIES", str(write(tmp_path, POLITENESS)))
+    specs = load_configuration().specs
+    assert list(specs) == [*BUILT_IN, "politeness"]
+    assert (specs["politeness"].density, specs["politeness"].labels) == ("sentence", ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "to", "same"),
+    [
+        ("every sentence is polite", "polite throughout", True),
+        ("http://127.0.0.1:9/judge", "http://127.0.0.1:9/other", False),
+        ('density = "sentence"', 'density = "response"', False),
+        ('type = "http"', 'type = "http"\ntimeout_seconds = 1\nretries = 0\nheaders = { X = "Y" }', True),
+        ('type = "http"', 'type = "http"\nthreshold = 0.7', False),
+    ],
+)
+def test_only_settings_that_change_scores_count_as_scored(tmp_path, changed, to, same):
+    before = load_configuration(write(tmp_path, POLITENESS)).scored()
+    after = load_configuration(write(tmp_path, POLITENESS.replace(changed, to))).scored()
+    assert (before == after) is same
+
+
+@pytest.mark.parametrize(
+    ("changed", "to", "said"),
+    [
+        ("politeness", "relevance", "relevance is a built-in category"),
+        ("politeness", "kl", "the name kl is reserved"),
+        ("politeness", '"Bad name"', "'Bad name' is not a name"),
+        ("politeness", "päck", "TOML"),
+        ("politeness", '"päck"', "'päck' is not a name"),
+        ('"sentence"', '"paragraph"', "category.politeness.density: Input should be 'sub-sentence', 'sentence' or"),
+        ("url =", "address =", "category.politeness.url: Field required"),
+        ('type = "http"', 'type = "http"\ntimeout = 3', "category.politeness.timeout: Extra inputs"),
+        ('type = "http"', 'type = "grpc"', "category.politeness: Input tag 'grpc'"),
+        ('type = "http"', "", "category.politeness: Unable to extract tag"),
+        ('type = "http"', 'type = "http"\nthreshold = 1.5', "category.politeness.threshold"),
+        ("http://127.0.0.1:9", "http://me:secret@127.0.0.1:9", "credentials belong in an environment variable"),
+        ("[category.politeness]", "[categories.politeness]", "categories: Extra inputs"),
+        ('"sentence"', '"sentence', "not a TOML file"),
+        (
+            'type = "http"\nurl = "http://127.0.0.1:9/judge"',
+            'type = "text-classification"\nmodel = "m"',
+            "error_labels",
+        ),
+    ],
+)
+def test_every_mistake_is_one_sentence(tmp_path, changed, to, said):
+    file = write(tmp_path, POLITENESS.replace(changed, to))
+    with pytest.raises(FgctlError) as error:
+        load_configuration(file)
+    message = str(error.value)
+    assert said in message
+    assert str(file) in message
+    assert "secret" not in message
+    assert "\n" not in message
+    assert message.endswith(".")
+
+
+def test_a_file_that_is_named_must_exist(tmp_path):
+    with pytest.raises(FgctlError, match="does not exist"):
+        load_configuration(tmp_path / "none.toml")
+
+
+def test_the_examples_of_the_guide_are_valid_together(tmp_path):
+    guide = (Path(__file__).parents[3] / "docs" / "categories.md").read_text()
+    examples = re.findall(r"^```toml\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
+    configuration = load_configuration(write(tmp_path, "".join(examples)))
+    types = {one.type for one in configuration.category.values()}
+    assert types == {"text-classification", "token-classification", "http", "entry-point"}
+
+
+def test_built_in_names_are_not_reserved():
+    assert not RESERVED & BUILT_IN.keys()

@@ -1,0 +1,105 @@
+import json
+
+import pytest
+
+from rewards.categories import BUILT_IN
+from rewards.configuration import Configuration
+from rewards.errors import FgctlError
+from rewards.model import FITTED, FeedbackRewards
+from rewards.scorer import Scorer
+from rewards.scores import ScoreRequest
+
+REQUESTS = [ScoreRequest("Where?", (), text) for text in ("By the sea. IT IS THERE.", "", "abCD.")]
+
+
+class Table:
+    """Gives what it was made with."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.asked = []
+
+    def score(self, requests, segments):
+        self.asked.append(([r.response for r in requests], segments))
+        return self.answers
+
+
+@pytest.fixture(scope="module")
+def feedback():
+    return FeedbackRewards.load()
+
+
+def scorer(feedback, answers, density="sentence", **settings):
+    table = {"density": density, "description": "d", "type": "entry-point", "name": "table", **settings}
+    model = Table(answers)
+    return Scorer(feedback, Configuration.model_validate({"category": {"mine": table}}), {"mine": model}), model
+
+
+def test_without_configuration_a_scorer_is_the_fitted_rewards(monkeypatch, feedback):
+    monkeypatch.delenv("FGCTL_CATEGORIES", raising=False)
+    plain = Scorer.load()
+    assert plain.categories == BUILT_IN
+    assert plain.version == json.loads(FITTED.read_text())["version"] == feedback.version
+    assert plain.digest == feedback.digest
+    (scored,) = plain.score(REQUESTS[:1])
+    assert list(scored.categories) == list(BUILT_IN)
+    assert (scored.in_domain, scored.notes) == (True, ())
+    assert scored.categories == feedback.score(REQUESTS[:1])[0]
+
+
+def test_a_configured_category_appears_in_scores(shouting):
+    scorer = Scorer.load()
+    assert list(scorer.categories) == [*BUILT_IN, "shouting"]
+    first, empty, last = scorer.score(REQUESTS)
+    assert list(first.categories) == list(scorer.categories)
+    quiet, loud = first.categories["shouting"].segments
+    assert (quiet.start, quiet.end, quiet.error) == (0, 11, False)
+    assert (loud.start, loud.end, loud.error, loud.error_probability) == (12, 24, True, 1)
+    assert first.categories["shouting"].rewards == pytest.approx((1 - 2 / 8, -1))
+    assert empty.categories["shouting"].segments == ()
+    assert last.as_json()["shouting"] == {
+        "segments": [{"start": 0, "end": 5, "error_probability": 0.5, "error": False}]
+    }
+
+
+def test_version_and_digest_cover_the_configuration(shouting, feedback):
+    first = Scorer.load()
+    assert len(first.version) == 12
+    assert len(first.digest) == 64
+    assert first.version != feedback.version
+    assert first.digest != feedback.digest
+    assert Scorer.load(None, shouting).version == first.version
+    shouting.write_text(shouting.read_text().replace('"sentence"', '"response"'))
+    assert Scorer.load().version != first.version
+
+
+def test_a_model_is_asked_only_where_there_is_something_to_judge(feedback):
+    one, model = scorer(feedback, [[0.5, 0.25], [1]], threshold=0.5)
+    scored = one.score(REQUESTS)
+    assert model.asked == [(["By the sea. IT IS THERE.", "abCD."], [[(0, 11), (12, 24)], [(0, 5)]])]
+    assert [[s.error for s in r.categories["mine"].segments] for r in scored] == [[True, False], [], [True]]
+    assert one.score(REQUESTS[1:2])[0].categories["mine"].segments == ()
+    assert len(model.asked) == 1
+
+
+def test_density_decides_the_segments(feedback):
+    one, model = scorer(feedback, [[0.5]], "response")
+    one.score(REQUESTS[:1])
+    assert model.asked[0][1] == [[(0, 24)]]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([], "gave no probabilities for responses of 2, 1 segments"),
+        ([[0.5, 0.5]], "gave 2 probabilities for responses of 2, 1 segments"),
+        ([[0.5], [0.5]], "gave 1, 1 probabilities for responses of 2, 1 segments"),
+        ([[0.5, 1.5], [0]], "gave 1.5, which is no probability"),
+        ([[0.5, float("nan")], [0]], "gave nan"),
+        ([[-0.1, 0.5], [0]], "gave -0.1"),
+    ],
+)
+def test_an_answer_of_another_shape_or_range_is_refused(feedback, answers, said):
+    with pytest.raises(FgctlError, match="The reward model of category mine") as error:
+        scorer(feedback, answers)[0].score(REQUESTS)
+    assert said in str(error.value)

@@ -1,0 +1,106 @@
+"""A category that exists by configuration alone, in what the service says and counts."""
+
+from dataclasses import replace
+
+import pytest
+
+from policies.weights import Weights
+from rewards.categories import BUILT_IN
+from rewards.errors import FgctlError
+from rewards.scorer import Scorer
+from rewards.scores import ScoreRequest
+from service.app import create_app
+from service.metrics import Metrics
+from service.roster import Roster
+from service.scoring.worker import ScoringWorker
+from service.settings import Settings
+
+pytestmark = pytest.mark.anyio
+LABELS = {"profile": "medium", "policy": "000000000002", "category": "shouting"}
+
+
+@pytest.fixture
+def service(shouting, starting):
+    """The service of the other tests, judged by the real scorer in this process."""
+    starting.start()
+    scorer = Scorer.load()
+
+    async def score(requests):
+        return scorer.score(requests)
+
+    starting.worker.score = score
+    return starting
+
+
+async def test_its_series_exist_before_the_first_answer_and_count_it(service):
+    assert service.metric("fg_segments_scored_total", **LABELS) == 0
+    answer = (await service.ask(profile="medium")).json()
+    await service.score_all()
+    assert service.metric("fg_segments_scored_total", **LABELS) == 1
+    assert service.metric("fg_segment_errors_total", **LABELS) == 0
+    text = (await service.client.get("/metrics")).text
+    assert 'fg_reward_bucket{category="shouting",le="0.8",profile="medium"} 0.0' in text
+    assert 'fg_reward_bucket{category="shouting",le="1.0",profile="medium"} 1.0' in text
+    scores = (await service.client.get(f"/responses/{answer['id']}")).json()["scores"]
+    assert list(scores) == ["relevance", "factuality", "completeness", "shouting"]
+    assert scores["shouting"]["segments"][0]["end"] == len(answer["text"])
+
+
+async def test_the_scoring_process_judges_it(shouting):
+    worker = ScoringWorker(None, shouting, 120)
+    try:
+        await worker.start()
+        (scored,) = await worker.score([ScoreRequest("Where?", (), "HERE.")])
+        assert scored.categories["shouting"].rewards == (-1,)
+    finally:
+        worker.stop()
+
+
+async def test_a_scorer_that_cannot_be_loaded_says_why(tmp_path):
+    worker = ScoringWorker(tmp_path / "none.json", None, 120)
+    try:
+        with pytest.raises(FgctlError, match=r"none\.json does not exist"):
+            await worker.start()
+    finally:
+        worker.stop()
+
+
+def test_a_wrong_file_stops_the_service_before_anything_loads(shouting):
+    shouting.write_text("[category.relevance]\n")
+    with pytest.raises(FgctlError, match=r"categories\.toml"):
+        create_app(Settings())
+
+
+def test_settings_may_name_the_file_instead_of_the_environment(shouting, monkeypatch):
+    monkeypatch.delenv("FGCTL_CATEGORIES")
+    assert list(create_app(Settings(categories=shouting)).state.backend.categories) == [*BUILT_IN, "shouting"]
+
+
+def test_an_empty_variable_names_no_file(monkeypatch):
+    monkeypatch.setenv("FGCTL_CATEGORIES", "")
+    assert Settings().categories is None
+    assert create_app(Settings()).state.backend.categories == BUILT_IN
+
+
+async def test_baselines_of_categories_that_are_not_in_use_are_left_out(service):
+    policy = service.backend.roster.served["medium"]
+    policy.manifest.scores["error_ratio"] = {"shouting": 0.5, "factuality": 0.2}
+    metrics = Metrics()
+    metrics.announce([policy], ["factuality"])
+    assert 'baseline_error_ratio{category="factuality"' in metrics.exposition().decode()
+    assert "shouting" not in metrics.exposition().decode()
+
+
+async def test_a_request_may_weigh_it_by_name(service):
+    roster = service.backend.roster
+    mine = Weights.parse("relevance=0.5,shouting=0.5", service.backend.categories)
+    served = Roster({"medium": replace(roster.served["medium"], weights=mine)}, {}, roster.categories)
+    assert served.choose(None, "shouting=1,relevance=1").weights == mine
+    service.backend._generation._roster = served
+    reply = (await service.ask(weights="shouting=0.5,relevance=0.5")).json()
+    assert reply["weights"] == {"relevance": 0.5, "factuality": 0, "completeness": 0, "shouting": 0.5}
+    refused = (await service.ask(weights="0.5,0.5,0")).json()["error"]
+    assert "medium relevance=0.500,factuality=0.000,completeness=0.000,shouting=0.500" in refused["message"]
+    refused = (await service.ask(weights="manners=1")).json()["error"]
+    assert "'manners', which is no category in use" in refused["message"]
+    assert "relevance, factuality, completeness and shouting" in refused["message"]

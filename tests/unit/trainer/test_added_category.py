@@ -1,0 +1,96 @@
+"""A category that exists by configuration alone, in what the trainer does with rewards."""
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from policies.base import resolve_base
+from policies.store import Decoding
+from policies.weights import Weights
+from rewards.categories import BUILT_IN
+from rewards.configuration import RESERVED
+from rewards.dataset import Example
+from rewards.errors import FgctlError
+from rewards.scorer import Scorer
+from rewards.scores import ScoreRequest
+from trainer.credit import weighted
+from trainer.evaluate import Candidate, evaluate_policies, judge
+from trainer.experience import make_batch, reward_streams
+from trainer.metrics import step_metrics
+from trainer.ppo import PpoJob, train_policy
+from trainer.rollouts import Sampled
+
+RESPONSES = ["It opened. IT CLOSED.", "it is."]
+WEIGHTS = "relevance=0.25,shouting=0.75"
+
+
+class Texts:
+    """What reward_streams needs of a trunk."""
+
+    def __init__(self):
+        self.tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
+
+    def decode(self, ids):
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+@pytest.fixture
+def scorer(shouting):
+    return Scorer.load()
+
+
+@pytest.fixture
+def batch_and_streams(scorer):
+    texts = Texts()
+    ids = [[*texts.tokenizer(r)["input_ids"], texts.tokenizer.eos_token_id] for r in RESPONSES]
+    sampled = [[Sampled(tokens, [0.0] * len(tokens)) for tokens in ids]]
+    batch = make_batch([[1]], sampled, texts.tokenizer.eos_token_id)
+    example = Example(question="When?", passages=(), answer="")
+    return batch, reward_streams(batch, [example], texts, scorer), ids, texts
+
+
+def test_it_is_a_stream_of_its_own_paid_at_the_end_of_each_sentence(batch_and_streams):
+    batch, streams, ids, texts = batch_and_streams
+    assert streams.categories == (*BUILT_IN, "shouting")
+    assert streams.rewards.shape == (*batch.mask.shape, 4)
+    first = streams.rewards[0, :, 3]
+    paid = [(texts.decode(ids[0][: t + 1]), first[t].item()) for t in first.nonzero()[:, 0].tolist()]
+    assert paid == [("It opened.", pytest.approx(1 - 2 / 8)), ("It opened. IT CLOSED.", -1)]
+    assert streams.rewards[1, :, 3].sum() == 1
+    assert streams.segments[:, 3].tolist() == [2, 1]
+
+
+def test_it_is_weighed_by_name_and_has_metrics(batch_and_streams):
+    batch, streams, *_ = batch_and_streams
+    weights = Weights.parse(WEIGHTS, streams.categories)
+    task = weighted(streams.rewards, streams.categories, weights)
+    assert torch.allclose(task, 0.25 * streams.rewards[..., 0] + 0.75 * streams.rewards[..., 3])
+    zeros = torch.zeros(batch.mask.shape)
+    metrics = step_metrics(batch, streams, task, zeros, zeros, zeros, zeros, weights)
+    assert metrics["shouting/response"] == pytest.approx((-0.25 + 1) / 2)
+    assert metrics["shouting/segment"] == pytest.approx((-0.25 + 1) / 3)
+    assert metrics["shouting/weighted"] == pytest.approx(0.75 * (-0.25 + 1) / 2)
+    assert {name.partition("/")[0] for name in metrics} <= RESERVED | set(streams.categories)
+
+
+def test_it_is_part_of_an_evaluation(scorer):
+    requests = [ScoreRequest("When?", (), r) for r in RESPONSES]
+    weights = Weights.parse("shouting=1", scorer.categories)
+    report = judge(Candidate("mine", "1", weights), requests, ["", ""], scorer)
+    assert report["error_ratio"].keys() == {*BUILT_IN, "shouting"}
+    assert report["error_ratio"]["shouting"] == pytest.approx(1 / 3)
+    assert report["clean_rate"].keys() == {"relevance", "factuality", "shouting"}
+    assert report["weighted_reward"] == pytest.approx((-0.25 + 1) / 2)
+    assert report["rewards"] == scorer.version
+
+
+def test_weights_of_a_category_that_is_not_in_use_stop_training_and_evaluation_at_once(scorer):
+    weights = Weights.parse(WEIGHTS, scorer.categories)
+    weights.check(scorer.categories)
+    Weights({"relevance": 1, "shouting": 0}).check(BUILT_IN)
+    without = Scorer(scorer.feedback)
+    job = PpoJob("mine", weights, None, None, "smoke", None, None)
+    with pytest.raises(FgctlError, match="need the category shouting"):
+        train_policy(job, None, without)
+    with pytest.raises(FgctlError, match="need the category shouting"):
+        next(evaluate_policies([Candidate("mine", "1", weights)], [], None, None, without, Decoding(), 64))
