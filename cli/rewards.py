@@ -35,10 +35,12 @@ def fit(
     import numpy as np
 
     from rewards.dataset import data_file, file_digest, load_feedback, question_key, without_held_out
+    from rewards.domain import fit_domain
     from rewards.encoder import Encoder
     from rewards.evaluate import cross_validate
     from rewards.fit import fit_heads, tabulate
     from rewards.model import FITTED, FeedbackRewards, save
+    from rewards.scores import ScoreRequest
 
     path = data or data_file("feedback")
     examples = without_held_out(load_feedback(path))
@@ -53,6 +55,7 @@ def fit(
     save(
         target,
         heads,
+        fit_domain([ScoreRequest(e.question, e.passages, text) for e in examples for text in e.predictions]),
         data={path.name: file_digest(path)},
         questions=[question_key(e.question) for e in examples],
         agreement=agreement,
@@ -107,7 +110,7 @@ def score(model: ModelOption = None) -> None:
     scorer = Scorer.load(model)
     for rows, requests in _batches(sys.stdin):
         for row, scored in zip(rows, scorer.score(requests), strict=True):
-            print(json.dumps(row | {"scores": scored.as_json()}, ensure_ascii=False), flush=True)
+            print(json.dumps(row | scored.as_json(), ensure_ascii=False), flush=True)
 
 
 def _batches(lines: IO[str]) -> Iterator[tuple[list[dict[str, Any]], list["ScoreRequest"]]]:

@@ -35,7 +35,7 @@ RESPONSE_FEATURES = (
 _TOKEN = re.compile(r"\w+")
 _NAME = re.compile(r"(?<!^)(?<![.!?]\s)\b[A-Z][\w'-]+")
 _PRONOUNS = frozenset("he she it they this these that those his her its their".split())
-_STOP = frozenset(
+STOP_WORDS = frozenset(
     "a an and are as at be been but by did do does for from had has have he her his how i if in into is it its of on "
     "or s she t that the their them they this to was we were what when where which who whom whose why will with "
     "you".split()
@@ -101,7 +101,7 @@ def tokens_of(text: str) -> list[str]:
 
 def content_words(text: str) -> set[str]:
     """Words that carry content: no stop words."""
-    return {token for token in tokens_of(text) if token not in _STOP}
+    return {token for token in tokens_of(text) if token not in STOP_WORDS}
 
 
 def _featurise(request: ScoreRequest, vectors: dict[str, Vectors]) -> ResponseFeatures:

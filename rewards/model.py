@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rewards.calibration import OperatingPoint
 from rewards.categories import Category
 from rewards.dataset import PACKAGE
+from rewards.domain import Domain
 from rewards.encoder import Encoder
 from rewards.errors import FgctlError
 from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES, ResponseFeatures, featurise
@@ -31,6 +33,8 @@ class FittedRewards(BaseModel):
 
     version: str
     heads: Heads
+    domain: Domain
+    """What the fitted inputs were like."""
     data: dict[str, str]
     """Name and SHA-256 of the feedback."""
     questions: tuple[str, ...]
@@ -72,6 +76,16 @@ class FeedbackRewards:
     def version(self) -> str:
         """The content version of the heads: 12 hexadecimal digits."""
         return self.fitted.version
+
+    @property
+    def operating_points(self) -> dict[Category, OperatingPoint]:
+        """How often each category's errors are false alarms or misses on held-out feedback."""
+        heads = self.fitted.heads
+        return {
+            "relevance": heads.relevance.operating,
+            "factuality": heads.factuality.operating,
+            "completeness": heads.missing.operating,
+        }
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -120,13 +134,20 @@ def version_of(heads: Heads) -> str:
 
 
 def save(
-    path: Path, heads: Heads, *, data: dict[str, str], questions: Sequence[str], agreement: dict[str, Any]
+    path: Path,
+    heads: Heads,
+    domain: Domain,
+    *,
+    data: dict[str, str],
+    questions: Sequence[str],
+    agreement: dict[str, Any],
 ) -> None:
     """Write `rewards.json` in one step. Weights are rounded to nine digits first, so that the file is the model."""
     rounded = Heads.model_validate(json.loads(json.dumps(heads.model_dump(mode="json")), parse_float=_nine_digits))
     fitted = FittedRewards(
         version=version_of(rounded),
         heads=rounded,
+        domain=domain,
         data=data,
         questions=tuple(sorted(questions)),
         agreement=agreement,

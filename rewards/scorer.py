@@ -67,7 +67,10 @@ class Scorer:
         for name, config in self._configuration.category.items():
             for judged, scores in zip(scored, self._judge(name, config, requests), strict=True):
                 judged[name] = scores
-        return [ScoredResponse(judged) for judged in scored]
+        return [
+            ScoredResponse(judged, self.feedback.fitted.domain.notes(request))
+            for request, judged in zip(requests, scored, strict=True)
+        ]
 
     def _judge(self, name: Category, config: ExtraCategory, requests: Sequence[ScoreRequest]) -> list[CategoryScores]:
         spans = [segments(request.response, config.density) for request in requests]

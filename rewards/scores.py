@@ -61,11 +61,15 @@ class ScoredResponse:
 
     categories: Mapping[Category, CategoryScores]
     """One entry for each of the scorer's categories, in their order."""
-    in_domain: bool = True
-    """False for input unlike what the reward models were fitted on."""
     notes: tuple[str, ...] = ()
-    """What a reader of the scores should know, in sentences."""
+    """In sentences, how the input is unlike what the reward models were fitted on."""
+
+    @property
+    def in_domain(self) -> bool:
+        """Whether the input is like what the reward models were fitted on; other scores are extrapolation."""
+        return not self.notes
 
     def as_json(self) -> dict[str, Any]:
-        """The `scores` object of the HTTP interface and of `fgctl score`."""
-        return {category: judged.as_json() for category, judged in self.categories.items()}
+        """What the HTTP interface and `fgctl score` add to a response: `scores` by category, `in_domain`, `notes`."""
+        scores = {category: judged.as_json() for category, judged in self.categories.items()}
+        return {"scores": scores, "in_domain": self.in_domain, "notes": list(self.notes)}

@@ -86,6 +86,12 @@ class Metrics:
         self.dropped = Counter(
             "fg_scoring_dropped_total", "Responses that were never scored.", ("profile", "reason"), registry=registry
         )
+        self.out_of_domain = Counter(
+            "fg_out_of_domain_total",
+            "Scored responses unlike what the reward models were fitted on.",
+            policy,
+            registry=registry,
+        )
         self.baseline_error_ratio = Gauge(
             "fg_policy_baseline_error_ratio",
             "Share of segments judged errors in the policy's offline evaluation.",
@@ -100,6 +106,7 @@ class Metrics:
         """
         for served in policies:
             labels = (served.profile, served.version)
+            self.out_of_domain.labels(*labels)
             for outcome in OUTCOMES:
                 self.requests.labels(*labels, outcome)
             for category in categories:
@@ -116,6 +123,8 @@ class Metrics:
 
     def count_scores(self, profile: str, version: str, scored: ScoredResponse) -> None:
         """Count one response's judged segments."""
+        if not scored.in_domain:
+            self.out_of_domain.labels(profile, version).inc()
         for category, judged in scored.categories.items():
             self.segments_scored.labels(profile, version, category).inc(len(judged.segments))
             self.segment_errors.labels(profile, version, category).inc(sum(s.error for s in judged.segments))

@@ -1,7 +1,7 @@
 """Offline evaluation of policies: sample an answer to every question, judge it, compare it with the reference."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -9,6 +9,7 @@ from policies.base import BaseModel
 from policies.prompt import PromptFormatter
 from policies.store import SFT, Decoding, Named, PolicyStore
 from policies.weights import Weights
+from rewards.calibration import OperatingPoint, corrected_rate
 from rewards.dataset import Example, word_count
 from rewards.scorer import Scorer
 from rewards.scores import ScoredResponse, ScoreRequest
@@ -53,10 +54,12 @@ def evaluate_policies(
 ) -> Generator[dict[str, Any], None, None]:
     """One report a candidate, in order, all by the same decoding and seeds: the shape of `fgctl evaluate --json`.
 
-    `clean_rate` is the share of segments not judged errors, `completeness` the mean log-odds of covering more than an
-    average annotated response, `rouge_lsum` is on a scale of 100, `repetition` the share of four-word sequences that
-    occurred before in the same response, `weighted_reward` the mean over responses of the weighted sum of the rewards
-    of their segments. Raises FgctlError for weights of a category that is not in use.
+    `clean_rate` is the share of segments not judged errors, `completeness` the mean log-odds of covering more than
+    an average annotated response, `error_ratio` the share of segments judged errors, `corrected_error_ratio` the
+    share that people would mark by the known rates of false alarms and misses, `in_domain` the share of answers
+    like those the reward models were fitted on, `rouge_lsum` is on a scale of 100, `repetition` the share of four-
+    word sequences that occurred before in the same response, `weighted_reward` the mean over responses of the
+    weighted sum of the rewards of their segments. Raises FgctlError for weights of a category that is not in use.
     """
     for one in candidates:
         one.weights.check(scorer.categories)
@@ -96,9 +99,8 @@ def judge(
     """The part of a report that depends on the texts alone, judged against the passages that the policy was shown."""
     texts = [request.response for request in requests]
     scored = scorer.score(requests)
-    errors = {
-        category: _error_ratio([s.categories[category].segments for s in scored]) for category in scorer.categories
-    }
+    judged = {c: [segment.error for s in scored for segment in s.categories[c].segments] for c in scorer.categories}
+    errors = {category: fmean(every) if every else 0.0 for category, every in judged.items()}
     return {
         "profile": one.name,
         "version": one.version,
@@ -108,6 +110,11 @@ def judge(
         "clean_rate": {category: 1 - ratio for category, ratio in errors.items() if category != "completeness"},
         "completeness": fmean(s.categories["completeness"].score or 0.0 for s in scored),
         "error_ratio": errors,
+        "corrected_error_ratio": {
+            category: _corrected(judged[category], point)
+            for category, point in scorer.feedback.operating_points.items()
+        },
+        "in_domain": fmean(s.in_domain for s in scored),
         "rouge_lsum": rouge_lsum(references, texts),
         "repetition": fmean(map(repetition, texts)),
         "weighted_reward": fmean(weighted_reward(s, one.weights) for s in scored),
@@ -116,9 +123,10 @@ def judge(
     }
 
 
-def _error_ratio(judged: Sequence[Sequence[Any]]) -> float:
-    every = [segment.error for response in judged for segment in response]
-    return fmean(every) if every else 0.0
+def _corrected(errors: Sequence[bool], point: OperatingPoint) -> dict[str, float] | None:
+    """The share people would mark, with its 95 % interval; None where the reward model cannot tell."""
+    estimate = corrected_rate(sum(errors), len(errors), point)
+    return None if estimate is None else asdict(estimate)
 
 
 def weighted_reward(scored: ScoredResponse, weights: Weights) -> float:

@@ -22,7 +22,7 @@ class RecentResponses:
     def set_scores(self, response_id: str, scored: ScoredResponse) -> None:
         """Add the scores of a response, if it is still kept."""
         if response_id in self._responses:
-            self._responses[response_id]["scores"] = scored.as_json()
+            self._responses[response_id] |= scored.as_json()
 
     def get(self, response_id: str) -> dict[str, Any] | None:
         """A kept response; `scores` is None until scored."""

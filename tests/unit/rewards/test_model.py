@@ -72,8 +72,9 @@ def test_an_irrelevant_and_an_unsupported_sentence_score_worse(model):
 
 def test_the_wire_shape(model, requests):
     wire = ScoredResponse(model.score(requests[:1])[0]).as_json()
-    assert set(wire["relevance"]["segments"][0]) == {"start", "end", "error_probability", "error"}
-    assert isinstance(wire["completeness"]["score"], float)
+    assert set(wire) == {"scores", "in_domain", "notes"}
+    assert set(wire["scores"]["relevance"]["segments"][0]) == {"start", "end", "error_probability", "error"}
+    assert isinstance(wire["scores"]["completeness"]["score"], float)
     json.dumps(wire)
 
 

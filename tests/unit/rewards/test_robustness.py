@@ -1,12 +1,12 @@
-"""Inputs nobody annotated: offsets stay exact, nothing crashes."""
+"""Inputs nobody annotated: offsets stay exact, nothing crashes, and the result says what they are."""
 
 import pytest
 
 from rewards.dataset import Passage
-from rewards.model import RewardModel
+from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 
-PASSAGES = (
+PASSAGES = 12 * (
     Passage(title="Ostra", text="Ostra is a town on the river Lind. It has 4,000 inhabitants. Its mill burned."),
 )
 ANSWERS = {
@@ -26,18 +26,22 @@ ANSWERS = {
     "20,000 characters": ("Ostra is a town on the river Lind, with a mill that burned in 1911. " * 300)[:20_000],
 }
 
+ORDINARY = ("emoji", "combining")
+"""English prose all the same."""
+
 
 @pytest.fixture(scope="module")
-def model():
-    return RewardModel.load()
+def scorer():
+    return Scorer.load()
 
 
 @pytest.mark.parametrize("passages", [PASSAGES, ()], ids=["passages", "no passages"])
 @pytest.mark.parametrize("name", ANSWERS)
-def test_every_segment_lies_where_it_says(model, name, passages):
+def test_every_segment_lies_where_it_says(scorer, name, passages):
     text = ANSWERS[name]
-    (scores,) = model.score([ScoreRequest("What is Ostra?", passages, text)])
-    for judged in scores.values():
+    (scored,) = scorer.score([ScoreRequest("What is the town of Ostra?", passages, text)])
+    assert scored.in_domain == (name in ORDINARY and passages == PASSAGES)
+    for judged in scored.categories.values():
         assert bool(judged.segments) == bool(text.strip())
         assert len(judged.segments) == len(judged.rewards)
         for segment in judged.segments:
@@ -45,6 +49,6 @@ def test_every_segment_lies_where_it_says(model, name, passages):
             assert 0 <= segment.error_probability <= 1
 
 
-def test_forty_repetitions_of_a_sentence_do_not_pay(model):
-    once, forty = model.score([ScoreRequest("What is Ostra?", PASSAGES, "Ostra is a town. " * n) for n in (1, 40)])
-    assert sum(forty["relevance"].rewards) < sum(once["relevance"].rewards)
+def test_forty_repetitions_of_a_sentence_do_not_pay(scorer):
+    once, forty = scorer.score([ScoreRequest("What is Ostra?", PASSAGES, "Ostra is a town. " * n) for n in (1, 40)])
+    assert sum(forty.categories["relevance"].rewards) < sum(once.categories["relevance"].rewards)

@@ -43,7 +43,6 @@ def test_without_configuration_a_scorer_is_the_fitted_rewards(monkeypatch, feedb
     assert plain.digest == feedback.digest
     (scored,) = plain.score(REQUESTS[:1])
     assert list(scored.categories) == list(BUILT_IN)
-    assert (scored.in_domain, scored.notes) == (True, ())
     assert scored.categories == feedback.score(REQUESTS[:1])[0]
 
 
@@ -57,7 +56,7 @@ def test_a_configured_category_appears_in_scores(shouting):
     assert (loud.start, loud.end, loud.error, loud.error_probability) == (12, 24, True, 1)
     assert first.categories["shouting"].rewards == pytest.approx((1 - 2 / 8, -1))
     assert empty.categories["shouting"].segments == ()
-    assert last.as_json()["shouting"] == {
+    assert last.as_json()["scores"]["shouting"] == {
         "segments": [{"start": 0, "end": 5, "error_probability": 0.5, "error": False}]
     }
 
