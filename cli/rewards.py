@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import busy, print_json, print_table
+from cli.output import busy, print_json, print_table, remarks
 from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
@@ -101,6 +101,40 @@ def evaluate(
         print_json(report)
     else:
         _print_agreement(f"{path.name}, {len(examples)} questions, {report['protocol']}", report)
+
+
+@app.command()
+def report(
+    data: DataOption = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the card.", show_default="docs/rewards.md")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Write the reward models' card: agreement, calibration, learning curve, label types, densities, attacks."""
+    from rewards.attacks import attack
+    from rewards.card import render
+    from rewards.dataset import PACKAGE, data_file, load_feedback, only_held_out
+    from rewards.fit import FOLDS, tabulate
+    from rewards.scorer import Scorer
+    from rewards.study import study
+
+    path = data or data_file("feedback")
+    examples = load_feedback(path)
+    if len(examples) < 2 * FOLDS:
+        raise FgctlError(f"{path} has {len(examples)} rows; a report needs at least {2 * FOLDS}.")
+    scorer = Scorer.load()
+    with busy(f"Encoding the feedback of {len(examples)} questions"):
+        table = tabulate(examples, scorer.feedback.encoder)
+    with busy("Judging out of fold"):
+        figures = {"version": scorer.version, "data": path.name, "study": study(examples, table)}
+    with busy("Attacking"):
+        figures["attacks"] = attack(only_held_out(examples) or examples, scorer)
+    if json_output:
+        print_json(figures)
+        return
+    target = out or PACKAGE.parent / "docs" / "rewards.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(render(figures), encoding="utf-8")
+    remarks.print(f"Wrote {target}.")
 
 
 def score(model: ModelOption = None) -> None:

@@ -1,6 +1,7 @@
 """How well the reward models agree with people, beside what takes no model at all."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from rewards.dataset import FeedbackExample, question_key
 from rewards.encoder import Encoder
 from rewards.errors import FgctlError
 from rewards.fit import FOLDS, FeedbackTable, Pairs, Segments, fit_heads, folds, tabulate
-from rewards.heads import Heads
+from rewards.heads import Heads, LinearHead
 
 Matrix = NDArray[np.float64]
 
@@ -34,7 +35,8 @@ def evaluate(
     table = tabulate(examples, encoder)
     seen = any(question_key(e.question) in fitted_on for e in examples)
     if not seen and fold_count is None:
-        return {"protocol": "held-out"} | _judge(table, [(heads, np.arange(len(examples)))])
+        everything = predict(table, [(heads, np.arange(len(examples)))])
+        return {"protocol": "held-out"} | agreement(table, everything)
     count = fold_count or FOLDS
     if len(examples) < max(count, FOLDS):
         reason = "" if fold_count else "The reward models were fitted on some of these questions; "
@@ -46,35 +48,69 @@ def evaluate(
 
 def cross_validate(table: FeedbackTable, count: int = FOLDS) -> dict[str, Any]:
     """Agreement of heads fitted on all folds but one with people on that one, pooled over folds."""
-    parts = [(fit_heads(table, rest), fold) for rest, fold in folds(np.arange(len(table.keys)), count)]
-    return {"protocol": "cross-validated", "folds": count} | _judge(table, parts)
+    return {"protocol": "cross-validated", "folds": count} | agreement(table, out_of_fold(table, count))
 
 
-def _judge(table: FeedbackTable, parts: list[tuple[Heads, NDArray[np.int64]]]) -> dict[str, Any]:
-    """Pool the predictions of each part's heads on that part's questions."""
-    predicted = {"relevance": np.zeros(len(table.relevance.y)), "factuality": np.zeros(len(table.factuality.y))}
-    errors = {name: p.astype(bool) for name, p in predicted.items()}
-    missing, missed = np.zeros(len(table.missing)), np.zeros(len(table.missing), dtype=bool)
-    completeness, preference = np.zeros(len(table.responses)), np.zeros(len(table.responses))
+@dataclass(frozen=True)
+class Decisions:
+    """What a head says of N segments."""
+
+    probabilities: Matrix
+    """float64 [N]"""
+    errors: NDArray[np.bool_]
+    """bool [N]: the probability reached the threshold."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What heads say of everything in a table of Q questions."""
+
+    relevance: Decisions
+    factuality: Decisions
+    missing: Decisions
+    """On the Q annotated responses."""
+    completeness: Matrix
+    """float64 [4 Q]: log-odds."""
+    preference: Matrix
+    """float64 [4 Q]: log-odds."""
+
+
+def out_of_fold(table: FeedbackTable, count: int = FOLDS) -> Predictions:
+    """Predictions on each fold of the questions by heads fitted on the others."""
+    return predict(table, [(fit_heads(table, rest), fold) for rest, fold in folds(np.arange(len(table.keys)), count)])
+
+
+def predict(table: FeedbackTable, parts: Sequence[tuple[Heads, NDArray[np.int64]]]) -> Predictions:
+    """Pool the predictions of each part's heads on that part's questions; zeros on questions of no part."""
+    segments = {"relevance": table.relevance, "factuality": table.factuality}
+    decided = {name: Decisions(np.zeros(len(s.y)), np.zeros(len(s.y), dtype=bool)) for name, s in segments.items()}
+    missing = Decisions(np.zeros(len(table.missing)), np.zeros(len(table.missing), dtype=bool))
+    scores = {name: np.zeros(len(table.responses)) for name in ("completeness", "preference")}
     for heads, questions in parts:
-        for name, p in predicted.items():
-            segments: Segments = getattr(table, name)
-            chosen = np.isin(segments.question, questions)
-            head = getattr(heads, name)
-            p[chosen] = head.probabilities(segments.x[chosen])
-            errors[name][chosen] = p[chosen] >= head.threshold
-        missing[questions] = heads.missing.probabilities(table.responses[4 * questions])
-        missed[questions] = missing[questions] >= heads.missing.threshold
+        for name, one in segments.items():
+            _decide(decided[name], getattr(heads, name), one.x, np.isin(one.question, questions))
+        _decide(missing, heads.missing, table.responses[::4], np.isin(np.arange(len(table.keys)), questions))
         rows = (4 * questions[:, None] + np.arange(4)).ravel()
-        completeness[rows] = heads.completeness.logits(table.responses[rows])
-        preference[rows] = heads.preference.logits(table.responses[rows])
+        for name, values in scores.items():
+            values[rows] = getattr(heads, name).logits(table.responses[rows])
+    return Predictions(decided["relevance"], decided["factuality"], missing, **scores)
+
+
+def _decide(into: Decisions, head: LinearHead, x: Matrix, chosen: NDArray[np.bool_]) -> None:
+    into.probabilities[chosen] = head.probabilities(x[chosen])
+    into.errors[chosen] = into.probabilities[chosen] >= head.threshold
+
+
+def agreement(table: FeedbackTable, said: Predictions) -> dict[str, Any]:
+    """Every figure of agreement with people, beside its trivial baselines: the shape of `rewards evaluate --json`."""
     count = len(table.keys)
 
-    def binary(segments: Segments, name: str, kept: NDArray[np.bool_], baseline: str) -> dict[str, Any]:
-        y, p, decided = segments.y[kept], predicted[name][kept], errors[name][kept]
+    def binary(segments: Segments, one: Decisions, baseline: str, leave_out: NDArray[np.bool_]) -> dict[str, Any]:
+        y, kept = segments.y[~leave_out], ~leave_out
         rate = _mean(y)
         trivial = round(max(rate, 1 - rate) if baseline == "majority" else 1 - rate, 4)
-        return binary_agreement(y, p, decided, segments.question[kept], count) | {"baselines": {baseline: trivial}}
+        figures = binary_agreement(y, one.probabilities[kept], one.errors[kept], segments.question[kept], count)
+        return figures | {"baselines": {baseline: trivial}}
 
     def pairwise(scores: Matrix, pairs: Pairs, baselines: dict[str, float]) -> dict[str, Any]:
         margins = scores[pairs.better] - scores[pairs.worse]
@@ -83,15 +119,18 @@ def _judge(table: FeedbackTable, parts: list[tuple[Heads, NDArray[np.int64]]]) -
     longer = table.words.astype(np.float64)
     every = np.arange(count)
     rate = _mean(table.missing)
+    nothing = {name: np.zeros(len(getattr(table, name).y), dtype=bool) for name in ("relevance", "factuality")}
     return {
-        "relevance": binary(table.relevance, "relevance", np.ones(len(table.relevance.y), dtype=bool), "majority"),
-        "factuality": binary(table.factuality, "factuality", np.ones(len(table.factuality.y), dtype=bool), "no_error"),
-        "factuality_paper_rule": binary(table.factuality, "factuality", ~table.factuality.only_relevance, "no_error"),
-        "completeness": pairwise(completeness, table.coverage, {"longer": _accuracy(longer, table.coverage)}),
-        "completeness_missing": binary_agreement(table.missing, missing, missed, every, count)
+        "relevance": binary(table.relevance, said.relevance, "majority", nothing["relevance"]),
+        "factuality": binary(table.factuality, said.factuality, "no_error", nothing["factuality"]),
+        "factuality_paper_rule": binary(table.factuality, said.factuality, "no_error", table.factuality.only_relevance),
+        "completeness": pairwise(said.completeness, table.coverage, {"longer": _accuracy(longer, table.coverage)}),
+        "completeness_missing": binary_agreement(
+            table.missing, said.missing.probabilities, said.missing.errors, every, count
+        )
         | {"baselines": {"majority": max(rate, round(1 - rate, 4))}},
         "preference": pairwise(
-            preference,
+            said.preference,
             table.preference,
             {
                 "longer": _accuracy(longer, table.preference),

@@ -15,13 +15,16 @@ MIN_SPAN_WORDS = 5
 COVERAGE_MARGIN = 1e-9
 
 
-def error_labels(example: FeedbackExample, spans: Sequence[Span], category: Category) -> NDArray[np.bool_]:
-    """Which of the spans of prediction 1 overlap an error span of the category: bool [spans]."""
+def error_labels(
+    example: FeedbackExample, spans: Sequence[Span], category: Category, label: str | None = None
+) -> NDArray[np.bool_]:
+    """Which of the spans of prediction 1 overlap an error span of the category, or of one label of it: bool [spans]."""
     text = example.predictions[0]
     marked = [
         (e.start, e.end)
         for e in example.errors
         if category_of(e.label) == category
+        and label in (None, e.label)
         and (category != "relevance" or len(text[e.start : e.end].split()) >= MIN_SPAN_WORDS)
     ]
     return np.array([any(a < end and start < b for start, end in marked) for a, b in spans], dtype=bool)

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from rewards.attacks import ATTACKS, REFERENCE, attack
+from rewards.card import render
+from rewards.dataset import SAMPLE, FeedbackExample, Passage, SpanError, load_feedback
+from rewards.fit import tabulate
+from rewards.scorer import Scorer
+from rewards.scores import ScoreRequest
+from rewards.study import detected_by_label, overlap, reliability, study
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return load_feedback(SAMPLE / "feedback.json")
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return Scorer.load()
+
+
+def example(text, spans):
+    errors = tuple(
+        SpanError(label=label, start=text.index(part), end=text.index(part) + len(part)) for label, part in spans
+    )
+    return FeedbackExample(
+        question="Where?", passages=(), passage_sentences=(), gold="", predictions=(text, "", "", ""),
+        errors=errors, missing=(), corrected="", preference=(0,) * 6,
+    )  # fmt: skip
+
+
+ONE = "It lies by the sea. It was built by ten giants. It is old and it is old and old."
+SPANS = (("Unverifiable", "built by ten giants"), ("Redundant", "It is old and it is old"))
+
+
+def test_reliability_compares_predicted_with_observed():
+    p, labels = np.repeat([0.1, 0.9], 100), np.arange(200) >= 110
+    bins = reliability(p, labels)
+    assert [b["n"] for b in bins] == [20] * 10
+    assert [b["predicted"] for b in bins] == [0.1] * 5 + [0.9] * 5
+    assert bins[5]["observed"] == 0.5
+
+
+def test_labels_are_found_where_their_spans_are():
+    found = detected_by_label([example(ONE, SPANS)], "factuality", np.array([False, True, True]))
+    assert found == {"Wrong-Grounding": {"n": 0, "detected": 0.0}, "Unverifiable": {"n": 1, "detected": 1.0}}
+
+
+def test_overlap_counts_sentences_by_what_people_marked():
+    both = example(ONE, (*SPANS, ("Irrelevant", "It was built by ten giants.")))
+    errors = {"relevance": np.array([False, True, False]), "factuality": np.array([True, True, False])}
+    cells = overlap([both], errors)
+    assert {name: cell["sentences"] for name, cell in cells.items()} == {
+        "both": 1, "relevance only": 1, "factuality only": 0, "neither": 1,
+    }  # fmt: skip
+    assert cells["both"] == {"sentences": 1, "relevance_model": 1.0, "factuality_model": 1.0}
+    assert cells["neither"] == {"sentences": 1, "relevance_model": 0.0, "factuality_model": 1.0}
+
+
+def test_attacks_do_what_they_are_called():
+    passage = Passage(title="Ostra", text="Ostra has 4000 people. It lies on the Lind. The mill burned in 1911.")
+    request = ScoreRequest("What burned in Ostra?", (passage,), "The mill burned. It was old.")
+    made = {name: make(request) for name, make in ATTACKS.items()}
+    assert made == {
+        "copy a passage sentence": "Ostra has 4000 people.",
+        "copy ten passage sentences": passage.text,
+        "one word": "The",
+        "say the first sentence five times": " ".join(["The mill burned."] * 5),
+        "repeat the answer": "The mill burned. It was old. The mill burned. It was old.",
+        "pad with the question's words": "The mill burned. It was old. What burned in Ostra. What burned in Ostra.",
+        "list the passages' numbers": "The numbers are 4000, 1911.",
+        "stop half-way": "The mill burned.",
+    }
+
+
+def test_the_card_shows_every_figure(rows, scorer):
+    figures = {"version": scorer.version, "data": "feedback.json"}
+    figures["study"] = study(rows, tabulate(rows, scorer.feedback.encoder))
+    figures["attacks"] = attack(rows[:4], scorer)
+    card = render(figures)
+    for shown in (REFERENCE, *ATTACKS, "Irrelevant", "Unverifiable", "sub-sentence", "factuality only", scorer.version):
+        assert shown in card
+    tables = [line for line in card.splitlines() if line.startswith("|")]
+    assert all(line.endswith("|") for line in tables)
+    assert len(figures["study"]["learning_curve"]) == 4
