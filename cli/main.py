@@ -6,7 +6,7 @@ import sys
 import typer
 from rich.console import Console
 
-from cli import policies, rewards, train
+from cli import bench, policies, rewards, train
 from cli.base import base
 from cli.evaluate import evaluate
 from cli.generate import generate
@@ -28,6 +28,7 @@ app.command()(generate)
 app.command()(rewards.score)
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(policies.app, name="policies")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

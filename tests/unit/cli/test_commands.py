@@ -95,6 +95,7 @@ def test_policies_are_listed_and_shown_as_they_are_stored():
         (["policies", "promote", "sft", "../.."], "not a name"),
         (["rewards", "evaluate", "--data", "none.json"], "none.json does not exist"),
         (["rewards", "fit", "--data", str(SAMPLE / "train.json")], "row 0"),
+        (["bench", "rewards", "--data", "none.json"], "none.json does not exist"),
         (["generate", "Where?", "--passages", "none.txt"], "none.txt cannot be read"),
         (["generate", "Where?", "--server", "http://127.0.0.1:9"], "No service answers"),
         (["evaluate", "--profile", "none"], "There is no profile 'none'"),

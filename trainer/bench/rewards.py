@@ -1,0 +1,237 @@
+"""What scoring costs, beside one forward pass of the base model and beside three encoders, over the same text.
+
+The text is a question, its passages as far as a prompt shows them, and a response: what the service and the trainer
+have judged. Everything runs on the CPU with torch's own number of threads.
+"""
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from policies.prompt import PromptFormatter
+from rewards.categories import BUILT_IN
+from rewards.dataset import FeedbackExample
+from rewards.encoder import Encoder
+from rewards.errors import FgctlError
+from rewards.features import featurise
+from rewards.model import FeedbackRewards
+from rewards.scorer import Scorer
+from rewards.scores import ScoreRequest
+
+BATCH = 8
+"""Responses a contender judges in one turn, and the batched ones in one call."""
+ROUNDS = 3
+GOALS = (
+    ("scorer_batched", "base_model", 0.2),
+    ("scorer_single", "base_model", 0.2),
+    ("scorer_batched", "three_encoders", 0.33),
+)
+"""Contender, alternative, and the most that the first's time may be of the second's."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response to judge, and the same text as the base model reads it."""
+
+    request: ScoreRequest
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Length of prompt and response, in the base model's tokens."""
+        return len(self.prompt_ids) + len(self.response_ids)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Where the contenders find their models."""
+
+    rewards: Path | None
+    """Fitted rewards; None for the shipped ones."""
+    base: Path
+    """Directory of the base model."""
+
+
+Pass = Callable[[Sequence[Response]], None]
+"""Does a contender's whole work on at most BATCH responses."""
+
+
+def prepare(examples: Sequence[FeedbackExample], count: int, tokenizer: PreTrainedTokenizerBase) -> list[Response]:
+    """The first prediction of up to `count` examples. Raises FgctlError when there is none."""
+    formatter = PromptFormatter(tokenizer)
+    responses = []
+    for example in [e for e in examples if e.predictions[0].strip()][:count]:
+        prompt = formatter.format(example.question, example.passages)
+        text = example.predictions[0]
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        request = ScoreRequest(example.question, prompt.passages, text)
+        responses.append(Response(request, prompt.token_ids, tuple(ids)))
+    if not responses:
+        raise FgctlError("The feedback holds no responses to score; name a file that does by --data.")
+    return responses
+
+
+def measure(models: Models, responses: Sequence[Response], rounds: int = ROUNDS) -> dict[str, Any]:
+    """Measure every contender: the shape of `fgctl bench rewards --json`.
+
+    Raises FgctlError when the fitted rewards or the encoder are missing or damaged.
+    """
+    version = FeedbackRewards.load(models.rewards).version
+    longest = sorted(responses, key=lambda r: r.tokens)[-BATCH:]
+    memory = {name: peak_memory(name, models, longest) for name in CONTENDERS}
+    passes = {name: load(models) for name, load in CONTENDERS.items()}
+    for run in passes.values():
+        run(longest)
+    return {
+        "rewards": version,
+        "responses": len(responses),
+        "base_tokens": fmean(r.tokens for r in responses),
+        "threads": torch.get_num_threads(),
+        "rounds": rounds,
+    } | report(time_rounds(passes, responses, rounds), memory)
+
+
+def time_rounds(
+    passes: Mapping[str, Pass],
+    responses: Sequence[Response],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds a response of each contender, one number a round.
+
+    In a round the contenders take turns at every batch, so that what else the machine does meets all of them.
+    """
+    seconds = {name: [0.0] * rounds for name in passes}
+    for i in range(rounds):
+        for batch in _batches(responses, BATCH):
+            for name, run in passes.items():
+                started = clock()
+                run(batch)
+                seconds[name][i] += (clock() - started) / len(responses)
+    return seconds
+
+
+def report(seconds: Mapping[str, Sequence[float]], memory: Mapping[str, int]) -> dict[str, Any]:
+    """Medians and extremes over the rounds, and the ratios of GOALS.
+
+    `seconds` holds seconds a response by contender and round, `memory` the peak in bytes by contender. A ratio is the
+    quotient of two medians; its extremes are those of the quotients within a round.
+    """
+    contenders = {
+        name: {
+            "seconds_per_response": _spread(values),
+            "responses_per_second": _spread([1 / value for value in values]) | {"median": 1 / median(values)},
+            "peak_memory_mib": memory[name] / 2**20,
+        }
+        for name, values in seconds.items()
+    }
+    ratios = []
+    for name, alternative, goal in GOALS:
+        within = [a / b for a, b in zip(seconds[name], seconds[alternative], strict=True)]
+        quotient = median(seconds[name]) / median(seconds[alternative])
+        ratios.append(
+            {"of": name, "to": alternative, "ratio": quotient, "min": min(within), "max": max(within), "goal": goal}
+        )
+    return {"contenders": contenders, "ratios": ratios}
+
+
+def peak_memory(name: str, models: Models, responses: Sequence[Response]) -> int:
+    """Peak resident memory, in bytes, of a fresh process that loads a contender and runs it once."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_run_alone, name, models, responses).result()
+
+
+def _run_alone(name: str, models: Models, responses: Sequence[Response]) -> int:
+    CONTENDERS[name](models)(responses)
+    return _own_peak()
+
+
+def _own_peak() -> int:
+    """Peak resident memory of this process, in bytes.
+
+    On Linux `ru_maxrss` begins at the peak of the process that started this one, so the kernel's mark for this
+    program alone is read where there is one.
+    """
+    status = Path("/proc/self/status")
+    marks = [line.split() for line in status.read_text().splitlines()] if status.is_file() else []
+    for mark in marks:
+        if mark[0] == "VmHWM:":
+            return int(mark[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def score_in_calls(scorer: Scorer, size: int, responses: Sequence[Response]) -> None:
+    """Judge the responses by all built-in categories, `size` responses a call."""
+    for batch in _batches(responses, size):
+        scorer.score([r.request for r in batch])
+
+
+def encode_apart(encoders: Sequence[Encoder], responses: Sequence[Response]) -> None:
+    """Stand in for a model of its own for each category.
+
+    Each encoder stands for one category's model. It encodes question, passage sentences and segments and derives the
+    features, as the scorer does in one call; the heads, some dot products, are left out. A model that knew only its
+    own category could leave out the other density's segments, which are few beside the passages.
+    """
+    for encoder in encoders:
+        featurise([r.request for r in responses], encoder)
+
+
+@torch.inference_mode()
+def forward(model: PreTrainedModel, responses: Sequence[Response]) -> list[torch.Tensor]:
+    """Logits [1, response tokens, vocabulary] that predict each response, one forward pass a response."""
+    logits = []
+    for r in responses:
+        ids = torch.tensor([r.prompt_ids + r.response_ids])
+        predicting = torch.arange(len(r.prompt_ids) - 1, r.tokens - 1)
+        logits.append(model(input_ids=ids, logits_to_keep=predicting, use_cache=False).logits)
+    return logits
+
+
+def _batches(responses: Sequence[Response], size: int) -> Iterator[Sequence[Response]]:
+    for first in range(0, len(responses), size):
+        yield responses[first : first + size]
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": median(values), "min": min(values), "max": max(values)}
+
+
+def _scorer(models: Models, size: int) -> Pass:
+    """Without configured categories: they cost what the models behind them cost."""
+    return partial(score_in_calls, Scorer(FeedbackRewards.load(models.rewards)), size)
+
+
+def _base_model(models: Models) -> Pass:
+    model = AutoModelForCausalLM.from_pretrained(models.base, dtype=torch.bfloat16).eval()
+
+    def run(responses: Sequence[Response]) -> None:
+        forward(model, responses)
+
+    return run
+
+
+def _three_encoders(_: Models) -> Pass:
+    return partial(encode_apart, [Encoder() for _ in BUILT_IN])
+
+
+CONTENDERS: Mapping[str, Callable[[Models], Pass]] = {
+    "scorer_batched": partial(_scorer, size=BATCH),
+    "scorer_single": partial(_scorer, size=1),
+    "base_model": _base_model,
+    "three_encoders": _three_encoders,
+}
+"""How each contender is loaded, by name, in the order of their turns."""
