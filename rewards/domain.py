@@ -74,12 +74,10 @@ class Domain(BaseModel):
         said = []
         for name, (low, high) in self.ranges.items():
             value = STATISTICS[name](request)
-            if name in COUNTS:
-                outside, shown = not low / _COUNT_MARGIN <= value <= high * _COUNT_MARGIN, f"{value:.0f}"
-            else:
-                outside, shown = not low - _SHARE_MARGIN <= value <= high + _SHARE_MARGIN, f"{value:.2f}"
-            if outside:
-                said.append(f"The {name} is {shown}; in the fitted feedback it was {low:.4g} to {high:.4g}.")
+            if name in COUNTS and not low / _COUNT_MARGIN <= value <= high * _COUNT_MARGIN:
+                said.append(f"{value:.0f} {name}; the fitted feedback has {low:.0f} to {high:.0f}.")
+            elif name in SHARES and not low - _SHARE_MARGIN <= value <= high + _SHARE_MARGIN:
+                said.append(f"The {name} is {value:.2f}; in the fitted feedback it is {low:.2f} to {high:.2f}.")
         return tuple(said)
 
 
