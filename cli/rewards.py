@@ -106,13 +106,13 @@ def evaluate(
 @app.command()
 def report(
     data: DataOption = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write the card.", show_default="docs/rewards.md")] = None,
+    out: Annotated[Path, typer.Option(help="Where to write the card.")] = Path("docs/rewards.md"),
     json_output: JsonOption = False,
 ) -> None:
     """Write the reward models' card: agreement, calibration, learning curve, label types, densities, attacks."""
     from rewards.attacks import attack
     from rewards.card import render
-    from rewards.dataset import PACKAGE, data_file, load_feedback, only_held_out
+    from rewards.dataset import data_file, load_feedback, only_held_out
     from rewards.fit import FOLDS, tabulate
     from rewards.scorer import Scorer
     from rewards.study import study
@@ -131,10 +131,9 @@ def report(
     if json_output:
         print_json(figures)
         return
-    target = out or PACKAGE.parent / "docs" / "rewards.md"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(render(figures), encoding="utf-8")
-    remarks.print(f"Wrote {target}.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(render(figures), encoding="utf-8")
+    remarks.print(f"Wrote {out}.")
 
 
 def score(model: ModelOption = None) -> None:

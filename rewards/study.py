@@ -14,7 +14,7 @@ from rewards.calibration import best_threshold
 from rewards.categories import BUILT_IN, Category, Density
 from rewards.dataset import FeedbackExample
 from rewards.evaluate import agreement, cross_validate, out_of_fold, predict
-from rewards.features import SEGMENT_FEATURES
+from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES
 from rewards.fit import STRENGTH, FeedbackTable, Segments, fit_heads, folds
 from rewards.heads import fit_logistic
 from rewards.labels import error_labels
@@ -123,8 +123,7 @@ def densities(examples: Sequence[FeedbackExample], table: FeedbackTable, categor
         report[density] = _separation(one.x, labels, one.question, SEGMENT_FEATURES, category)
     whole = np.array([error_labels(e, _spans(e, "response"), category).any() for e in examples], dtype=bool)
     questions = np.arange(len(examples))
-    names = tuple(str(i) for i in range(table.responses.shape[1]))
-    report["response"] = _separation(table.responses[::4], whole, questions, names, category)
+    report["response"] = _separation(table.responses[::4], whole, questions, RESPONSE_FEATURES, category)
     return report
 
 
@@ -137,16 +136,16 @@ def _separation(
 ) -> dict[str, Any]:
     from sklearn.metrics import roc_auc_score
 
-    logits = np.zeros(len(labels))
+    judged = np.zeros(len(labels))
     for rest, fold in folds(np.unique(question)):
         train, test = np.isin(question, rest), np.isin(question, fold)
-        logits[test] = fit_logistic(x[train], labels[train], features, STRENGTH[category]).probabilities(x[test])
-    threshold = best_threshold(logits, labels)
+        judged[test] = fit_logistic(x[train], labels[train], features, STRENGTH[category]).probabilities(x[test])
+    threshold = best_threshold(judged, labels)
     return {
         "n": len(labels),
         "errors": _rate(labels),
-        "auc": _round(roc_auc_score(labels, logits)) if 0 < labels.sum() < len(labels) else None,
-        "macro_f1": _round(macro_f1(labels, logits >= threshold)),
+        "auc": _round(roc_auc_score(labels, judged)) if 0 < labels.sum() < len(labels) else None,
+        "macro_f1": _round(macro_f1(labels, judged >= threshold)),
     }
 
 

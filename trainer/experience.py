@@ -118,7 +118,7 @@ class Streams:
 def reward_streams(batch: Batch, examples: Sequence[Example], trunk: Trunk, scorer: Scorer) -> Streams:
     """Score a batch and place each segment's reward on the segment's last token.
 
-    `examples` are the questions of the batch's groups, in order.
+    `examples` are the questions of the batch's groups, in order, with the passages to judge by.
     """
     requests, tokens = [], []
     for example, group in zip(examples, batch.groups, strict=True):

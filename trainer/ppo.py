@@ -174,12 +174,15 @@ class PpoTrainer:
         ppo, clock = self.recipe.ppo, Clock()
         with clock.phase("rollout"):
             examples = step_examples(self.examples, step, ppo)
-            prompts = [self._formatter.format(e.question, e.passages).token_ids for e in examples]
+            formatted = [self._formatter.format(e.question, e.passages) for e in examples]
+            prompts = [prompt.token_ids for prompt in formatted]
             self._synchronise(sampler)
             sampled = sampler.sample(prompts, ppo.samples_per_prompt, ppo.max_new_tokens, ppo.seed * 100_003 + step)
             batch = make_batch(prompts, sampled, self.trunk.eos)
         with clock.phase("score"):
-            streams = reward_streams(batch, examples, self.trunk, self.scorer)
+            # Judged against the passages the policy was shown, as in the service and in evaluation.
+            shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
+            streams = reward_streams(batch, shown, self.trunk, self.scorer)
         with clock.phase("evaluate"):
             tokens = self.recipe.forward_tokens
             reference, _, features = evaluate_batch(self.trunk, batch, "reference", tokens, features=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rewards.dataset import SAMPLE, load_examples
+from rewards.dataset import SAMPLE, Example, Passage, load_examples
 from rewards.scorer import Scorer
 from trainer.packing import Group, pack
 from trainer.recipe import LoraRecipe, load_recipe
@@ -168,17 +168,34 @@ def test_the_transformers_sampler_reports_the_trainers_log_probabilities(trunk):
     assert (packed - torch.tensor([lp for s in samples for lp in s.logprobs])).abs().mean() < 0.1
 
 
-def test_a_sampler_that_does_not_take_over_the_weights_is_caught(base, store):
+@pytest.fixture
+def trainer(base, store):
     from policies.weights import Weights
-    from rewards.errors import FgctlError
     from trainer.ppo import PpoTrainer
 
     recipe = load_recipe("smoke")
     parent = store.path("sft", store.profile("sft").version)
-    trainer = PpoTrainer(
+    return PpoTrainer(
         Trunk(base, recipe.lora, parent, 0.7), Scorer.load(), Weights.parse("1,1,1"), recipe,
         load_examples(SAMPLE / "train.json"),
     )  # fmt: skip
+
+
+def test_responses_are_judged_by_the_passages_the_policy_was_shown(trainer, monkeypatch):
+    long = Passage(title="Ostra", text="Ostra lies on the river Lind. " * 100)
+    trainer.examples = [Example(question=f"Where is Ostra, {i}?", passages=(long,), answer="") for i in range(4)]
+    judged, score = [], trainer.scorer.score
+    monkeypatch.setattr(trainer.scorer, "score", lambda requests: judged.extend(requests) or score(requests))
+    trainer.step(0, TransformersSampler(trainer.trunk))
+    assert len(judged) == 4
+    for request in judged:
+        (shown,) = request.passages
+        assert long.text.startswith(shown.text)
+        assert 0 < len(trainer.trunk.tokenizer(shown.text)["input_ids"]) < 160
+
+
+def test_a_sampler_that_does_not_take_over_the_weights_is_caught(trainer):
+    from rewards.errors import FgctlError
 
     class Stale(TransformersSampler):
         def logprobs(self, tokens):
