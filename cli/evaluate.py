@@ -25,6 +25,8 @@ def evaluate(
         bool, typer.Option("--all", help="Also judge questions that are not held out of training.")
     ] = False,
     record: Annotated[bool, typer.Option("--record", help="Keep the figures in each policy's policy.json.")] = False,
+    rewards: Annotated[Path | None, typer.Option(help="Fitted reward models.", show_default="the shipped ones")] = None,
+    judged: Annotated[bool, typer.Option("--judge/--no-judge", help="Also ask the judge.")] = True,
     base: Annotated[str | None, typer.Option(help="Base model.", show_default="embedded")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
@@ -37,19 +39,21 @@ def evaluate(
     from policies.weights import Weights
     from rewards.categories import BUILT_IN
     from rewards.dataset import data_file, load_examples, only_held_out
+    from rewards.judge import Judge
     from rewards.scorer import Scorer
     from trainer.evaluate import BASE, candidate, evaluate_policies, supervised_first
 
     examples = load_examples(data or data_file("dev"))
     if not every:
         examples = only_held_out(examples) or examples
-    store, model, scorer = PolicyStore(), resolve_base(base), Scorer.load()
+    store, model, scorer = PolicyStore(), resolve_base(base), Scorer.load(rewards)
+    judge = Judge.load(resolve_base(None).path) if judged else None
     fallback = Weights.parse(weights, scorer.categories)
     candidates = [
         candidate(store, name, fallback, model) for name in profile or supervised_first(list(store.profiles()))
     ]
     reports: list[dict[str, Any]] = []
-    running = evaluate_policies(candidates, examples, store, model, scorer, Decoding(), _MAX_PROMPT_TOKENS)
+    running = evaluate_policies(candidates, examples, store, model, scorer, Decoding(), _MAX_PROMPT_TOKENS, judge)
     for one in candidates:
         with busy(f"{one.name}: answering and judging {len(examples)} questions"):
             report = next(running)
@@ -60,7 +64,7 @@ def evaluate(
     if json_output:
         print_json(reports[0] if profile and len(profile) == 1 else reports)
         return
-    title = f"{len(examples)} questions, reward models {reports[0]['rewards']}"
+    title = f"{len(examples)} questions, reward models {reports[0]['rewards']}, J: the judge"
     added = [category for category in scorer.categories if category not in BUILT_IN]
     columns = _COLUMNS + [f"{category} clean" for category in added]
     print_table(title, columns, [_row(r) + [r["clean_rate"][category] for category in added] for r in reports])
@@ -79,10 +83,17 @@ _COLUMNS = [
     "repetition",
     "truncated",
     "reward",
+    "J R1 clean",
+    "J R2 clean",
+    "J R3",
 ]
 
 
 def _row(report: dict[str, Any]) -> list[object]:
+    judge = report["judge"]
+    second = (
+        [judge["clean_rate"]["relevance"], judge["clean_rate"]["factuality"], judge["completeness"]] if judge else []
+    )
     return [
         report["profile"],
         report["version"],
@@ -95,4 +106,5 @@ def _row(report: dict[str, Any]) -> list[object]:
         report["repetition"],
         report["truncated"],
         report["weighted_reward"],
+        *(second or ["-"] * 3),
     ]

@@ -10,6 +10,8 @@ from cli import bench, policies, rewards, train
 from cli.base import base
 from cli.evaluate import evaluate
 from cli.generate import generate
+from cli.judge import fit_judge
+from cli.sample import sample
 from cli.serve import serve
 from rewards.errors import FgctlError
 
@@ -25,7 +27,9 @@ app.command()(train.train)
 app.command()(evaluate)
 app.command()(serve)
 app.command()(generate)
+app.command()(sample)
 app.command()(rewards.score)
+rewards.app.command()(fit_judge)
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(policies.app, name="policies")
 app.add_typer(bench.app, name="bench")

@@ -3,13 +3,22 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 _PIPE_WIDTH = 160
+_LINE_EVERY = 25
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[loss]}"),
+    TimeRemainingColumn(),
+)
 
 remarks = Console(stderr=True, highlight=False, soft_wrap=True)
 _tables = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -39,3 +48,17 @@ def busy(what: str) -> Iterator[None]:
         return
     with remarks.status(what):
         yield
+
+
+@contextlib.contextmanager
+def steps(what: str) -> Iterator[Callable[[int, int, float], None]]:
+    """A function to call with the step, the number of steps and the loss: it moves a bar, or prints a line at times."""
+    with Progress(*_COLUMNS, console=remarks, disable=not remarks.is_terminal) as bar:
+        task = bar.add_task(what, total=None, loss="")
+
+        def advance(step: int, total: int, loss: float) -> None:
+            bar.update(task, completed=step, total=total, loss=f"loss {loss:.3f}")
+            if not remarks.is_terminal and step % _LINE_EVERY == 0:
+                remarks.print(f"{what}: {step} of {total}, loss {loss:.3f}")
+
+        yield advance

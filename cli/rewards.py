@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import busy, print_json, print_table, remarks
+from cli.output import busy, print_json, print_table, remarks, steps
 from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
@@ -22,12 +22,42 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JS
 ModelOption = Annotated[
     Path | None, typer.Option("--rewards", help="Fitted reward models; the shipped ones by default.")
 ]
+RecipeOption = Annotated[str | None, typer.Option(help="A recipe in rewards/recipes, or a TOML file.")]
 _BATCH = 16
+
+
+@app.command()
+def prefit(
+    data: Annotated[
+        Path | None, typer.Option(help="Questions with reference answers (the schema of train.json).")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="A policy's answers to the questions, as `fgctl sample` writes them.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of the reader; the shipped one by default.")] = None,
+) -> None:
+    """Fit the reader and the word head on reference answers, before any feedback; some twenty minutes on two cores.
+
+    Interrupted, the same command goes on. The heads have to be fitted anew afterwards.
+    """
+    from rewards.dataset import data_file, file_digest, load_answers, load_examples
+    from rewards.prefit import PrefitRecipe
+    from rewards.prefit import prefit as prefit_reader
+    from rewards.reader import READER
+
+    path, target = data or data_file("train"), out or READER
+    files = [path] + ([answers] if answers else [])
+    read = load_answers(answers) if answers else {}
+    with steps("Reading responses") as advance:
+        digests = {file.name: file_digest(file) for file in files}
+        version = prefit_reader(load_examples(path), PrefitRecipe(), target, digests, advance, read)
+    remarks.print(f"Reader {version} in {target}. Fit the heads on it: fgctl rewards fit")
 
 
 @app.command()
 def fit(
     data: DataOption = None,
+    recipe: RecipeOption = None,
     out: Annotated[Path | None, typer.Option(help="Where to write rewards.json.")] = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -36,35 +66,34 @@ def fit(
 
     from rewards.dataset import data_file, file_digest, load_feedback, question_key, without_held_out
     from rewards.domain import fit_domain
-    from rewards.encoder import Encoder
     from rewards.evaluate import cross_validate
+    from rewards.features import Extractor
     from rewards.fit import fit_heads, tabulate
-    from rewards.model import FITTED, FeedbackRewards, save
+    from rewards.model import FITTED, assemble, save
+    from rewards.recipe import BEST, load_recipe
     from rewards.scores import ScoreRequest
 
+    how = load_recipe(recipe or BEST)
     path = data or data_file("feedback")
     examples = without_held_out(load_feedback(path))
     if len(examples) < 10:
         raise FgctlError(f"{path} leaves {len(examples)} questions to fit on; at least 10 are needed.")
     with busy(f"Encoding the feedback of {len(examples)} questions"):
-        table = tabulate(examples, Encoder())
+        table = tabulate(examples, Extractor())
     with busy("Fitting"):
-        heads = fit_heads(table, np.arange(len(examples)))
-        agreement = cross_validate(table)
+        heads = fit_heads(table, np.arange(len(examples)), how)
+        agreement = cross_validate(table, how)
     target = out or FITTED
-    save(
-        target,
+    fitted = assemble(
         heads,
         fit_domain([ScoreRequest(e.question, e.passages, text) for e in examples for text in e.predictions]),
+        recipe=how,
         data={path.name: file_digest(path)},
         questions=[question_key(e.question) for e in examples],
         agreement=agreement,
     )
-    report = {
-        "version": FeedbackRewards.load(target).version,
-        "path": str(target),
-        "questions": len(examples),
-    } | agreement
+    save(target, fitted)
+    report = {"version": fitted.version, "path": str(target), "questions": len(examples)} | agreement
     if json_output:
         print_json(report)
     else:
@@ -75,6 +104,7 @@ def fit(
 def evaluate(
     data: DataOption = None,
     model: ModelOption = None,
+    recipe: RecipeOption = None,
     folds: Annotated[
         int | None,
         typer.Option("--cross-validate", min=2, help="Cross-validate fresh models over so many folds of questions."),
@@ -84,23 +114,73 @@ def evaluate(
     """Measure agreement with people, beside trivial baselines, with 95 % intervals.
 
     Questions the models were fitted on are never judged by models that saw them: where the file holds any, fresh
-    models are cross-validated over five folds of its questions.
+    models are cross-validated over five folds of its questions; so they are with a recipe.
     """
     from rewards.dataset import data_file, load_feedback
     from rewards.evaluate import evaluate as evaluate_heads
     from rewards.model import FeedbackRewards
+    from rewards.recipe import load_recipe
 
     path = data or data_file("feedback")
     examples = load_feedback(path)
     rewards = FeedbackRewards.load(model)
+    how = load_recipe(recipe) if recipe else None
     with busy(f"Judging the responses to {len(examples)} questions"):
-        report = evaluate_heads(
-            examples, rewards.encoder, rewards.fitted.heads, frozenset(rewards.fitted.questions), folds
-        )
+        report = evaluate_heads(examples, rewards.extractor, rewards.fitted, folds, how)
     if json_output:
         print_json(report)
     else:
         _print_agreement(f"{path.name}, {len(examples)} questions, {report['protocol']}", report)
+
+
+@app.command()
+def compare(
+    data: DataOption = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="A recipe; may be given several times.", show_default="every recipe")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of the logs.", show_default="the card's")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Judge candidate recipes side by side: agreement with people out of fold, and what attacks are paid.
+
+    Each candidate's figures are kept as a log of its own, from which the card's table is made.
+    """
+    from rewards.comparison import LOGS, Remembering, compare, keep
+    from rewards.dataset import data_file, load_feedback
+    from rewards.fit import FOLDS, tabulate
+    from rewards.recipe import load_recipe, recipe_names
+
+    recipes = [load_recipe(name) for name in recipe or recipe_names()]
+    path = data or data_file("feedback")
+    examples = load_feedback(path)
+    if len(examples) < 2 * FOLDS:
+        raise FgctlError(f"{path} has {len(examples)} rows; a comparison needs at least {2 * FOLDS}.")
+    extractor = Remembering()
+    with busy(f"Encoding the feedback of {len(examples)} questions"):
+        table = tabulate(examples, extractor)
+    figures = []
+    for one in recipes:
+        with busy(f"Judging and attacking {one.name}"):
+            figures.append(compare(examples, table, one, extractor))
+        keep(figures[-1], out or LOGS)
+    if json_output:
+        print_json(figures)
+        return
+    rows = [
+        [
+            one["recipe"],
+            *(f"{one['agreement'][c]['accuracy']:.3f} / {one['agreement'][c]['macro_f1']:.3f}" for c in _JUDGED),
+            *(f"{one['agreement'][c]['pairwise_accuracy']:.3f}" for c in ("completeness", "preference")),
+            ", ".join(one["holes"]) or "none",
+        ]
+        for one in figures
+    ]
+    columns = ["recipe", *_JUDGED, "completeness", "preference", "attacks that pay"]
+    print_table(f"{path.name}, {len(examples)} questions, out of fold", columns, rows)
+
+
+_JUDGED = ("relevance", "factuality", "factuality_paper_rule")
 
 
 @app.command()
@@ -112,6 +192,7 @@ def report(
     """Write the reward models' card: agreement, calibration, learning curve, label types, densities, attacks."""
     from rewards.attacks import attack
     from rewards.card import render
+    from rewards.comparison import logs
     from rewards.dataset import data_file, load_feedback, only_held_out
     from rewards.fit import FOLDS, tabulate
     from rewards.scorer import Scorer
@@ -123,11 +204,14 @@ def report(
         raise FgctlError(f"{path} has {len(examples)} rows; a report needs at least {2 * FOLDS}.")
     scorer = Scorer.load()
     with busy(f"Encoding the feedback of {len(examples)} questions"):
-        table = tabulate(examples, scorer.feedback.encoder)
+        table = tabulate(examples, scorer.feedback.extractor)
     with busy("Judging out of fold"):
-        figures = {"version": scorer.version, "data": path.name, "study": study(examples, table)}
+        recipe = scorer.feedback.fitted.recipe
+        figures: dict[str, Any] = {"version": scorer.version, "data": path.name}
+        figures["study"] = study(examples, table, recipe)
     with busy("Attacking"):
         figures["attacks"] = attack(only_held_out(examples) or examples, scorer)
+    figures["candidates"] = logs()
     if json_output:
         print_json(figures)
         return

@@ -58,6 +58,7 @@ def train(
     profile: Annotated[str, typer.Option(help="Name of the profile the policy is for.")],
     recipe: RecipeOption = "cpu",
     steps: Annotated[int | None, typer.Option(min=1, help="PPO steps.", show_default="of the recipe")] = None,
+    rewards: Annotated[Path | None, typer.Option(help="Fitted reward models.", show_default="the shipped ones")] = None,
     base: BaseOption = None,
     data: DataOption = None,
     run: RunOption = None,
@@ -84,10 +85,11 @@ def train(
     from rewards.scorer import Scorer
     from trainer.ppo import PpoJob, train_policy
 
-    path = data or data_file("train")
-    where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict())
+    path, scorer = data or data_file("train"), Scorer.load(rewards)
+    given = [rewards] if rewards else []
+    where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *given)
     job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where)
-    manifest = train_policy(job, PolicyStore(), Scorer.load())
+    manifest = train_policy(job, PolicyStore(), scorer)
     _report(manifest, where, promote, json_output)
 
 

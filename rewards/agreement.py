@@ -37,18 +37,26 @@ def _accuracy(counts: NDArray[np.generic]) -> Matrix:
 def binary_agreement(
     labels: NDArray[np.bool_], probabilities: Matrix, predicted: NDArray[np.bool_], question: Counts, questions: int
 ) -> dict[str, object]:
-    """Accuracy, macro-F1, calibration error and the rates of false alarms and misses over N segments."""
+    """Accuracy, macro-F1, ROC AUC, calibration error and the rates of false alarms and misses over N segments."""
     counts = confusion(labels, predicted, question, questions)
     total = counts.sum(0)
     return {
         "accuracy": _round(_accuracy(total)),
         "macro_f1": _round(_macro_f1(total)),
         "interval": {"accuracy": interval(counts, _accuracy), "macro_f1": interval(counts, _macro_f1)},
+        "auc": _auc(labels, probabilities),
         "calibration_error": _round(calibration_error(probabilities, labels)),
         "false_alarm_rate": _round(_ratio(total[1], total[1] + total[3])),
         "miss_rate": _round(_ratio(total[2], total[2] + total[0])),
         "n": len(labels),
     }
+
+
+def _auc(labels: NDArray[np.bool_], probabilities: Matrix) -> float | None:
+    """Area under the ROC curve, which no threshold moves; None for one-sided labels."""
+    from sklearn.metrics import roc_auc_score
+
+    return None if labels.all() or not labels.any() else _round(roc_auc_score(labels, probabilities))
 
 
 def pairwise_agreement(margins: Matrix, question: Counts, questions: int) -> dict[str, object]:

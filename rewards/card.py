@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewards.attacks import REFERENCE
+from rewards.attacks import ATTACKS, CORRECTED, holes
 
 _NAMES = {
     "relevance": "relevance, sub-sentences",
@@ -61,14 +61,39 @@ def render(report: Mapping[str, Any]) -> str:
             _densities(study["densities"]),
         ),
         (
+            "Agreement of people with themselves",
+            "Krippendorff's alpha: 1 is perfect agreement, 0 that of chance. Each answer was annotated by one person, "
+            "so that the agreement of two people is not known. Instead, an annotator's marks are compared with what "
+            "the same annotator's correction changed: about what a second reading would find.",
+            _alpha(study["alpha"]),
+        ),
+        (
+            "What was tried",
+            "Recipes are files in `rewards/recipes`, judged by `fgctl rewards compare`; candidates in italics were "
+            "tried once, by code that is not kept. Five folds as above: accuracy / macro-F1 (ROC AUC), then accuracy "
+            "over pairs. An attack pays when it is paid more than the corrected response on average, by the weights of "
+            "any profile.",
+            _candidates(report["candidates"]),
+        ),
+        (
             "Can they be gamed?",
-            "Mean summed reward of each category, before weights, for reference answers and for answers that a policy "
-            "would find. Whatever is paid more than the reference answer is a hole.",
+            "Mean summed reward of each category, before weights, on held-out questions: the annotators' corrected "
+            "responses, the reference answers, and answers that a policy would find if it paid. `total` is the sum by "
+            "the weights of the profiles short / medium / long, `wins` the share of questions in which the answer is "
+            f"paid more than the corrected response. {_holes(report['attacks'])}",
             _attacks(report["attacks"]),
         ),
+        (
+            "Rights and wrongs",
+            "The segments on which the models are surest, of each kind.",
+            _examples(study["examples"]),
+        ),
+        ("Known failures", _failures(study), ""),
     ]
-    head = "# Reward models\nWritten by `fgctl rewards report`. All but the last table is judged out of fold.\n"
-    return head + "".join(f"\n## {title}\n{text}\n\n{table}\n" for title, text, table in sections)
+    head = "# Reward models\nWritten by `fgctl rewards report`. All but the attacks are judged out of fold.\n"
+    return head + "".join(
+        f"\n## {title}\n{text}\n" + (f"\n{table}\n" if table else "") for title, text, table in sections
+    )
 
 
 def _agreement(figures: Mapping[str, Any]) -> str:
@@ -136,10 +161,98 @@ def _densities(figures: Mapping[str, Mapping[str, Any]]) -> str:
     return _table(["category", "density", "n", "errors", "ROC AUC", "macro-F1"], rows)
 
 
-def _attacks(figures: Mapping[str, Mapping[str, float]]) -> str:
-    categories = [name for name in figures[REFERENCE] if name != "words"]
-    rows = [[name, one["words"], *(f"{one[c]:+.2f}" for c in categories)] for name, one in figures.items()]
-    return _table(["answer", "words", *categories], rows)
+def _attacks(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    first = figures[CORRECTED]
+    rows = [
+        [
+            name,
+            one["words"],
+            *(f"{value:+.2f}" for value in one["rewards"].values()),
+            " / ".join(f"{value:+.2f}" for value in one["total"].values()),
+            " / ".join(f"{value:.2f}" for value in one["paid_more"].values()) if name in ATTACKS else "",
+        ]
+        for name, one in figures.items()
+    ]
+    return _table(["answer", "words", *first["rewards"], "total", "wins"], rows)
+
+
+def _holes(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    found = holes(figures)
+    return f"Paid more on average: {', '.join(found)}." if found else "None is paid more on average."
+
+
+def _alpha(figures: Mapping[str, Mapping[str, float | None]]) -> str:
+    names = {
+        "relevance": "relevance, sub-sentences", "factuality": "factuality, sentences",
+        "completeness": "completeness, information missing",
+    }  # fmt: skip
+    rows = [[name, _number(figures["model"][key]), _number(figures["corrections"][key])] for key, name in names.items()]
+    return _table(["", "model and marks", "corrections and marks"], rows)
+
+
+def _candidates(logs: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for log in logs:
+        name = f"*{log['recipe']}*" if log.get("once") else f"`{log['recipe']}`"
+        figures = log["agreement"]
+        cells = [_triple(figures.get(key, {})) for key in ("relevance", "factuality", "factuality_paper_rule")]
+        cells += [_number(figures.get(key, {}).get("pairwise_accuracy")) for key in ("completeness", "preference")]
+        rows.append([name, log["description"], *cells, (", ".join(log["holes"]) or "none") if "holes" in log else ""])
+    header = ["candidate", "what it is", "relevance", "factuality", "by the paper's rule", "completeness", "preference"]
+    return _table([*header, "attacks that pay"], rows)
+
+
+def _triple(figures: Mapping[str, Any]) -> str:
+    """Accuracy / macro-F1 (ROC AUC), as far as they are known."""
+    both = f"{_number(figures['accuracy'])} / {_number(figures['macro_f1'])} " if "accuracy" in figures else ""
+    return both + (f"({_number(figures['auc'])})" if "auc" in figures else "")
+
+
+def _examples(figures: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    rows = [
+        [
+            category,
+            one["kind"],
+            _cell(one["question"]),
+            _cell(one["segment"]),
+            ", ".join(one["marked"]),
+            _number(one["probability"]),
+        ]
+        for category, chosen in figures.items()
+        for one in chosen
+    ]
+    return _table(["category", "", "question", "segment", "marked by people", "p(error)"], rows)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _failures(study: Mapping[str, Any]) -> str:
+    figures, labels = study["agreement"], study["detected_by_label"]
+    relevance, missing, preference = (figures[c] for c in ("relevance", "completeness_missing", "preference"))
+    misses = {label: 1 - one["detected"] for by in labels.values() for label, one in by.items() if one["n"]}
+    worst = max(misses, key=lambda label: misses[label])
+    skill = "no better than" if missing["accuracy"] <= missing["baselines"]["majority"] else "better than"
+    return (
+        f"- Relevance is wrong about {_percent(1 - relevance['accuracy'])} of sub-sentences. What a question wants "
+        "told takes knowledge that similarity and structure do not have; trust rates over many answers, corrected "
+        "by the rates above, rather than a single segment.\n"
+        f"- {worst}: {_percent(misses[worst])} of its segments are missed.\n"
+        f"- Wrong grounding hides in true words wrongly joined: {_percent(misses.get('Wrong-Grounding', 0.0))} of it "
+        "is missed.\n"
+        f"- Whether information is missing is told right in {_percent(missing['accuracy'])} of answers, {skill} "
+        f"always saying so ({_percent(missing['baselines']['majority'])}). Which of two answers tells more is told "
+        f"right in {_percent(figures['completeness']['pairwise_accuracy'])} of pairs: use the score, not the error.\n"
+        f"- People's preferences between whole answers are hardly told: {_percent(preference['pairwise_accuracy'])} of "
+        f"pairs, while the answer shown first is preferred in {_percent(preference['baselines']['first'])}.\n"
+        "- Everything was learnt from English answers of a few sentences to questions about Wikipedia passages; "
+        "`in_domain` is false for most of what is not like that, and does not see a plain wrong score."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -21,6 +21,12 @@ class CategorySpec:
     labels: tuple[str, ...]
     """Annotation labels that belong to it; none where people do not annotate it here."""
     description: str
+    break_even: float = 0.5
+    """The error probability at which a segment pays nothing: above it costs, below it pays."""
+
+    def reward(self, error_probability: float) -> float:
+        """The reward of a segment in [-1, 1]: `(break_even - p) / max(break_even, 1 - break_even)`."""
+        return (self.break_even - error_probability) / max(self.break_even, 1 - self.break_even)
 
 
 BUILT_IN: dict[Category, CategorySpec] = {
@@ -28,11 +34,15 @@ BUILT_IN: dict[Category, CategorySpec] = {
         "sub-sentence",
         ("Irrelevant", "Redundant", "Incoherent"),
         "every sub-sentence serves the question, once, and reads well",
+        # At one half, the latter half of a corrected response costs more than it pays, and stopping early would pay.
+        break_even=0.6,
     ),
     "factuality": CategorySpec(
         "sentence",
         ("Wrong-Grounding", "Unverifiable"),
         "every sentence is supported by the passages",
+        # A supported sentence is what is expected. If it paid, copying the passages would pay without end.
+        break_even=0.0,
     ),
     "completeness": CategorySpec(
         "response",

@@ -173,6 +173,30 @@ def load_feedback(path: Path | str) -> list[FeedbackExample]:
     return [row.convert() for row in _load(Path(path), _FeedbackRow)]
 
 
+def load_answers(path: Path) -> dict[str, list[str]]:
+    """Answers by question key, from JSON lines of `question` and `response` as `fgctl sample` writes them.
+
+    Raises FgctlError naming the line that is wrong.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FgctlError(f"{path} cannot be read ({error}); write it by `fgctl sample --out {path}`.") from None
+    answers: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            row = _Answer.model_validate_json(line)
+        except ValidationError as error:
+            raise FgctlError(f"{path}, line {number}: {error.errors()[0]['msg']}; mend that line.") from None
+        answers.setdefault(question_key(row.question), []).append(row.response)
+    return answers
+
+
+class _Answer(BaseModel):
+    question: str = Field(min_length=1)
+    response: str
+
+
 _Row = TypeVar("_Row", bound=BaseModel)
 
 

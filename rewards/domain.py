@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from rewards.features import STOP_WORDS, tokens_of
+from rewards.lexical import STOP_WORDS, tokens_of
 from rewards.scores import ScoreRequest
 from rewards.segmentation import sentences
 

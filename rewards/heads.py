@@ -70,18 +70,29 @@ def sigmoid(x: Matrix) -> Matrix:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * np.asarray(x))))
 
 
-def fit_logistic(x: Matrix, y: NDArray[np.bool_], features: Sequence[str], strength: float) -> LinearHead:
-    """L2-regularised logistic regression of `y` [N] on standardised `x` [N, features]; `strength` is sklearn's C."""
+def fit_logistic(
+    x: Matrix,
+    y: NDArray[np.bool_],
+    features: Sequence[str],
+    strength: float,
+    used: Sequence[str] | None = None,
+    weight: Matrix | None = None,
+) -> LinearHead:
+    """L2-regularised logistic regression of `y` [N] on standardised `x` [N, features]; `strength` is sklearn's C.
+
+    Features not `used` have weight 0; `weight` [N] counts rows more or less.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    mean, scale = x.mean(0), _scale(x)
+    mean, scale = _standard(x, weight)
+    mask = _mask(features, used)
     if y.all() or not y.any():  # nothing to separate: the smoothed base rate is all the data says
         rate = (y.sum() + 1) / (len(y) + 2)
         return LinearHead(
             features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=(0.0,) * len(features),
             intercept=float(np.log(rate / (1 - rate))),
         )  # fmt: skip
-    model = LogisticRegression(C=strength, max_iter=2000).fit((x - mean) / scale, y)
+    model = LogisticRegression(C=strength, max_iter=2000).fit((x - mean) / scale * mask, y, sample_weight=weight)
     return LinearHead(
         features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=tuple(model.coef_[0]),
         intercept=float(model.intercept_[0]),
@@ -89,16 +100,23 @@ def fit_logistic(x: Matrix, y: NDArray[np.bool_], features: Sequence[str], stren
 
 
 def fit_bradley_terry(
-    x: Matrix, better: NDArray[np.int64], worse: NDArray[np.int64], features: Sequence[str], strength: float
+    x: Matrix,
+    better: NDArray[np.int64],
+    worse: NDArray[np.int64],
+    features: Sequence[str],
+    strength: float,
+    used: Sequence[str] | None = None,
 ) -> LinearHead:
     """Bradley-Terry on pairs: `better` and `worse` [P] index the responses in `x` [N, features].
 
-    Each pair enters in both orders, so there is no intercept and no advantage for the one listed first.
+    Each pair enters in both orders, so there is no intercept and no advantage for the one listed first. Features not
+    `used` have weight 0.
     """
     from sklearn.linear_model import LogisticRegression
 
-    mean, scale = x.mean(0), _scale(x)
-    z = (x - mean) / scale
+    rows = np.concatenate([better, worse])
+    mean, scale = _standard(x[rows], None)
+    z = (x - mean) / scale * _mask(features, used)
     difference = z[better] - z[worse]
     both = np.concatenate([difference, -difference])
     labels = np.repeat([True, False], len(difference))
@@ -106,6 +124,12 @@ def fit_bradley_terry(
     return LinearHead(features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=tuple(model.coef_[0]))
 
 
-def _scale(x: Matrix) -> Matrix:
-    scale = x.std(0)
-    return np.where(scale > 1e-9, scale, 1.0)
+def _mask(features: Sequence[str], used: Sequence[str] | None) -> Matrix:
+    return np.array([used is None or name in used for name in features], dtype=np.float64)
+
+
+def _standard(x: Matrix, weight: Matrix | None) -> tuple[Matrix, Matrix]:
+    """Weighted mean and standard deviation of each column; 1 for a column that does not vary."""
+    mean = np.average(x, axis=0, weights=weight)
+    scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
+    return mean, np.where(scale > 1e-9, scale, 1.0)

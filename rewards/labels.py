@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from rewards.categories import Category, category_of
 from rewards.dataset import PAIRS, FeedbackExample
-from rewards.features import content_words
+from rewards.lexical import content_words
 from rewards.segmentation import Span
 
 MIN_SPAN_WORDS = 5

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rewards.calibration import OperatingPoint
-from rewards.categories import Category
+from rewards.categories import BUILT_IN, Category
 from rewards.dataset import PACKAGE
 from rewards.domain import Domain
-from rewards.encoder import Encoder
 from rewards.errors import FgctlError
-from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES, ResponseFeatures, featurise
+from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES, Extractor, ResponseFeatures
 from rewards.heads import Heads, LinearHead, sigmoid
+from rewards.purpose import REWARD, Purpose, require_reward
+from rewards.reader import version_of as reader_version
+from rewards.recipe import FitRecipe
 from rewards.scores import CategoryScores, ScoreRequest, Segment
 from rewards.segmentation import Span, segments
 
@@ -32,6 +33,10 @@ class FittedRewards(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: str
+    purpose: Purpose = REWARD
+    recipe: FitRecipe
+    reader: str
+    """Version of the reader and word head whose features the heads were fitted on."""
     heads: Heads
     domain: Domain
     """What the fitted inputs were like."""
@@ -48,28 +53,36 @@ class FittedRewards(BaseModel):
 class FeedbackRewards:
     """Judges responses by the built-in categories. One encoding of question, passages and segments serves all."""
 
-    def __init__(self, fitted: FittedRewards, digest: str) -> None:
+    def __init__(self, fitted: FittedRewards, digest: str, extractor: Extractor | None = None) -> None:
+        """`extractor` turns requests into features; by default one whose models load at first use."""
         self.fitted = fitted
         self.digest = digest
+        self.extractor = extractor or Extractor()
 
     @classmethod
     def load(cls, path: Path | None = None) -> "FeedbackRewards":
-        """Load fitted heads, the shipped ones by default. Raises FgctlError when they are missing or damaged."""
+        """Load fitted heads, the shipped ones by default.
+
+        Raises FgctlError when they are missing or damaged, or when the file is a judge's.
+        """
         path = path or FITTED
         try:
             content = path.read_bytes()
+            require_reward(str(path), _purpose(content))
             fitted = FittedRewards.model_validate_json(content)
         except FileNotFoundError:
             raise FgctlError(f"{path} does not exist; fit the reward models with `fgctl rewards fit`.") from None
         except (OSError, ValidationError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise FgctlError(f"{path} is damaged ({reason}); restore it or run `fgctl rewards fit`.") from None
-        if fitted.version != version_of(fitted.heads):
+        if fitted.version != version_of(fitted.heads, fitted.reader):
             raise FgctlError(f"{path} was changed after it was fitted; restore it or run `fgctl rewards fit`.")
         heads = fitted.heads
         for head, features in ((heads.relevance, SEGMENT_FEATURES), (heads.completeness, RESPONSE_FEATURES)):
             if head.features != features:
                 raise FgctlError(f"{path} was fitted on other features than this version's; run `fgctl rewards fit`.")
+        if fitted.reader != reader_version():
+            raise FgctlError(f"{path} was fitted with another reader than the one installed; run `fgctl rewards fit`.")
         return cls(fitted, hashlib.sha256(content).hexdigest())
 
     @property
@@ -87,22 +100,20 @@ class FeedbackRewards:
             "completeness": heads.missing.operating,
         }
 
-    @cached_property
-    def encoder(self) -> Encoder:
-        """The shared encoder, loaded at first use."""
-        return Encoder()
-
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[Category, CategoryScores]]:
-        """Judge each response by the built-in categories. A response scores the same alone and in a batch."""
+        """Judge each response by the built-in categories.
+
+        A response scores the same alone and in a batch, up to the encoder's rounding: a few thousandths in bfloat16.
+        """
         return [
             self._score(request, features)
-            for request, features in zip(requests, featurise(requests, self.encoder), strict=True)
+            for request, features in zip(requests, self.extractor.extract(requests), strict=True)
         ]
 
     def preference(self, requests: Sequence[ScoreRequest]) -> list[float]:
         """The holistic score of each response, in log-odds of being preferred over an average one."""
         head = self.fitted.heads.preference
-        return [float(head.logits(features.response)) for features in featurise(requests, self.encoder)]
+        return [float(head.logits(features.response)) for features in self.extractor.extract(requests)]
 
     def _score(self, request: ScoreRequest, features: ResponseFeatures) -> dict[Category, CategoryScores]:
         heads = self.fitted.heads
@@ -112,10 +123,22 @@ class FeedbackRewards:
         missing = _judge(heads.missing, whole, features.response[None][: len(whole)])
         score = float(heads.completeness.logits(features.response))
         return {
-            "relevance": CategoryScores(relevance, tuple(1 - 2 * s.error_probability for s in relevance)),
-            "factuality": CategoryScores(factuality, tuple(1 - 2 * s.error_probability for s in factuality)),
+            "relevance": CategoryScores(relevance, _rewards("relevance", relevance)),
+            "factuality": CategoryScores(factuality, _rewards("factuality", factuality)),
             "completeness": CategoryScores(missing, (float(2 * sigmoid(np.asarray(score)) - 1),) * len(whole), score),
         }
+
+
+def _purpose(content: bytes) -> str:
+    """What the file says it is for; rewards, if it does not say or is damaged."""
+    try:
+        return str(json.loads(content).get("purpose", REWARD))
+    except (ValueError, AttributeError):
+        return REWARD
+
+
+def _rewards(category: Category, judged: Sequence[Segment]) -> tuple[float, ...]:
+    return tuple(BUILT_IN[category].reward(s.error_probability) for s in judged)
 
 
 def _judge(head: LinearHead, spans: Sequence[Span], x: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Segment, ...]:
@@ -127,33 +150,39 @@ def _judge(head: LinearHead, spans: Sequence[Span], x: np.ndarray[Any, np.dtype[
     )
 
 
-def version_of(heads: Heads) -> str:
-    """The content version of heads: 12 hexadecimal digits."""
-    content = json.dumps(heads.model_dump(mode="json"), sort_keys=True)
+def version_of(heads: Heads, reader: str) -> str:
+    """The content version of heads on a version of the reader: 12 hexadecimal digits."""
+    content = json.dumps([reader, heads.model_dump(mode="json")], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def save(
-    path: Path,
+def assemble(
     heads: Heads,
     domain: Domain,
     *,
-    data: dict[str, str],
-    questions: Sequence[str],
-    agreement: dict[str, Any],
-) -> None:
-    """Write `rewards.json` in one step. Weights are rounded to nine digits first, so that the file is the model."""
+    recipe: FitRecipe,
+    data: dict[str, str] | None = None,
+    questions: Sequence[str] = (),
+    agreement: dict[str, Any] | None = None,
+) -> FittedRewards:
+    """Fitted heads with all that is known of them. Weights are rounded to nine digits, so that a file is the model."""
     rounded = Heads.model_validate(json.loads(json.dumps(heads.model_dump(mode="json")), parse_float=_nine_digits))
-    fitted = FittedRewards(
-        version=version_of(rounded),
+    return FittedRewards(
+        version=version_of(rounded, reader_version()),
+        recipe=recipe,
+        reader=reader_version(),
         heads=rounded,
         domain=domain,
-        data=data,
+        data=data or {},
         questions=tuple(sorted(questions)),
-        agreement=agreement,
+        agreement=agreement or {},
         created=datetime.now(UTC).replace(microsecond=0),
         fgctl=package_version("fgctl"),
     )
+
+
+def save(path: Path, fitted: FittedRewards) -> None:
+    """Write `rewards.json` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".new")
     scratch.write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")

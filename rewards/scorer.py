@@ -11,6 +11,7 @@ from rewards.configuration import Configuration, ExtraCategory, load_configurati
 from rewards.errors import FgctlError
 from rewards.model import FeedbackRewards
 from rewards.protocol import RewardModel
+from rewards.purpose import REWARD, require_reward
 from rewards.scores import CategoryScores, ScoredResponse, ScoreRequest, Segment
 from rewards.segmentation import Span, segments
 
@@ -58,6 +59,12 @@ class Scorer:
         """The SHA-256 of the fitted rewards' file, or of it and the settings of further categories."""
         return self._covering_configuration(self.feedback.digest)
 
+    def require_rewards(self) -> None:
+        """Raise FgctlError when a model in use is a judge, which must not train a policy."""
+        for name, model in self._models.items():
+            require_reward(f"Category {name}'s model", getattr(model, "purpose", REWARD))
+        require_reward(f"Model {self.feedback.version}", self.feedback.fitted.purpose)
+
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
         """Judge each response by every category.
 
@@ -80,7 +87,8 @@ class Scorer:
             judged = self._models[name].score([requests[i] for i in asked], [spans[i] for i in asked])
             _check(name, judged, [len(spans[i]) for i in asked])
             answers = dict(zip(asked, judged, strict=True))
-        return [_category_scores(pieces, answers.get(i, []), config.threshold) for i, pieces in enumerate(spans)]
+        spec = self.categories[name]
+        return [_category_scores(pieces, answers.get(i, []), config.threshold, spec) for i, pieces in enumerate(spans)]
 
     def _covering_configuration(self, identity: str) -> str:
         settings = self._configuration.scored()
@@ -89,10 +97,13 @@ class Scorer:
         return hashlib.sha256(json.dumps([identity, settings], sort_keys=True).encode()).hexdigest()
 
 
-def _category_scores(spans: Sequence[Span], probabilities: Sequence[float], threshold: float) -> CategoryScores:
+def _category_scores(
+    spans: Sequence[Span], probabilities: Sequence[float], threshold: float, spec: CategorySpec
+) -> CategoryScores:
     pairs = list(zip(spans, map(float, probabilities), strict=True))
     return CategoryScores(
-        tuple(Segment(start, end, p, p >= threshold) for (start, end), p in pairs), tuple(1 - 2 * p for _, p in pairs)
+        tuple(Segment(start, end, p, p >= threshold) for (start, end), p in pairs),
+        tuple(spec.reward(p) for _, p in pairs),
     )
 
 

@@ -36,8 +36,8 @@ class CategoryScores:
     segments: tuple[Segment, ...]
     """In order; empty only for an empty response. A category of density `response` has one, spanning the response."""
     rewards: tuple[float, ...]
-    """Reward of each segment in [-1, 1]: `1 - 2 * error_probability`; for completeness `2 * sigmoid(score) - 1`, the
-    chance of beating an average response, rescaled."""
+    """Reward of each segment in [-1, 1]: CategorySpec.reward of its error probability; for completeness
+    `2 * sigmoid(score) - 1`, the chance of beating an average response, rescaled."""
     score: float | None = None
     """Completeness only: log-odds (Bradley-Terry) of covering more than an average annotated response."""
 

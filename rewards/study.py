@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from rewards.agreement import macro_f1
 from rewards.calibration import best_threshold
 from rewards.categories import BUILT_IN, Category, Density
+from rewards.consistency import marks_with_corrections, model_with_people
 from rewards.dataset import FeedbackExample
 from rewards.evaluate import agreement, cross_validate, out_of_fold, predict
-from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES
-from rewards.fit import STRENGTH, FeedbackTable, Segments, fit_heads, folds
+from rewards.features import RESPONSE_FEATURES, RESPONSE_GROUPS, SEGMENT_FEATURES, SEGMENT_GROUPS
+from rewards.fit import FeedbackTable, Segments, fit_heads, folds
 from rewards.heads import fit_logistic
+from rewards.illustrations import illustrate
 from rewards.labels import error_labels
+from rewards.recipe import FitRecipe, HeadRecipe
 from rewards.segmentation import segments
 
 Matrix = NDArray[np.float64]
@@ -28,20 +31,28 @@ JUDGED: tuple[Category, ...] = ("relevance", "factuality")
 """Categories that judge segments, and so have densities, label types and a reliability curve."""
 
 
-def study(examples: Sequence[FeedbackExample], table: FeedbackTable) -> dict[str, Any]:
+def study(examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: FitRecipe) -> dict[str, Any]:
     """All of this module on one table of feedback, as JSON has it."""
-    said = out_of_fold(table)
+    said = out_of_fold(table, recipe)
     errors = {"relevance": said.relevance.errors, "factuality": said.factuality.errors}
     return {
         "questions": len(examples),
-        "agreement": cross_validate(table),
+        "agreement": cross_validate(table, recipe),
         "reliability": {
             name: reliability(getattr(said, name).probabilities, getattr(table, name).y) for name in JUDGED
         },
-        "learning_curve": [learning_curve_point(table, size) for size in (*SIZES, None)],
+        "alpha": {
+            "model": model_with_people(
+                table,
+                {"relevance": said.relevance, "factuality": said.factuality, "completeness": said.missing},
+            ),
+            "corrections": marks_with_corrections(examples),
+        },
+        "learning_curve": [learning_curve_point(table, recipe, size) for size in (*SIZES, None)],
         "detected_by_label": {name: detected_by_label(examples, name, errors[name]) for name in JUDGED},
         "overlap": overlap(examples, errors),
-        "densities": {name: densities(examples, table, name) for name in JUDGED},
+        "densities": {name: densities(examples, table, recipe, name) for name in JUDGED},
+        "examples": {name: illustrate(examples, name, getattr(said, name)) for name in JUDGED},
     }
 
 
@@ -55,12 +66,12 @@ def reliability(probabilities: Matrix, labels: Mask) -> list[dict[str, float]]:
     ]
 
 
-def learning_curve_point(table: FeedbackTable, size: int | None) -> dict[str, Any]:
+def learning_curve_point(table: FeedbackTable, recipe: FitRecipe, size: int | None) -> dict[str, Any]:
     """Cross-validated agreement of heads fitted on at most `size` of each fold's other questions; None for all."""
     parts = []
     for rest, fold in folds(np.arange(len(table.keys))):
         drawn = np.sort(np.random.default_rng(1).permutation(rest)[:size])
-        parts.append((fit_heads(table, drawn), fold))
+        parts.append((fit_heads(table, drawn, recipe), fold))
     figures = agreement(table, predict(table, parts))
     return {
         "questions": len(drawn),
@@ -114,16 +125,19 @@ def overlap(examples: Sequence[FeedbackExample], errors: dict[str, Mask]) -> dic
     }
 
 
-def densities(examples: Sequence[FeedbackExample], table: FeedbackTable, category: Category) -> dict[str, Any]:
+def densities(
+    examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: FitRecipe, category: Category
+) -> dict[str, Any]:
     """How well one head tells errors of the category when it judges sub-sentences, sentences or whole responses."""
     report: dict[str, Any] = {}
+    head: HeadRecipe = getattr(recipe, category)
     pieces: dict[Density, Segments] = {"sub-sentence": table.relevance, "sentence": table.factuality}
     for density, one in pieces.items():
         labels = np.concatenate([error_labels(e, _spans(e, density), category) for e in examples])
-        report[density] = _separation(one.x, labels, one.question, SEGMENT_FEATURES, category)
+        report[density] = _separation(one.x, labels, one.question, SEGMENT_FEATURES, head)
     whole = np.array([error_labels(e, _spans(e, "response"), category).any() for e in examples], dtype=bool)
     questions = np.arange(len(examples))
-    report["response"] = _separation(table.responses[::4], whole, questions, RESPONSE_FEATURES, category)
+    report["response"] = _separation(table.responses[::4], whole, questions, RESPONSE_FEATURES, recipe.missing)
     return report
 
 
@@ -132,14 +146,15 @@ def _spans(example: FeedbackExample, density: Density) -> list[tuple[int, int]]:
 
 
 def _separation(
-    x: Matrix, labels: Mask, question: NDArray[np.int64], features: Sequence[str], category: Category
+    x: Matrix, labels: Mask, question: NDArray[np.int64], features: Sequence[str], head: HeadRecipe
 ) -> dict[str, Any]:
     from sklearn.metrics import roc_auc_score
 
     judged = np.zeros(len(labels))
+    used = head.used(SEGMENT_GROUPS if features is SEGMENT_FEATURES else RESPONSE_GROUPS)
     for rest, fold in folds(np.unique(question)):
         train, test = np.isin(question, rest), np.isin(question, fold)
-        judged[test] = fit_logistic(x[train], labels[train], features, STRENGTH[category]).probabilities(x[test])
+        judged[test] = fit_logistic(x[train], labels[train], features, head.strength, used).probabilities(x[test])
     threshold = best_threshold(judged, labels)
     return {
         "n": len(labels),

@@ -11,6 +11,7 @@ from policies.store import SFT, Decoding, Named, PolicyStore
 from policies.weights import Weights
 from rewards.calibration import OperatingPoint, corrected_rate
 from rewards.dataset import Example, word_count
+from rewards.judge import JUDGED, Judge
 from rewards.scorer import Scorer
 from rewards.scores import ScoredResponse, ScoreRequest
 from rewards.segmentation import segments
@@ -51,6 +52,7 @@ def evaluate_policies(
     scorer: Scorer,
     decoding: Decoding,
     max_prompt_tokens: int,
+    judge: Judge | None = None,
 ) -> Generator[dict[str, Any], None, None]:
     """One report a candidate, in order, all by the same decoding and seeds: the shape of `fgctl evaluate --json`.
 
@@ -59,7 +61,8 @@ def evaluate_policies(
     share that people would mark by the known rates of false alarms and misses, `in_domain` the share of answers
     like those the reward models were fitted on, `rouge_lsum` is on a scale of 100, `repetition` the share of four-
     word sequences that occurred before in the same response, `weighted_reward` the mean over responses of the
-    weighted sum of the rewards of their segments. Raises FgctlError for weights of a category that is not in use.
+    weighted sum of the rewards of their segments; `judge` has what the judge says of the same, None without one.
+    Raises FgctlError for weights of a category that is not in use.
     """
     for one in candidates:
         one.weights.check(scorer.categories)
@@ -82,7 +85,7 @@ def evaluate_policies(
                 ScoreRequest(e.question, prompt.passages, text)
                 for e, prompt, text in zip(examples, prompts, texts, strict=True)
             ]
-            report = judge(one, requests, [e.answer for e in examples], scorer)
+            report = report_on(one, requests, [e.answer for e in examples], scorer, judge)
             yield report | {
                 "length": report["length"] | {"tokens": fmean(map(len, tokens))},
                 "truncated": fmean(trunk.eos not in ids for ids in tokens),
@@ -93,8 +96,12 @@ def evaluate_policies(
             sampler.close()
 
 
-def judge(
-    one: Candidate, requests: Sequence[ScoreRequest], references: Sequence[str], scorer: Scorer
+def report_on(
+    one: Candidate,
+    requests: Sequence[ScoreRequest],
+    references: Sequence[str],
+    scorer: Scorer,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
     """The part of a report that depends on the texts alone, judged against the passages that the policy was shown."""
     texts = [request.response for request in requests]
@@ -119,7 +126,18 @@ def judge(
         "repetition": fmean(map(repetition, texts)),
         "weighted_reward": fmean(weighted_reward(s, one.weights) for s in scored),
         "rewards": scorer.version,
-        "judge": None,
+        "judge": judge and second_opinion(judge, requests),
+    }
+
+
+def second_opinion(judge: Judge, requests: Sequence[ScoreRequest]) -> dict[str, Any]:
+    """What the judge, on which nothing is trained, says of the texts."""
+    judged = judge.judge(requests)
+    every = {category: [error for one in judged for error in one.errors[category]] for category in JUDGED}
+    return {
+        "version": judge.version,
+        "clean_rate": {category: 1 - fmean(errors) if errors else 1.0 for category, errors in every.items()},
+        "completeness": fmean(one.completeness for one in judged),
     }
 
 

@@ -52,6 +52,7 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer) -> PolicyManif
     not in use, for a run directory of other settings, and when the sampler's weights are not the trainer's.
     """
     job.weights.check(scorer.categories)
+    scorer.require_rewards()
     if SFT not in store.profiles():
         raise FgctlError("There is no supervised parent to start from; train one by `fgctl sft --promote`.")
     parent = store.profile(SFT).version

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rewards.dataset import SAMPLE, Example, Passage, load_examples
+from rewards.dataset import SAMPLE, Example, Passage, load_answers, load_examples
 from rewards.scorer import Scorer
 from trainer.packing import Group, pack
 from trainer.recipe import LoraRecipe, load_recipe
@@ -108,6 +108,19 @@ def test_sft_trains_and_resumes(fgctl, store, tmp_path):
     assert first["profile"] == "sft"
     assert first["weights"] is None
     assert finished(fgctl("sft", *arguments))["version"] == first["version"]
+
+
+def test_answers_are_sampled_and_an_interrupted_file_goes_on(fgctl, tmp_path):
+    out = tmp_path / "answers.jsonl"
+    asked = [json.dumps({"question": e.question, "response": "Kept."}) for e in load_examples(SAMPLE / "train.json")]
+    out.write_text("\n".join(asked[:20]) + "\n" + asked[20][:30])
+    process = fgctl("sample", "--data", SAMPLE / "train.json", "--out", out, "--samples", 2, "--max-tokens", 8)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    answers = load_answers(out)
+    assert len(answers) == len(asked)
+    assert [len(texts) for texts in answers.values()] == [1] * 20 + [2] * 4
+    assert "24 of 24 questions answered" in err
 
 
 @pytest.fixture(scope="module")

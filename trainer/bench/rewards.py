@@ -22,9 +22,8 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from policies.prompt import PromptFormatter
 from rewards.categories import BUILT_IN
 from rewards.dataset import FeedbackExample
-from rewards.encoder import Encoder
 from rewards.errors import FgctlError
-from rewards.features import featurise
+from rewards.features import Extractor
 from rewards.model import FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
@@ -179,15 +178,16 @@ def score_in_calls(scorer: Scorer, size: int, responses: Sequence[Response]) -> 
         scorer.score([r.request for r in batch])
 
 
-def encode_apart(encoders: Sequence[Encoder], responses: Sequence[Response]) -> None:
+def extract_apart(extractors: Sequence[Extractor], responses: Sequence[Response]) -> None:
     """Stand in for a model of its own for each category.
 
-    Each encoder stands for one category's model. It encodes question, passage sentences and segments and derives the
-    features, as the scorer does in one call; the heads, some dot products, are left out. A model that knew only its
-    own category could leave out the other density's segments, which are few beside the passages.
+    Each extractor stands for one category's model. It encodes question, passage sentences and segments, reads the
+    response and derives the features, as the scorer does in one call; the heads, some dot products, are left out. A
+    model that knew only its own category could leave out the other density's segments, which are few beside the
+    passages.
     """
-    for encoder in encoders:
-        featurise([r.request for r in responses], encoder)
+    for extractor in extractors:
+        extractor.extract([r.request for r in responses])
 
 
 @torch.inference_mode()
@@ -225,7 +225,7 @@ def _base_model(models: Models) -> Pass:
 
 
 def _three_encoders(_: Models) -> Pass:
-    return partial(encode_apart, [Encoder() for _ in BUILT_IN])
+    return partial(extract_apart, [Extractor() for _ in BUILT_IN])
 
 
 CONTENDERS: Mapping[str, Callable[[Models], Pass]] = {

@@ -74,6 +74,28 @@ def test_rewards_fit_writes_a_model_that_scores(tmp_path):
     assert invoke("score", "--rewards", target, input=row)[0] == 0
 
 
+def test_rewards_compare_keeps_a_log_of_each_candidate(tmp_path):
+    arguments = ("--data", SAMPLE / "feedback.json", "--recipe", "features", "--recipe", "best", "--out", tmp_path)
+    code, out = invoke("rewards", "compare", *arguments, "--json")
+    assert code == 0
+    figures = json.loads(out)
+    assert [one["recipe"] for one in figures] == ["features", "best"]
+    assert json.loads((tmp_path / "best.json").read_text()) == figures[1]
+    assert figures[0]["agreement"]["relevance"]["n"] == figures[1]["agreement"]["relevance"]["n"]
+    assert isinstance(figures[1]["holes"], list)
+    assert invoke("rewards", "compare", *arguments)[0] == 0
+
+
+def test_a_judge_fitted_here_trains_no_policy(tmp_path):
+    target = tmp_path / "judge.json"
+    code, out = invoke("rewards", "fit-judge", "--data", SAMPLE / "feedback.json", "--out", target, "--json")
+    assert code == 0
+    assert json.loads(out)["questions"] == 24
+    code, message = invoke("train", "--weights", "0.3,0.5,0.2", "--profile", "x", "--rewards", target)
+    assert code == 1
+    assert "must never train" in message
+
+
 def test_policies_are_listed_and_shown_as_they_are_stored():
     code, out = invoke("policies", "list", "--json")
     assert code == 0

@@ -5,6 +5,7 @@ import pytest
 from rewards.dataset import (
     SAMPLE,
     data_file,
+    load_answers,
     load_examples,
     load_feedback,
     only_held_out,
@@ -100,3 +101,15 @@ def test_passages_in_every_shape_people_have():
     for wrong in ("text", [3], [{"title": "T"}]):
         with pytest.raises(ValueError, match="passage"):
             parse_passages(wrong)
+
+
+def test_a_policys_answers_are_read_by_question(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    rows = [("Who?", "She."), ("who? ", "He."), ("Where?", "")]
+    path.write_text("".join(json.dumps({"question": q, "response": r}) + "\n" for q, r in rows))
+    assert load_answers(path) == {question_key("Who?"): ["She.", "He."], question_key("Where?"): [""]}
+    path.write_text('{"question": "Who?", "response": "She."}\n{"question": "Who?"}\n')
+    with pytest.raises(FgctlError, match="line 2: Field required"):
+        load_answers(path)
+    with pytest.raises(FgctlError, match="fgctl sample"):
+        load_answers(tmp_path / "none.jsonl")

@@ -102,3 +102,11 @@ def test_an_answer_of_another_shape_or_range_is_refused(feedback, answers, said)
     with pytest.raises(FgctlError, match="The reward model of category mine") as error:
         scorer(feedback, answers)[0].score(REQUESTS)
     assert said in str(error.value)
+
+
+def test_a_category_judged_by_a_judge_is_not_for_training(feedback):
+    one, model = scorer(feedback, [[0.1]])
+    one.require_rewards()
+    model.purpose = "judge"
+    with pytest.raises(FgctlError, match="Category mine's model is a judge"):
+        one.require_rewards()

@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 
-from rewards.attacks import ATTACKS, REFERENCE, attack
+from rewards.attacks import ATTACKS, CORRECTED, REFERENCE, attack, holes
 from rewards.card import render
+from rewards.comparison import compare, keep, logs
 from rewards.dataset import SAMPLE, FeedbackExample, Passage, SpanError, load_feedback
 from rewards.fit import tabulate
 from rewards.scorer import Scorer
@@ -65,22 +68,51 @@ def test_attacks_do_what_they_are_called():
     assert made == {
         "copy a passage sentence": "Ostra has 4000 people.",
         "copy ten passage sentences": passage.text,
+        "copy the first passage": passage.text,
         "one word": "The",
+        "say that one does not know": "I don't know.",
+        "echo the question": "What burned in ostra.",
         "say the first sentence five times": " ".join(["The mill burned."] * 5),
+        "say the last sentence forty times": " ".join(["It was old."] * 40),
         "repeat the answer": "The mill burned. It was old. The mill burned. It was old.",
         "pad with the question's words": "The mill burned. It was old. What burned in Ostra. What burned in Ostra.",
         "list the passages' numbers": "The numbers are 4000, 1911.",
+        "list the passages' names": "It is about Ostra, It, Lind, The.",
         "stop half-way": "The mill burned.",
     }
 
 
-def test_the_card_shows_every_figure(rows, scorer):
+def test_an_attack_is_a_hole_where_it_is_paid_more_than_the_corrected_response():
+    honest = {"total": {"short": 1.0, "long": 1.0}}
+    report = {CORRECTED: honest} | {name: {"total": {"short": 0.5, "long": 0.9}} for name in ATTACKS}
+    assert holes(report) == []
+    report["one word"] = {"total": {"short": 1.1, "long": 0.9}}
+    assert holes(report) == ["one word"]
+
+
+def test_the_card_shows_every_figure(rows, scorer, tmp_path):
+    table, recipe = tabulate(rows, scorer.feedback.extractor), scorer.feedback.fitted.recipe
     figures = {"version": scorer.version, "data": "feedback.json"}
-    figures["study"] = study(rows, tabulate(rows, scorer.feedback.encoder))
+    figures["study"] = study(rows, table, recipe)
     figures["attacks"] = attack(rows[:4], scorer)
+    kept = keep(compare(rows, table, recipe, scorer.feedback.extractor), tmp_path)
+    once = {
+        "recipe": "tried once",
+        "description": "not kept",
+        "once": True,
+        "agreement": {"completeness": {"pairwise_accuracy": 0.7}},
+    }
+    (tmp_path / "aaa.json").write_text(json.dumps(once))
+    figures["candidates"] = logs(tmp_path)
+    assert kept.name == f"{recipe.name}.json"
+    assert [log["recipe"] for log in figures["candidates"]] == [recipe.name, "tried once"]
     card = render(figures)
-    for shown in (REFERENCE, *ATTACKS, "Irrelevant", "Unverifiable", "sub-sentence", "factuality only", scorer.version):
+    for shown in (
+        *(CORRECTED, REFERENCE, *ATTACKS, "Irrelevant", "Unverifiable", "sub-sentence", "factuality only"),
+        *(scorer.version, "*tried once*", f"`{recipe.name}`", "false alarm", "Wrong grounding"),
+    ):
         assert shown in card
     tables = [line for line in card.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in tables)
     assert len(figures["study"]["learning_curve"]) == 4
+    assert card.count("\n## ") == 11

@@ -14,7 +14,7 @@ from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import weighted
-from trainer.evaluate import Candidate, evaluate_policies, judge
+from trainer.evaluate import Candidate, evaluate_policies, report_on
 from trainer.experience import make_batch, reward_streams
 from trainer.metrics import step_metrics
 from trainer.ppo import PpoJob, train_policy
@@ -76,7 +76,7 @@ def test_it_is_weighed_by_name_and_has_metrics(batch_and_streams):
 def test_it_is_part_of_an_evaluation(scorer):
     requests = [ScoreRequest("When?", (), r) for r in RESPONSES]
     weights = Weights.parse("shouting=1", scorer.categories)
-    report = judge(Candidate("mine", "1", weights), requests, ["", ""], scorer)
+    report = report_on(Candidate("mine", "1", weights), requests, ["", ""], scorer)
     assert report["error_ratio"].keys() == {*BUILT_IN, "shouting"}
     assert report["error_ratio"]["shouting"] == pytest.approx(1 / 3)
     assert report["clean_rate"].keys() == {"relevance", "factuality", "shouting"}

@@ -16,7 +16,7 @@ from trainer.bench.rewards import (
     CONTENDERS,
     GOALS,
     Response,
-    encode_apart,
+    extract_apart,
     forward,
     prepare,
     report,
@@ -29,7 +29,7 @@ TWO = [Response(REQUEST, (1, 2, 3), (4, 5)), Response(REQUEST, (1, 2), (3, 4, 5)
 
 
 class _Recorder:
-    """A scorer or an encoder that remembers what it was asked."""
+    """A scorer or an extractor that remembers what it was asked."""
 
     def __init__(self):
         self.asked = []
@@ -37,9 +37,8 @@ class _Recorder:
     def score(self, requests):
         self.asked.append(requests)
 
-    def encode(self, texts):
-        self.asked.append(texts)
-        return np.ones((len(texts), 384), dtype=np.float32)
+    def extract(self, requests):
+        self.asked.append(requests)
 
 
 def _scripted(durations):
@@ -88,11 +87,10 @@ def test_the_scorer_is_asked_for_all_at_once_or_one_by_one():
     assert single.asked == [[REQUEST], [REQUEST]]
 
 
-def test_each_of_three_encoders_reads_everything():
-    encoders = [_Recorder() for _ in range(3)]
-    encode_apart(encoders, TWO)
-    for encoder in encoders:
-        assert {"Where is it?", "By the sea.", "It rains.", "It is wet."} <= set(*encoder.asked)
+def test_each_of_three_models_reads_everything():
+    extractors = [_Recorder() for _ in range(3)]
+    extract_apart(extractors, TWO)
+    assert all(one.asked == [[REQUEST, REQUEST]] for one in extractors)
 
 
 def test_the_base_model_predicts_the_response_alone():

@@ -1,0 +1,17 @@
+"""What a fitted model is for: paying policies, or judging them. Nothing may be both."""
+
+from typing import Literal
+
+from rewards.errors import FgctlError
+
+Purpose = Literal["reward", "judge"]
+REWARD: Purpose = "reward"
+JUDGE: Purpose = "judge"
+
+
+def require_reward(name: str, purpose: str) -> None:
+    """Raise FgctlError for a model that may not pay a policy."""
+    if purpose != REWARD:
+        raise FgctlError(
+            f"{name} is a {purpose}: it evaluates policies, and must never train one; train on reward models."
+        )
