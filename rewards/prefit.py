@@ -68,7 +68,8 @@ def prefit(
     sampled = [(e, text) for e in usable for text in (answers or {}).get(question_key(e.question), ())]
     encoder = Encoder()
     responses = label([*compose(usable, recipe.seed, recipe.per_question), *sampled], encoder)
-    _train(model, head, _windows(responses), recipe, directory, progress)
+    run = {"recipe": recipe.model_dump(), "data": data}
+    _train(model, head, _windows(responses), recipe, directory / _CHECKPOINT, run, progress)
     words = fit_words(usable, encoder)
     model.peft_config["default"].base_model_name_or_path = ENCODER
     model.save_pretrained(directory, save_embedding_layers=False)
@@ -123,7 +124,8 @@ def _train(
     head: torch.nn.Linear,
     pairs: Sequence[tuple[Window, torch.Tensor]],
     recipe: PrefitRecipe,
-    directory: Path,
+    checkpoint: Path,
+    run: dict[str, Any],
     progress: Callable[[int, int, float], None],
 ) -> None:
     order = batches([len(window.ids) for window, _ in pairs], recipe.batch, recipe.seed)
@@ -135,7 +137,7 @@ def _train(
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     model.train()
-    for step in range(_resume(directory, recipe, model, head, optimizer, schedule), len(order)):
+    for step in range(_resume(checkpoint, run, model, head, optimizer, schedule), len(order)):
         chunk = [pairs[k] for k in order[step]]
         torch.manual_seed(recipe.seed * 1_000_003 + step)
         with torch.autocast("cpu", torch.bfloat16):
@@ -151,30 +153,27 @@ def _train(
         schedule.step()
         progress(step + 1, len(order), loss.item())
         if (step + 1) % _CHECKPOINT_EVERY == 0:
-            _checkpoint(directory, recipe, step + 1, model, head, optimizer, schedule)
+            _keep(checkpoint, run, step + 1, model, head, optimizer, schedule)
     model.eval()
 
 
-def _checkpoint(
-    directory: Path, recipe: PrefitRecipe, step: int, model: Any, head: Any, optimizer: Any, schedule: Any
-) -> None:
+def _keep(path: Path, run: dict[str, Any], step: int, model: Any, head: Any, optimizer: Any, schedule: Any) -> None:
     state = {
-        "recipe": recipe.model_dump(), "step": step,
+        "run": run, "step": step,
         "adapter": get_peft_model_state_dict(model, save_embedding_layers=False),
         "head": head.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
     }  # fmt: skip
-    scratch = directory / (_CHECKPOINT + ".new")
+    scratch = path.with_suffix(".new")
     torch.save(state, scratch)
-    scratch.replace(directory / _CHECKPOINT)
+    scratch.replace(path)
 
 
-def _resume(directory: Path, recipe: PrefitRecipe, model: Any, head: Any, optimizer: Any, schedule: Any) -> int:
-    """The step to go on from: 0 without a checkpoint of the same recipe."""
-    path = directory / _CHECKPOINT
+def _resume(path: Path, run: dict[str, Any], model: Any, head: Any, optimizer: Any, schedule: Any) -> int:
+    """The step to go on from: 0 without a checkpoint of the same recipe and data."""
     if not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)
-    if state["recipe"] != recipe.model_dump():
+    if state.get("run") != run:
         return 0
     set_peft_model_state_dict(model, state["adapter"])
     head.load_state_dict(state["head"])

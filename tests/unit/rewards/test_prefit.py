@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from safetensors.torch import load_file
@@ -35,6 +36,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
 
     with pytest.raises(Interrupted):
         prefit(examples, RECIPE, tmp_path / "resumed", {}, stop)
+    shutil.copytree(tmp_path / "resumed", tmp_path / "other")
+    other = []
+    prefit(examples, RECIPE, tmp_path / "other", {"train.json": "1"}, lambda step, *_: other.append(step))
+    assert other[0] == 1  # a checkpoint of other data is not gone on from
     again = []
     assert prefit(examples, RECIPE, tmp_path / "resumed", {}, lambda step, *_: again.append(step)) == whole
     assert again[0] == 3
