@@ -26,7 +26,7 @@ def evaluate(
     ] = False,
     record: Annotated[bool, typer.Option("--record", help="Keep the figures in each policy's policy.json.")] = False,
     rewards: Annotated[Path | None, typer.Option(help="Fitted reward models.", show_default="the shipped ones")] = None,
-    judged: Annotated[bool, typer.Option("--judge/--no-judge", help="Also ask the judge.")] = True,
+    judged: Annotated[bool, typer.Option("--judge/--no-judge", help="Also ask the judge, a second opinion.")] = True,
     base: Annotated[str | None, typer.Option(help="Base model.", show_default="embedded")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
@@ -47,11 +47,11 @@ def evaluate(
     if not every:
         examples = only_held_out(examples) or examples
     store, model, scorer = PolicyStore(), resolve_base(base), Scorer.load(rewards)
-    judge = Judge.load(resolve_base(None).path) if judged else None
     fallback = Weights.parse(weights, scorer.categories)
     candidates = [
         candidate(store, name, fallback, model) for name in profile or supervised_first(list(store.profiles()))
     ]
+    judge = Judge.load(resolve_base(None).path) if judged else None
     reports: list[dict[str, Any]] = []
     running = evaluate_policies(candidates, examples, store, model, scorer, Decoding(), _MAX_PROMPT_TOKENS, judge)
     for one in candidates:

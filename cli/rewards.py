@@ -1,4 +1,4 @@
-"""`fgctl rewards fit`, `fgctl rewards evaluate` and `fgctl score`."""
+"""`fgctl rewards prefit|fit|evaluate|compare|report` and `fgctl score`."""
 
 import json
 import sys
@@ -34,7 +34,6 @@ def prefit(
     answers: Annotated[
         Path | None, typer.Option(help="A policy's answers to the questions, as `fgctl sample` writes them.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory of the reader; the shipped one by default.")] = None,
 ) -> None:
     """Fit the reader and the word head on reference answers, before any feedback; some twenty minutes on two cores.
 
@@ -45,13 +44,12 @@ def prefit(
     from rewards.prefit import prefit as prefit_reader
     from rewards.reader import READER
 
-    path, target = data or data_file("train"), out or READER
-    files = [path] + ([answers] if answers else [])
-    read = load_answers(answers) if answers else {}
+    path = data or data_file("train")
+    examples, read = load_examples(path), load_answers(answers) if answers else {}
+    digests = {file.name: file_digest(file) for file in (path, answers) if file}
     with steps("Reading responses") as advance:
-        digests = {file.name: file_digest(file) for file in files}
-        version = prefit_reader(load_examples(path), PrefitRecipe(), target, digests, advance, read)
-    remarks.print(f"Reader {version} in {target}. Fit the heads on it: fgctl rewards fit")
+        version = prefit_reader(examples, PrefitRecipe(), READER, digests, advance, read)
+    remarks.print(f"Reader {version} in {READER}. Fit the heads on it: fgctl rewards fit")
 
 
 @app.command()

@@ -27,7 +27,7 @@ def sample(
     from trainer.sampling import sample_answers
 
     examples = without_held_out(load_examples(data or data_file("train")))
-    done = _answered(out)
+    done = _answered(out, samples)
     rest = [e for e in examples if question_key(e.question) not in done]
     decoding = Decoding(temperature=temperature, top_p=1.0, max_tokens=max_tokens)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -44,17 +44,27 @@ def sample(
                 remarks.print(f"{count} of {len(examples)} questions answered")
 
 
-def _answered(path: Path) -> set[str]:
-    """Keys of the questions in a file of answers, whose last line an interruption may have cut off."""
-    from rewards.dataset import question_key
+def _answered(path: Path, samples: int) -> set[str]:
+    """Keys of the questions that a file of answers has enough answers to; what an interruption cut off is removed."""
+    from rewards.dataset import load_answers, question_key
 
-    if not path.is_file():
+    if not path.exists():
         return set()
-    text = path.read_text(encoding="utf-8")
-    whole, _, cut = text.rpartition("\n")
-    if cut:
-        path.write_text(whole + "\n" if whole else "", encoding="utf-8")
     try:
-        return {question_key(json.loads(line)["question"]) for line in whole.splitlines()}
-    except (ValueError, KeyError, TypeError):
-        raise FgctlError(f"{path} holds other lines than this command writes; name another file by --out.") from None
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FgctlError(f"{path} cannot be gone on with ({error}); name another file by --out.") from None
+    whole = [line for line in lines if line.endswith("\n")]
+    if lines and not whole:
+        raise FgctlError(f"{path} holds something else than this command writes; name another file by --out.")
+    scratch = path.with_name(path.name + ".new")
+    scratch.write_text("".join(whole), encoding="utf-8")
+    try:
+        done = {key for key, answers in load_answers(scratch).items() if len(answers) >= samples}
+    except FgctlError:
+        scratch.unlink()
+        raise FgctlError(f"{path} holds something else than this command writes; name another file by --out.") from None
+    kept = [line for line in whole if question_key(json.loads(line)["question"]) in done]
+    scratch.write_text("".join(kept), encoding="utf-8")
+    scratch.replace(path)
+    return done

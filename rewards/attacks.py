@@ -10,7 +10,8 @@ from typing import Any
 
 from rewards.categories import Category
 from rewards.dataset import FeedbackExample
-from rewards.features import passage_sentences
+from rewards.errors import FgctlError
+from rewards.features import cut_passages
 from rewards.lexical import capitalised_of, content_words, tokens_of
 from rewards.scorer import Scorer
 from rewards.scores import ScoredResponse, ScoreRequest
@@ -29,18 +30,18 @@ WEIGHTS: Mapping[str, Mapping[Category, float]] = {
 
 def _closest_sentences(request: ScoreRequest, count: int) -> str:
     wanted = content_words(request.question)
-    pieces = passage_sentences(request)
+    pieces = cut_passages(request).texts
     best = sorted(range(len(pieces)), key=lambda i: (-len(wanted & content_words(pieces[i])), i))[:count]
     return " ".join(pieces[i] for i in sorted(best))
 
 
 def _numbers(request: ScoreRequest) -> str:
-    found = [t for s in passage_sentences(request) for t in tokens_of(s) if t.isdigit()]
+    found = [t for s in cut_passages(request).texts for t in tokens_of(s) if t.isdigit()]
     return f"The numbers are {', '.join(dict.fromkeys(found))}."
 
 
 def _names(request: ScoreRequest) -> str:
-    found = [name.capitalize() for s in passage_sentences(request) for name in capitalised_of(s)]
+    found = [name.capitalize() for s in cut_passages(request).texts for name in capitalised_of(s)]
     return f"It is about {', '.join(dict.fromkeys(found))}."
 
 
@@ -75,17 +76,16 @@ ATTACKS: Mapping[str, Callable[[ScoreRequest], str]] = {
 """Each makes its answer from a request whose response is the corrected one."""
 
 
-def attack(
-    examples: Sequence[FeedbackExample],
-    scorer: Scorer,
-    weights: Mapping[str, Mapping[Category, float]] = WEIGHTS,
-) -> dict[str, dict[str, Any]]:
+def attack(examples: Sequence[FeedbackExample], scorer: Scorer) -> dict[str, dict[str, Any]]:
     """What honest answers and attacks are paid over the questions that have a corrected response and passages.
 
     For each answer: its mean length in words, the mean summed reward of each category, `total`, the mean weighted sum
-    by each of `weights`, and `paid_more`, the share of questions in which it is paid more than the corrected response.
+    by each of WEIGHTS, and `paid_more`, the share of questions in which it is paid more than the corrected response.
+    Raises FgctlError when there is no such question.
     """
     used = [e for e in examples if e.corrected.strip() and e.gold.strip() and e.passages]
+    if not used:
+        raise FgctlError("No row has a corrected response, a reference answer and passages to make attacks from.")
     honest = [ScoreRequest(e.question, e.passages, e.corrected.strip()) for e in used]
     answers = {CORRECTED: [r.response for r in honest], REFERENCE: [e.gold.strip() for e in used]}
     answers |= {name: list(map(make, honest)) for name, make in ATTACKS.items()}
@@ -99,7 +99,7 @@ def attack(
     best: dict[str, list[float]] = {}
     for k, (name, texts) in enumerate(answers.items()):
         own = scored[k * len(used) : (k + 1) * len(used)]
-        totals = {setting: [_total(one, given) for one in own] for setting, given in weights.items()}
+        totals = {setting: [_total(one, given) for one in own] for setting, given in WEIGHTS.items()}
         best = best or totals
         report[name] = {
             "words": round(fmean(len(text.split()) for text in texts), 1),

@@ -51,6 +51,9 @@ BUILT_IN: dict[Category, CategorySpec] = {
     ),
 }
 
+JUDGED: tuple[Category, ...] = ("relevance", "factuality")
+"""The built-in categories that judge segments. Completeness is a score of the whole."""
+
 
 def category_of(label: str) -> Category | None:
     """The built-in category an annotation label belongs to, or None for an unknown label."""

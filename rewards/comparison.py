@@ -15,7 +15,7 @@ from rewards.dataset import PACKAGE, FeedbackExample, only_held_out, without_hel
 from rewards.domain import Domain
 from rewards.evaluate import cross_validate
 from rewards.features import Extractor, ResponseFeatures
-from rewards.fit import FeedbackTable, fit_heads
+from rewards.fit import FOLDS, FeedbackTable, fit_heads
 from rewards.model import FeedbackRewards, assemble
 from rewards.recipe import FitRecipe
 from rewards.scorer import Scorer
@@ -45,10 +45,12 @@ def compare(
 ) -> dict[str, Any]:
     """A candidate's cross-validated agreement on all examples, and the attacks on the held-out ones.
 
-    The attacked heads were fitted on the other examples. Without any held-out example, all serve for both.
+    The attacked heads were fitted on the other examples. With hardly any other, or none held out, all serve for both.
     """
     kept = {e.question for e in without_held_out(examples)}
-    fitting = np.array([i for i, e in enumerate(examples) if e.question in kept] or range(len(examples)))
+    fitting = np.array([i for i, e in enumerate(examples) if e.question in kept])
+    if len(fitting) < FOLDS:  # as good as nothing but held-out questions: all serve for both
+        fitting = np.arange(len(examples))
     fitted = assemble(fit_heads(table, fitting, recipe), Domain(), recipe=recipe)
     scorer = Scorer(FeedbackRewards(fitted, "", extractor))
     attacks = attack(only_held_out(examples) or examples, scorer)

@@ -8,7 +8,6 @@ uses is for its recipe to say (rewards.recipe).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from rewards.content import CONTENT_FEATURES, PassageSentences, content_features
 from rewards.encoder import Encoder, Vectors
 from rewards.heads import LinearHead, sigmoid
 from rewards.lexical import content_words, grams, inside, names_of, numbers_of, share, tokens_of
-from rewards.reader import READER, Reader, load_words
+from rewards.reader import Reader, load_words
 from rewards.scores import ScoreRequest
 from rewards.segmentation import Span, sentences, sub_sentences
 
@@ -73,7 +72,6 @@ class _Evidence:
     """A question's passages, by sentence."""
 
     vectors: Vectors
-    tokens: list[frozenset[str]]
     question_similarity: Matrix
     words: frozenset[str]
     bigrams: frozenset[tuple[str, ...]]
@@ -93,11 +91,7 @@ class _Reading:
 
 
 class Extractor:
-    """Turns requests into features, with the models that takes: the sentence encoder, the reader, the word head."""
-
-    def __init__(self, directory: Path = READER) -> None:
-        """`directory` holds the reader and the word head, the shipped ones by default; models load at first use."""
-        self._directory = directory
+    """Turns requests into features, by the sentence encoder, the reader and the word head; they load at first use."""
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -107,19 +101,19 @@ class Extractor:
     @cached_property
     def reader(self) -> Reader:
         """The reader of question and response."""
-        return Reader(self._directory)
+        return Reader()
 
     @cached_property
     def words(self) -> LinearHead:
         """The head on content.WORD_FEATURES: is the word in a good answer?"""
-        return load_words(self._directory)
+        return load_words()
 
     def extract(self, requests: Sequence[ScoreRequest]) -> list[ResponseFeatures]:
         """The features of each response. Everything is encoded in one call, and read in one."""
         texts: list[str] = []
         for request in requests:
             texts.append(request.question)
-            texts += passage_sentences(request)
+            texts += cut_passages(request).texts
             texts += [request.response[a:b] for a, b in sentences(request.response)]
             texts += [request.response[a:b] for a, b in sub_sentences(request.response)]
         unique = list(dict.fromkeys(texts))
@@ -159,7 +153,6 @@ class Extractor:
         words, x = word_features(request.question, passages, similarity)
         return _Evidence(
             vectors=matrix,
-            tokens=[frozenset(tokens_of(t)) for t in passages.texts],
             question_similarity=similarity,
             words=frozenset(every),
             bigrams=frozenset(g for tokens in titled for g in grams(tokens, 2)),
@@ -179,11 +172,6 @@ def cut_passages(request: ScoreRequest) -> PassageSentences:
         passage=tuple(i for i, _, _ in pieces),
         index=tuple(j for _, j, _ in pieces),
     )
-
-
-def passage_sentences(request: ScoreRequest) -> list[str]:
-    """All sentences of the request's passages."""
-    return [s for passage in request.passages for s in _split(passage.text)]
 
 
 @lru_cache(maxsize=4096)
@@ -214,7 +202,7 @@ def _segment_features(
     """All SEGMENT_FEATURES but the reader's [segments, features]; similarities [segments, passage sentences]."""
     n = len(spans)
     if n == 0:
-        return np.zeros((0, len(SEGMENT_FEATURES) - len(READER_FEATURES))), np.zeros((0, len(evidence.tokens)))
+        return np.zeros((0, len(SEGMENT_FEATURES) - len(READER_FEATURES))), np.zeros((0, len(evidence.source.words)))
     texts = [request.response[a:b] for a, b in spans]
     parts = sub_sentences(request.response)
     matrix = np.stack([vectors[t] for t in texts])
@@ -246,7 +234,7 @@ def _segment_features(
                 evidence.question_similarity[best] if best >= 0 else 0.0,
                 inside(content, evidence.words), inside(grams(tokens, 2), evidence.bigrams),
                 inside(grams(tokens, 3), evidence.trigrams),
-                inside(content, evidence.tokens[best]) if best >= 0 else 0.0,
+                inside(content, evidence.source.words[best]) if best >= 0 else 0.0,
                 inside(numbers, evidence.numbers), inside(names, evidence.words),
                 share(len(content & question_words), len(question_words)), share(len(content & seen), len(content)),
                 np.log1p(words_before),
@@ -263,7 +251,7 @@ def _form_features(request: ScoreRequest, segment: Matrix, covered: Matrix, evid
     question_words = content_words(request.question)
     column = {name: segment[:, i] for i, name in enumerate(STRUCTURE_FEATURES)}
     to_question = column["question similarity"]
-    if len(evidence.tokens):
+    if len(evidence.source.words):
         coverage = covered.max(0)
         weights = np.exp(_SHARPNESS * (evidence.question_similarity - evidence.question_similarity.max()))
         weights /= weights.sum()

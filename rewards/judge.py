@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rewards.calibration import OperatingPoint
-from rewards.categories import BUILT_IN, Category
+from rewards.categories import BUILT_IN, JUDGED, Category
 from rewards.dataset import PACKAGE, file_digest
 from rewards.encoder import compute_dtype
 from rewards.errors import FgctlError
@@ -35,8 +35,6 @@ WEIGHTS = "judge.safetensors"
 """Beside judge.json: `<category>` of float32 [2 hidden + 1], the bias last."""
 LAYER = 18
 """Whose hidden states are read."""
-JUDGED: tuple[Category, ...] = ("relevance", "factuality")
-"""The categories whose segments it judges; completeness it scores."""
 MAX_PASSAGE_TOKENS = 700
 MAX_RESPONSE_TOKENS = 1024
 """Of a longer response, what follows is read as its last token."""
@@ -183,11 +181,15 @@ class Judge:
             weights = {k: v.astype(np.float64) for k, v in load_file(path.parent / WEIGHTS).items()}
             version = weights_version(path.parent / WEIGHTS)
         except (OSError, ValidationError, SafetensorError) as error:
-            raise FgctlError(f"The judge in {path.parent} cannot be loaded ({error}); restore it.") from None
+            raise FgctlError(
+                f"The judge in {path.parent} cannot be loaded ({error}); restore it, or leave it out."
+            ) from None
         if version != fitted.version:
             raise FgctlError(f"{path.parent / WEIGHTS} was changed after it was fitted; restore it.")
         if file_digest(base / "model.safetensors") != fitted.trunk:
-            raise FgctlError(f"The judge was fitted on another base model than {base}; use the embedded one.")
+            raise FgctlError(
+                f"The judge was fitted on another base model than {base}; leave it out or use the embedded one."
+            )
         return cls(fitted, weights, JudgeTrunk(base, fitted.layer))
 
     @property

@@ -57,8 +57,7 @@ def tabulate_states(
         labels["factuality"].append(error_labels(e, sentences(e.predictions[0]), "factuality"))
         progress(i + 1, len(examples))
     pairs = [(4 * q + a, 4 * q + b, q) for q, e in enumerate(examples) for a, b in coverage_pairs(e)]
-    if not pairs:
-        raise FgctlError("Too little feedback to fit the judge; annotate more answers.")
+    _require(len(pairs))
     better, worse, of = np.array(pairs, dtype=np.int64).T
     return JudgeTable(
         states={name: np.concatenate(parts) for name, parts in states.items()},
@@ -145,14 +144,21 @@ def _rows(table: JudgeTable, name: Category, questions: NDArray[np.int64]) -> ND
 
 def _segment_head(table: JudgeTable, name: Category, questions: NDArray[np.int64]) -> Matrix:
     rows = _rows(table, name, questions)
+    _require(len(rows))
     x = table.states[name][rows].astype(np.float64)
     return _folded(fit_logistic(x, table.labels[name][rows], _names(x), STRENGTH[name]))
 
 
 def _pair_head(table: JudgeTable, questions: NDArray[np.int64]) -> Matrix:
     chosen = np.isin(table.pair_question, questions)
+    _require(chosen.sum())
     x = table.states["completeness"].astype(np.float64)
     return _folded(fit_bradley_terry(x, table.better[chosen], table.worse[chosen], _names(x), STRENGTH["completeness"]))
+
+
+def _require(count: int) -> None:
+    if count == 0:
+        raise FgctlError("Too little feedback to fit the judge; annotate more answers.")
 
 
 def _margins(table: JudgeTable, weights: Matrix, questions: NDArray[np.int64]) -> Matrix:

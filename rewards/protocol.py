@@ -11,7 +11,8 @@ from rewards.segmentation import Span
 class RewardModel(Protocol):
     """Judges the segments of one category.
 
-    Segments, thresholds and rewards are the scorer's business: a reward model only gives probabilities.
+    Segments, thresholds and rewards are the scorer's business: a reward model only gives probabilities. One that is
+    kept for evaluation has an attribute `purpose = "judge"`, and training on it is refused.
     """
 
     def score(self, requests: Sequence[ScoreRequest], segments: Sequence[Sequence[Span]]) -> list[list[float]]:

@@ -66,11 +66,11 @@ def load_recipe(name: str = BEST) -> FitRecipe:
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        return FitRecipe.model_validate({"name": path.stem} | settings)
+        return FitRecipe.model_validate(settings | {"name": path.stem})
     except OSError:
         known = ", ".join(recipe_names())
         raise FgctlError(f"There is no recipe {name}; name one of {known}, or a TOML file.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FgctlError(f"{path} is not TOML ({error}); mend it.") from None
     except ValidationError as error:
         first = error.errors()[0]

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from rewards.agreement import macro_f1
 from rewards.calibration import best_threshold
-from rewards.categories import BUILT_IN, Category, Density
+from rewards.categories import BUILT_IN, JUDGED, Category, Density
 from rewards.consistency import marks_with_corrections, model_with_people
 from rewards.dataset import FeedbackExample
-from rewards.evaluate import agreement, cross_validate, out_of_fold, predict
+from rewards.evaluate import agreement, out_of_fold, predict
 from rewards.features import RESPONSE_FEATURES, RESPONSE_GROUPS, SEGMENT_FEATURES, SEGMENT_GROUPS
-from rewards.fit import FeedbackTable, Segments, fit_heads, folds
+from rewards.fit import FOLDS, FeedbackTable, Segments, fit_heads, folds
 from rewards.heads import fit_logistic
 from rewards.illustrations import illustrate
 from rewards.labels import error_labels
@@ -27,8 +27,6 @@ Matrix = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 SIZES = (50, 100, 200)
 BINS = 10
-JUDGED: tuple[Category, ...] = ("relevance", "factuality")
-"""Categories that judge segments, and so have densities, label types and a reliability curve."""
 
 
 def study(examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: FitRecipe) -> dict[str, Any]:
@@ -37,7 +35,7 @@ def study(examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: Fit
     errors = {"relevance": said.relevance.errors, "factuality": said.factuality.errors}
     return {
         "questions": len(examples),
-        "agreement": cross_validate(table, recipe),
+        "agreement": {"protocol": "cross-validated", "folds": FOLDS} | agreement(table, said),
         "reliability": {
             name: reliability(getattr(said, name).probabilities, getattr(table, name).y) for name in JUDGED
         },

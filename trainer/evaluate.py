@@ -10,8 +10,9 @@ from policies.prompt import PromptFormatter
 from policies.store import SFT, Decoding, Named, PolicyStore
 from policies.weights import Weights
 from rewards.calibration import OperatingPoint, corrected_rate
+from rewards.categories import JUDGED
 from rewards.dataset import Example, word_count
-from rewards.judge import JUDGED, Judge
+from rewards.judge import Judge
 from rewards.scorer import Scorer
 from rewards.scores import ScoredResponse, ScoreRequest
 from rewards.segmentation import segments

@@ -114,12 +114,13 @@ def test_answers_are_sampled_and_an_interrupted_file_goes_on(fgctl, tmp_path):
     out = tmp_path / "answers.jsonl"
     asked = [json.dumps({"question": e.question, "response": "Kept."}) for e in load_examples(SAMPLE / "train.json")]
     out.write_text("\n".join(asked[:20]) + "\n" + asked[20][:30])
-    process = fgctl("sample", "--data", SAMPLE / "train.json", "--out", out, "--samples", 2, "--max-tokens", 8)
+    process = fgctl("sample", "--data", SAMPLE / "train.json", "--out", out, "--samples", 1, "--max-tokens", 8)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     answers = load_answers(out)
     assert len(answers) == len(asked)
-    assert [len(texts) for texts in answers.values()] == [1] * 20 + [2] * 4
+    assert [texts == ["Kept."] for texts in answers.values()] == [True] * 20 + [False] * 4
+    assert {len(texts) for texts in answers.values()} == {1}
     assert "24 of 24 questions answered" in err
 
 

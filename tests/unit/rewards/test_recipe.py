@@ -48,7 +48,7 @@ def test_a_row_of_weight_two_counts_like_two_rows():
     x = np.array([[0.0], [1.0], [2.0], [3.0]])
     y = np.array([False, True, False, True])
     twice = fit_logistic(x, y, ["a"], 1.0, weight=np.array([1.0, 1.0, 1.0, 2.0]))
-    same = fit_logistic(x, y, ["a"], 1.0, weight=np.array([2.0, 2.0, 2.0, 4.0]) / 2)
+    same = fit_logistic(np.vstack([x, x[3:]]), np.append(y, True), ["a"], 1.0)
     plain = fit_logistic(x, y, ["a"], 1.0)
     assert twice.weight == pytest.approx(same.weight)
     assert twice.weight[0] > plain.weight[0]

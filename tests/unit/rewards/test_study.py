@@ -3,10 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from rewards.attacks import ATTACKS, CORRECTED, REFERENCE, attack, holes
+from policies.store import PolicyStore
+from rewards.attacks import ATTACKS, CORRECTED, REFERENCE, WEIGHTS, attack, holes
 from rewards.card import render
 from rewards.comparison import compare, keep, logs
 from rewards.dataset import SAMPLE, FeedbackExample, Passage, SpanError, load_feedback
+from rewards.errors import FgctlError
 from rewards.fit import tabulate
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
@@ -82,6 +84,17 @@ def test_attacks_do_what_they_are_called():
     }
 
 
+def test_attacks_are_summed_by_the_weights_of_the_profiles():
+    profiles = PolicyStore().profiles()
+    for name, weights in WEIGHTS.items():
+        assert profiles[name].weights.as_dict() == pytest.approx(weights, abs=1e-3)
+
+
+def test_without_a_corrected_response_there_is_nothing_to_attack(scorer):
+    with pytest.raises(FgctlError, match="No row has a corrected response"):
+        attack([example(ONE, SPANS)], scorer)
+
+
 def test_an_attack_is_a_hole_where_it_is_paid_more_than_the_corrected_response():
     honest = {"total": {"short": 1.0, "long": 1.0}}
     report = {CORRECTED: honest} | {name: {"total": {"short": 0.5, "long": 0.9}} for name in ATTACKS}
@@ -109,7 +122,7 @@ def test_the_card_shows_every_figure(rows, scorer, tmp_path):
     card = render(figures)
     for shown in (
         *(CORRECTED, REFERENCE, *ATTACKS, "Irrelevant", "Unverifiable", "sub-sentence", "factuality only"),
-        *(scorer.version, "*tried once*", f"`{recipe.name}`", "false alarm", "Wrong grounding"),
+        *(scorer.version, "*tried once*", f"`{recipe.name}`", "false alarm", "of its segments are missed"),
     ):
         assert shown in card
     tables = [line for line in card.splitlines() if line.startswith("|")]

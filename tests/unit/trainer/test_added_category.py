@@ -84,6 +84,14 @@ def test_it_is_part_of_an_evaluation(scorer):
     assert report["rewards"] == scorer.version
 
 
+def test_a_judge_trains_no_policy(scorer, monkeypatch):
+    model = scorer._models["shouting"]
+    monkeypatch.setattr(type(model), "purpose", "judge", raising=False)
+    weights = Weights.parse(WEIGHTS, scorer.categories)
+    with pytest.raises(FgctlError, match="must never train"):
+        train_policy(PpoJob("mine", weights, None, None, "smoke", None, None), None, scorer)
+
+
 def test_weights_of_a_category_that_is_not_in_use_stop_training_and_evaluation_at_once(scorer):
     weights = Weights.parse(WEIGHTS, scorer.categories)
     weights.check(scorer.categories)
