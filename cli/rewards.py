@@ -35,7 +35,7 @@ def prefit(
         Path | None, typer.Option(help="A policy's answers to the questions, as `fgctl sample` writes them.")
     ] = None,
 ) -> None:
-    """Fit the reader and the word head on reference answers, before any feedback; some twenty minutes on two cores.
+    """Fit the reader and the word head on reference answers, before any feedback; some ten minutes on two cores.
 
     Interrupted, the same command goes on. The heads have to be fitted anew afterwards.
     """
