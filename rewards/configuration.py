@@ -22,7 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, fie
 from rewards.categories import BUILT_IN, Category, CategorySpec, Density
 from rewards.errors import FgctlError
 
-RESERVED = frozenset(["critic", "entropy", "kl", "length", "policy", "reward", "sampler", "seconds"])
+RESERVED = frozenset(
+    ["agreement", "critic", "entropy", "kl", "length", "policy", "reward", "sampler", "seconds", "text"]
+)
 """Names that no category may have: a run's logs use them for groups of other metrics."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 

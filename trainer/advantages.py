@@ -24,6 +24,28 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: flo
     return advantages, (advantages + values) * valid
 
 
+def returns_to_go(rewards: Tensor, mask: Tensor, *, gamma: float) -> Tensor:
+    """The discounted sum of a token's reward and those after it: float32 [B, T], zero outside the mask."""
+    nothing = torch.zeros_like(rewards)
+    return gae(rewards, nothing, mask, gamma=gamma, lam=1.0)[0]
+
+
+def leave_one_out(values: Tensor, mask: Tensor, groups: Tensor) -> Tensor:
+    """Subtract from each token's value the mean value, at the same token, of the prompt's other responses.
+
+    `values`: float32 [B, T]; `mask`: bool [B, T]; `groups`: int64 [B], the prompt of each response. A response that
+    has ended has nothing left to earn: it counts as zero. A prompt's only response keeps its values. Zero outside
+    the mask. RLOO's baseline (Ahmadian et al. 2024, section 3.3), token by token.
+    """
+    valid = mask.to(values.dtype)
+    values = values * valid
+    prompts = int(groups.max()) + 1 if len(groups) else 0
+    sums = torch.zeros(prompts, values.shape[1]).index_add(0, groups, values)
+    others = torch.bincount(groups, minlength=prompts)[groups] - 1
+    baseline = (sums[groups] - values) / others.clamp(min=1)[:, None]
+    return (values - baseline) * valid
+
+
 def centre(advantages: Tensor, mask: Tensor, groups: Tensor) -> Tensor:
     """Subtract from each response's tokens the mean advantage of all tokens sampled for the same prompt.
 

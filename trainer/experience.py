@@ -11,20 +11,31 @@ from rewards.dataset import Example
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import place_rewards, token_ends
-from trainer.packing import Group, bins, pack
+from trainer.packing import Group, bins, pack, split
 from trainer.rollouts import Sampled
-from trainer.trunk import Adapter, Trunk
+from trainer.trunk import Adapter, TokenLogProbs, Trunk
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
-    """A packed row of groups, and where its N response tokens stand in the padded tensors."""
+    """A row of groups that is packed the same way in every pass of a step, and where its N response tokens stand."""
 
-    groups: list[int]
+    groups: list[Group]
     samples: Tensor
-    """int64 [N]: the sample each token belongs to."""
+    """int64 [N]: the sample, of the batch's B, that each token belongs to."""
     steps: Tensor
     """int64 [N]: its position in that sample."""
+    below: Tensor | None = None
+    """What the first pass found to enter the first adapted layer (Trunk.evaluate)."""
+
+    def evaluate(
+        self, trunk: Trunk, adapter: Adapter, *, grad: bool = False, entropy: bool = False, features: bool = False
+    ) -> TokenLogProbs:
+        """Trunk.evaluate of the row; all passes but the first begin at the first adapted layer."""
+        packed = pack(self.groups)
+        out = trunk.evaluate(packed, adapter, grad=grad, entropy=entropy, features=features, below=self.below)
+        self.below = out.below
+        return out
 
 
 @dataclass(frozen=True)
@@ -49,24 +60,31 @@ class Batch:
         """int64 [B]: the group of each response."""
         return torch.tensor([g for g, group in enumerate(self.groups) for _ in group.responses], dtype=torch.int64)
 
-    def rows(self, groups: Sequence[int], forward_tokens: int) -> list[Row]:
-        """Pack some of the batch's groups into rows for forward passes."""
-        chosen = [self.groups[g] for g in groups]
+    def minibatches(self, order: Sequence[int], parts: int, forward_tokens: int) -> list[list[Row]]:
+        """Split the groups, taken in an order, into at most `parts` minibatches of rows for forward passes.
+
+        A row holds `forward_tokens` tokens at most, a group over it being a row of its own. Minibatches and rows
+        without a response token are left out.
+        """
         first = [0]
         for group in self.groups:
             first.append(first[-1] + len(group.responses))
-        rows = []
-        for members in bins(chosen, forward_tokens):
-            indices = [groups[i] for i in members]
-            tokens = [
-                (first[g] + j, t)
-                for g in indices
-                for j, response in enumerate(self.groups[g].responses)
-                for t in range(len(response))
-            ]
-            flat = torch.tensor(tokens, dtype=torch.int64).reshape(-1, 2)
-            rows.append(Row(indices, flat[:, 0], flat[:, 1]))
-        return rows
+        cut = [[self._row(row, first) for row in self._packed(part, forward_tokens)] for part in split(order, parts)]
+        kept = [[row for row in rows if len(row.samples)] for rows in cut]
+        return [rows for rows in kept if rows]
+
+    def _packed(self, groups: Sequence[int], forward_tokens: int) -> list[list[int]]:
+        return [[groups[i] for i in row] for row in bins([self.groups[g] for g in groups], forward_tokens)]
+
+    def _row(self, groups: Sequence[int], first: Sequence[int]) -> Row:
+        tokens = [
+            (first[g] + j, t)
+            for g in groups
+            for j, response in enumerate(self.groups[g].responses)
+            for t in range(len(response))
+        ]
+        flat = torch.tensor(tokens, dtype=torch.int64).reshape(-1, 2)
+        return Row([self.groups[g] for g in groups], flat[:, 0], flat[:, 1])
 
 
 def make_batch(prompts: Sequence[Sequence[int]], sampled: Sequence[Sequence[Sampled]], eos: int) -> Batch:
@@ -85,20 +103,33 @@ def make_batch(prompts: Sequence[Sequence[int]], sampled: Sequence[Sequence[Samp
     return Batch(groups, mask, logprobs, truncated)
 
 
-def evaluate_batch(
-    trunk: Trunk, batch: Batch, adapter: Adapter, forward_tokens: int, *, features: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Log-probabilities and entropies [B, T] of a batch under an adapter, and features [B, T, hidden] if asked for."""
-    logprobs = torch.zeros(batch.mask.shape)
-    entropy = torch.zeros(batch.mask.shape)
+@dataclass(frozen=True)
+class Evaluated:
+    """What reference and policy say of a batch before it updates the policy; zero on padding."""
+
+    reference: Tensor
+    """float32 [B, T]: log-probabilities under the supervised parent, in nats."""
+    policy: Tensor
+    """float32 [B, T]: log-probabilities under the policy that sampled."""
+    entropy: Tensor
+    """float32 [B, T]: of the policy's distribution, in nats."""
+    features: Tensor
+    """float32 [B, T, hidden]: the reference's last hidden state; hidden is 0 unless asked for."""
+
+
+def evaluate_batch(trunk: Trunk, batch: Batch, rows: Sequence[Row], *, features: bool) -> Evaluated:
+    """Run reference and policy over a batch's rows."""
+    reference, policy, entropy = (torch.zeros(batch.mask.shape) for _ in range(3))
     hidden = torch.zeros(*batch.mask.shape, trunk.hidden_size if features else 0)
-    for row in batch.rows(range(len(batch.groups)), forward_tokens):
-        out = trunk.evaluate(pack([batch.groups[g] for g in row.groups]), adapter, features=features)
-        logprobs[row.samples, row.steps] = out.logprobs.cpu()
-        entropy[row.samples, row.steps] = out.entropy.cpu()
+    for row in rows:
+        at = (row.samples, row.steps)
+        parent = row.evaluate(trunk, "reference", features=features)
+        reference[at] = parent.logprobs.cpu()
         if features:
-            hidden[row.samples, row.steps] = out.features.cpu()
-    return logprobs, entropy, hidden
+            hidden[at] = parent.features.cpu()
+        now = row.evaluate(trunk, "policy", entropy=True)
+        policy[at], entropy[at] = now.logprobs.cpu(), now.entropy.cpu()
+    return Evaluated(reference, policy, entropy, hidden)
 
 
 @dataclass(frozen=True)
@@ -109,6 +140,8 @@ class Streams:
     """The scorer's categories, which the tensors' last dimension follows."""
     rewards: Tensor
     """float32 [B, T, categories]; zero on padding."""
+    errors: Tensor
+    """float32 [B, categories]: the error probabilities of each response's segments, summed: what rewards come from."""
     segments: Tensor
     """float32 [B, categories]: how many segments each response was judged by."""
     texts: list[str]
@@ -127,9 +160,11 @@ def reward_streams(batch: Batch, examples: Sequence[Example], trunk: Trunk, scor
             tokens.append(response)
     categories = scorer.categories
     placed = torch.zeros(*batch.mask.shape, len(categories))
-    segments = torch.zeros(len(requests), len(categories))
+    segments, errors = torch.zeros(2, len(requests), len(categories))
     for b, (request, response, scored) in enumerate(zip(requests, tokens, scorer.score(requests), strict=True)):
         ends = token_ends(response, request.response, trunk.tokenizer)
         placed[b, : len(response)] = place_rewards(scored, ends, categories)
-        segments[b] = torch.tensor([float(len(scored.categories[name].segments)) for name in categories])
-    return Streams(tuple(categories), placed, segments, [request.response for request in requests])
+        judged = [scored.categories[name].segments for name in categories]
+        segments[b] = torch.tensor([float(len(every)) for every in judged])
+        errors[b] = torch.tensor([sum(segment.error_probability for segment in every) for every in judged])
+    return Streams(tuple(categories), placed, errors, segments, [request.response for request in requests])

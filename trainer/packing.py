@@ -7,6 +7,7 @@ computed once instead of once a response.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -92,3 +93,10 @@ def bins(groups: Sequence[Group], max_tokens: int) -> list[list[int]]:
             rows[row].append(i)
             free[row] -= groups[i].tokens
     return rows
+
+
+def split(items: Sequence[int], parts: int) -> list[list[int]]:
+    """Split some items into at most `parts` runs whose sizes differ by at most one; none is empty."""
+    parts = min(parts, len(items))
+    bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
+    return [list(items[a:b]) for a, b in pairwise(bounds)]

@@ -2,10 +2,9 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,19 @@ from policies.weights import Weights
 from rewards.dataset import Example, file_digest, load_examples, without_held_out
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
-from trainer.advantages import centre, gae, whiten
+from trainer.advantages import whiten
 from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.credit import weighted
-from trainer.experience import Batch, evaluate_batch, make_batch, reward_streams
-from trainer.losses import policy_loss, value_loss
+from trainer.estimators import make_estimator
+from trainer.experience import Batch, Row, evaluate_batch, make_batch, reward_streams
+from trainer.kl import KlController, kl_estimates
+from trainer.losses import policy_loss
 from trainer.metrics import step_metrics
-from trainer.packing import pack
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts import Sampler, make_sampler
 from trainer.runlog import RunLog
-from trainer.trunk import Critic, Trunk
+from trainer.stability import diverged, signs
+from trainer.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,12 @@ def _run_steps(job: PpoJob, trainer: "PpoTrainer", start: int) -> None:
             for step in range(start, settings.steps):
                 metrics = trainer.step(step, sampler)
                 log.step(step, metrics, _note(metrics))
+                log.warn(signs(log.history))
+                if reason := diverged(log.history, settings.stop):
+                    raise FgctlError(
+                        f"Stopped at step {step + 1}: {reason}. Lower ppo.learning_rate or raise ppo.kl.coefficient; "
+                        f"the log and the checkpoint before it are in {job.run}."
+                    )
                 if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
                     save_checkpoint(job.run, trainer.state(step + 1))
     finally:
@@ -132,17 +139,14 @@ class PpoTrainer:
     weights: Weights
     recipe: Recipe
     examples: list[Example]
-    critic: Critic = field(init=False)
 
     def __post_init__(self) -> None:
         ppo = self.recipe.ppo
         torch.manual_seed(ppo.seed)
-        self.critic = Critic(self.trunk.hidden_size)
+        self.estimator = make_estimator(ppo.estimator, self.trunk.hidden_size, ppo.gamma, ppo.max_grad_norm)
+        self._kl = KlController(ppo.kl)
         self._parameters = self.trunk.policy_parameters()
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
-        self._critic_optimizer = torch.optim.AdamW(
-            self.critic.parameters(), lr=ppo.value_learning_rate, eps=1e-5, weight_decay=0.0
-        )
         self._formatter = PromptFormatter(self.trunk.tokenizer, ppo.max_prompt_tokens)
         self._probe = self._formatter.format(self.examples[0].question, []).token_ids
         self._probed: list[float] | None = None
@@ -154,8 +158,8 @@ class PpoTrainer:
             "step": step,
             "adapter": {name: p.detach() for name, p in self._parameters.items()},
             "optimizer": self._optimizer.state_dict(),
-            "critic": self.critic.state_dict(),
-            "critic_optimizer": self._critic_optimizer.state_dict(),
+            "estimator": self.estimator.state(),
+            "kl": self._kl.state(),
         }
 
     def restore(self, state: dict[str, Any] | None) -> int:
@@ -166,12 +170,12 @@ class PpoTrainer:
             for name, value in state["adapter"].items():
                 self._parameters[name].copy_(value)
         self._optimizer.load_state_dict(state["optimizer"])
-        self.critic.load_state_dict(state["critic"])
-        self._critic_optimizer.load_state_dict(state["critic_optimizer"])
+        self.estimator.restore(state["estimator"])
+        self._kl.restore(state["kl"])
         return int(state["step"])
 
     def step(self, step: int, sampler: Sampler) -> dict[str, float]:
-        """Sample, score, place credit, update policy and critic. Returns the step's metrics."""
+        """Sample, score, place credit, update the policy. Returns the step's metrics."""
         ppo, clock = self.recipe.ppo, Clock()
         with clock.phase("rollout"):
             examples = step_examples(self.examples, step, ppo)
@@ -185,28 +189,31 @@ class PpoTrainer:
             shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
             streams = reward_streams(batch, shown, self.trunk, self.scorer)
         with clock.phase("evaluate"):
-            tokens = self.recipe.forward_tokens
-            reference, _, features = evaluate_batch(self.trunk, batch, "reference", tokens, features=True)
-            old, entropy, _ = evaluate_batch(self.trunk, batch, "policy", tokens)
-        gap = self._check_sampler(batch, old)
-        kl = (old - reference) * batch.mask
+            order = list(range(len(batch.groups)))
+            random.Random(f"ppo-{ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets
+            minibatches = batch.minibatches(order, ppo.minibatches, self.recipe.forward_tokens)
+            rows = [row for minibatch in minibatches for row in minibatch]
+            evaluated = evaluate_batch(self.trunk, batch, rows, features=self.estimator.wants_features)
+        gap = self._check_sampler(batch, evaluated.policy)
+        kl, _ = kl_estimates(evaluated.policy, evaluated.reference)
         task = weighted(streams.rewards, streams.categories, self.weights) - missing_end(batch, ppo.missing_end_penalty)
-        with torch.no_grad():
-            values = self.critic(features) * batch.mask
-        advantages, returns = gae(
-            task - ppo.kl_coefficient * kl, values, batch.mask, gamma=ppo.gamma, lam=ppo.gae_lambda
-        )
+        advantages = self.estimator.advantages(task - self._kl.coefficient * kl * batch.mask, batch, evaluated.features)
         with clock.phase("update"):
             update: dict[str, float] = {}
             if step >= ppo.first_policy_step:
-                centred = centre(advantages, batch.mask, batch.prompts)
-                update = self._update_policy(step, batch, old, whiten(centred, batch.mask))
-            self._update_critic(features[batch.mask], values[batch.mask], returns[batch.mask])
+                update = self._update_policy(step, minibatches, evaluated.policy, whiten(advantages, batch.mask))
+            learned = self.estimator.learn()
+        metrics = step_metrics(batch, streams, task, evaluated, self.weights)
+        penalty = {"kl/coefficient": self._kl.coefficient}
+        self._kl.update(metrics["kl/response"], len(streams.texts))
         return (
-            step_metrics(batch, streams, task, kl, entropy, values, returns, self.weights)
+            metrics
+            | penalty
+            | learned
             | {f"policy/{name}": value for name, value in update.items()}
             | {"sampler/logprob_gap": gap}
             | {f"seconds/{name}": value for name, value in clock.seconds.items()}
+            | {"episodes_per_minute": 60 * len(streams.texts) / sum(clock.seconds.values())}
         )
 
     def _synchronise(self, sampler: Sampler) -> None:
@@ -230,24 +237,20 @@ class PpoTrainer:
             )
         return gap
 
-    def _update_policy(self, step: int, batch: Batch, old: Tensor, advantages: Tensor) -> dict[str, float]:
+    def _update_policy(
+        self, step: int, minibatches: Sequence[list[Row]], old: Tensor, advantages: Tensor
+    ) -> dict[str, float]:
         ppo = self.recipe.ppo
         for group in self._optimizer.param_groups:
             group["lr"] = ppo.learning_rate * min(1.0, (step - ppo.first_policy_step + 1) / (ppo.warmup_steps + 1))
-        history: list[dict[str, float]] = []
-        for epoch in range(ppo.ppo_epochs):
-            groups = list(range(len(batch.groups)))
-            random.Random(f"ppo-{ppo.seed}-{step}-{epoch}").shuffle(groups)  # noqa: S311
-            for part in split(groups, ppo.minibatches):
-                history.append(self._update_minibatch(batch, part, old, advantages))
-        return {name: sum(h[name] for h in history) / len(history) for name in history[0]}
+        history = [self._update_minibatch(rows, old, advantages) for _ in range(ppo.ppo_epochs) for rows in minibatches]
+        return {name: sum(h[name] for h in history) / len(history) for name in history[0]} if history else {}
 
-    def _update_minibatch(self, batch: Batch, groups: list[int], old: Tensor, advantages: Tensor) -> dict[str, float]:
-        rows = [row for row in batch.rows(groups, self.recipe.forward_tokens) if len(row.samples)]
-        total = max(1, sum(len(row.samples) for row in rows))
+    def _update_minibatch(self, rows: Sequence[Row], old: Tensor, advantages: Tensor) -> dict[str, float]:
+        total = sum(len(row.samples) for row in rows)
         report = {"loss": 0.0, "clip_fraction": 0.0, "approximate_kl": 0.0}
         for row in rows:
-            now = self.trunk.evaluate(pack([batch.groups[g] for g in row.groups]), grad=True).logprobs.cpu()
+            now = row.evaluate(self.trunk, "policy", grad=True).logprobs.cpu()
             at = (row.samples, row.steps)
             result = policy_loss(now, old[at], advantages[at], clip_range=self.recipe.ppo.clip_range, normaliser=total)
             result.loss.backward()
@@ -262,15 +265,6 @@ class PpoTrainer:
             self._updated = True
         self._optimizer.zero_grad(set_to_none=True)
         return report | {"grad_norm": norm.item() if finite else 0.0, "skipped": 0.0 if finite else 1.0}
-
-    def _update_critic(self, features: Tensor, old_values: Tensor, returns: Tensor) -> None:
-        """Fit the critic on a step's N response tokens."""
-        for _ in range(self.recipe.ppo.value_epochs):
-            loss = value_loss(self.critic(features), old_values, returns, clip_range=self.recipe.ppo.value_clip_range)
-            self._critic_optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.critic.parameters(), self.recipe.ppo.max_grad_norm)
-            self._critic_optimizer.step()
 
 
 def step_examples(examples: list[Example], step: int, ppo: PpoRecipe) -> list[Example]:
@@ -291,13 +285,6 @@ def missing_end(batch: Batch, penalty: float) -> Tensor:
     rows = torch.nonzero(batch.truncated & (batch.lengths > 0))[:, 0]
     placed[rows, batch.lengths[rows] - 1] = penalty
     return placed
-
-
-def split(items: list[int], parts: int) -> list[list[int]]:
-    """Split some items into at most `parts` runs whose sizes differ by at most one; none is empty."""
-    parts = min(parts, len(items))
-    bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
-    return [items[a:b] for a, b in pairwise(bounds)]
 
 
 class Clock:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rewards.errors import FgctlError
 
@@ -54,15 +54,67 @@ class SftRecipe(_Config):
     """Seed of the data order."""
 
 
+class GaeRecipe(_Config):
+    """The paper's PPO: generalised advantage estimation with a critic."""
+
+    type: Literal["gae"] = "gae"
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    """Bias-variance trade-off of generalised advantage estimation."""
+    value_learning_rate: float = Field(1e-3, gt=0)
+    """Rate of the critic's AdamW."""
+    value_epochs: int = Field(8, ge=1)
+    """Passes of the critic over the step's samples; its features are fixed, so they cost next to nothing."""
+    value_clip_range: float = Field(0.2, gt=0)
+    """The critic's prediction may move so far from its old value without a growing loss gradient."""
+    critic_warmup_steps: int = Field(2, ge=0)
+    """First steps that train the critic alone; however short a run, its last step updates the policy."""
+
+
+class LeaveOneOutRecipe(_Config):
+    """Each token's return against those of its prompt's other samples; no critic."""
+
+    type: Literal["leave_one_out"] = "leave_one_out"
+
+    @property
+    def critic_warmup_steps(self) -> int:
+        """There is no critic to warm up."""
+        return 0
+
+
+EstimatorRecipe = GaeRecipe | LeaveOneOutRecipe
+
+
+class KlRecipe(_Config):
+    """How a policy is held to its supervised parent."""
+
+    coefficient: float = Field(0.05, ge=0)
+    """Reward paid back for each nat by which a token leaves the parent; adaptive control starts from it."""
+    target: float | None = Field(None, gt=0)
+    """Nats a response that adaptive control steers towards; None keeps the coefficient fixed."""
+    horizon: int = Field(2000, ge=1)
+    """Episodes in which adaptive control may change the coefficient by a factor of about e^0.2."""
+
+
+class StopRecipe(_Config):
+    """When a run has diverged and stops; its last checkpoint stays."""
+
+    kl: float = Field(100.0, gt=0)
+    """Nats a response from the parent."""
+    entropy: float = Field(0.02, ge=0)
+    """Nats a token, below which the policy has collapsed."""
+    skipped: int = Field(3, ge=1)
+    """Optimiser steps in a row that were skipped because their gradient was not finite."""
+
+
 class PpoRecipe(_Config):
     """Fine-grained PPO of a policy adapter from its supervised parent."""
 
-    steps: int = Field(18, ge=1)
-    """Optimisation steps; each one samples anew."""
-    prompts_per_step: int = Field(16, ge=1)
+    steps: int = Field(40, ge=1)
+    """Steps; each one samples anew."""
+    prompts_per_step: int = Field(8, ge=1)
     """Questions a step."""
-    samples_per_prompt: int = Field(4, ge=1)
-    """Responses sampled for each question."""
+    samples_per_prompt: int = Field(6, ge=1)
+    """Responses sampled for each question; they share its encoding, and are each other's baseline."""
     max_prompt_tokens: int = Field(512, ge=32)
     """Prompt budget; passages are cut to it."""
     max_new_tokens: int = Field(160, ge=1)
@@ -76,28 +128,22 @@ class PpoRecipe(_Config):
     later one and point where one noisy batch points."""
     ppo_epochs: int = Field(1, ge=1)
     """Passes over the step's samples, each one optimiser step for every minibatch."""
-    minibatches: int = Field(2, ge=1)
+    minibatches: int = Field(1, ge=1)
     """Parts the step's prompts are split into, each one optimiser step."""
     clip_range: float = Field(0.2, gt=0)
     """PPO's clip of the probability ratio to [1 - c, 1 + c]."""
-    value_clip_range: float = Field(0.2, gt=0)
-    """The critic's prediction may move so far from its old value without a growing loss gradient."""
-    value_learning_rate: float = Field(1e-3, gt=0)
-    """Rate of the critic's AdamW."""
-    value_epochs: int = Field(8, ge=1)
-    """Passes of the critic over the step's samples; its features are fixed, so they cost next to nothing."""
-    critic_warmup_steps: int = Field(2, ge=0)
-    """First steps that train the critic alone; however short a run, its last step updates the policy."""
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount of the return."""
-    gae_lambda: float = Field(0.95, ge=0, le=1)
-    """Bias-variance trade-off of generalised advantage estimation."""
-    kl_coefficient: float = Field(0.05, ge=0)
-    """Reward paid back for each nat by which the policy leaves its supervised parent."""
+    estimator: EstimatorRecipe = Field(LeaveOneOutRecipe(), discriminator="type")
+    """How tokens are credited with returns: `gae` or `leave_one_out`."""
+    kl: KlRecipe = KlRecipe()
+    """The penalty for leaving the parent."""
     missing_end_penalty: float = Field(0.5, ge=0)
     """Reward taken from the last token of a response that was cut at `max_new_tokens`."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are clipped to this norm."""
+    stop: StopRecipe = StopRecipe()
+    """When to give a run up."""
     logprob_tolerance: float = Field(0.1, gt=0)
     """Largest mean absolute difference between the sampler's and the trainer's log-probabilities (nats a token)."""
     rollouts: Literal["auto", "vllm", "transformers"] = "auto"
@@ -107,10 +153,16 @@ class PpoRecipe(_Config):
     seed: int = 0
     """Seed of the data order and of sampling."""
 
+    @model_validator(mode="after")
+    def _samples_suffice(self) -> "PpoRecipe":
+        if self.estimator.type == "leave_one_out" and self.samples_per_prompt < 2:
+            raise ValueError("leave_one_out compares a prompt's samples, so samples_per_prompt must be 2 or more")
+        return self
+
     @property
     def first_policy_step(self) -> int:
         """The step at which the policy begins to move."""
-        return min(self.critic_warmup_steps, self.steps - 1)
+        return min(self.estimator.critic_warmup_steps, self.steps - 1)
 
 
 class Recipe(_Config):

@@ -19,8 +19,10 @@ class RunLog:
         """Steps at or after `start` that an interrupted run logged are dropped: they are about to be done again."""
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=start)
         self._file = run / METRICS
-        kept = [line for line in _lines(self._file) if json.loads(line)["step"] < start]
-        self._file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self.history: list[dict[str, float]] = [m for m in map(json.loads, _lines(self._file)) if m["step"] < start]
+        """The metrics of every step so far."""
+        self._file.write_text("".join(f"{json.dumps(metrics)}\n" for metrics in self.history), encoding="utf-8")
+        self._warned: set[str] = set()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -46,11 +48,21 @@ class RunLog:
         """Log one finished step."""
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
+        self.history.append({"step": step} | {name: round(value, 6) for name, value in metrics.items()})
         with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step} | {name: round(value, 6) for name, value in metrics.items()}) + "\n")
+            file.write(json.dumps(self.history[-1]) + "\n")
         self._progress.update(self._task, completed=step + 1, note=note)
         if not self._progress.console.is_terminal:
             self._progress.console.print(f"step {step + 1}: {note}", highlight=False)
+
+    def warn(self, signs: Mapping[str, str]) -> None:
+        """Say the signs, sentences by name, that were not there at the step before."""
+        for name, sentence in signs.items():
+            if name not in self._warned:
+                step = len(self.history)
+                self._progress.console.print(f"[yellow]step {step}, watch out: {sentence}.", highlight=False)
+                self._writer.add_text(f"signs/{name}", sentence, step)
+        self._warned = set(signs)
 
 
 def _lines(file: Path) -> list[str]:

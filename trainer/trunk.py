@@ -1,7 +1,8 @@
-"""The one frozen trunk of a run: policy and reference are LoRA adapters on it, the critic is a head on it."""
+"""The one frozen trunk of a run: policy and reference are LoRA adapters on it."""
 
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from policies.base import BaseModel
 from rewards.errors import FgctlError
-from trainer.packing import Packed
+from trainer.packing import Group, Packed, pack
 from trainer.recipe import LoraRecipe
 
 Adapter = Literal["policy", "reference"]
-CRITIC_HIDDEN = 128
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,12 @@ class TokenLogProbs:
     logprobs: Tensor
     """float32 [N]: log-probability of each response token, in nats."""
     entropy: Tensor
-    """float32 [N]: entropy of the distribution each was drawn from, in nats."""
+    """float32 [N]: entropy of the distribution each was drawn from, in nats; empty unless asked for."""
     features: Tensor
     """float32 [N, hidden]: last hidden state at the predicting position; empty unless asked for."""
+    below: Tensor | None
+    """bf16 [1, T, hidden]: what entered the first adapted layer, the same for every adapter; None where a pass cannot
+    begin there."""
 
 
 class Trunk:
@@ -56,6 +59,9 @@ class Trunk:
         self.peft.to(self.device)
         self.peft.eval()  # LoRA without dropout: sampling, old and new log-probabilities see one model
         self.use("policy")
+        self._first_adapted = first_adapted_layer(self.peft.get_base_model())
+        if self._first_adapted and not self._begins_midway():
+            self._first_adapted = 0
 
     @property
     def eos(self) -> int:
@@ -82,26 +88,73 @@ class Trunk:
         return {name: p for name, p in self.peft.named_parameters() if ".policy." in name}
 
     def evaluate(
-        self, packed: Packed, adapter: Adapter = "policy", *, grad: bool = False, features: bool = False
+        self,
+        packed: Packed,
+        adapter: Adapter = "policy",
+        *,
+        grad: bool = False,
+        entropy: bool = False,
+        features: bool = False,
+        below: Tensor | None = None,
     ) -> TokenLogProbs:
-        """Log-probabilities of a packed row's response tokens under an adapter."""
+        """Log-probabilities of a packed row's response tokens under an adapter.
+
+        `below` of an earlier pass over the same row saves the layers that no adapter changes.
+        """
         self.use(adapter)
-        with nullcontext() if grad else torch.inference_mode():
-            with torch.autocast(self.device.type, dtype=torch.bfloat16):
+        with nullcontext() if grad else torch.no_grad():
+            with torch.autocast(self.device.type, dtype=torch.bfloat16), self._starting_from(below) as start:
                 out = self.peft(
-                    input_ids=packed.input_ids.to(self.device),
+                    **({"input_ids": packed.input_ids.to(self.device)} if below is None else {"inputs_embeds": below}),
                     position_ids=packed.position_ids.to(self.device),
                     attention_mask=packed.mask.to(self.device),
                     logits_to_keep=packed.predicted_at.to(self.device),
                     output_hidden_states=features,
                     use_cache=False,
                 )
-            distribution = (out.logits[0].float() / self.temperature).log_softmax(-1)
+            scaled = out.logits[0].float() / self.temperature
+            distribution = scaled.log_softmax(-1)
             logprobs = distribution.gather(-1, packed.targets.to(self.device)[:, None])[:, 0]
             with torch.no_grad():
-                entropy = -(distribution.exp() * distribution).sum(-1)
+                uncertain = -(distribution.exp() * distribution).sum(-1) if entropy else torch.empty(0)
             hidden = out.hidden_states[-1][0, packed.predicted_at].float() if features else torch.empty(0)
-        return TokenLogProbs(logprobs, entropy, hidden)
+        return TokenLogProbs(logprobs, uncertain, hidden, start.below)
+
+    @contextmanager
+    def _starting_from(self, below: Tensor | None) -> Iterator["_Start"]:
+        """Run from the first adapted layer on when given what enters it; else catch that."""
+        start = _Start(below)
+        if not self._first_adapted:
+            yield start
+            return
+        decoder = self.peft.get_base_model().get_decoder()
+        layers = decoder.layers
+        if below is None:
+            hook = layers[self._first_adapted].register_forward_pre_hook(start.catch, with_kwargs=True)
+            try:
+                yield start
+            finally:
+                hook.remove()
+        else:
+            decoder.layers = layers[self._first_adapted :]
+            try:
+                yield start
+            finally:
+                decoder.layers = layers
+
+    def _begins_midway(self) -> bool:
+        """Whether a pass that begins at the first adapted layer says what a whole pass says.
+
+        It does for decoders that only add their layers' outputs up; one that scales its input or adds positions to
+        it, or whose layers differ in the tokens they see, always runs whole.
+        """
+        if len(set(getattr(self.peft.get_base_model().config, "layer_types", None) or ())) > 1:
+            return False
+        probe = pack([Group([1, 2, 3], [[4, 5], [6]])])
+        whole = self.evaluate(probe)
+        if whole.below is None:
+            return False
+        return torch.allclose(whole.logprobs, self.evaluate(probe, below=whole.below).logprobs, atol=1e-3)
 
     def merged_weights(self) -> Iterator[tuple[str, Tensor]]:
         """The base checkpoint's weights by name, the policy's update added, in the base's precision."""
@@ -140,6 +193,23 @@ class Trunk:
         config.save_pretrained(str(directory))
 
 
+@dataclass
+class _Start:
+    """Where a pass begins: what enters the first adapted layer."""
+
+    below: Tensor | None
+
+    def catch(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Keep the layer's input; a forward pre-hook."""
+        self.below = positional[0] if positional else named["hidden_states"]
+
+
+def first_adapted_layer(model: nn.Module) -> int:
+    """Index of the first decoder layer that has an adapter; 0 when it is the first or the layers have no numbers."""
+    found = [re.search(r"\blayers\.(\d+)\.", name) for name, _ in model.named_modules() if name.endswith(".lora_A")]
+    return min((int(match[1]) if match else 0 for match in found), default=0)
+
+
 def _lora_config(lora: LoraRecipe, model: Any) -> LoraConfig:
     layers = int(model.config.num_hidden_layers)
     if lora.top_layers is not None and lora.top_layers > layers:
@@ -153,23 +223,3 @@ def _lora_config(lora: LoraRecipe, model: Any) -> LoraConfig:
         bias="none",
         task_type="CAUSAL_LM",
     )
-
-
-class Critic(nn.Module):
-    """The value head: a small network on the reference's last hidden state, whose last layer begins at zero.
-
-    The reference never changes, so a step's features are computed once and the head can be fitted on them for
-    several epochs at next to no cost, without pulling the policy's trunk along.
-    """
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(features, elementwise_affine=False)
-        self.hidden = nn.Linear(features, CRITIC_HIDDEN)
-        self.out = nn.Linear(CRITIC_HIDDEN, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Expected return from each position: float32 [..., hidden] to [...]."""
-        return self.out(self.hidden(self.norm(features)).relu()).squeeze(-1)  # type: ignore[no-any-return]

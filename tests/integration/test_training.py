@@ -172,6 +172,37 @@ def test_policy_and_reference_start_alike_and_the_ratio_is_one(trunk):
     trunk.peft.zero_grad()
 
 
+def test_a_pass_from_the_first_adapted_layer_on_is_a_whole_pass(base, store):
+    trunk = Trunk(base, LoraRecipe(), store.path("sft", store.profile("sft").version))
+    parameters = trunk.policy_parameters()
+    with torch.no_grad():  # else policy and reference are one
+        for p in parameters.values():
+            p.add_(0.02 * torch.randn_like(p))
+    row = pack([Group([1, 2, 3], [[4, 5, 6], [7]]), Group([8, 9], [[10, 11]])])
+    below = trunk.evaluate(row, "reference").below
+    assert below.shape == (1, row.input_ids.shape[1], trunk.hidden_size)
+
+    def gradients(start):
+        logprobs = trunk.evaluate(row, grad=True, below=start).logprobs
+        logprobs.sum().backward()
+        found = [p.grad.clone() for p in parameters.values()]
+        trunk.peft.zero_grad()
+        return logprobs.detach(), found
+
+    whole, wanted = gradients(None)
+    midway, found = gradients(below)
+    assert torch.equal(whole, midway)
+    assert not torch.equal(whole, trunk.evaluate(row, "reference", below=below).logprobs)
+    for one, other in zip(wanted, found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_base_that_cannot_begin_midway_runs_whole(base, store, monkeypatch):
+    monkeypatch.setattr(Trunk, "_begins_midway", lambda self: False)
+    trunk = Trunk(base, LoraRecipe(), store.path("sft", store.profile("sft").version))
+    assert trunk.evaluate(pack([Group([1, 2, 3], [[4, 5, 6]])]), "reference").below is None
+
+
 def test_the_transformers_sampler_reports_the_trainers_log_probabilities(trunk):
     sampler = TransformersSampler(trunk)
     prompt = trunk.tokenizer("Where is the tower?")["input_ids"]

@@ -15,7 +15,7 @@ from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import weighted
 from trainer.evaluate import Candidate, evaluate_policies, report_on
-from trainer.experience import make_batch, reward_streams
+from trainer.experience import Evaluated, make_batch, reward_streams
 from trainer.metrics import step_metrics
 from trainer.ppo import PpoJob, train_policy
 from trainer.rollouts import Sampled
@@ -66,7 +66,7 @@ def test_it_is_weighed_by_name_and_has_metrics(batch_and_streams):
     task = weighted(streams.rewards, streams.categories, weights)
     assert torch.allclose(task, 0.25 * streams.rewards[..., 0] + 0.75 * streams.rewards[..., 3])
     zeros = torch.zeros(batch.mask.shape)
-    metrics = step_metrics(batch, streams, task, zeros, zeros, zeros, zeros, weights)
+    metrics = step_metrics(batch, streams, task, Evaluated(zeros, zeros, zeros, zeros[..., None]), weights)
     assert metrics["shouting/response"] == pytest.approx((-0.25 + 1) / 2)
     assert metrics["shouting/segment"] == pytest.approx((-0.25 + 1) / 3)
     assert metrics["shouting/weighted"] == pytest.approx(0.75 * (-0.25 + 1) / 2)

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.advantages import centre, gae, whiten
+from trainer.advantages import centre, gae, leave_one_out, returns_to_go, whiten
 
 
 def mask_of(*lengths, width=None):
@@ -78,3 +78,51 @@ def test_centring_takes_each_prompts_mean_away():
 
 def test_centring_an_empty_response_is_harmless():
     assert not centre(torch.ones(1, 2), torch.zeros(1, 2, dtype=torch.bool), torch.tensor([0])).any()
+
+
+def test_returns_to_go_by_hand():
+    rewards = torch.tensor([[1.0, 2.0, 4.0, 99.0]])
+    assert returns_to_go(rewards, mask_of(3, width=4), gamma=0.5).tolist() == [[3.0, 4.0, 4.0, 0.0]]
+
+
+def test_the_baseline_is_the_mean_of_the_prompts_other_responses_at_the_same_token():
+    values = torch.tensor([[6.0, 4.0, 2.0], [3.0, 1.0, 9.0], [9.0, 9.0, 9.0]])
+    mask = mask_of(3, 2, 1)
+    compared = leave_one_out(values, mask, torch.tensor([0, 0, 0]))
+    # Token 2: the other two have ended and count as zero.
+    assert compared.tolist() == [[6 - 6.0, 4 - 0.5, 2 - 0.0], [3 - 7.5, 1 - 2.0, 0], [9 - 4.5, 0, 0]]
+
+
+def test_prompts_are_not_compared_with_each_other_and_one_alone_keeps_its_values():
+    values = torch.tensor([[1.0], [5.0], [3.0]])
+    assert leave_one_out(values, mask_of(1, 1, 1), torch.tensor([0, 1, 0])).tolist() == [[-2.0], [5.0], [2.0]]
+    none = torch.zeros(0, 2)
+    assert leave_one_out(none, none.bool(), torch.zeros(0, dtype=torch.int64)).shape == (0, 2)
+
+
+def slow_leave_one_out(rewards, prompts, gamma):
+    """As a sum over the others, token by token, from lists of unequal length."""
+
+    def earned(row, t):
+        return sum(gamma ** (k - t) * r for k, r in enumerate(row) if k >= t)
+
+    out = []
+    for i, row in enumerate(rewards):
+        others = [r for j, r in enumerate(rewards) if j != i and prompts[j] == prompts[i]]
+        out.append([earned(row, t) - sum(earned(o, t) for o in others) / max(1, len(others)) for t in range(len(row))])
+    return out
+
+
+@given(st.data(), st.floats(0.5, 1))
+def test_leave_one_out_equals_its_definition(data, gamma):
+    number = st.floats(-5, 5, width=32)
+    rows = data.draw(st.lists(st.lists(number, max_size=6), min_size=1, max_size=6))
+    prompts = [data.draw(st.integers(0, 2)) for _ in rows]
+    mask = mask_of(*map(len, rows), width=8)
+    rewards = torch.full((len(rows), 8), 50.0)
+    for i, row in enumerate(rows):
+        rewards[i, : len(row)] = torch.tensor(row)
+    got = leave_one_out(returns_to_go(rewards, mask, gamma=gamma), mask, torch.tensor(prompts))
+    for i, wanted in enumerate(slow_leave_one_out(rows, prompts, gamma)):
+        assert got[i, : len(wanted)].tolist() == pytest.approx(wanted, abs=1e-3)
+    assert not got[~mask].any()

@@ -12,9 +12,9 @@ from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.evaluate import repetition, rouge_lsum
 from trainer.experience import make_batch
 from trainer.metrics import correlation, explained_variance
-from trainer.packing import Group, bins, pack
-from trainer.ppo import missing_end, split, step_examples
-from trainer.recipe import PpoRecipe, load_recipe
+from trainer.packing import Group, bins, pack, split
+from trainer.ppo import missing_end, step_examples
+from trainer.recipe import GaeRecipe, PpoRecipe, load_recipe
 from trainer.rollouts import Sampled
 from trainer.runlog import RunLog
 from trainer.sft import batch_order, cosine_schedule
@@ -45,6 +45,10 @@ def test_bins_hold_every_group_once_within_the_limit(sizes, limit):
     assert all(len(row) == 1 or sum(groups[i].tokens for i in row) <= limit for row in rows)
 
 
+def row_tokens(row):
+    return zip(row.samples.tolist(), row.steps.tolist(), strict=True)
+
+
 def test_a_batch_knows_lengths_truncation_and_prompts():
     sampled = [[Sampled([4, EOS], [-1.0, -2.0]), Sampled([4, 5, 6], [-1.0] * 3)], [Sampled([], [])]]
     batch = make_batch([[1], [2, 3]], sampled, EOS)
@@ -52,14 +56,24 @@ def test_a_batch_knows_lengths_truncation_and_prompts():
     assert batch.truncated.tolist() == [False, True, True]
     assert batch.prompts.tolist() == [0, 0, 1]
     assert batch.sampler_logprobs[0].tolist() == [-1.0, -2.0, 0.0]
-    (row,) = batch.rows([0, 1], 100)
-    assert sorted(zip(row.samples.tolist(), row.steps.tolist(), strict=True)) == [
+    ((row,),) = batch.minibatches([0, 1], 1, 100)
+    assert sorted(row_tokens(row)) == [
         (0, 0),
         (0, 1),
         (1, 0),
         (1, 1),
         (1, 2),
     ]
+
+
+def test_minibatches_hold_every_token_once_and_no_row_without_any():
+    sampled = [[Sampled([4, 5, EOS], [0.0] * 3)] * 2, [Sampled([], [])], [Sampled([6], [0.0])]]
+    batch = make_batch([[1], [2, 3], [4]], sampled, EOS)
+    minibatches = batch.minibatches([2, 1, 0], 3, 4)
+    assert [[[g.prompt for g in row.groups] for row in rows] for rows in minibatches] == [[[[4]]], [[[1]]]]
+    held = [at for rows in minibatches for row in rows for at in row_tokens(row)]
+    assert sorted(held) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (3, 0)]
+    assert batch.minibatches([1], 2, 4) == []
 
 
 def test_only_a_cut_response_with_tokens_pays_for_its_missing_end():
@@ -114,6 +128,8 @@ def test_recipes_take_dotted_overrides_and_name_what_is_wrong(tmp_path):
         ("ppo.lr=1", "ppo.lr"),
         ("ppo.steps.x=1", "not a section"),
         ("lora.rank=7", "lora.rank"),
+        ("ppo.samples_per_prompt=1", "samples_per_prompt must be 2"),
+        ("ppo.estimator.type=reinforce", "ppo.estimator"),
     ):
         with pytest.raises(FgctlError) as error:
             load_recipe("smoke", [override])
@@ -157,6 +173,7 @@ def test_repetition_and_rouge():
 
 
 def test_however_short_a_run_its_last_step_updates_the_policy():
-    assert PpoRecipe(steps=2, critic_warmup_steps=2).first_policy_step == 1
-    assert PpoRecipe(steps=1, critic_warmup_steps=2).first_policy_step == 0
-    assert PpoRecipe(steps=9, critic_warmup_steps=2).first_policy_step == 2
+    assert PpoRecipe(steps=2, estimator=GaeRecipe()).first_policy_step == 1
+    assert PpoRecipe(steps=1, estimator=GaeRecipe()).first_policy_step == 0
+    assert PpoRecipe(steps=9, estimator=GaeRecipe()).first_policy_step == 2
+    assert PpoRecipe(steps=9).first_policy_step == 0

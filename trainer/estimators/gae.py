@@ -1,0 +1,91 @@
+"""The paper's PPO: generalised advantage estimation with a critic, which is a head on the reference's hidden states.
+
+Each token is credited with how much better its response went on than the critic expected. Every prompt's mean is taken
+off as well: how hard a prompt is, a critic learns too slowly in a short run.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.advantages import centre, gae
+from trainer.experience import Batch
+from trainer.losses import value_loss
+from trainer.metrics import explained_variance
+from trainer.recipe import GaeRecipe
+
+_HIDDEN = 128
+
+
+class Critic(nn.Module):
+    """The value head: a small network on the reference's last hidden state, whose last layer begins at zero.
+
+    The reference never changes, so a step's features are computed once and the head can be fitted on them for
+    several epochs at next to no cost, without pulling the policy's trunk along.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features, elementwise_affine=False)
+        self.hidden = nn.Linear(features, _HIDDEN)
+        self.out = nn.Linear(_HIDDEN, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Expected return from each position: float32 [..., hidden] to [...]."""
+        return self.out(self.hidden(self.norm(features)).relu()).squeeze(-1)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What the critic learns from: the step's N response tokens."""
+
+    features: Tensor
+    values: Tensor
+    returns: Tensor
+
+
+class GaeEstimator:
+    """GAE (Schulman et al. 2016) with a critic that learns from every step's returns."""
+
+    wants_features = True
+
+    def __init__(self, recipe: GaeRecipe, hidden_size: int, gamma: float, max_grad_norm: float) -> None:
+        self._recipe, self._gamma, self._max_grad_norm = recipe, gamma, max_grad_norm
+        self.critic = Critic(hidden_size)
+        self._optimizer = torch.optim.AdamW(
+            self.critic.parameters(), lr=recipe.value_learning_rate, eps=1e-5, weight_decay=0.0
+        )
+        self._last: _Step
+
+    def advantages(self, rewards: Tensor, batch: Batch, features: Tensor) -> Tensor:
+        """See Estimator."""
+        with torch.no_grad():
+            values = self.critic(features) * batch.mask
+        advantages, returns = gae(rewards, values, batch.mask, gamma=self._gamma, lam=self._recipe.gae_lambda)
+        self._last = _Step(features[batch.mask], values[batch.mask], returns[batch.mask])
+        return centre(advantages, batch.mask, batch.prompts)
+
+    def learn(self) -> dict[str, float]:
+        """Fit the critic on the step's returns; how much of their variance it explained before."""
+        step = self._last
+        for _ in range(self._recipe.value_epochs):
+            values = self.critic(step.features)
+            loss = value_loss(values, step.values, step.returns, clip_range=self._recipe.value_clip_range)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.critic.parameters(), self._max_grad_norm)
+            self._optimizer.step()
+        return {"critic/explained_variance": explained_variance(step.values, step.returns)}
+
+    def state(self) -> dict[str, Any]:
+        """See Estimator."""
+        return {"critic": self.critic.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See Estimator."""
+        self.critic.load_state_dict(state["critic"])
+        self._optimizer.load_state_dict(state["optimizer"])

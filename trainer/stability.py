@@ -1,0 +1,90 @@
+"""When a run has diverged, and the signs that come before, in words."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from trainer.recipe import StopRecipe
+
+_WINDOW = 5
+"""Steps that are averaged, at the beginning and at the end of the log; a single step is too noisy to warn of."""
+_LENGTH = 1.35
+"""Growth of the length, or its inverse, that is worth a word."""
+_FOLLOWS = 0.5
+"""Correlation of a stream with length from which on the stream may be what drives it."""
+_DISAGREE = -0.5
+_REPETITION = 0.1
+_TRUNCATED = 0.5
+_FLAT = 0.1
+"""Standard deviation of the rewards of a prompt's samples, under which they hardly tell the samples apart."""
+
+Metrics = Mapping[str, float]
+
+
+def diverged(history: Sequence[Metrics], stop: StopRecipe) -> str | None:
+    """Why a run must stop after the last of its steps, or None."""
+    last = history[-1]
+    if last["kl/response"] > stop.kl:
+        return f"the policy is {last['kl/response']:.0f} nats a response from its parent, over ppo.stop.kl"
+    if last["entropy"] < stop.entropy:
+        return f"the policy's entropy is {last['entropy']:.3f} nats a token, under ppo.stop.entropy"
+    recent = [metrics.get("policy/skipped", 0.0) for metrics in history[-stop.skipped :]]
+    if len(recent) == stop.skipped and all(skipped == 1 for skipped in recent):
+        return f"the gradients of {stop.skipped} steps in a row were not finite"
+    return None
+
+
+def signs(history: Sequence[Metrics]) -> dict[str, str]:
+    """Early signs of the known ways to fail, a clause for each: drift, streams that disagree or do not vary, loops.
+
+    `history` holds the metrics of every step so far. Empty until there are enough to compare.
+    """
+    if len(history) < 2 * _WINDOW:
+        return {}
+    first, last = _mean(history[:_WINDOW]), _mean(history[-_WINDOW:])
+    return _length(first, last) | _rewards(first, last) | _text(first, last)
+
+
+def _mean(some: Sequence[Metrics]) -> dict[str, float]:
+    return {name: fmean(metrics.get(name, 0.0) for metrics in some) for name in some[-1]}
+
+
+def _length(first: Metrics, last: Metrics) -> dict[str, str]:
+    growth = last["length/tokens"] / max(first["length/tokens"], 1.0)
+    if 1 / _LENGTH < growth < _LENGTH:
+        return {}
+    suffix = "/length_correlation"
+    moving = [
+        name.removesuffix(suffix)
+        for name in last
+        if name.endswith(suffix) and (last[name] > _FOLLOWS if growth > 1 else last[name] < -_FOLLOWS)
+    ]
+    because = f", and {' and '.join(moving)} follows it: read samples before trusting that reward" if moving else ""
+    return {"length": f"length went from {first['length/tokens']:.0f} to {last['length/tokens']:.0f} tokens{because}"}
+
+
+def _rewards(first: Metrics, last: Metrics) -> dict[str, str]:
+    said = {}
+    if last["reward/within_prompt"] < _FLAT:
+        said["flat"] = (
+            "a prompt's samples earn nearly the same, so there is little to learn from: raise ppo.temperature or "
+            "ppo.samples_per_prompt"
+        )
+    if last["reward/spread"] > 2 * first["reward/spread"] > 0:
+        said["spread"] = "rewards vary more than twice as much as at first: lower ppo.learning_rate"
+    for name in last:
+        if name.startswith("agreement/") and last[name] < _DISAGREE:
+            pair = name.removeprefix("agreement/").replace("-", " and ")
+            said[name] = f"{pair} disagree (correlation {last[name]:.2f}): what earns one costs the other"
+    return said
+
+
+def _text(first: Metrics, last: Metrics) -> dict[str, str]:
+    said = {}
+    if last["text/repetition"] > max(_REPETITION, 1.5 * first["text/repetition"]):
+        said["repetition"] = f"repetition rose to {last['text/repetition']:.2f}: a loop may pay; read samples"
+    if last["length/truncated"] > max(_TRUNCATED, first["length/truncated"]):
+        said["truncated"] = (
+            f"{last['length/truncated']:.0%} of the responses are cut: raise ppo.max_new_tokens or "
+            "ppo.missing_end_penalty"
+        )
+    return said
