@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import print_json, remarks
+from cli.output import print_json, print_table, remarks
 
 if TYPE_CHECKING:
     from policies.store import PolicyManifest
+    from trainer.recipe import Recipe
 
 BaseOption = Annotated[
     str | None, typer.Option(help="Base model: a Hugging Face directory or name.", show_default="embedded")
@@ -22,6 +23,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Override a setting of the recipe, as in ppo.learning_rate=1e-4.")
 ]
 PromoteOption = Annotated[bool, typer.Option("--promote", help="Make the new version the one that is served.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the settings and what the run would do; train nothing.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the new version's policy.json.")]
 
 
@@ -32,6 +36,7 @@ def sft(
     run: RunOption = None,
     overrides: SetOption = None,
     promote: PromoteOption = False,
+    dry_run: DryRunOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Train the supervised parent of all policies. Interrupted, it goes on where it was when run again."""
@@ -46,6 +51,9 @@ def sft(
 
     path = data or data_file("train")
     where = run or _run_directory(SFT, recipe, overrides, base, path)
+    if dry_run:
+        _preview(settings, ("lora", "sft"), path, where, json_output)
+        return
     store = PolicyStore()
     manifest = train_sft(SftJob(resolve_base(base), path, recipe, settings, where), store)
     _report(manifest, where, promote, json_output)
@@ -64,6 +72,7 @@ def train(
     run: RunOption = None,
     overrides: SetOption = None,
     promote: PromoteOption = False,
+    dry_run: DryRunOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Train a policy for reward weights by fine-grained PPO. Interrupted, it goes on where it was when run again."""
@@ -85,9 +94,13 @@ def train(
     from rewards.scorer import Scorer
     from trainer.ppo import PpoJob, train_policy
 
-    path, scorer = data or data_file("train"), Scorer.load(rewards)
+    path = data or data_file("train")
     given = [rewards] if rewards else []
     where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *given)
+    if dry_run:
+        _preview(settings, ("ppo",), path, where, json_output)
+        return
+    scorer = Scorer.load(rewards)
     job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where)
     manifest = train_policy(job, PolicyStore(), scorer)
     _report(manifest, where, promote, json_output)
@@ -97,6 +110,33 @@ def _run_directory(name: str, *settings: Any) -> Path:
     """The same settings find their run again; other settings get a directory of their own."""
     digest = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode()).hexdigest()
     return Path("runs") / f"{name}-{digest[:8]}"
+
+
+def _preview(recipe: "Recipe", parts: tuple[str, ...], data: Path, run: Path, json_output: bool) -> None:
+    """Show every setting that the run reads, with its meaning, and how much the run would do."""
+    from rewards.dataset import load_examples, without_held_out
+
+    questions = len(without_held_out(load_examples(data)))
+    work: dict[str, Any] = {"run": str(run), "data": str(data), "questions": questions}
+    if "ppo" in parts:
+        ppo = recipe.ppo
+        episodes = ppo.steps * ppo.prompts_per_step * ppo.samples_per_prompt
+        work |= {"steps": ppo.steps, "episodes": episodes, "most_tokens_sampled": episodes * ppo.max_new_tokens}
+    else:
+        examples = min(questions, recipe.sft.max_examples or questions)
+        work |= {"steps": recipe.sft.epochs * -(-examples // recipe.sft.batch_size), "examples": examples}
+    if json_output:
+        print_json(work | {"recipe": recipe.model_dump(mode="json", include={*parts, "forward_tokens"})})
+        return
+    print_table(
+        "What the run would do", ["what", "value"], [[name.replace("_", " "), value] for name, value in work.items()]
+    )
+    rows = [
+        [name, str(value), meaning]
+        for name, value, meaning in recipe.settings()
+        if name.split(".")[0] in (*parts, "forward_tokens")
+    ]
+    print_table("Settings, changed by --set", ["setting", "value", "meaning"], rows)
 
 
 def _report(manifest: "PolicyManifest", run: Path, promote: bool, json_output: bool) -> None:

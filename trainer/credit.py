@@ -7,7 +7,8 @@ from torch import Tensor
 
 from policies.weights import Weights
 from rewards.categories import Category, CategorySpec
-from rewards.scores import ScoredResponse
+from rewards.scores import CategoryScores, ScoredResponse
+from trainer.recipe import Pay
 
 
 def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[int]:
@@ -32,7 +33,24 @@ def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[i
     return result
 
 
-def place_rewards(scored: ScoredResponse, ends: Sequence[int], categories: Mapping[Category, CategorySpec]) -> Tensor:
+def paid(judged: CategoryScores, pay: Pay) -> tuple[float, ...]:
+    """The reward of each segment: `calibrated` as the reward models say, or `sign` (Wu et al. 2023, section 4.2).
+
+    By `sign`, a segment judged an error earns -1 and another 1; a category with a score of the whole earns the score.
+    """
+    if pay == "calibrated":
+        return judged.rewards
+    if judged.score is not None:
+        return (judged.score,) * len(judged.segments)
+    return tuple(-1.0 if segment.error else 1.0 for segment in judged.segments)
+
+
+def place_rewards(
+    scored: ScoredResponse,
+    ends: Sequence[int],
+    categories: Mapping[Category, CategorySpec],
+    pay: Pay = "calibrated",
+) -> Tensor:
     """Put each segment's reward on the last token of the segment (Wu et al. 2023, section 3.1).
 
     `ends` are the offsets at which the response's T tokens end. A sub-sentence or sentence pays at the first token
@@ -44,7 +62,7 @@ def place_rewards(scored: ScoredResponse, ends: Sequence[int], categories: Mappi
         return placed
     for k, (category, spec) in enumerate(categories.items()):
         judged = scored.categories[category]
-        for segment, reward in zip(judged.segments, judged.rewards, strict=True):
+        for segment, reward in zip(judged.segments, paid(judged, pay), strict=True):
             if spec.density == "response":
                 token = len(ends) - 1
             else:
@@ -57,3 +75,12 @@ def weighted(streams: Tensor, categories: Sequence[Category], weights: Weights) 
     """Weigh and sum the streams of these categories: float32 [..., T, categories] to [..., T]."""
     vector = torch.tensor([weights[category] for category in categories])
     return streams @ vector
+
+
+def at_the_end(values: Tensor, mask: Tensor) -> Tensor:
+    """Put one value a response, float32 [B], on its last token: float32 [B, T]; one without tokens has none."""
+    placed = torch.zeros(mask.shape)
+    lengths = mask.sum(1)
+    rows = torch.nonzero(lengths > 0)[:, 0]
+    placed[rows, lengths[rows] - 1] = values[rows]
+    return placed

@@ -12,6 +12,7 @@ from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import place_rewards, token_ends
 from trainer.packing import Group, bins, pack, split
+from trainer.recipe import Pay
 from trainer.rollouts import Sampled
 from trainer.trunk import Adapter, TokenLogProbs, Trunk
 
@@ -144,11 +145,18 @@ class Streams:
     """float32 [B, categories]: the error probabilities of each response's segments, summed: what rewards come from."""
     segments: Tensor
     """float32 [B, categories]: how many segments each response was judged by."""
-    texts: list[str]
-    """The B responses."""
+    requests: list[ScoreRequest]
+    """The B responses, with what they were judged by."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The B responses."""
+        return [request.response for request in self.requests]
 
 
-def reward_streams(batch: Batch, examples: Sequence[Example], trunk: Trunk, scorer: Scorer) -> Streams:
+def reward_streams(
+    batch: Batch, examples: Sequence[Example], trunk: Trunk, scorer: Scorer, pay: Pay = "calibrated"
+) -> Streams:
     """Score a batch and place each segment's reward on the segment's last token.
 
     `examples` are the questions of the batch's groups, in order, with the passages to judge by.
@@ -163,8 +171,8 @@ def reward_streams(batch: Batch, examples: Sequence[Example], trunk: Trunk, scor
     segments, errors = torch.zeros(2, len(requests), len(categories))
     for b, (request, response, scored) in enumerate(zip(requests, tokens, scorer.score(requests), strict=True)):
         ends = token_ends(response, request.response, trunk.tokenizer)
-        placed[b, : len(response)] = place_rewards(scored, ends, categories)
+        placed[b, : len(response)] = place_rewards(scored, ends, categories, pay)
         judged = [scored.categories[name].segments for name in categories]
         segments[b] = torch.tensor([float(len(every)) for every in judged])
         errors[b] = torch.tensor([sum(segment.error_probability for segment in every) for every in judged])
-    return Streams(tuple(categories), placed, errors, segments, [request.response for request in requests])
+    return Streams(tuple(categories), placed, errors, segments, requests)

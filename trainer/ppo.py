@@ -20,9 +20,9 @@ from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from trainer.advantages import whiten
 from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
-from trainer.credit import weighted
+from trainer.credit import at_the_end, weighted
 from trainer.estimators import make_estimator
-from trainer.experience import Batch, Row, evaluate_batch, make_batch, reward_streams
+from trainer.experience import Batch, Row, Streams, evaluate_batch, make_batch, reward_streams
 from trainer.kl import KlController, kl_estimates
 from trainer.losses import policy_loss
 from trainer.metrics import step_metrics
@@ -187,7 +187,7 @@ class PpoTrainer:
         with clock.phase("score"):
             # Judged against the passages the policy was shown, as in the service and in evaluation.
             shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
-            streams = reward_streams(batch, shown, self.trunk, self.scorer)
+            streams = reward_streams(batch, shown, self.trunk, self.scorer, ppo.pay)
         with clock.phase("evaluate"):
             order = list(range(len(batch.groups)))
             random.Random(f"ppo-{ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets
@@ -196,8 +196,13 @@ class PpoTrainer:
             evaluated = evaluate_batch(self.trunk, batch, rows, features=self.estimator.wants_features)
         gap = self._check_sampler(batch, evaluated.policy)
         kl, _ = kl_estimates(evaluated.policy, evaluated.reference)
-        task = weighted(streams.rewards, streams.categories, self.weights) - missing_end(batch, ppo.missing_end_penalty)
-        advantages = self.estimator.advantages(task - self._kl.coefficient * kl * batch.mask, batch, evaluated.features)
+        cut = ppo.missing_end_penalty * at_the_end(batch.truncated.float(), batch.mask)
+        task = weighted(streams.rewards, streams.categories, self.weights) - cut
+        goal, holistic = task, {}
+        if ppo.objective == "holistic":
+            preferred = self._preference(streams)
+            goal, holistic = at_the_end(preferred, batch.mask) - cut, {"reward/holistic": preferred.mean().item()}
+        advantages = self.estimator.advantages(goal - self._kl.coefficient * kl * batch.mask, batch, evaluated.features)
         with clock.phase("update"):
             update: dict[str, float] = {}
             if step >= ppo.first_policy_step:
@@ -208,6 +213,7 @@ class PpoTrainer:
         self._kl.update(metrics["kl/response"], len(streams.texts))
         return (
             metrics
+            | holistic
             | penalty
             | learned
             | {f"policy/{name}": value for name, value in update.items()}
@@ -215,6 +221,10 @@ class PpoTrainer:
             | {f"seconds/{name}": value for name, value in clock.seconds.items()}
             | {"episodes_per_minute": 60 * len(streams.texts) / sum(clock.seconds.values())}
         )
+
+    def _preference(self, streams: Streams) -> Tensor:
+        """The preference model's reward of each response: the chance of beating an average one, in [-1, 1]."""
+        return 2 * torch.tensor(self.scorer.feedback.preference(streams.requests)).sigmoid() - 1
 
     def _synchronise(self, sampler: Sampler) -> None:
         """Hand the sampler the policy's weights, and check that an update since the last step has reached it."""
@@ -277,14 +287,6 @@ def step_examples(examples: list[Example], step: int, ppo: PpoRecipe) -> list[Ex
         random.Random(f"prompts-{ppo.seed}-{epoch}").shuffle(order)  # noqa: S311
         chosen.append(examples[order[index]])
     return chosen
-
-
-def missing_end(batch: Batch, penalty: float) -> Tensor:
-    """The penalty of truncated responses, on their last token: float32 [B, T]."""
-    placed = torch.zeros(batch.mask.shape)
-    rows = torch.nonzero(batch.truncated & (batch.lengths > 0))[:, 0]
-    placed[rows, batch.lengths[rows] - 1] = penalty
-    return placed
 
 
 class Clock:

@@ -58,6 +58,7 @@ class GaeRecipe(_Config):
     """The paper's PPO: generalised advantage estimation with a critic."""
 
     type: Literal["gae"] = "gae"
+    """Which estimator it is."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
     """Bias-variance trade-off of generalised advantage estimation."""
     value_learning_rate: float = Field(1e-3, gt=0)
@@ -74,6 +75,7 @@ class LeaveOneOutRecipe(_Config):
     """Each token's return against those of its prompt's other samples; no critic."""
 
     type: Literal["leave_one_out"] = "leave_one_out"
+    """Which estimator it is."""
 
     @property
     def critic_warmup_steps(self) -> int:
@@ -81,6 +83,7 @@ class LeaveOneOutRecipe(_Config):
         return 0
 
 
+Pay = Literal["calibrated", "sign"]
 EstimatorRecipe = GaeRecipe | LeaveOneOutRecipe
 
 
@@ -134,6 +137,12 @@ class PpoRecipe(_Config):
     """PPO's clip of the probability ratio to [1 - c, 1 + c]."""
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount of the return."""
+    objective: Literal["fine_grained", "holistic"] = "fine_grained"
+    """What is maximised: the categories' weighted rewards at their segments, or, as a baseline, the preference model's
+    reward at the end alone."""
+    pay: Pay = "calibrated"
+    """What a segment earns: `calibrated`, in [-1, 1] by its probability of an error (CategorySpec.reward), or `sign`,
+    as in the paper: -1 for an error and 1 for none, completeness its score."""
     estimator: EstimatorRecipe = Field(LeaveOneOutRecipe(), discriminator="type")
     """How tokens are credited with returns: `gae` or `leave_one_out`."""
     kl: KlRecipe = KlRecipe()
@@ -176,6 +185,21 @@ class Recipe(_Config):
     """The policy."""
     forward_tokens: int = Field(1024, ge=64)
     """Tokens packed into one forward pass; bounds memory."""
+
+    def settings(self) -> list[tuple[str, Any, str]]:
+        """Every setting: its dotted name, as `--set` takes it, its value, and what it means."""
+        return _settings(self, "")
+
+
+def _settings(part: BaseModel, prefix: str) -> list[tuple[str, Any, str]]:
+    rows: list[tuple[str, Any, str]] = []
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if isinstance(value, BaseModel):
+            rows += _settings(value, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, value, " ".join((field.description or "").split())))
+    return rows
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:

@@ -9,7 +9,7 @@ from policies.weights import Weights
 from rewards.categories import BUILT_IN
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.segmentation import segments
-from trainer.credit import place_rewards, token_ends, weighted
+from trainer.credit import paid, place_rewards, token_ends, weighted
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,14 @@ def test_rewards_land_on_the_last_token_of_their_segment():
     assert factuality == [0, 0, 1, 0, 0, 2, 0]
     assert relevance == [0, 0, 1, 0, 0, 2, 0]
     assert completeness == [0, 0, 0, 0, 0, 0, 1]
+
+
+def test_by_sign_errors_cost_one_and_completeness_pays_its_score():
+    segments = (Segment(0, 5, 0.9, True), Segment(5, 9, 0.1, False))
+    assert paid(CategoryScores(segments, (-0.5, 0.8)), "sign") == (-1, 1)
+    assert paid(CategoryScores(segments, (-0.5, 0.8)), "calibrated") == (-0.5, 0.8)
+    assert paid(CategoryScores(segments[:1], (0.2,), score=1.7), "sign") == (1.7,)
+    assert paid(CategoryScores((), (), score=-3.0), "sign") == ()
 
 
 def test_a_response_without_tokens_or_without_text():

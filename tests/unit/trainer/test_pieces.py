@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from rewards.errors import FgctlError
 from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.credit import at_the_end
 from trainer.evaluate import repetition, rouge_lsum
 from trainer.experience import make_batch
 from trainer.metrics import correlation, explained_variance
 from trainer.packing import Group, bins, pack, split
-from trainer.ppo import missing_end, step_examples
-from trainer.recipe import GaeRecipe, PpoRecipe, load_recipe
+from trainer.ppo import step_examples
+from trainer.recipe import RECIPES, GaeRecipe, PpoRecipe, load_recipe
 from trainer.rollouts import Sampled
 from trainer.runlog import RunLog
 from trainer.sft import batch_order, cosine_schedule
@@ -76,9 +77,11 @@ def test_minibatches_hold_every_token_once_and_no_row_without_any():
     assert batch.minibatches([1], 2, 4) == []
 
 
-def test_only_a_cut_response_with_tokens_pays_for_its_missing_end():
-    sampled = [[Sampled([4, EOS], [0.0] * 2), Sampled([4, 5], [0.0] * 2), Sampled([], [])]]
-    assert missing_end(make_batch([[1]], sampled, EOS), 0.5).tolist() == [[0, 0], [0, 0.5], [0, 0]]
+def test_what_is_paid_at_the_end_lands_on_the_last_token():
+    sampled = [[Sampled([4, EOS], [0.0] * 2), Sampled([4, 5, 6], [0.0] * 3), Sampled([], [])]]
+    batch = make_batch([[1]], sampled, EOS)
+    assert at_the_end(torch.tensor([1.0, 2.0, 4.0]), batch.mask).tolist() == [[0, 1, 0], [0, 0, 2], [0, 0, 0]]
+    assert at_the_end(batch.truncated.float(), batch.mask).tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=20), st.integers(1, 6))
@@ -136,8 +139,26 @@ def test_recipes_take_dotted_overrides_and_name_what_is_wrong(tmp_path):
         assert said in str(error.value)
     (tmp_path / "mine.toml").write_text("[ppo]\nsteps = 3\n")
     assert load_recipe(str(tmp_path / "mine.toml")).ppo.steps == 3
-    with pytest.raises(FgctlError, match="choose cpu, smoke"):
+    with pytest.raises(FgctlError, match="choose cpu, gpu, paper, smoke"):
         load_recipe("none")
+
+
+@pytest.mark.parametrize("name", [path.stem for path in RECIPES.glob("*.toml")])
+def test_every_setting_of_every_recipe_has_a_meaning_and_can_be_overridden(name):
+    recipe = load_recipe(name)
+    settings = recipe.settings()
+    assert {"lora.rank", "ppo.estimator.type", "ppo.kl.coefficient", "forward_tokens"} <= {row[0] for row in settings}
+    for setting, value, meaning in settings:
+        assert meaning, setting
+        if isinstance(value, int | float | str):
+            assert load_recipe(name, [f"{setting}={json.dumps(value)}"]) == recipe
+
+
+def test_the_papers_recipe_has_the_papers_numbers():
+    ppo = load_recipe("paper").ppo
+    assert ppo.steps * ppo.prompts_per_step * ppo.samples_per_prompt == 80_000
+    assert (ppo.gamma, ppo.clip_range, ppo.ppo_epochs, ppo.temperature, ppo.max_new_tokens) == (1, 0.2, 4, 0.7, 200)
+    assert (ppo.estimator.gae_lambda, ppo.estimator.value_clip_range) == (0.95, 0.2)
 
 
 def test_a_run_belongs_to_its_settings_and_keeps_its_checkpoint(tmp_path):
