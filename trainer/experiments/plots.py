@@ -1,0 +1,69 @@
+"""An experiment's plots, by matplotlib: drawn without a display, as SVG."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer.experiments.summary import mean_curve, smooth, summarise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_CURVES = {
+    "reward": "weighted reward of a response", "relevance": "relevance", "factuality": "factuality",
+    "completeness": "completeness", "tokens": "tokens", "kl": "nats from the parent",
+}  # fmt: skip
+_TRADE_OFF = {"R1 clean": "relevance, clean", "R2 clean": "factuality, clean", "R3": "completeness, log-odds"}
+
+
+def draw(results: dict[str, Any], directory: Path) -> list[Path]:
+    """Write `curves.svg`, and `trade_off.svg` where weights were varied."""
+    drawn = [_curves(results, directory / "curves.svg")]
+    if results["kind"] == "customize":
+        drawn.append(_trade_off(results, directory / "trade_off.svg"))
+    return drawn
+
+
+def _curves(results: dict[str, Any], path: Path) -> Path:
+    """Every arm's training by episodes: the mean over seeds, smoothed, and a band from the least to the most."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    arms = list(dict.fromkeys(run["arm"] for run in results["runs"]))
+    for axes, (key, label) in zip(figure.subplots(2, 3).flat, _CURVES.items(), strict=True):
+        for k, arm in enumerate(arms):
+            _line(axes, results, arm, key, f"C{k}")
+        axes.set(xlabel="episodes", title=label)
+        axes.grid(alpha=0.3)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(arms))
+    figure.savefig(path)
+    return path
+
+
+def _line(axes: "Axes", results: dict[str, Any], arm: str, key: str, colour: str) -> None:
+    runs = [run for run in results["runs"] if run["arm"] == arm]
+    mean = smooth(mean_curve(results, arm, key))
+    episodes = [step["episodes"] for step in runs[0]["curve"]][: len(mean)]
+    axes.plot(episodes, mean, color=colour, label=arm)
+    if len(runs) > 1:
+        every = np.array([smooth(np.array([step[key] for step in run["curve"]][: len(mean)])) for run in runs])
+        axes.fill_between(episodes, every.min(0), every.max(0), color=colour, alpha=0.2, linewidth=0)
+
+
+def _trade_off(results: dict[str, Any], path: Path) -> Path:
+    """What length buys: each setting's figures on held-out questions against its answers' length."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    for axes, (name, label) in zip(figure.subplots(1, 3), _TRADE_OFF.items(), strict=True):
+        for k, row in enumerate(summarise(results)):
+            axes.errorbar(
+                row["words"]["mean"], row[name]["mean"],
+                xerr=row["words"]["half_width"], yerr=row[name]["half_width"], fmt="o", color=f"C{k}", label=row["arm"],
+            )  # fmt: skip
+        axes.set(xlabel="words", title=label)
+        axes.grid(alpha=0.3)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    figure.savefig(path)
+    return path
