@@ -34,15 +34,13 @@ BUILT_IN: dict[Category, CategorySpec] = {
         "sub-sentence",
         ("Irrelevant", "Redundant", "Incoherent"),
         "every sub-sentence serves the question, once, and reads well",
-        # At one half, the latter half of a corrected response costs more than it pays, and stopping early would pay.
-        break_even=0.6,
     ),
     "factuality": CategorySpec(
         "sentence",
         ("Wrong-Grounding", "Unverifiable"),
         "every sentence is supported by the passages",
-        # A supported sentence is what is expected. If it paid, copying the passages would pay without end.
-        break_even=0.0,
+        # At one half, copying the passages would pay; at nothing, every sentence would cost, and silence would be best.
+        break_even=0.3,
     ),
     "completeness": CategorySpec(
         "response",
