@@ -14,7 +14,7 @@ from rewards.errors import FgctlError
 from rewards.features import cut_passages
 from rewards.lexical import capitalised_of, content_words, tokens_of
 from rewards.scorer import Scorer
-from rewards.scores import ScoredResponse, ScoreRequest
+from rewards.scores import ScoreRequest, weighted_reward
 from rewards.segmentation import sentences
 
 CORRECTED = "corrected response"
@@ -99,7 +99,10 @@ def attack(examples: Sequence[FeedbackExample], scorer: Scorer) -> dict[str, dic
     best: dict[str, list[float]] = {}
     for k, (name, texts) in enumerate(answers.items()):
         own = scored[k * len(used) : (k + 1) * len(used)]
-        totals = {setting: [_total(one, given) for one in own] for setting, given in WEIGHTS.items()}
+        totals = {
+            setting: [weighted_reward(one, given, scorer.categories) for one in own]
+            for setting, given in WEIGHTS.items()
+        }
         best = best or totals
         report[name] = {
             "words": round(fmean(len(text.split()) for text in texts), 1),
@@ -117,7 +120,3 @@ def holes(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The attacks that are paid more than the corrected response by any of the weight settings, on average."""
     honest = report[CORRECTED]["total"]
     return [name for name in ATTACKS if any(report[name]["total"][setting] > honest[setting] for setting in honest)]
-
-
-def _total(scored: ScoredResponse, weights: Mapping[Category, float]) -> float:
-    return sum(weight * sum(scored.categories[category].rewards) for category, weight in weights.items())

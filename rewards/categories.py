@@ -23,6 +23,9 @@ class CategorySpec:
     description: str
     break_even: float = 0.5
     """The error probability at which a segment pays nothing: above it costs, below it pays."""
+    unit: float = 1.0
+    """The reward that counts as one where weights are applied: about the standard deviation of a response's summed
+    reward under the supervised policy, so that equal weights mean equal influence however often a category pays."""
 
     def reward(self, error_probability: float) -> float:
         """The reward of a segment in [-1, 1]: `(break_even - p) / max(break_even, 1 - break_even)`."""
@@ -40,12 +43,13 @@ BUILT_IN: dict[Category, CategorySpec] = {
         ("Wrong-Grounding", "Unverifiable"),
         "every sentence is supported by the passages",
         # At one half, copying the passages would pay; at nothing, every sentence would cost, and silence would be best.
-        break_even=0.3,
+        break_even=0.2,
     ),
     "completeness": CategorySpec(
         "response",
         ("Missing-Answer", "Missing-Major-Auxiliary", "Missing-Minor-Auxiliary"),
         "the response covers what the question asks for",
+        unit=0.37,
     ),
 }
 

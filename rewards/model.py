@@ -152,7 +152,7 @@ def _judge(head: LinearHead, spans: Sequence[Span], x: np.ndarray[Any, np.dtype[
 
 def version_of(heads: Heads, reader: str) -> str:
     """The content version of heads on a version of the reader, and of what they pay: 12 hexadecimal digits."""
-    pays = {category: spec.break_even for category, spec in BUILT_IN.items()}
+    pays = {category: (spec.break_even, spec.unit) for category, spec in BUILT_IN.items()}
     content = json.dumps([reader, heads.model_dump(mode="json"), pays], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 

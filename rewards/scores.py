@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.categories import Category
+from rewards.categories import Category, CategorySpec
 from rewards.dataset import Passage
 
 
@@ -73,3 +73,14 @@ class ScoredResponse:
         """What the HTTP interface and `fgctl score` add to a response: `scores` by category, `in_domain`, `notes`."""
         scores = {category: judged.as_json() for category, judged in self.categories.items()}
         return {"scores": scores, "in_domain": self.in_domain, "notes": list(self.notes)}
+
+
+def weighted_reward(
+    scored: ScoredResponse, weights: Mapping[Category, float], categories: Mapping[Category, CategorySpec]
+) -> float:
+    """What PPO maximises, without the KL penalty: each category's rewards summed, in its unit, times its weight."""
+    return sum(
+        weights[category] * sum(judged.rewards) / categories[category].unit
+        for category, judged in scored.categories.items()
+        if category in weights
+    )

@@ -33,13 +33,13 @@ def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[i
     return result
 
 
-def paid(judged: CategoryScores, pay: Pay) -> tuple[float, ...]:
-    """The reward of each segment: `calibrated` as the reward models say, or `sign` (Wu et al. 2023, section 4.2).
+def paid(judged: CategoryScores, spec: CategorySpec, pay: Pay) -> tuple[float, ...]:
+    """The reward of each segment: `calibrated`, in the category's unit, or `sign` (Wu et al. 2023, section 4.2).
 
     By `sign`, a segment judged an error earns -1 and another 1; a category with a score of the whole earns the score.
     """
     if pay == "calibrated":
-        return judged.rewards
+        return tuple(reward / spec.unit for reward in judged.rewards)
     if judged.score is not None:
         return (judged.score,) * len(judged.segments)
     return tuple(-1.0 if segment.error else 1.0 for segment in judged.segments)
@@ -62,7 +62,7 @@ def place_rewards(
         return placed
     for k, (category, spec) in enumerate(categories.items()):
         judged = scored.categories[category]
-        for segment, reward in zip(judged.segments, paid(judged, pay), strict=True):
+        for segment, reward in zip(judged.segments, paid(judged, spec, pay), strict=True):
             if spec.density == "response":
                 token = len(ends) - 1
             else:

@@ -14,7 +14,7 @@ from rewards.categories import JUDGED
 from rewards.dataset import Example, word_count
 from rewards.judge import Judge
 from rewards.scorer import Scorer
-from rewards.scores import ScoredResponse, ScoreRequest
+from rewards.scores import ScoreRequest, weighted_reward
 from rewards.segmentation import segments
 from trainer.recipe import LoraRecipe
 from trainer.rollouts import Sampler, make_sampler
@@ -125,7 +125,7 @@ def report_on(
         "in_domain": fmean(s.in_domain for s in scored),
         "rouge_lsum": rouge_lsum(references, texts),
         "repetition": fmean(map(repetition, texts)),
-        "weighted_reward": fmean(weighted_reward(s, one.weights) for s in scored),
+        "weighted_reward": fmean(weighted_reward(s, one.weights.as_dict(), scorer.categories) for s in scored),
         "rewards": scorer.version,
         "judge": judge and second_opinion(judge, requests),
     }
@@ -146,11 +146,6 @@ def _corrected(errors: Sequence[bool], point: OperatingPoint) -> dict[str, float
     """The share people would mark, with its 95 % interval; None where the reward model cannot tell."""
     estimate = corrected_rate(sum(errors), len(errors), point)
     return None if estimate is None else asdict(estimate)
-
-
-def weighted_reward(scored: ScoredResponse, weights: Weights) -> float:
-    """What PPO maximises, without the KL penalty: each category's segment rewards summed, weighted, added up."""
-    return sum(weights[category] * sum(judged.rewards) for category, judged in scored.categories.items())
 
 
 def rouge_lsum(references: Sequence[str], texts: Sequence[str]) -> float:

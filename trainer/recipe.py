@@ -141,8 +141,8 @@ class PpoRecipe(_Config):
     """What is maximised: the categories' weighted rewards at their segments, or, as a baseline, the preference model's
     reward at the end alone."""
     pay: Pay = "calibrated"
-    """What a segment earns: `calibrated`, in [-1, 1] by its probability of an error (CategorySpec.reward), or `sign`,
-    as in the paper: -1 for an error and 1 for none, completeness its score."""
+    """What a segment earns: `calibrated`, by its probability of an error in the category's unit (CategorySpec), or
+    `sign`, as in the paper: -1 for an error and 1 for none, completeness its score."""
     estimator: EstimatorRecipe = Field(LeaveOneOutRecipe(), discriminator="type")
     """How tokens are credited with returns: `gae` or `leave_one_out`."""
     kl: KlRecipe = KlRecipe()

@@ -14,7 +14,7 @@ from typing import Any
 from policies.base import BaseModel
 from policies.store import SFT, PolicyStore
 from policies.weights import Weights
-from rewards.categories import BUILT_IN, Category
+from rewards.categories import Category
 from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.judge import Judge

@@ -79,9 +79,7 @@ def test_smoothing_averages_what_came_before():
 
 def test_arms_are_compared_step_by_step_on_the_same_questions():
     noise = np.random.default_rng(0).normal(size=60)
-    compared = ahead(
-        results(run("fine-grained", noise + 0.5), run("holistic", noise)), "fine-grained", "holistic"
-    )
+    compared = ahead(results(run("fine-grained", noise + 0.5), run("holistic", noise)), "fine-grained", "holistic")
     assert compared == pytest.approx({"difference": 0.5, "low": 0.5, "high": 0.5, "steps": 20})
 
 
