@@ -1,5 +1,6 @@
 """`fgctl evaluate`."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,11 @@ _MAX_PROMPT_TOKENS = 1024
 def evaluate(
     profile: Annotated[
         list[str] | None,
-        typer.Option(help="A profile, sft or base; may be given several times.", show_default="sft and every profile"),
+        typer.Option(
+            help="A profile, sft, either with @VERSION for a version that is not current, or base; may be given "
+            "several times.",
+            show_default="sft and every profile",
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Questions with reference answers (the schema of dev.json).")
@@ -21,6 +26,9 @@ def evaluate(
     weights: Annotated[
         str, typer.Option(help="Weights for the rewards of sft and base, which have none of their own.")
     ] = "0.3,0.5,0.3",
+    greedy: Annotated[
+        bool, typer.Option("--greedy/--sampled", help="Always the most likely token, or sampled as served by default.")
+    ] = True,
     every: Annotated[
         bool, typer.Option("--all", help="Also judge questions that are not held out of training.")
     ] = False,
@@ -30,14 +38,15 @@ def evaluate(
     base: Annotated[str | None, typer.Option(help="Base model.", show_default="embedded")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
-    """Answer the held-out questions by policies as they are served, and judge the answers.
+    """Answer the held-out questions by policies, judge the answers, and compare the policies.
 
-    Of a file that holds questions of the held-out list, only those count; of any other, all.
+    Of a file that holds questions of the held-out list, only those count; of any other, all. Every figure has a 95 %
+    interval, by the bootstrap over questions; policies are compared question by question, with the supervised parent
+    where it is among them, and with each other.
     """
     from policies.base import resolve_base
     from policies.store import Decoding, PolicyStore
     from policies.weights import Weights
-    from rewards.categories import BUILT_IN
     from rewards.dataset import data_file, load_examples, only_held_out
     from rewards.judge import Judge
     from rewards.scorer import Scorer
@@ -48,63 +57,79 @@ def evaluate(
         examples = only_held_out(examples) or examples
     store, model, scorer = PolicyStore(), resolve_base(base), Scorer.load(rewards)
     fallback = Weights.parse(weights, scorer.categories)
-    candidates = [
-        candidate(store, name, fallback, model) for name in profile or supervised_first(list(store.profiles()))
-    ]
+    names = supervised_first(profile or list(store.profiles()))
+    candidates = [candidate(store, name, fallback, model) for name in names]
     judge = Judge.load(resolve_base(None).path) if judged else None
+    decoding = Decoding(temperature=0, top_p=1) if greedy else Decoding()
     reports: list[dict[str, Any]] = []
-    running = evaluate_policies(candidates, examples, store, model, scorer, Decoding(), _MAX_PROMPT_TOKENS, judge)
+    running = evaluate_policies(candidates, examples, store, model, scorer, decoding, _MAX_PROMPT_TOKENS, judge)
     for one in candidates:
         with busy(f"{one.name}: answering and judging {len(examples)} questions"):
             report = next(running)
         reports.append(report)
         if record and one.name != BASE:
-            store.record_scores(one.name, one.version, {k: v for k, v in report.items() if k not in _IDENTITY})
+            store.record_scores(one.name, one.version, {k: v for k, v in report.items() if k not in _NOT_RECORDED})
     running.close()
     if json_output:
         print_json(reports[0] if profile and len(profile) == 1 else reports)
         return
-    title = f"{len(examples)} questions, reward models {reports[0]['rewards']}, J: the judge"
-    added = [category for category in scorer.categories if category not in BUILT_IN]
-    columns = _COLUMNS + [f"{category} clean" for category in added]
-    print_table(title, columns, [_row(r) + [r["clean_rate"][category] for category in added] for r in reports])
+    how = "greedy" if greedy else "sampled"
+    _print_figures(f"{len(examples)} questions, {how}, reward models {reports[0]['rewards']}", reports)
+    label = _labels(reports)
+    _print_comparisons("Difference from sft", [(label(one), one["against"]) for one in reports if one["against"]])
+    pairs = [(f"{label(one)} - {label(other)}", other) for one in reports for other in one["pairs"]]
+    _print_comparisons("Difference between policies", pairs)
 
 
-_IDENTITY = ("profile", "version", "weights")
-_COLUMNS = [
-    "policy",
-    "version",
-    "words",
-    "tokens",
-    "R1 clean",
-    "R2 clean",
-    "R3",
-    "ROUGE-Lsum",
-    "repetition",
-    "truncated",
-    "reward",
-    "J R1 clean",
-    "J R2 clean",
-    "J R3",
-]
+_NOT_RECORDED = ("profile", "version", "weights", "pairs")
+"""What a policy.json says already, and what depends on the other policies of the call."""
 
 
-def _row(report: dict[str, Any]) -> list[object]:
-    judge = report["judge"]
-    second = (
-        [judge["clean_rate"]["relevance"], judge["clean_rate"]["factuality"], judge["completeness"]] if judge else []
-    )
-    return [
-        report["profile"],
-        report["version"],
-        round(report["length"]["words"], 1),
-        round(report["length"]["tokens"], 1),
-        report["clean_rate"]["relevance"],
-        report["clean_rate"]["factuality"],
-        report["completeness"],
-        round(report["rouge_lsum"], 2),
-        report["repetition"],
-        report["truncated"],
-        report["weighted_reward"],
-        *(second or ["-"] * 3),
-    ]
+def _print_figures(title: str, reports: Sequence[dict[str, Any]]) -> None:
+    """A column a policy, a row a figure with its interval."""
+    rows = [["version", *(report["version"] for report in reports)]]
+    for name in reports[0]["intervals"]:
+        rows.append([name])
+        for report in reports:
+            low, high = report["intervals"][name]
+            rows[-1].append(f"{_short(_figure(report, name))} [{_short(low)}, {_short(high)}]")
+    print_table(title, ["", *(report["profile"] for report in reports)], rows)
+
+
+def _labels(reports: Sequence[dict[str, Any]]) -> Callable[[dict[str, Any]], str]:
+    """What tells a report from the others: its profile, and the version where a profile has several."""
+    profiles = [report["profile"] for report in reports]
+    return lambda one: one["profile"] + (f"@{one['version']}" if profiles.count(one["profile"]) > 1 else "")
+
+
+def _figure(report: dict[str, Any], name: str) -> float:
+    """The figure of a dotted name."""
+    found: Any = report
+    for part in name.split("."):
+        found = found[part]
+    return float(found)
+
+
+def _print_comparisons(title: str, comparisons: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """A column a comparison, a row a difference with its interval; nothing for none."""
+    if not comparisons:
+        return
+    columns = [label for label, _ in comparisons]
+    every = [one for _, one in comparisons]
+    rows = [["length ratio", *(_estimate(one["length_ratio"], "ratio") for one in every)]]
+    for name in every[0]["differences"]:
+        rows.append([name, *(_estimate(one["differences"][name], "difference", sign="+") for one in every)])
+    for name in every[0]["length_controlled"]:
+        controlled = [_estimate(one["length_controlled"][name], "difference", sign="+") for one in every]
+        rows.append([f"{name}, equal length", *controlled])
+    print_table(f"{title}; ! where the judge's has another sign", ["", *columns], rows)
+
+
+def _estimate(one: dict[str, Any], name: str, sign: str = "") -> str:
+    low, high = (_short(one[bound], sign) for bound in ("low", "high"))
+    return f"{_short(one[name], sign)} [{low}, {high}]" + ("" if one.get("judge_agrees", True) else " !")
+
+
+def _short(value: float, sign: str = "") -> str:
+    """Three decimals of small figures, one of large ones."""
+    return f"{value:{sign}.3f}" if abs(value) < 10 else f"{value:{sign}.1f}"

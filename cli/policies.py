@@ -73,7 +73,10 @@ def show(
     print_table(
         f"{manifest.profile}@{manifest.version}",
         ["field", "value"],
-        [[name, value] for name, value in _flat(manifest.model_dump(mode="json"))],
+        [
+            [name, value]
+            for name, value in _flat(manifest.model_dump(mode="json", exclude={"scores": {"per_question"}}))
+        ],
     )
 
 

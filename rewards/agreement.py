@@ -26,12 +26,12 @@ def confusion(labels: NDArray[np.bool_], predicted: NDArray[np.bool_], question:
 def _macro_f1(counts: NDArray[np.generic]) -> Matrix:
     hit, alarm, miss, rest = (np.asarray(counts[..., i], dtype=np.float64) for i in range(4))
     wrong = alarm + miss
-    return (_ratio(2 * hit, 2 * hit + wrong) + _ratio(2 * rest, 2 * rest + wrong)) / 2
+    return (ratio(2 * hit, 2 * hit + wrong) + ratio(2 * rest, 2 * rest + wrong)) / 2
 
 
 def _accuracy(counts: NDArray[np.generic]) -> Matrix:
     values = np.asarray(counts, dtype=np.float64)
-    return _ratio(values[..., 0] + values[..., 3], values.sum(-1))
+    return ratio(values[..., 0] + values[..., 3], values.sum(-1))
 
 
 def binary_agreement(
@@ -46,8 +46,8 @@ def binary_agreement(
         "interval": {"accuracy": interval(counts, _accuracy), "macro_f1": interval(counts, _macro_f1)},
         "auc": _auc(labels, probabilities),
         "calibration_error": _round(calibration_error(probabilities, labels)),
-        "false_alarm_rate": _round(_ratio(total[1], total[1] + total[3])),
-        "miss_rate": _round(_ratio(total[2], total[2] + total[0])),
+        "false_alarm_rate": _round(ratio(total[1], total[1] + total[3])),
+        "miss_rate": _round(ratio(total[2], total[2] + total[0])),
         "n": len(labels),
     }
 
@@ -67,7 +67,7 @@ def pairwise_agreement(margins: Matrix, question: Counts, questions: int) -> dic
     )
     return {
         "pairwise_accuracy": _round(right.mean()) if len(right) else 0.0,
-        "interval": {"pairwise_accuracy": interval(sums, lambda s: _ratio(s[..., 0], s[..., 1]))},
+        "interval": {"pairwise_accuracy": interval(sums, lambda s: ratio(s[..., 0], s[..., 1]))},
         "n": len(margins),
     }
 
@@ -94,7 +94,8 @@ def calibration_error(probabilities: Matrix, labels: NDArray[np.bool_], bins: in
     return float(sum(gaps) / len(labels))
 
 
-def _ratio(part: Matrix, whole: Matrix) -> Matrix:
+def ratio(part: Matrix, whole: Matrix) -> Matrix:
+    """Element by element `part / whole`, and 0 where the whole is not above 0."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 

@@ -249,6 +249,11 @@ def question_key(question: str) -> str:
     return hashlib.sha256(normalised.encode()).hexdigest()[:16]
 
 
+def questions_digest(questions: Iterable[str]) -> str:
+    """SHA-256 of the keys of questions in order, in hexadecimal: equal where the same questions were asked."""
+    return hashlib.sha256("\n".join(map(question_key, questions)).encode()).hexdigest()
+
+
 @cache
 def held_out_keys(path: Path = HELD_OUT) -> frozenset[str]:
     """Keys of the questions that no training may see."""

@@ -124,6 +124,16 @@ def test_answers_are_sampled_and_an_interrupted_file_goes_on(fgctl, tmp_path):
     assert "24 of 24 questions answered" in err
 
 
+def test_a_policy_that_does_nothing_evaluates_like_the_base(fgctl, tmp_path):
+    data = tmp_path / "questions.json"
+    data.write_text(json.dumps(json.loads((SAMPLE / "dev.json").read_text())[:3]))
+    names = [argument for name in ("base", "first", "idle") for argument in ("--profile", name)]
+    base, first, idle = finished(fgctl("evaluate", *names, "--data", data, "--no-judge", "--json"))
+    assert idle["per_question"] == base["per_question"] != first["per_question"]
+    (with_base, _) = idle["pairs"]
+    assert all(one["difference"] == one["low"] == one["high"] == 0 for one in with_base["differences"].values())
+
+
 @pytest.fixture(scope="module")
 def trunk(base, store):
     torch.manual_seed(0)

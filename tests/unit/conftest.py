@@ -4,6 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import numpy as np
 import pytest
 
 
@@ -49,3 +50,37 @@ def shouting(judge, tmp_path, monkeypatch):
     )
     monkeypatch.setenv("FGCTL_CATEGORIES", str(file))
     return file
+
+
+@pytest.fixture
+def evaluated():
+    """Makes reports of `fgctl evaluate` with random values by question, as far as statistics and tables read them."""
+
+    def make(profile, version="1", seed=0, questions=20, asked="a", judged=True):
+        rng = np.random.default_rng(seed)
+
+        def judgements():
+            segments = {c: rng.integers(0, 6, questions) for c in ("relevance", "factuality")}
+            return {
+                "completeness": rng.normal(size=questions).tolist(),
+                "segments": {c: n.tolist() for c, n in segments.items()},
+                "errors": {c: rng.binomial(n, 0.4).tolist() for c, n in segments.items()},
+            }
+
+        per_question = judgements() | {
+            "reward": {c: rng.normal(size=questions).tolist() for c in ("relevance", "factuality", "completeness")},
+            "words": rng.integers(20, 120, questions).tolist(),
+            "rouge_lsum": rng.uniform(0, 100, questions).tolist(),
+            "repetition": rng.uniform(0, 1, questions).tolist(),
+            "truncated": rng.integers(0, 2, questions).tolist(),
+            "nll": rng.uniform(0, 3, questions).tolist(),
+            "nll_tokens": rng.integers(0, 90, questions).tolist(),
+            "judge": judgements() if judged else None,
+        }
+        weights = {"relevance": 0.2, "factuality": 0.5, "completeness": 0.3}
+        return {
+            "profile": profile, "version": version, "questions": asked, "rewards": "r", "weights": weights,
+            "per_question": per_question,
+        }  # fmt: skip
+
+    return make

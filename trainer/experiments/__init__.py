@@ -20,7 +20,7 @@ from rewards.errors import FgctlError
 from rewards.judge import Judge
 from rewards.scorer import Scorer
 from trainer.checkpoint import claim_run
-from trainer.evaluate import evaluate_stored
+from trainer.evaluate import Candidate, evaluate_policies
 from trainer.ppo import PpoJob, train_policy
 from trainer.recipe import Recipe, load_recipe
 from trainer.runlog import METRICS
@@ -121,10 +121,8 @@ def run_experiment(
         manifest = train_policy(job, store, scorer)
         report = evaluations / f"{name}-{manifest.version}.json"
         if not report.is_file():
-            found = evaluate_stored(
-                store, name, manifest.version, experiment.weights, held_out, base, scorer, judge,
-                recipe.ppo.max_prompt_tokens,
-            )  # fmt: skip
+            one = Candidate(name, manifest.version, experiment.weights)
+            (found,) = evaluate_policies([one], held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
             _write(report, found)
         results["runs"].append(
             {

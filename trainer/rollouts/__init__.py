@@ -19,7 +19,7 @@ class Sampled:
     token_ids: list[int]
     """With the end-of-text token, unless the response was cut."""
     logprobs: list[float]
-    """The sampler's own log-probability of each token, in nats, at the temperature it samples at."""
+    """The sampler's own log-probability of each token, in nats, at the temperature it samples at; at 0, those of 1."""
 
 
 class Sampler(Protocol):
@@ -28,15 +28,26 @@ class Sampler(Protocol):
     def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
         """Take over the policy's merged weights (Trunk.merged_weights)."""
 
+    def follow(self, trunk: "Trunk") -> None:
+        """Sample from another trunk's policy from now on; both are of the same base."""
+
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """Log-probability of each token but the first, given those before it; for telling weights apart."""
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        top_p: float = 1.0,
+        temperature: float | None = None,
     ) -> list[list[Sampled]]:
         """`n` responses for each prompt. The same weights, prompts and seed give the same responses.
 
-        `top_p` below 1 cuts the distribution, as serving does; rollouts that train must leave it at 1.
+        `top_p` below 1 cuts the distribution, as serving does; `temperature` replaces the trunk's, and at 0 the most
+        likely token is taken every time, which goes with one response a prompt. Rollouts that train leave both alone.
         """
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Rollouts by transformers' own generate, on the trunk itself: slower, and needs nothing else."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,17 +20,33 @@ class TransformersSampler:
     def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
         """Nothing to do: it samples from the very weights that are trained."""
 
+    def follow(self, trunk: Trunk) -> None:
+        """See Sampler."""
+        self._trunk = trunk
+
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """See Sampler."""
         packed = pack([Group(tokens[:1], [list(tokens[1:])])])
         return self._trunk.evaluate(packed).logprobs.tolist()
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        top_p: float = 1.0,
+        temperature: float | None = None,
     ) -> list[list[Sampled]]:
         """See Sampler. One prompt at a time, so that no padding touches the positions."""
         trunk = self._trunk
         trunk.use("policy")
+        if temperature is None:
+            temperature = trunk.temperature
+        how: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": top_p}
         sampled = []
         state = torch.random.get_rng_state()
         try:
@@ -40,10 +57,7 @@ class TransformersSampler:
                     out = trunk.peft.generate(
                         input_ids=ids,
                         attention_mask=torch.ones_like(ids),
-                        do_sample=True,
-                        temperature=trunk.temperature,
-                        top_k=0,
-                        top_p=top_p,
+                        **how,
                         num_return_sequences=n,
                         max_new_tokens=max_new_tokens,
                         eos_token_id=trunk.eos,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from policies.base import BaseModel
 from trainer.rollouts import Sampled
+from trainer.trunk import Trunk
 
 
 class VllmSampler:
@@ -48,6 +49,10 @@ class VllmSampler:
         self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         self._llm.reset_prefix_cache()
 
+    def follow(self, trunk: Trunk) -> None:
+        """See Sampler."""
+        self.synchronise(trunk.merged_weights())
+
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """See Sampler."""
         from vllm import SamplingParams, TokensPrompt
@@ -60,7 +65,14 @@ class VllmSampler:
         return [entry[token].logprob for token, entry in zip(tokens[1:], output.prompt_logprobs[1:], strict=True)]
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        top_p: float = 1.0,
+        temperature: float | None = None,
     ) -> list[list[Sampled]]:
         """See Sampler. Every prompt gets a seed of its own, so its samples do not depend on the batch's make-up."""
         from vllm import SamplingParams, TokensPrompt
@@ -70,7 +82,7 @@ class VllmSampler:
             [
                 SamplingParams(
                     n=n,
-                    temperature=self._temperature,
+                    temperature=self._temperature if temperature is None else temperature,
                     top_p=top_p,
                     max_tokens=max_new_tokens,
                     logprobs=0,

@@ -1,14 +1,17 @@
 """The commands that need neither engine nor training, run in this process."""
 
 import json
+import re
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from policies.store import PolicyStore
+from policies.store import Decoding, PolicyStore
 from rewards.dataset import SAMPLE
 from rewards.errors import FgctlError
+from trainer.intervals import comparison, intervals, metrics
 
 run = CliRunner()
 
@@ -121,6 +124,7 @@ def test_policies_are_listed_and_shown_as_they_are_stored():
         (["generate", "Where?", "--passages", "none.txt"], "none.txt cannot be read"),
         (["generate", "Where?", "--server", "http://127.0.0.1:9"], "No service answers"),
         (["evaluate", "--profile", "none"], "There is no profile 'none'"),
+        (["evaluate", "--profile", "sft@000000000000"], "stored versions"),
         (["train", "--weights", "a,b,c", "--profile", "x"], "three numbers"),
         (["train", "--weights", "shouting=1", "--profile", "x"], "no category in use"),
     ],
@@ -131,3 +135,63 @@ def test_errors_say_what_to_do(arguments, said):
     assert said in message
     assert message.endswith((".", "none yet"))
     assert "\n" not in message
+
+
+@pytest.fixture
+def evaluating(evaluated, monkeypatch, tmp_path):
+    """`fgctl evaluate` on copies of the stored policies, where the answers and their judgement are made up."""
+    shutil.copytree(PolicyStore().root, tmp_path / "policies", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    monkeypatch.setenv("FGCTL_POLICIES", str(tmp_path / "policies"))
+    asked = []
+
+    def evaluate_policies(candidates, examples, store, base, scorer, decoding, max_prompt_tokens, judge):
+        asked.append(decoding)
+        before = []
+        for seed, one in enumerate(candidates):
+            report = evaluated(one.name, one.version, seed, questions=80)
+            values = metrics(report["per_question"], report["weights"])
+            for name, metric in values.items():
+                *path, last = name.split(".")
+                inside = report
+                for part in path:
+                    inside = inside.setdefault(part, {})
+                inside[last] = float(metric.at(metric.rows.sum(0)))
+            report["intervals"] = intervals(report)
+            report["against"] = comparison(report, before[0]) if before else None
+            report["pairs"] = [comparison(report, other) for other in before[1:]]
+            before.append(report)
+            yield report
+
+    monkeypatch.setattr("trainer.evaluate.evaluate_policies", evaluate_policies)
+    return asked
+
+
+def test_evaluate_prints_figures_and_differences_with_intervals(evaluating):
+    code, out = invoke("evaluate", "--no-judge", "--profile", "short", "--profile", "long", "--profile", "sft")
+    assert code == 0
+    assert evaluating[-1].temperature == 0
+    titles = ["questions, greedy", "Difference from sft", "Difference between policies"]
+    figures, against, pairs = out[out.index(titles[0]) :], out[out.index(titles[1]) :], out[out.index(titles[2]) :]
+    assert re.search(r"sft .* short .* long", figures)
+    assert re.search(r"judge\.clean_rate\.factuality +│ 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", figures)
+    assert re.search(r"length ratio +│ \d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", against)
+    assert re.search(r"weighted_reward, equal length +│ [+-]\d\.\d{3} \[", against)
+    assert "long - short" in pairs
+
+
+def test_evaluate_prints_json_and_records_in_the_version_that_was_named(evaluating):
+    store = PolicyStore()
+    version = store.profile("medium").version
+    name = f"medium@{version}"
+    code, out = invoke("evaluate", "--no-judge", "--sampled", "--profile", name, "--json", "--record")
+    assert code == 0
+    assert evaluating[-1] == Decoding()
+    report = json.loads(out)
+    assert (report["profile"], report["version"]) == ("medium", version)
+    scores = store.manifest("medium", version).scores
+    assert scores == {k: v for k, v in report.items() if k not in ("profile", "version", "weights", "pairs")}
+    code, out = invoke("policies", "show", "medium")
+    assert "scores.rewards" in out
+    assert "per_question" not in out
+    code, out = invoke("evaluate", "--no-judge", "--profile", "base", "--profile", "sft", "--json")
+    assert [one["profile"] for one in json.loads(out)] == ["sft", "base"]

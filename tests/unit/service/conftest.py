@@ -128,7 +128,7 @@ class Service:
         self.worker = FakeWorker()
         self.backend.roster = Roster(
             {
-                name: served(name, tmp_path, i, {"error_ratio": {"factuality": 0.2}})
+                name: served(name, tmp_path, i, {"error_ratio": {"factuality": 0.2}, "per_question": {"words": [9]}})
                 for i, name in enumerate(WEIGHTS, 1)
             },
             {},

@@ -38,6 +38,7 @@ async def test_profiles_lists_policies_weights_and_what_is_broken(service):
     assert listed["default"] == "medium"
     assert [entry["profile"] for entry in listed["profiles"]] == ["medium", "long"]
     assert listed["profiles"][1]["weights"] == {"relevance": 0.2, "factuality": 0.5, "completeness": 0.3}
+    assert listed["profiles"][1]["scores"] == {"error_ratio": {"factuality": 0.2}}
     assert listed["broken"] == [{"profile": "short", "reason": "damaged"}]
 
 

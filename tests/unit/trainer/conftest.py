@@ -1,0 +1,49 @@
+"""A base model small enough for unit tests."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from policies.base import BaseModel, directory_digest
+from trainer.recipe import LoraRecipe
+from trainer.trunk import Trunk
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A random Llama of two layers that reads bytes."""
+    directory = tmp_path_factory.mktemp("tiny")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator([], trainers.BpeTrainer(special_tokens=["<end>"], initial_alphabet=alphabet))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(directory)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=257, max_position_embeddings=4096, initializer_range=0.5, **sizes)
+    LlamaForCausalLM(config).save_pretrained(directory)
+    return BaseModel("tiny", directory, directory_digest(directory))
+
+
+@pytest.fixture
+def tiny_trunk(tiny):
+    """Makes trunks whose policies differ from the base by so much and, by seed, from one another.
+
+    In one thread: threads would only wait for each other on a model this small.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def make(strength=0.5, seed=0):
+        trunk = Trunk(tiny, LoraRecipe(top_layers=2))
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in trunk.policy_parameters().items():
+                if "lora_B" in name:
+                    parameter.copy_(torch.randn_like(parameter) * strength)
+        return trunk
+
+    yield make
+    torch.set_num_threads(threads)
