@@ -28,9 +28,7 @@ def chosen_logprobs(
 
 class _ChosenLogProbs(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, targets: Tensor, temperature: float, entropy: bool
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float, entropy: bool) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(logits, targets)
         ctx.temperature = temperature
         chosen, uncertain = [], []

@@ -32,11 +32,20 @@ class Sampler(Protocol):
         """Log-probability of each token but the first, given those before it; for telling weights apart."""
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        top_p: float = 1.0,
+        first: int = 0,
     ) -> list[list[Sampled]]:
         """`n` responses for each prompt. The same weights, prompts and seed give the same responses.
 
-        `top_p` below 1 cuts the distribution, as serving does; rollouts that train must leave it at 1.
+        `top_p` below 1 cuts the distribution, as serving does; rollouts that train must leave it at 1. `first` is the
+        place of the first prompt among all that share the seed: a prompt's responses depend on its own place, not on
+        how the prompts are cut into calls.
         """
 
     def close(self) -> None:

@@ -25,7 +25,14 @@ class TransformersSampler:
         return self._trunk.evaluate(packed).logprobs.tolist()
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        top_p: float = 1.0,
+        first: int = 0,
     ) -> list[list[Sampled]]:
         """See Sampler. One prompt at a time, so that no padding touches the positions."""
         trunk = self._trunk
@@ -34,7 +41,7 @@ class TransformersSampler:
         state = torch.random.get_rng_state()
         try:
             for i, prompt in enumerate(prompts):
-                torch.manual_seed(seed * 10_000 + i)
+                torch.manual_seed(seed * 10_000 + first + i)
                 ids = torch.tensor([list(prompt)], device=trunk.device)
                 with torch.inference_mode(), torch.autocast(trunk.device.type, dtype=torch.bfloat16):
                     out = trunk.peft.generate(
