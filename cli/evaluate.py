@@ -8,8 +8,6 @@ import typer
 
 from cli.output import busy, print_json, print_table
 
-_MAX_PROMPT_TOKENS = 1024
-
 
 def evaluate(
     profile: Annotated[
@@ -50,7 +48,7 @@ def evaluate(
     from rewards.dataset import data_file, load_examples, only_held_out
     from rewards.judge import Judge
     from rewards.scorer import Scorer
-    from trainer.evaluate import BASE, candidate, evaluate_policies, supervised_first
+    from trainer.evaluate import BASE, GREEDY, MAX_PROMPT_TOKENS, candidate, evaluate_policies, supervised_first
 
     examples = load_examples(data or data_file("dev"))
     if not every:
@@ -60,9 +58,9 @@ def evaluate(
     names = supervised_first(profile or list(store.profiles()))
     candidates = [candidate(store, name, fallback, model) for name in names]
     judge = Judge.load(resolve_base(None).path) if judged else None
-    decoding = Decoding(temperature=0, top_p=1) if greedy else Decoding()
+    decoding = GREEDY if greedy else Decoding()
     reports: list[dict[str, Any]] = []
-    running = evaluate_policies(candidates, examples, store, model, scorer, decoding, _MAX_PROMPT_TOKENS, judge)
+    running = evaluate_policies(candidates, examples, store, model, scorer, decoding, MAX_PROMPT_TOKENS, judge)
     for one in candidates:
         with busy(f"{one.name}: answering and judging {len(examples)} questions"):
             report = next(running)

@@ -25,6 +25,9 @@ from trainer.trunk import Trunk
 
 BASE = "base"
 """Stands for the base model without any adapter."""
+GREEDY = Decoding(temperature=0, top_p=1)
+"""The most likely token every time, so that nothing is left to the draw."""
+MAX_PROMPT_TOKENS = 1024
 _SEED = 1
 _NGRAM = 4
 

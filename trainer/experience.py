@@ -1,15 +1,13 @@
 """One step's samples as padded tensors: what was said, by whom how likely, and what each token earned."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from rewards.categories import Category
-from rewards.dataset import Example
-from rewards.scorer import Scorer
-from rewards.scores import ScoreRequest
+from rewards.categories import Category, CategorySpec
+from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.credit import place_rewards, token_ends
 from trainer.packing import Group, bins, pack, split
 from trainer.recipe import Pay
@@ -155,22 +153,22 @@ class Streams:
 
 
 def reward_streams(
-    batch: Batch, examples: Sequence[Example], trunk: Trunk, scorer: Scorer, pay: Pay = "calibrated"
+    batch: Batch,
+    requests: Sequence[ScoreRequest],
+    scores: Sequence[ScoredResponse],
+    categories: Mapping[Category, CategorySpec],
+    tokenizer: object,
+    pay: Pay = "calibrated",
 ) -> Streams:
-    """Score a batch and place each segment's reward on the segment's last token.
+    """Place each segment's reward on the segment's last token.
 
-    `examples` are the questions of the batch's groups, in order, with the passages to judge by.
+    `requests` are the batch's responses as they were scored, and `scores` what they got by `categories`, in order.
     """
-    requests, tokens = [], []
-    for example, group in zip(examples, batch.groups, strict=True):
-        for response in group.responses:
-            requests.append(ScoreRequest(example.question, example.passages, trunk.decode(response)))
-            tokens.append(response)
-    categories = scorer.categories
+    responses = [response for group in batch.groups for response in group.responses]
     placed = torch.zeros(*batch.mask.shape, len(categories))
     segments, errors = torch.zeros(2, len(requests), len(categories))
-    for b, (request, response, scored) in enumerate(zip(requests, tokens, scorer.score(requests), strict=True)):
-        ends = token_ends(response, request.response, trunk.tokenizer)
+    for b, (request, response, scored) in enumerate(zip(requests, responses, scores, strict=True)):
+        ends = token_ends(response, request.response, tokenizer)
         placed[b, : len(response)] = place_rewards(scored, ends, categories, pay)
         judged = [scored.categories[name].segments for name in categories]
         segments[b] = torch.tensor([float(len(every)) for every in judged])

@@ -28,6 +28,7 @@ from trainer.losses import policy_loss
 from trainer.metrics import step_metrics
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts import Sampler, make_sampler
+from trainer.rollouts.scored import sample_and_score
 from trainer.runlog import RunLog
 from trainer.stability import diverged, signs
 from trainer.trunk import Trunk
@@ -71,8 +72,9 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer) -> PolicyManif
             "parent": parent,
             "rewards": scorer.version,
             "weights": job.weights.as_dict(),
-            # A finished run may be given more steps, so their number is no part of what the run is.
-            "recipe": job.recipe.model_dump(mode="json", exclude={"sft": True, "ppo": {"steps"}}),
+            # A finished run may be given more steps, so their number is no part of what the run is; nor are the parts
+            # a step is sampled in, which change nothing.
+            "recipe": job.recipe.model_dump(mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_chunks"}}),
         },
     )
     lora = job.recipe.lora
@@ -181,13 +183,19 @@ class PpoTrainer:
             examples = step_examples(self.examples, step, ppo)
             formatted = [self._formatter.format(e.question, e.passages) for e in examples]
             prompts = [prompt.token_ids for prompt in formatted]
-            self._synchronise(sampler)
-            sampled = sampler.sample(prompts, ppo.samples_per_prompt, ppo.max_new_tokens, ppo.seed * 100_003 + step)
-            batch = make_batch(prompts, sampled, self.trunk.eos)
-        with clock.phase("score"):
             # Judged against the passages the policy was shown, as in the service and in evaluation.
             shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
-            streams = reward_streams(batch, shown, self.trunk, self.scorer, ppo.pay)
+            self._synchronise(sampler)
+            rollout = sample_and_score(
+                sampler, prompts, shown, ppo, ppo.seed * 100_003 + step,
+                decode=self.trunk.decode, score=self.scorer.score,
+            )  # fmt: skip
+            batch = make_batch(prompts, rollout.samples, self.trunk.eos)
+        with clock.phase("score"):
+            scores = rollout.scores()
+            streams = reward_streams(
+                batch, rollout.requests, scores, self.scorer.categories, self.trunk.tokenizer, ppo.pay
+            )
         with clock.phase("evaluate"):
             order = list(range(len(batch.groups)))
             random.Random(f"ppo-{ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets

@@ -157,6 +157,9 @@ class PpoRecipe(_Config):
     """Largest mean absolute difference between the sampler's and the trainer's log-probabilities (nats a token)."""
     rollouts: Literal["auto", "vllm", "transformers"] = "auto"
     """What samples: vLLM where it is installed, or transformers."""
+    rollout_chunks: int = Field(1, ge=1)
+    """Parts the step's prompts are sampled in: while one is sampled, the one before is scored. It pays where rewards
+    come from elsewhere than what samples, as from a GPU's host or over HTTP; on the same cores both only share them."""
     checkpoint_every: int = Field(1, ge=1)
     """Steps between checkpoints, each of some megabytes; an interruption costs at most so many."""
     seed: int = 0

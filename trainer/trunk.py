@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from policies.base import BaseModel
 from rewards.errors import FgctlError
+from trainer.logprobs import chosen_logprobs
 from trainer.packing import Group, Packed, pack
 from trainer.recipe import LoraRecipe
 
@@ -112,11 +113,9 @@ class Trunk:
                     output_hidden_states=features,
                     use_cache=False,
                 )
-            scaled = out.logits[0].float() / self.temperature
-            distribution = scaled.log_softmax(-1)
-            logprobs = distribution.gather(-1, packed.targets.to(self.device)[:, None])[:, 0]
-            with torch.no_grad():
-                uncertain = -(distribution.exp() * distribution).sum(-1) if entropy else torch.empty(0)
+            logprobs, uncertain = chosen_logprobs(
+                out.logits.flatten(0, 1), packed.targets.to(self.device), self.temperature, entropy=entropy
+            )
             hidden = out.hidden_states[-1][0, packed.predicted_at].float() if features else torch.empty(0)
         return TokenLogProbs(logprobs, uncertain, hidden, start.below)
 

@@ -4,12 +4,8 @@ The text is a question, its passages as far as a prompt shows them, and a respon
 have judged. Everything runs on the CPU with torch's own number of threads.
 """
 
-import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +23,7 @@ from rewards.features import Extractor
 from rewards.model import FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
+from trainer.bench.measuring import peak_memory, quotient, spread
 
 BATCH = 8
 """Responses a contender judges in one turn, and the batched ones in one call."""
@@ -89,7 +86,7 @@ def measure(models: Models, responses: Sequence[Response], rounds: int = ROUNDS)
     """
     version = FeedbackRewards.load(models.rewards).version
     longest = sorted(responses, key=lambda r: r.tokens)[-BATCH:]
-    memory = {name: peak_memory(name, models, longest) for name in CONTENDERS}
+    memory = {name: peak_memory(run_alone, name, models, longest) for name in CONTENDERS}
     passes = {name: load(models) for name, load in CONTENDERS.items()}
     for run in passes.values():
         run(longest)
@@ -130,46 +127,22 @@ def report(seconds: Mapping[str, Sequence[float]], memory: Mapping[str, int]) ->
     """
     contenders = {
         name: {
-            "seconds_per_response": _spread(values),
-            "responses_per_second": _spread([1 / value for value in values]) | {"median": 1 / median(values)},
+            "seconds_per_response": spread(values),
+            "responses_per_second": spread([1 / value for value in values]) | {"median": 1 / median(values)},
             "peak_memory_mib": memory[name] / 2**20,
         }
         for name, values in seconds.items()
     }
-    ratios = []
-    for name, alternative, goal in GOALS:
-        within = [a / b for a, b in zip(seconds[name], seconds[alternative], strict=True)]
-        quotient = median(seconds[name]) / median(seconds[alternative])
-        ratios.append(
-            {"of": name, "to": alternative, "ratio": quotient, "min": min(within), "max": max(within), "goal": goal}
-        )
+    ratios = [
+        {"of": name, "to": alternative} | quotient(seconds[name], seconds[alternative]) | {"goal": goal}
+        for name, alternative, goal in GOALS
+    ]
     return {"contenders": contenders, "ratios": ratios}
 
 
-def peak_memory(name: str, models: Models, responses: Sequence[Response]) -> int:
-    """Peak resident memory, in bytes, of a fresh process that loads a contender and runs it once."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_run_alone, name, models, responses).result()
-
-
-def _run_alone(name: str, models: Models, responses: Sequence[Response]) -> int:
+def run_alone(name: str, models: Models, responses: Sequence[Response]) -> None:
+    """Load a contender and run it once, in a process of its own."""
     CONTENDERS[name](models)(responses)
-    return _own_peak()
-
-
-def _own_peak() -> int:
-    """Peak resident memory of this process, in bytes.
-
-    On Linux `ru_maxrss` begins at the peak of the process that started this one, so the kernel's mark for this
-    program alone is read where there is one.
-    """
-    status = Path("/proc/self/status")
-    marks = [line.split() for line in status.read_text().splitlines()] if status.is_file() else []
-    for mark in marks:
-        if mark[0] == "VmHWM:":
-            return int(mark[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def score_in_calls(scorer: Scorer, size: int, responses: Sequence[Response]) -> None:
@@ -204,10 +177,6 @@ def forward(model: PreTrainedModel, responses: Sequence[Response]) -> list[torch
 def _batches(responses: Sequence[Response], size: int) -> Iterator[Sequence[Response]]:
     for first in range(0, len(responses), size):
         yield responses[first : first + size]
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {"median": median(values), "min": min(values), "max": max(values)}
 
 
 def _scorer(models: Models, size: int) -> Pass:

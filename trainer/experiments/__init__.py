@@ -20,7 +20,7 @@ from rewards.errors import FgctlError
 from rewards.judge import Judge
 from rewards.scorer import Scorer
 from trainer.checkpoint import claim_run
-from trainer.evaluate import Candidate, evaluate_policies
+from trainer.evaluate import GREEDY, MAX_PROMPT_TOKENS, Candidate, evaluate_policies
 from trainer.ppo import PpoJob, train_policy
 from trainer.recipe import Recipe, load_recipe
 from trainer.runlog import METRICS

@@ -43,11 +43,14 @@ class Sampler(Protocol):
         *,
         top_p: float = 1.0,
         temperature: float | None = None,
+        first: int = 0,
     ) -> list[list[Sampled]]:
         """`n` responses for each prompt. The same weights, prompts and seed give the same responses.
 
         `top_p` below 1 cuts the distribution, as serving does; `temperature` replaces the trunk's, and at 0 the most
         likely token is taken every time, which goes with one response a prompt. Rollouts that train leave both alone.
+        `first` is the place of the first prompt among all that share the seed: a prompt's responses depend on its own
+        place, not on how the prompts are cut into calls.
         """
 
     def close(self) -> None:

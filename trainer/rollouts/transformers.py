@@ -38,6 +38,7 @@ class TransformersSampler:
         *,
         top_p: float = 1.0,
         temperature: float | None = None,
+        first: int = 0,
     ) -> list[list[Sampled]]:
         """See Sampler. One prompt at a time, so that no padding touches the positions."""
         trunk = self._trunk
@@ -51,7 +52,7 @@ class TransformersSampler:
         state = torch.random.get_rng_state()
         try:
             for i, prompt in enumerate(prompts):
-                torch.manual_seed(seed * 10_000 + i)
+                torch.manual_seed(seed * 10_000 + first + i)
                 ids = torch.tensor([list(prompt)], device=trunk.device)
                 with torch.inference_mode(), torch.autocast(trunk.device.type, dtype=torch.bfloat16):
                     out = trunk.peft.generate(

@@ -73,6 +73,7 @@ class VllmSampler:
         *,
         top_p: float = 1.0,
         temperature: float | None = None,
+        first: int = 0,
     ) -> list[list[Sampled]]:
         """See Sampler. Every prompt gets a seed of its own, so its samples do not depend on the batch's make-up."""
         from vllm import SamplingParams, TokensPrompt
@@ -86,7 +87,7 @@ class VllmSampler:
                     top_p=top_p,
                     max_tokens=max_new_tokens,
                     logprobs=0,
-                    seed=seed * 10_000 + i * n,
+                    seed=seed * 10_000 + (first + i) * n,
                 )
                 for i in range(len(prompts))
             ],

@@ -121,6 +121,8 @@ def test_policies_are_listed_and_shown_as_they_are_stored():
         (["rewards", "evaluate", "--data", "none.json"], "none.json does not exist"),
         (["rewards", "fit", "--data", str(SAMPLE / "train.json")], "row 0"),
         (["bench", "rewards", "--data", "none.json"], "none.json does not exist"),
+        (["bench", "train", "--data", "none.json"], "none.json does not exist"),
+        (["bench", "train", "--samples", "1"], "samples_per_prompt must be 2"),
         (["generate", "Where?", "--passages", "none.txt"], "none.txt cannot be read"),
         (["generate", "Where?", "--server", "http://127.0.0.1:9"], "No service answers"),
         (["evaluate", "--profile", "none"], "There is no profile 'none'"),

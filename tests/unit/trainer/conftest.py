@@ -1,13 +1,17 @@
-"""A base model small enough for unit tests."""
+"""Base models small enough for unit tests."""
+
+from contextlib import nullcontext
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from policies.base import BaseModel, directory_digest
+from policies.base import BaseModel, directory_digest, resolve_base
 from trainer.recipe import LoraRecipe
 from trainer.trunk import Trunk
+
+LORA = LoraRecipe(top_layers=2)
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +51,43 @@ def tiny_trunk(tiny):
 
     yield make
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """A base of three narrow layers with the default base's tokenizer, and an adapter to start from."""
+    path, parent = tmp_path_factory.mktemp("base"), tmp_path_factory.mktemp("parent")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+    tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), initializer_range=0.3, **sizes))
+    model.bfloat16().save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    base = BaseModel("small", path, "0")
+    trunk = Trunk(base, LORA)
+    _shift(trunk)
+    trunk.save_adapter(parent)
+    return base, parent
+
+
+@pytest.fixture
+def trunk(small):
+    """Policy and reference on the small base, which differ."""
+    trunk = Trunk(small[0], LORA, small[1], temperature=0.7)
+    _shift(trunk)
+    return trunk
+
+
+@pytest.fixture
+def exact_trunk(trunk, monkeypatch):
+    """The same in float32, where nothing hides in rounding."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    trunk.peft.float()
+    return trunk
+
+
+def _shift(trunk):
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in trunk.policy_parameters().values():
+            parameter.add_(0.1 * torch.randn_like(parameter))

@@ -9,7 +9,6 @@ from policies.store import Decoding
 from policies.weights import Weights
 from rewards.categories import BUILT_IN
 from rewards.configuration import RESERVED
-from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
@@ -25,7 +24,7 @@ WEIGHTS = "relevance=0.25,shouting=0.75"
 
 
 class Texts:
-    """What reward_streams needs of a trunk."""
+    """A tokenizer, and how a trunk decodes by it."""
 
     def __init__(self):
         self.tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
@@ -45,8 +44,9 @@ def batch_and_streams(scorer):
     ids = [[*texts.tokenizer(r)["input_ids"], texts.tokenizer.eos_token_id] for r in RESPONSES]
     sampled = [[Sampled(tokens, [0.0] * len(tokens)) for tokens in ids]]
     batch = make_batch([[1]], sampled, texts.tokenizer.eos_token_id)
-    example = Example(question="When?", passages=(), answer="")
-    return batch, reward_streams(batch, [example], texts, scorer), ids, texts
+    requests = [ScoreRequest("When?", (), response) for response in RESPONSES]
+    streams = reward_streams(batch, requests, scorer.score(requests), scorer.categories, texts.tokenizer)
+    return batch, streams, ids, texts
 
 
 def test_it_is_a_stream_of_its_own_paid_at_the_end_of_each_sentence(batch_and_streams):

@@ -1,0 +1,50 @@
+"""What benchmarks share: spreads over rounds, and the peak memory of a process of its own."""
+
+import multiprocessing
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and extremes."""
+    return {"median": median(values), "min": min(values), "max": max(values)}
+
+
+def quotient(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
+    """The quotient of the medians of two series over the same rounds, and the extremes of the rounds' own quotients."""
+    within = [a / b for a, b in zip(numerators, denominators, strict=True)]
+    return {"ratio": median(numerators) / median(denominators), "min": min(within), "max": max(within)}
+
+
+def peak_memory(work: Callable[..., object], *arguments: Any) -> int:
+    """Peak resident memory, in bytes, of a fresh process that calls `work` once. Raises what it raises.
+
+    `work` and its arguments must be picklable.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_call_alone, work, arguments).result()
+
+
+def _call_alone(work: Callable[..., object], arguments: tuple[Any, ...]) -> int:
+    work(*arguments)
+    return _own_peak()
+
+
+def _own_peak() -> int:
+    """Peak resident memory of this process, in bytes.
+
+    On Linux `ru_maxrss` begins at the peak of the process that started this one, so the kernel's mark for this
+    program alone is read where there is one.
+    """
+    status = Path("/proc/self/status")
+    marks = [line.split() for line in status.read_text().splitlines()] if status.is_file() else []
+    for mark in marks:
+        if mark[0] == "VmHWM:":
+            return int(mark[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
