@@ -74,7 +74,7 @@ def evaluate_policies(
             trunk = Trunk(base, LoraRecipe(top_layers=1), path, decoding.temperature)
             if sampler is None:
                 sampler = make_sampler("auto", base, trunk, max_prompt_tokens + decoding.max_tokens)
-            sampler.synchronise(trunk.merged_weights())
+            sampler.synchronise(trunk)
             formatter = PromptFormatter(trunk.tokenizer, max_prompt_tokens)
             prompts = [formatter.format(e.question, e.passages) for e in examples]
             sampled = sampler.sample(

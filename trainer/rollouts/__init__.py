@@ -1,11 +1,9 @@
 """Sampling responses from the policy as it is now: by vLLM where it is installed, by transformers otherwise."""
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
-
-from torch import Tensor
 
 if TYPE_CHECKING:
     from policies.base import BaseModel
@@ -25,18 +23,27 @@ class Sampled:
 class Sampler(Protocol):
     """Samples from softmax(logits / trunk.temperature), the whole of it: what the policy gradient assumes."""
 
-    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
-        """Take over the policy's merged weights (Trunk.merged_weights)."""
+    def synchronise(self, trunk: "Trunk", step: int = 0) -> None:
+        """Take over the policy as the trunk has it now, at a step: merged weights, or the adapter."""
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """Log-probability of each token but the first, given those before it; for telling weights apart."""
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        top_p: float = 1.0,
+        places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
-        """`n` responses for each prompt. The same weights, prompts and seed give the same responses.
+        """`n` responses for each prompt. The same weights, prompts, seed and places give the same responses.
 
-        `top_p` below 1 cuts the distribution, as serving does; rollouts that train must leave it at 1.
+        `top_p` below 1 cuts the distribution, as serving does; rollouts that train must leave it at 1. `places` are
+        the prompts' in the whole step when these are some of it, so that whoever samples them gets the same; else
+        they are 0, 1, and so on.
         """
 
     def close(self) -> None:

@@ -1,9 +1,8 @@
 """Rollouts by transformers' own generate, on the trunk itself: slower, and needs nothing else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from trainer.packing import Group, pack
 from trainer.rollouts import Sampled
@@ -16,7 +15,7 @@ class TransformersSampler:
     def __init__(self, trunk: Trunk) -> None:
         self._trunk = trunk
 
-    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
+    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
         """Nothing to do: it samples from the very weights that are trained."""
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
@@ -25,7 +24,14 @@ class TransformersSampler:
         return self._trunk.evaluate(packed).logprobs.tolist()
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        top_p: float = 1.0,
+        places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
         """See Sampler. One prompt at a time, so that no padding touches the positions."""
         trunk = self._trunk
@@ -33,10 +39,10 @@ class TransformersSampler:
         sampled = []
         state = torch.random.get_rng_state()
         try:
-            for i, prompt in enumerate(prompts):
-                torch.manual_seed(seed * 10_000 + i)
+            for place, prompt in zip(places or range(len(prompts)), prompts, strict=True):
+                torch.manual_seed(seed * 10_000 + place)
                 ids = torch.tensor([list(prompt)], device=trunk.device)
-                with torch.inference_mode(), torch.autocast(trunk.device.type, dtype=torch.bfloat16):
+                with torch.inference_mode(), trunk.autocast():
                     out = trunk.peft.generate(
                         input_ids=ids,
                         attention_mask=torch.ones_like(ids),

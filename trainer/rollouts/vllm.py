@@ -1,14 +1,14 @@
 """Rollouts by vLLM, in this process, from merged weights: no adapter path to pay for on every token."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from policies.base import BaseModel
 from trainer.rollouts import Sampled
+from trainer.trunk import Trunk
 
 
 class VllmSampler:
@@ -43,9 +43,9 @@ class VllmSampler:
             gpu_memory_utilization=0.4,
         )
 
-    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
+    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
         """Load the merged weights and forget cached prefixes, which the old weights computed."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": trunk.merged_weights()})
         self._llm.reset_prefix_cache()
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
@@ -60,7 +60,14 @@ class VllmSampler:
         return [entry[token].logprob for token, entry in zip(tokens[1:], output.prompt_logprobs[1:], strict=True)]
 
     def sample(
-        self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, seed: int, *, top_p: float = 1.0
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        max_new_tokens: int,
+        seed: int,
+        *,
+        top_p: float = 1.0,
+        places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
         """See Sampler. Every prompt gets a seed of its own, so its samples do not depend on the batch's make-up."""
         from vllm import SamplingParams, TokensPrompt
@@ -74,9 +81,9 @@ class VllmSampler:
                     top_p=top_p,
                     max_tokens=max_new_tokens,
                     logprobs=0,
-                    seed=seed * 10_000 + i * n,
+                    seed=seed * 10_000 + place * n,
                 )
-                for i in range(len(prompts))
+                for place in (places or range(len(prompts)))
             ],
             use_tqdm=False,
         )
