@@ -47,6 +47,7 @@ def sft(
     from policies.base import resolve_base
     from policies.store import SFT, PolicyStore
     from rewards.dataset import data_file
+    from trainer.processes import Processes
     from trainer.sft import SftJob, train_sft
 
     path = data or data_file("train")
@@ -54,9 +55,10 @@ def sft(
     if dry_run:
         _preview(settings, ("lora", "sft"), path, where, json_output)
         return
-    store = PolicyStore()
-    manifest = train_sft(SftJob(resolve_base(base), path, recipe, settings, where), store)
-    _report(manifest, where, promote, json_output)
+    processes = Processes()
+    manifest = train_sft(SftJob(resolve_base(base), path, recipe, settings, where), PolicyStore(), processes)
+    if processes.main:
+        _report(manifest, where, promote, json_output)
 
 
 def train(
@@ -93,6 +95,7 @@ def train(
     from rewards.dataset import data_file
     from rewards.scorer import Scorer
     from trainer.ppo import PpoJob, train_policy
+    from trainer.processes import Processes
 
     path = data or data_file("train")
     given = [rewards] if rewards else []
@@ -100,10 +103,11 @@ def train(
     if dry_run:
         _preview(settings, ("ppo",), path, where, json_output)
         return
-    scorer = Scorer.load(rewards)
+    scorer, processes = Scorer.load(rewards), Processes()
     job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where)
-    manifest = train_policy(job, PolicyStore(), scorer)
-    _report(manifest, where, promote, json_output)
+    manifest = train_policy(job, PolicyStore(), scorer, processes)
+    if processes.main:
+        _report(manifest, where, promote, json_output)
 
 
 def _run_directory(name: str, *settings: Any) -> Path:

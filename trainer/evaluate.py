@@ -87,7 +87,7 @@ def evaluate_policies(
             trunk = Trunk(base, LoraRecipe(top_layers=1), path)
             if sampler is None:
                 sampler = make_sampler("auto", base, trunk, max_prompt_tokens + decoding.max_tokens)
-            sampler.follow(trunk)
+            sampler.synchronise(trunk)
             formatter = PromptFormatter(trunk.tokenizer, max_prompt_tokens)
             prompts = [formatter.format(e.question, e.passages) for e in examples]
             ids = [prompt.token_ids for prompt in prompts]

@@ -1,15 +1,17 @@
 """One step's samples as padded tensors: what was said, by whom how likely, and what each token earned."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from rewards.categories import Category, CategorySpec
+from rewards.dataset import Example
 from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.credit import place_rewards, token_ends
 from trainer.packing import Group, bins, pack, split
+from trainer.processes import Processes
 from trainer.recipe import Pay
 from trainer.rollouts import Sampled
 from trainer.trunk import Adapter, TokenLogProbs, Trunk
@@ -48,6 +50,8 @@ class Batch:
     """float32 [B, T]: as the sampler computed them."""
     truncated: Tensor
     """bool [B]: responses cut before they ended."""
+    own: Sequence[int]
+    """The groups that this process scores, evaluates and learns from; the others are other processes'."""
 
     @property
     def lengths(self) -> Tensor:
@@ -59,18 +63,25 @@ class Batch:
         """int64 [B]: the group of each response."""
         return torch.tensor([g for g, group in enumerate(self.groups) for _ in group.responses], dtype=torch.int64)
 
+    @property
+    def own_samples(self) -> Tensor:
+        """int64: the samples, of the B, of this process's own groups."""
+        return torch.nonzero(torch.isin(self.prompts, torch.tensor(self.own, dtype=torch.int64)))[:, 0]
+
     def minibatches(self, order: Sequence[int], parts: int, forward_tokens: int) -> list[list[Row]]:
         """Split the groups, taken in an order, into at most `parts` minibatches of rows for forward passes.
 
-        A row holds `forward_tokens` tokens at most, a group over it being a row of its own. Minibatches and rows
-        without a response token are left out.
+        A row holds `forward_tokens` tokens at most, a group over it being a row of its own. The rows are those of this
+        process's own groups. Minibatches and rows without a response token are left out; a minibatch whose tokens are
+        all other processes' has no rows.
         """
         first = [0]
         for group in self.groups:
             first.append(first[-1] + len(group.responses))
-        cut = [[self._row(row, first) for row in self._packed(part, forward_tokens)] for part in split(order, parts)]
-        kept = [[row for row in rows if len(row.samples)] for rows in cut]
-        return [rows for rows in kept if rows]
+        kept = [part for part in split(order, parts) if any(any(self.groups[g].responses) for g in part)]
+        own = [[g for g in part if g in self.own] for part in kept]
+        cut = [[self._row(row, first) for row in self._packed(part, forward_tokens)] for part in own]
+        return [[row for row in rows if len(row.samples)] for rows in cut]
 
     def _packed(self, groups: Sequence[int], forward_tokens: int) -> list[list[int]]:
         return [[groups[i] for i in row] for row in bins([self.groups[g] for g in groups], forward_tokens)]
@@ -86,8 +97,19 @@ class Batch:
         return Row([self.groups[g] for g in groups], flat[:, 0], flat[:, 1])
 
 
-def make_batch(prompts: Sequence[Sequence[int]], sampled: Sequence[Sequence[Sampled]], eos: int) -> Batch:
-    """Pad a step's samples. A response of no tokens stays a row of padding."""
+def idle_row(eos: int) -> Row:
+    """A row without response tokens, for a pass that is made because other processes make one (Processes.level)."""
+    nothing = torch.empty(0, dtype=torch.int64)
+    return Row([Group([eos], [[]])], nothing, nothing)
+
+
+def make_batch(
+    prompts: Sequence[Sequence[int]],
+    sampled: Sequence[Sequence[Sampled]],
+    eos: int,
+    own: Sequence[int] | None = None,
+) -> Batch:
+    """Pad a step's samples. A response of no tokens stays a row of padding. All groups are `own` unless given."""
     groups = [
         Group(list(prompt), [s.token_ids for s in samples]) for prompt, samples in zip(prompts, sampled, strict=True)
     ]
@@ -99,7 +121,7 @@ def make_batch(prompts: Sequence[Sequence[int]], sampled: Sequence[Sequence[Samp
         mask[b, : len(sample.token_ids)] = True
         logprobs[b, : len(sample.logprobs)] = torch.tensor(sample.logprobs)
     truncated = torch.tensor([eos not in s.token_ids for s in flat])
-    return Batch(groups, mask, logprobs, truncated)
+    return Batch(groups, mask, logprobs, truncated, range(len(groups)) if own is None else own)
 
 
 @dataclass(frozen=True)
@@ -113,19 +135,27 @@ class Evaluated:
     entropy: Tensor
     """float32 [B, T]: of the policy's distribution, in nats."""
     features: Tensor
-    """float32 [B, T, hidden]: the reference's last hidden state; hidden is 0 unless asked for."""
+    """float32 [own samples, T, hidden]: the reference's last hidden state; hidden is 0 unless asked for."""
+
+    def completed(self, processes: Processes) -> "Evaluated":
+        """With what the other processes found of their samples, but for the features."""
+        reference, policy, entropy = processes.sum(self.reference, self.policy, self.entropy)
+        return replace(self, reference=reference, policy=policy, entropy=entropy)
 
 
 def evaluate_batch(trunk: Trunk, batch: Batch, rows: Sequence[Row], *, features: bool) -> Evaluated:
-    """Run reference and policy over a batch's rows."""
+    """Run reference and policy over a batch's rows, which are this process's own; what is not in them stays zero."""
     reference, policy, entropy = (torch.zeros(batch.mask.shape) for _ in range(3))
-    hidden = torch.zeros(*batch.mask.shape, trunk.hidden_size if features else 0)
+    own = batch.own_samples
+    hidden = torch.zeros(len(own), batch.mask.shape[1], trunk.hidden_size if features else 0)
+    index = torch.zeros(len(batch.mask), dtype=torch.int64)
+    index[own] = torch.arange(len(own))
     for row in rows:
         at = (row.samples, row.steps)
         parent = row.evaluate(trunk, "reference", features=features)
         reference[at] = parent.logprobs.cpu()
         if features:
-            hidden[at] = parent.features.cpu()
+            hidden[index[row.samples], row.steps] = parent.features.cpu()
         now = row.evaluate(trunk, "policy", entropy=True)
         policy[at], entropy[at] = now.logprobs.cpu(), now.entropy.cpu()
     return Evaluated(reference, policy, entropy, hidden)
@@ -151,10 +181,26 @@ class Streams:
         """The B responses."""
         return [request.response for request in self.requests]
 
+    def completed(self, processes: Processes) -> "Streams":
+        """With what the other processes' responses were paid."""
+        rewards, errors, segments = processes.sum(self.rewards, self.errors, self.segments)
+        return replace(self, rewards=rewards, errors=errors, segments=segments)
+
+
+def requests_of(
+    batch: Batch, examples: Sequence[Example], decode: Callable[[Sequence[int]], str]
+) -> list[ScoreRequest]:
+    """The batch's B responses, to be judged; `examples` are its groups' questions with the passages to judge by."""
+    return [
+        ScoreRequest(example.question, example.passages, decode(response))
+        for example, group in zip(examples, batch.groups, strict=True)
+        for response in group.responses
+    ]
+
 
 def reward_streams(
     batch: Batch,
-    requests: Sequence[ScoreRequest],
+    requests: list[ScoreRequest],
     scores: Sequence[ScoredResponse],
     categories: Mapping[Category, CategorySpec],
     tokenizer: object,
@@ -162,14 +208,15 @@ def reward_streams(
 ) -> Streams:
     """Place each segment's reward on the segment's last token.
 
-    `requests` are the batch's responses as they were scored, and `scores` what they got by `categories`, in order.
+    `requests` are the batch's B responses, and `scores` what this process's own got by `categories`, in order; other
+    processes' stay zero.
     """
     responses = [response for group in batch.groups for response in group.responses]
     placed = torch.zeros(*batch.mask.shape, len(categories))
     segments, errors = torch.zeros(2, len(requests), len(categories))
-    for b, (request, response, scored) in enumerate(zip(requests, responses, scores, strict=True)):
-        ends = token_ends(response, request.response, tokenizer)
-        placed[b, : len(response)] = place_rewards(scored, ends, categories, pay)
+    for b, scored in zip(batch.own_samples.tolist(), scores, strict=True):
+        ends = token_ends(responses[b], requests[b].response, tokenizer)
+        placed[b, : len(responses[b])] = place_rewards(scored, ends, categories, pay)
         judged = [scored.categories[name].segments for name in categories]
         segments[b] = torch.tensor([float(len(every)) for every in judged])
         errors[b] = torch.tensor([sum(segment.error_probability for segment in every) for every in judged])

@@ -22,7 +22,7 @@ def chosen_logprobs(
     `logits`: [N, vocabulary] of any float type; `targets`: int64 [N]. Both results are float32 [N] (float64 for logits
     of float64); the entropies, which have no gradient, are empty unless asked for.
     """
-    chosen: tuple[Tensor, Tensor] = _ChosenLogProbs.apply(logits, targets, temperature, entropy)  # type: ignore[no-untyped-call]
+    chosen: tuple[Tensor, Tensor] = _ChosenLogProbs.apply(logits, targets, temperature, entropy)
     return chosen
 
 

@@ -13,7 +13,7 @@ class PolicyLoss:
     loss: Tensor
     """Scalar: the sum over tokens, divided by `normaliser`."""
     clip_fraction: float
-    """Share of tokens whose ratio lies outside the clip range."""
+    """Share of tokens whose ratio lies outside the clip range; 0 without tokens."""
     approximate_kl: float
     """Mean of (r - 1) - log r, in nats: how far the policy moved from the one that sampled."""
 
@@ -31,12 +31,16 @@ def policy_loss(
     clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
     loss = -torch.minimum(ratio * advantages, clipped * advantages).sum() / normaliser
     with torch.no_grad():
-        outside = ((ratio - 1).abs() > clip_range).float().mean().item()
-        approximate_kl = ((ratio - 1) - log_ratio).mean().item()
+        tokens = max(1, ratio.numel())
+        outside = (((ratio - 1).abs() > clip_range).float().sum() / tokens).item()
+        approximate_kl = (((ratio - 1) - log_ratio).sum() / tokens).item()
     return PolicyLoss(loss, outside, approximate_kl)
 
 
-def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip_range: float) -> Tensor:
-    """Half the mean of the larger of the plain and the clipped squared error. Tensors float32 [N]; returns a scalar."""
+def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip_range: float, normaliser: int) -> Tensor:
+    """Half the larger of the plain and the clipped squared error, summed and divided by `normaliser`.
+
+    Tensors float32 [N]; returns a scalar. `normaliser` is the batch's number of tokens, as in policy_loss.
+    """
     clipped = old_values + (values - old_values).clamp(-clip_range, clip_range)
-    return 0.5 * torch.maximum((values - returns) ** 2, (clipped - returns) ** 2).mean()
+    return 0.5 * (torch.maximum((values - returns) ** 2, (clipped - returns) ** 2).sum() / normaliser)

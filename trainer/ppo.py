@@ -3,8 +3,9 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,24 @@ from trainer.advantages import whiten
 from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.credit import at_the_end, weighted
 from trainer.estimators import make_estimator
-from trainer.experience import Batch, Row, Streams, evaluate_batch, make_batch, reward_streams
+from trainer.experience import (
+    Batch,
+    Row,
+    Streams,
+    evaluate_batch,
+    idle_row,
+    make_batch,
+    requests_of,
+    reward_streams,
+)
 from trainer.kl import KlController, kl_estimates
 from trainer.losses import policy_loss
 from trainer.metrics import step_metrics
+from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts import Sampler, make_sampler
 from trainer.rollouts.scored import sample_and_score
+from trainer.rollouts.server import ServerSampler
 from trainer.runlog import RunLog
 from trainer.stability import diverged, signs
 from trainer.trunk import Trunk
@@ -47,14 +59,18 @@ class PpoJob:
     run: Path
 
 
-def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer) -> PolicyManifest:
+def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Processes | None = None) -> PolicyManifest:
     """Train a policy and store it as a new version; resumes the run when it was interrupted.
 
-    Raises FgctlError when the base has no supervised parent, for unusable data, for weights of a category that is
-    not in use, for a run directory of other settings, and when the sampler's weights are not the trainer's.
+    Every one of the run's processes calls it and gets the manifest; the main one alone writes. Raises FgctlError when
+    the base has no supervised parent, for unusable data, for weights of a category that is not in use, for a run
+    directory of other settings, for a recipe that the processes cannot share, and when the sampler's weights are not
+    the trainer's.
     """
     job.weights.check(scorer.categories)
     scorer.require_rewards()
+    processes = processes or Processes()
+    check_shares(job.recipe.ppo, processes)
     if SFT not in store.profiles():
         raise FgctlError("There is no supervised parent to start from; train one by `fgctl sft --promote`.")
     parent = store.profile(SFT).version
@@ -63,66 +79,93 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer) -> PolicyManif
     if not examples:
         raise FgctlError(f"{job.data} leaves no question to train on; add questions outside the held-out list.")
     data_digest = file_digest(job.data)
-    claim_run(
-        job.run,
-        {
-            "kind": "ppo",
-            "base": job.base.digest,
-            "data": data_digest,
-            "parent": parent,
-            "rewards": scorer.version,
-            "weights": job.weights.as_dict(),
-            # A finished run may be given more steps, so their number is no part of what the run is; nor are the parts
-            # a step is sampled in, which change nothing.
-            "recipe": job.recipe.model_dump(mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_chunks"}}),
-        },
-    )
-    lora = job.recipe.lora
-    trainer = PpoTrainer(
-        Trunk(job.base, lora, parent_path, job.recipe.ppo.temperature), scorer, job.weights, job.recipe, examples
-    )
-    start = trainer.restore(load_checkpoint(job.run))
+    settings = {
+        "kind": "ppo",
+        "base": job.base.digest,
+        "data": data_digest,
+        "parent": parent,
+        "rewards": scorer.version,
+        "weights": job.weights.as_dict(),
+        # A finished run may be given more steps, so their number is no part of what the run is; nor is who samples,
+        # and in how many parts.
+        "recipe": job.recipe.model_dump(
+            mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_servers", "rollout_chunks"}}
+        ),
+    }
+    processes.on_main(partial(claim_run, job.run, settings))
+    trunk = Trunk(job.base, job.recipe.lora, parent_path, job.recipe.ppo.temperature, processes)
+    trainer = PpoTrainer(trunk, scorer, job.weights, job.recipe, examples, processes)
+    start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
     if start < job.recipe.ppo.steps:
         _run_steps(job, trainer, start)
     steps = max(start, job.recipe.ppo.steps)
-    trainer.trunk.save_adapter(job.run / "adapter")
-    return store.write(
-        job.profile,
-        job.run / "adapter",
-        {
-            "weights": job.weights,
-            "base": Named(name=job.base.name, digest=job.base.digest),
-            "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
-            "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
-            "data": (Named(name=job.data.name, digest=data_digest),),
-            "rewards": Versioned(version=scorer.version, digest=scorer.digest),
-            "steps": steps,
-            "episodes": steps * job.recipe.ppo.prompts_per_step * job.recipe.ppo.samples_per_prompt,
-            "scores": {},
-        },
-    )
+    manifest = {
+        "weights": job.weights,
+        "base": Named(name=job.base.name, digest=job.base.digest),
+        "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
+        "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
+        "data": (Named(name=job.data.name, digest=data_digest),),
+        "rewards": Versioned(version=scorer.version, digest=scorer.digest),
+        "steps": steps,
+        "episodes": steps * job.recipe.ppo.prompts_per_step * job.recipe.ppo.samples_per_prompt,
+        "scores": {},
+    }
+
+    def write() -> PolicyManifest:
+        trunk.save_adapter(job.run / "adapter")
+        return store.write(job.profile, job.run / "adapter", manifest)
+
+    return processes.on_main(write)
+
+
+def check_shares(ppo: PpoRecipe, processes: Processes) -> None:
+    """Raises FgctlError for a recipe that these processes cannot share."""
+    if ppo.prompts_per_step % processes.count:
+        raise FgctlError(
+            f"ppo.prompts_per_step is {ppo.prompts_per_step}, which {processes.count} processes cannot share evenly; "
+            f"make it a multiple of {processes.count}."
+        )
+    if processes.sharded and ppo.rollouts != "server":
+        raise FgctlError(
+            "A base that is spread over processes (--use_fsdp) cannot sample by itself; start vLLM servers, and set "
+            "ppo.rollouts=server and ppo.rollout_servers."
+        )
 
 
 def _run_steps(job: PpoJob, trainer: "PpoTrainer", start: int) -> None:
-    settings = job.recipe.ppo
-    sampler = make_sampler(
-        settings.rollouts, job.base, trainer.trunk, settings.max_prompt_tokens + settings.max_new_tokens
-    )
+    settings, processes = job.recipe.ppo, trainer.processes
+    sampler = _sampler(job, trainer)
     try:
-        with RunLog(job.run, job.profile, total=settings.steps, start=start) as log:
+        log = RunLog(job.run, job.profile, total=settings.steps, start=start) if processes.main else None
+        with log or nullcontext():
             for step in range(start, settings.steps):
                 metrics = trainer.step(step, sampler)
-                log.step(step, metrics, _note(metrics))
-                log.warn(signs(log.history))
-                if reason := diverged(log.history, settings.stop):
-                    raise FgctlError(
-                        f"Stopped at step {step + 1}: {reason}. Lower ppo.learning_rate or raise ppo.kl.coefficient; "
-                        f"the log and the checkpoint before it are in {job.run}."
-                    )
-                if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-                    save_checkpoint(job.run, trainer.state(step + 1))
+                processes.on_main(partial(_finish_step, job, trainer, log, step, metrics))
     finally:
         sampler.close()
+
+
+def _sampler(job: PpoJob, trainer: "PpoTrainer") -> Sampler:
+    ppo = job.recipe.ppo
+    if ppo.rollouts == "server":
+        return ServerSampler(ppo.rollout_servers, job.run / "rollouts", trainer.trunk, trainer.processes)
+    return make_sampler(ppo.rollouts, job.base, trainer.trunk, ppo.max_prompt_tokens + ppo.max_new_tokens)
+
+
+def _finish_step(job: PpoJob, trainer: "PpoTrainer", log: RunLog | None, step: int, metrics: dict[str, float]) -> None:
+    """What the main process, which alone has a log, does after a step: log, stop what has diverged, checkpoint."""
+    settings = job.recipe.ppo
+    if log is None:
+        return
+    log.step(step, metrics, _note(metrics))
+    log.warn(signs(log.history))
+    if reason := diverged(log.history, settings.stop):
+        raise FgctlError(
+            f"Stopped at step {step + 1}: {reason}. Lower ppo.learning_rate or raise ppo.kl.coefficient; "
+            f"the log and the checkpoint before it are in {job.run}."
+        )
+    if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+        save_checkpoint(job.run, trainer.state(step + 1))
 
 
 def _note(metrics: dict[str, float]) -> str:
@@ -134,18 +177,21 @@ def _note(metrics: dict[str, float]) -> str:
 
 @dataclass
 class PpoTrainer:
-    """Everything a run carries from step to step."""
+    """Everything a run carries from step to step. Every process of the run has one, and all have the same state."""
 
     trunk: Trunk
     scorer: Scorer
     weights: Weights
     recipe: Recipe
     examples: list[Example]
+    processes: Processes = field(default_factory=Processes)
 
     def __post_init__(self) -> None:
         ppo = self.recipe.ppo
         torch.manual_seed(ppo.seed)
-        self.estimator = make_estimator(ppo.estimator, self.trunk.hidden_size, ppo.gamma, ppo.max_grad_norm)
+        self.estimator = make_estimator(
+            ppo.estimator, self.trunk.hidden_size, ppo.gamma, ppo.max_grad_norm, self.processes
+        )
         self._kl = KlController(ppo.kl)
         self._parameters = self.trunk.policy_parameters()
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
@@ -177,38 +223,45 @@ class PpoTrainer:
         return int(state["step"])
 
     def step(self, step: int, sampler: Sampler) -> dict[str, float]:
-        """Sample, score, place credit, update the policy. Returns the step's metrics."""
-        ppo, clock = self.recipe.ppo, Clock()
+        """Sample, score, place credit, update the policy. Returns the step's metrics, of all processes."""
+        ppo, clock, processes = self.recipe.ppo, Clock(), self.processes
+        order = list(range(ppo.prompts_per_step))
+        random.Random(f"ppo-{ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets
+        own = sorted(processes.own(order))  # an even share of every minibatch
         with clock.phase("rollout"):
             examples = step_examples(self.examples, step, ppo)
             formatted = [self._formatter.format(e.question, e.passages) for e in examples]
             prompts = [prompt.token_ids for prompt in formatted]
             # Judged against the passages the policy was shown, as in the service and in evaluation.
             shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
-            self._synchronise(sampler)
+            self._synchronise(sampler, step)
             rollout = sample_and_score(
-                sampler, prompts, shown, ppo, ppo.seed * 100_003 + step,
+                sampler, {i: (prompts[i], shown[i]) for i in own}, ppo, ppo.seed * 100_003 + step,
                 decode=self.trunk.decode, score=self.scorer.score,
             )  # fmt: skip
-            batch = make_batch(prompts, rollout.samples, self.trunk.eos)
+            together = processes.merge(rollout.samples)
+            batch = make_batch(prompts, [together[i] for i in range(len(prompts))], self.trunk.eos, own)
         with clock.phase("score"):
-            scores = rollout.scores()
+            requests = requests_of(batch, shown, self.trunk.decode)
             streams = reward_streams(
-                batch, rollout.requests, scores, self.scorer.categories, self.trunk.tokenizer, ppo.pay
-            )
+                batch, requests, rollout.scores(), self.scorer.categories, self.trunk.tokenizer, ppo.pay
+            ).completed(processes)
         with clock.phase("evaluate"):
-            order = list(range(len(batch.groups)))
-            random.Random(f"ppo-{ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets
-            minibatches = batch.minibatches(order, ppo.minibatches, self.recipe.forward_tokens)
+            idle = idle_row(self.trunk.eos)
+            minibatches = [
+                processes.level(rows, idle)
+                for rows in batch.minibatches(order, ppo.minibatches, self.recipe.forward_tokens)
+            ]
             rows = [row for minibatch in minibatches for row in minibatch]
-            evaluated = evaluate_batch(self.trunk, batch, rows, features=self.estimator.wants_features)
+            wants_features = self.estimator.wants_features
+            evaluated = evaluate_batch(self.trunk, batch, rows, features=wants_features).completed(processes)
         gap = self._check_sampler(batch, evaluated.policy)
         kl, _ = kl_estimates(evaluated.policy, evaluated.reference)
         cut = ppo.missing_end_penalty * at_the_end(batch.truncated.float(), batch.mask)
         task = weighted(streams.rewards, streams.categories, self.weights) - cut
         goal, holistic = task, {}
         if ppo.objective == "holistic":
-            preferred = self._preference(streams)
+            preferred = self._preference(batch, streams)
             goal, holistic = at_the_end(preferred, batch.mask) - cut, {"reward/holistic": preferred.mean().item()}
         advantages = self.estimator.advantages(goal - self._kl.coefficient * kl * batch.mask, batch, evaluated.features)
         with clock.phase("update"):
@@ -230,13 +283,16 @@ class PpoTrainer:
             | {"episodes_per_minute": 60 * len(streams.texts) / sum(clock.seconds.values())}
         )
 
-    def _preference(self, streams: Streams) -> Tensor:
+    def _preference(self, batch: Batch, streams: Streams) -> Tensor:
         """The preference model's reward of each response: the chance of beating an average one, in [-1, 1]."""
-        return 2 * torch.tensor(self.scorer.feedback.preference(streams.requests)).sigmoid() - 1
+        own, preferred = batch.own_samples, torch.zeros(len(batch.mask))
+        requests = [streams.requests[b] for b in own.tolist()]
+        preferred[own] = 2 * torch.tensor(self.scorer.feedback.preference(requests)).sigmoid() - 1
+        return self.processes.sum(preferred)[0]
 
-    def _synchronise(self, sampler: Sampler) -> None:
+    def _synchronise(self, sampler: Sampler, step: int) -> None:
         """Hand the sampler the policy's weights, and check that an update since the last step has reached it."""
-        sampler.synchronise(self.trunk.merged_weights())
+        sampler.synchronise(self.trunk, step)
         probed = sampler.logprobs(self._probe)
         if self._updated and probed == self._probed:
             raise FgctlError(
@@ -265,7 +321,12 @@ class PpoTrainer:
         return {name: sum(h[name] for h in history) / len(history) for name in history[0]} if history else {}
 
     def _update_minibatch(self, rows: Sequence[Row], old: Tensor, advantages: Tensor) -> dict[str, float]:
-        total = sum(len(row.samples) for row in rows)
+        """One optimiser step on the minibatch's mean loss over tokens; rows are the micro-batches it accumulates over.
+
+        Loss and clipped share are summed over the processes, as the gradients are.
+        """
+        (tokens,) = self.processes.sum(torch.tensor(sum(len(row.samples) for row in rows)))
+        total = int(tokens)
         report = {"loss": 0.0, "clip_fraction": 0.0, "approximate_kl": 0.0}
         for row in rows:
             now = row.evaluate(self.trunk, "policy", grad=True).logprobs.cpu()
@@ -276,6 +337,10 @@ class PpoTrainer:
             report["loss"] += result.loss.item()
             report["clip_fraction"] += share * result.clip_fraction
             report["approximate_kl"] += share * result.approximate_kl
+        (summed,) = self.processes.sum(torch.tensor(list(report.values()), dtype=torch.float64))
+        report = dict(zip(report, summed.tolist(), strict=True))
+        self.processes.sum_gradients(self._parameters.values())
+        # The same everywhere, and so is the decision to skip.
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.recipe.ppo.max_grad_norm)
         finite = bool(torch.isfinite(norm))
         if finite:

@@ -155,8 +155,10 @@ class PpoRecipe(_Config):
     """When to give a run up."""
     logprob_tolerance: float = Field(0.1, gt=0)
     """Largest mean absolute difference between the sampler's and the trainer's log-probabilities (nats a token)."""
-    rollouts: Literal["auto", "vllm", "transformers"] = "auto"
-    """What samples: vLLM where it is installed, or transformers."""
+    rollouts: Literal["auto", "vllm", "transformers", "server"] = "auto"
+    """What samples: vLLM where it is installed, or transformers; or vLLM servers that load the adapter."""
+    rollout_servers: tuple[str, ...] = ()
+    """The servers' addresses, as in http://gpu3:8000; they see the run's directory at the same path."""
     rollout_chunks: int = Field(1, ge=1)
     """Parts the step's prompts are sampled in: while one is sampled, the one before is scored. It pays where rewards
     come from elsewhere than what samples, as from a GPU's host or over HTTP; on the same cores both only share them."""
@@ -169,6 +171,12 @@ class PpoRecipe(_Config):
     def _samples_suffice(self) -> "PpoRecipe":
         if self.estimator.type == "leave_one_out" and self.samples_per_prompt < 2:
             raise ValueError("leave_one_out compares a prompt's samples, so samples_per_prompt must be 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _servers_are_named(self) -> "PpoRecipe":
+        if self.rollouts == "server" and not self.rollout_servers:
+            raise ValueError("rollouts by server need ppo.rollout_servers")
         return self
 
     @property

@@ -35,7 +35,7 @@ def sample_answers(
     formatter = PromptFormatter(trunk.tokenizer, MAX_PROMPT_TOKENS)
     sampler = make_sampler("auto", base, trunk, MAX_PROMPT_TOKENS + decoding.max_tokens)
     try:
-        sampler.synchronise(trunk.merged_weights())
+        sampler.synchronise(trunk)
         for first in range(0, len(examples), _AT_ONCE):
             asked = examples[first : first + _AT_ONCE]
             prompts = [formatter.format(e.question, e.passages).token_ids for e in asked]

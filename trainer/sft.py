@@ -2,8 +2,11 @@
 
 import math
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +18,7 @@ from rewards.dataset import Example, file_digest, load_examples, without_held_ou
 from rewards.errors import FgctlError
 from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.packing import Group, bins, pack
+from trainer.processes import Processes
 from trainer.recipe import Recipe, SftRecipe
 from trainer.runlog import RunLog
 from trainer.trunk import Trunk
@@ -33,36 +37,40 @@ class SftJob:
     run: Path
 
 
-def train_sft(job: SftJob, store: PolicyStore) -> PolicyManifest:
+def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = None) -> PolicyManifest:
     """Train the supervised parent and store it; resumes the run when it was interrupted.
 
-    Raises FgctlError for unusable data and for a run directory that belongs to other settings.
+    Every one of the run's processes calls it and gets the manifest; the main one alone writes. Raises FgctlError for
+    unusable data and for a run directory that belongs to other settings.
     """
     settings = job.recipe.sft
+    processes = processes or Processes()
     data_digest = file_digest(job.data) if job.data.is_file() else ""
     examples = without_held_out(load_examples(job.data))[: settings.max_examples]
-    claim_run(
-        job.run,
-        {
-            "kind": "sft",
-            "base": job.base.digest,
-            "data": data_digest,
-            "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True}),
-        },
-    )
-    trunk = Trunk(job.base, job.recipe.lora)
+    identity = {
+        "kind": "sft",
+        "base": job.base.digest,
+        "data": data_digest,
+        "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True}),
+    }
+    processes.on_main(partial(claim_run, job.run, identity))
+    trunk = Trunk(job.base, job.recipe.lora, processes=processes)
     groups = encode_examples(examples, trunk, settings)
     if not groups:
         raise FgctlError(f"{job.data} leaves no example to train on; raise sft.max_response_tokens or add data.")
     batches = batch_order(len(groups), settings)
     parameters = trunk.policy_parameters()
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
-    start = _restore(job.run, parameters, optimizer)
-    with RunLog(job.run, "sft", total=len(batches), start=start) as log:
+    start = _restore(processes.on_main(partial(load_checkpoint, job.run)), parameters, optimizer)
+    log = RunLog(job.run, "sft", total=len(batches), start=start) if processes.main else None
+    with log or nullcontext():
         for step in range(start, len(batches)):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * cosine_schedule(step, len(batches), settings.warmup_ratio)
-            loss, norm = _update(trunk, [groups[i] for i in batches[step]], optimizer, job.recipe.forward_tokens)
+            batch = [groups[i] for i in batches[step]]
+            loss, norm = update(trunk, batch, optimizer, job.recipe.forward_tokens, processes)
+            if log is None:
+                continue
             log.step(step, {"sft/loss": loss, "sft/grad_norm": norm}, f"loss {loss:.3f}")
             if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == len(batches):
                 save_checkpoint(
@@ -73,22 +81,23 @@ def train_sft(job: SftJob, store: PolicyStore) -> PolicyManifest:
                         "optimizer": optimizer.state_dict(),
                     },
                 )
-    trunk.save_adapter(job.run / "adapter")
-    return store.write(
-        SFT,
-        job.run / "adapter",
-        {
-            "weights": None,
-            "base": Named(name=job.base.name, digest=job.base.digest),
-            "parent": None,
-            "recipe": {"name": job.recipe_name} | job.recipe.model_dump(include={"lora", "sft"}, mode="json"),
-            "data": (Named(name=job.data.name, digest=data_digest),),
-            "rewards": None,
-            "steps": len(batches),
-            "episodes": sum(map(len, batches)),
-            "scores": {},
-        },
-    )
+    manifest = {
+        "weights": None,
+        "base": Named(name=job.base.name, digest=job.base.digest),
+        "parent": None,
+        "recipe": {"name": job.recipe_name} | job.recipe.model_dump(include={"lora", "sft"}, mode="json"),
+        "data": (Named(name=job.data.name, digest=data_digest),),
+        "rewards": None,
+        "steps": len(batches),
+        "episodes": sum(map(len, batches)),
+        "scores": {},
+    }
+
+    def write() -> PolicyManifest:
+        trunk.save_adapter(job.run / "adapter")
+        return store.write(SFT, job.run / "adapter", manifest)
+
+    return processes.on_main(write)
 
 
 def encode_examples(examples: list[Example], trunk: Trunk, settings: SftRecipe) -> list[Group]:
@@ -122,25 +131,34 @@ def cosine_schedule(step: int, total: int, warmup_ratio: float) -> float:
     return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
 
 
-def _update(
-    trunk: Trunk, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int
+def update(
+    trunk: Trunk, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int, processes: Processes
 ) -> tuple[float, float]:
-    """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm."""
+    """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm.
+
+    Every process takes its share of the batch, in rows that it accumulates gradients over.
+    """
     tokens = sum(len(response) for group in groups for response in group.responses)
+    own = processes.own(groups)
+    rows = processes.level([[own[i] for i in row] for row in bins(own, forward_tokens)], [Group([trunk.eos], [[]])])
     total = 0.0
-    for row in bins(groups, forward_tokens):
-        logprobs: Tensor = trunk.evaluate(pack([groups[i] for i in row]), grad=True).logprobs
+    for row in rows:
+        logprobs: Tensor = trunk.evaluate(pack(row), grad=True).logprobs
         loss = -logprobs.sum() / tokens
         loss.backward()
         total += loss.item()
+    (summed,) = processes.sum(torch.tensor(total, dtype=torch.float64))
+    total = summed.item()
+    processes.sum_gradients(trunk.policy_parameters().values())
     norm = torch.nn.utils.clip_grad_norm_(trunk.policy_parameters().values(), 1.0).item()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total, norm
 
 
-def _restore(run: Path, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
-    state = load_checkpoint(run)
+def _restore(
+    state: dict[str, Any] | None, parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
+) -> int:
     if state is None:
         return 0
     with torch.no_grad():

@@ -17,6 +17,7 @@ from policies.base import BaseModel
 from rewards.errors import FgctlError
 from trainer.logprobs import chosen_logprobs
 from trainer.packing import Group, Packed, pack
+from trainer.processes import Processes
 from trainer.recipe import LoraRecipe
 
 Adapter = Literal["policy", "reference"]
@@ -33,21 +34,30 @@ class TokenLogProbs:
     features: Tensor
     """float32 [N, hidden]: last hidden state at the predicting position; empty unless asked for."""
     below: Tensor | None
-    """bf16 [1, T, hidden]: what entered the first adapted layer, the same for every adapter; None where a pass cannot
-    begin there."""
+    """[1, T, hidden], in the trunk's precision: what entered the first adapted layer, the same for every adapter; None
+    where a pass cannot begin there."""
 
 
 class Trunk:
     """A frozen causal LM with a trainable `policy` adapter and, when given a parent, a frozen `reference`."""
 
-    def __init__(self, base: BaseModel, lora: LoraRecipe, parent: Path | None = None, temperature: float = 1.0) -> None:
-        """Load the base in bf16. With `parent`, policy and reference both begin as that adapter.
+    def __init__(
+        self,
+        base: BaseModel,
+        lora: LoraRecipe,
+        parent: Path | None = None,
+        temperature: float = 1.0,
+        processes: Processes | None = None,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """Load the base. With `parent`, policy and reference both begin as that adapter.
 
-        Probabilities are softmax(logits / temperature) throughout: what is sampled is what is trained.
+        Probabilities are softmax(logits / temperature) throughout: what is sampled is what is trained. `processes`
+        may spread the base over themselves; the adapters stay whole. In float32, nothing hides in rounding.
         """
-        self.temperature = temperature
-        model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.bfloat16)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        processes = processes or Processes()
+        self.temperature, self.dtype, self.device = temperature, dtype, processes.device
+        model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
         self.peft: Any
         if parent is None:
@@ -57,9 +67,15 @@ class Trunk:
         else:
             self.peft = PeftModel.from_pretrained(model, parent, adapter_name="policy", is_trainable=True)
             self.peft.load_adapter(parent, adapter_name="reference")
-        self.peft.to(self.device)
         self.peft.eval()  # LoRA without dropout: sampling, old and new log-probabilities see one model
         self.use("policy")
+        self._first_adapted = 0
+        if processes.sharded:
+            layers = self.peft.get_base_model().get_decoder().layers
+            adapters = [p for name, p in self.peft.named_parameters() if ".lora_" in name]
+            processes.shard(self.peft, layers, adapters)
+            return
+        self.peft.to(self.device)
         self._first_adapted = first_adapted_layer(self.peft.get_base_model())
         if self._first_adapted and not self._begins_midway():
             self._first_adapted = 0
@@ -104,7 +120,7 @@ class Trunk:
         """
         self.use(adapter)
         with nullcontext() if grad else torch.no_grad():
-            with torch.autocast(self.device.type, dtype=torch.bfloat16), self._starting_from(below) as start:
+            with self.autocast(), self._starting_from(below) as start:
                 out = self.peft(
                     **({"input_ids": packed.input_ids.to(self.device)} if below is None else {"inputs_embeds": below}),
                     position_ids=packed.position_ids.to(self.device),
@@ -118,6 +134,10 @@ class Trunk:
             )
             hidden = out.hidden_states[-1][0, packed.predicted_at].float() if features else torch.empty(0)
         return TokenLogProbs(logprobs, uncertain, hidden, start.below)
+
+    def autocast(self) -> torch.autocast:
+        """The precision that passes run in."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     @contextmanager
     def _starting_from(self, below: Tensor | None) -> Iterator["_Start"]:

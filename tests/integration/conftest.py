@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -58,6 +59,12 @@ def write_policy(store, base, profile, adapter, weights):
             "scores": {},
         },
     )
+
+
+@pytest.fixture(scope="session")
+def making():
+    """What makes adapters and policies, for a store or a base of a test's own."""
+    return SimpleNamespace(adapter=make_adapter, policy=write_policy)
 
 
 @pytest.fixture(scope="session")

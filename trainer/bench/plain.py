@@ -25,13 +25,14 @@ from rewards.dataset import Example
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.advantages import whiten
-from trainer.credit import weighted
+from trainer.credit import at_the_end, weighted
 from trainer.estimators import make_estimator
 from trainer.experience import Batch, Evaluated, Streams, make_batch, reward_streams
 from trainer.kl import kl_estimates
 from trainer.losses import policy_loss
 from trainer.packing import split
-from trainer.ppo import Clock, missing_end, step_examples
+from trainer.ppo import Clock, step_examples
+from trainer.processes import Processes
 from trainer.recipe import Recipe
 from trainer.rollouts import Sampled
 from trainer.trunk import Adapter, Trunk
@@ -82,7 +83,7 @@ class PlainTrainer:
         ppo = recipe.ppo
         self.trunk, self._scorer, self._weights, self._recipe, self._examples = trunk, scorer, weights, recipe, examples
         torch.manual_seed(ppo.seed)
-        self._estimator = make_estimator(ppo.estimator, trunk.hidden_size, ppo.gamma, ppo.max_grad_norm)
+        self._estimator = make_estimator(ppo.estimator, trunk.hidden_size, ppo.gamma, ppo.max_grad_norm, Processes())
         self._parameters = trunk.policy_parameters()
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
         self._formatter = PromptFormatter(trunk.tokenizer, ppo.max_prompt_tokens)
@@ -107,7 +108,11 @@ class PlainTrainer:
             evaluated = self.evaluate(batch)
         kl, _ = kl_estimates(evaluated.policy, evaluated.reference)
         task = weighted(streams.rewards, streams.categories, self._weights)
-        rewards = task - missing_end(batch, ppo.missing_end_penalty) - ppo.kl.coefficient * kl * batch.mask
+        rewards = (
+            task
+            - ppo.missing_end_penalty * at_the_end(batch.truncated.float(), batch.mask)
+            - ppo.kl.coefficient * kl * batch.mask
+        )
         advantages = whiten(self._estimator.advantages(rewards, batch, evaluated.features), batch.mask)
         with clock.phase("update"):
             norm = self.update(batch, evaluated.policy, advantages)

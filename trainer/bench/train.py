@@ -14,7 +14,6 @@ from statistics import fmean, median
 from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import AutoTokenizer
 
 from policies.base import BaseModel
@@ -151,10 +150,12 @@ def report(turns: Mapping[str, Sequence[Turn]], memory: Mapping[str, int], episo
         }
         for name, taken in turns.items()
     }
-    ratios = [
-        {"phase": phase}
-        | quotient(seconds["plain"][phase], seconds["trainer"][phase])
-        | {"goal": GOAL if phase == STEP else None}
+    ratios: list[dict[str, Any]] = [
+        {
+            "phase": phase,
+            "goal": GOAL if phase == STEP else None,
+            **quotient(seconds["plain"][phase], seconds["trainer"][phase]),
+        }
         for phase in (*PHASES, STEP)
     ]
     pairs = zip(turns["trainer"], turns["plain"], strict=True)
@@ -181,10 +182,11 @@ class _Keeping:
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
-        self.kept: list[list[Sampled]] = []
+        self.kept: dict[int, list[Sampled]] = {}
 
-    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
-        self.sampler.synchronise(weights)
+    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
+        self.kept = {}
+        self.sampler.synchronise(trunk, step)
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         return self.sampler.logprobs(tokens)
@@ -197,10 +199,13 @@ class _Keeping:
         seed: int,
         *,
         top_p: float = 1.0,
-        first: int = 0,
+        temperature: float | None = None,
+        places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
-        sampled = self.sampler.sample(prompts, n, max_new_tokens, seed, top_p=top_p, first=first)
-        self.kept = [*self.kept[:first], *sampled]
+        sampled = self.sampler.sample(
+            prompts, n, max_new_tokens, seed, top_p=top_p, temperature=temperature, places=places
+        )
+        self.kept |= dict(zip(places or range(len(prompts)), sampled, strict=True))
         return sampled
 
     def close(self) -> None:
@@ -213,12 +218,13 @@ def _trainer(setting: Setting) -> Iterator[Contender]:
     ppo = setting.recipe.ppo
     trunk, scorer, weights = _load(setting)
     trainer = PpoTrainer(trunk, scorer, weights, setting.recipe, setting.examples)
-    sampler = _Keeping(make_sampler(ppo.rollouts, setting.base, trunk, ppo.max_prompt_tokens + ppo.max_new_tokens))
+    kind = "auto" if ppo.rollouts == "server" else ppo.rollouts
+    sampler = _Keeping(make_sampler(kind, setting.base, trunk, ppo.max_prompt_tokens + ppo.max_new_tokens))
 
     def take(step: int, _: list[list[Sampled]] | None) -> Turn:
         metrics = trainer.step(step, sampler)
         seconds = {phase: metrics[f"seconds/{phase}"] for phase in PHASES}
-        return Turn(seconds, sampler.kept, metrics["policy/grad_norm"], type(sampler.sampler).__name__)
+        return Turn(seconds, list(sampler.kept.values()), metrics["policy/grad_norm"], type(sampler.sampler).__name__)
 
     try:
         yield take

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from trainer.experience import Batch
+from trainer.processes import Processes
 from trainer.recipe import EstimatorRecipe, GaeRecipe
 
 
@@ -17,7 +18,8 @@ class Estimator(Protocol):
     def advantages(self, rewards: Tensor, batch: Batch, features: Tensor) -> Tensor:
         """Advantages of the policy's tokens: float32 [B, T], zero on padding, not yet whitened.
 
-        `rewards`: float32 [B, T], the KL penalty taken off; `features`: float32 [B, T, hidden], or hidden 0.
+        `rewards`: float32 [B, T], the KL penalty taken off; `features`: float32 [own samples, T, hidden], or
+        hidden 0. The advantages are those of all processes' samples.
         """
 
     def learn(self) -> dict[str, float]:
@@ -30,12 +32,14 @@ class Estimator(Protocol):
         """Take over a checkpoint's."""
 
 
-def make_estimator(recipe: EstimatorRecipe, hidden_size: int, gamma: float, max_grad_norm: float) -> Estimator:
+def make_estimator(
+    recipe: EstimatorRecipe, hidden_size: int, gamma: float, max_grad_norm: float, processes: Processes
+) -> Estimator:
     """The estimator of a recipe."""
     if isinstance(recipe, GaeRecipe):
         from trainer.estimators.gae import GaeEstimator
 
-        return GaeEstimator(recipe, hidden_size, gamma, max_grad_norm)
+        return GaeEstimator(recipe, hidden_size, gamma, max_grad_norm, processes)
     from trainer.estimators.leave_one_out import LeaveOneOutEstimator
 
     return LeaveOneOutEstimator(gamma)

@@ -14,6 +14,7 @@ from trainer.advantages import centre, gae
 from trainer.experience import Batch
 from trainer.losses import value_loss
 from trainer.metrics import explained_variance
+from trainer.processes import Processes
 from trainer.recipe import GaeRecipe
 
 _HIDDEN = 128
@@ -41,9 +42,10 @@ class Critic(nn.Module):
 
 @dataclass(frozen=True)
 class _Step:
-    """What the critic learns from: the step's N response tokens."""
+    """What the critic learns from: values and returns of the step's N response tokens, features of the own ones."""
 
     features: Tensor
+    own: Tensor
     values: Tensor
     returns: Tensor
 
@@ -53,8 +55,10 @@ class GaeEstimator:
 
     wants_features = True
 
-    def __init__(self, recipe: GaeRecipe, hidden_size: int, gamma: float, max_grad_norm: float) -> None:
-        self._recipe, self._gamma, self._max_grad_norm = recipe, gamma, max_grad_norm
+    def __init__(
+        self, recipe: GaeRecipe, hidden_size: int, gamma: float, max_grad_norm: float, processes: Processes
+    ) -> None:
+        self._recipe, self._gamma, self._max_grad_norm, self._processes = recipe, gamma, max_grad_norm, processes
         self.critic = Critic(hidden_size)
         self._optimizer = torch.optim.AdamW(
             self.critic.parameters(), lr=recipe.value_learning_rate, eps=1e-5, weight_decay=0.0
@@ -63,20 +67,31 @@ class GaeEstimator:
 
     def advantages(self, rewards: Tensor, batch: Batch, features: Tensor) -> Tensor:
         """See Estimator."""
+        own, mask = batch.own_samples, batch.mask
+        known = torch.zeros(mask.shape)
         with torch.no_grad():
-            values = self.critic(features) * batch.mask
-        advantages, returns = gae(rewards, values, batch.mask, gamma=self._gamma, lam=self._recipe.gae_lambda)
-        self._last = _Step(features[batch.mask], values[batch.mask], returns[batch.mask])
+            known[own] = self.critic(features) * mask[own]
+        (values,) = self._processes.sum(known)
+        advantages, returns = gae(rewards, values, mask, gamma=self._gamma, lam=self._recipe.gae_lambda)
+        ours = torch.zeros_like(mask)
+        ours[own] = mask[own]
+        self._last = _Step(features[mask[own]], ours[mask], values[mask], returns[mask])
         return centre(advantages, batch.mask, batch.prompts)
 
     def learn(self) -> dict[str, float]:
         """Fit the critic on the step's returns; how much of their variance it explained before."""
         step = self._last
         for _ in range(self._recipe.value_epochs):
-            values = self.critic(step.features)
-            loss = value_loss(values, step.values, step.returns, clip_range=self._recipe.value_clip_range)
+            loss = value_loss(
+                self.critic(step.features),
+                step.values[step.own],
+                step.returns[step.own],
+                clip_range=self._recipe.value_clip_range,
+                normaliser=len(step.values),
+            )
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
+            self._processes.sum_gradients(self.critic.parameters())
             torch.nn.utils.clip_grad_norm_(self.critic.parameters(), self._max_grad_norm)
             self._optimizer.step()
         return {"critic/explained_variance": explained_variance(step.values, step.returns)}

@@ -98,14 +98,16 @@ def mean_curve(results: dict[str, Any], arm: str, key: str = "reward") -> NDArra
     """An arm's curve, averaged over its seeds: float64 [steps]."""
     curves = [[step[key] for step in run["curve"]] for run in results["runs"] if run["arm"] == arm]
     steps = min(map(len, curves))
-    return np.mean([one[:steps] for one in curves], axis=0, dtype=np.float64)
+    mean: NDArray[np.float64] = np.mean([one[:steps] for one in curves], axis=0)
+    return mean
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean of each value and up to SMOOTH - 1 before it."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     first = np.maximum(np.arange(len(values)) - SMOOTH + 1, 0)
-    return (sums[1:] - sums[first]) / (np.arange(len(values)) + 1 - first)
+    means: NDArray[np.float64] = (sums[1:] - sums[first]) / (np.arange(len(values)) + 1 - first)
+    return means
 
 
 def _curve(results: dict[str, Any], arm: str, seed: int) -> NDArray[np.float64] | None:

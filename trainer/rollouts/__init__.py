@@ -1,11 +1,9 @@
 """Sampling responses from the policy as it is now: by vLLM where it is installed, by transformers otherwise."""
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
-
-from torch import Tensor
 
 if TYPE_CHECKING:
     from policies.base import BaseModel
@@ -25,11 +23,11 @@ class Sampled:
 class Sampler(Protocol):
     """Samples from softmax(logits / trunk.temperature), the whole of it: what the policy gradient assumes."""
 
-    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
-        """Take over the policy's merged weights (Trunk.merged_weights)."""
+    def synchronise(self, trunk: "Trunk", step: int = 0) -> None:
+        """Take over the policy as the trunk, any of the same base, has it now: merged weights, or the adapter.
 
-    def follow(self, trunk: "Trunk") -> None:
-        """Sample from another trunk's policy from now on; both are of the same base."""
+        `step` names what is taken over where that is kept in a file.
+        """
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """Log-probability of each token but the first, given those before it; for telling weights apart."""
@@ -43,14 +41,14 @@ class Sampler(Protocol):
         *,
         top_p: float = 1.0,
         temperature: float | None = None,
-        first: int = 0,
+        places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
-        """`n` responses for each prompt. The same weights, prompts and seed give the same responses.
+        """`n` responses for each prompt. The same weights, prompts, seed and places give the same responses.
 
         `top_p` below 1 cuts the distribution, as serving does; `temperature` replaces the trunk's, and at 0 the most
         likely token is taken every time, which goes with one response a prompt. Rollouts that train leave both alone.
-        `first` is the place of the first prompt among all that share the seed: a prompt's responses depend on its own
-        place, not on how the prompts are cut into calls.
+        `places` are the prompts' in the whole step when these are some of it, so that whoever samples them, in
+        whatever parts, gets the same; else they are 0, 1, and so on.
         """
 
     def close(self) -> None:

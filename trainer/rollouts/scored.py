@@ -1,6 +1,6 @@
 """Rollouts that are scored while further ones are sampled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,24 +16,21 @@ Score = Callable[[Sequence[ScoreRequest]], list[ScoredResponse]]
 
 @dataclass(frozen=True)
 class Rollout:
-    """A step's responses, some of which may still be being scored."""
+    """Responses to a step's prompts, some of which may still be being scored."""
 
-    samples: list[list[Sampled]]
-    """Of each prompt, in order."""
-    requests: list[ScoreRequest]
-    """The B responses as they are scored."""
+    samples: dict[int, list[Sampled]]
+    """Each prompt's, by its place in the step, in order."""
     scoring: list[Future[list[ScoredResponse]]]
     """The scores of each prompt's responses."""
 
     def scores(self) -> list[ScoredResponse]:
-        """The scores of the B responses; waits for those that are missing. Raises whatever scoring raised."""
+        """The scores of all responses; waits for those that are missing. Raises whatever scoring raised."""
         return [scored for one in self.scoring for scored in one.result()]
 
 
 def sample_and_score(
     sampler: Sampler,
-    prompts: Sequence[Sequence[int]],
-    examples: Sequence[Example],
+    prompts: Mapping[int, tuple[Sequence[int], Example]],
     ppo: PpoRecipe,
     seed: int,
     *,
@@ -42,27 +39,22 @@ def sample_and_score(
 ) -> Rollout:
     """Sample responses to the prompts in `ppo.rollout_chunks` parts, and score each part beside the next ones.
 
-    `examples` are the prompts' questions, with the passages to judge by. `score` runs in a thread of its own, for one
-    prompt's responses at a time: what it says of them then depends on them alone, however the step is cut up. Raises
-    what sampling raises; what scoring raises, Rollout.scores does.
+    `prompts` are token ids and the question they were made of, with the passages to judge by, by their place in the
+    step. `score` runs in a thread of its own, for one prompt's responses at a time: what it says of them then depends
+    on them alone, however the step is cut up. Raises what sampling raises; what scoring raises, Rollout.scores does.
     """
-    samples: list[list[Sampled]] = []
-    requests: list[ScoreRequest] = []
+    samples: dict[int, list[Sampled]] = {}
     scoring: list[Future[list[ScoredResponse]]] = []
     thread = ThreadPoolExecutor(1, thread_name_prefix="score")
     try:
-        for part in split(range(len(prompts)), ppo.rollout_chunks):
-            sampled = sampler.sample(
-                [prompts[i] for i in part], ppo.samples_per_prompt, ppo.max_new_tokens, seed, first=part[0]
-            )
-            samples += sampled
-            for i, responses in zip(part, sampled, strict=True):
-                asked = [
-                    ScoreRequest(examples[i].question, examples[i].passages, decode(response.token_ids))
-                    for response in responses
-                ]
-                requests += asked
+        for part in split(list(prompts), ppo.rollout_chunks):
+            ids = [prompts[place][0] for place in part]
+            sampled = sampler.sample(ids, ppo.samples_per_prompt, ppo.max_new_tokens, seed, places=part)
+            for place, responses in zip(part, sampled, strict=True):
+                samples[place] = responses
+                example = prompts[place][1]
+                asked = [ScoreRequest(example.question, example.passages, decode(r.token_ids)) for r in responses]
                 scoring.append(thread.submit(score, asked))
     finally:
         thread.shutdown(wait=False)
-    return Rollout(samples, requests, scoring)
+    return Rollout(samples, scoring)

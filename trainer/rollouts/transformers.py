@@ -1,10 +1,9 @@
 """Rollouts by transformers' own generate, on the trunk itself: slower, and needs nothing else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from trainer.packing import Group, pack
 from trainer.rollouts import Sampled
@@ -17,11 +16,8 @@ class TransformersSampler:
     def __init__(self, trunk: Trunk) -> None:
         self._trunk = trunk
 
-    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
-        """Nothing to do: it samples from the very weights that are trained."""
-
-    def follow(self, trunk: Trunk) -> None:
-        """See Sampler."""
+    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
+        """See Sampler. It samples from the very weights that are trained."""
         self._trunk = trunk
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
@@ -38,7 +34,7 @@ class TransformersSampler:
         *,
         top_p: float = 1.0,
         temperature: float | None = None,
-        first: int = 0,
+        places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
         """See Sampler. One prompt at a time, so that no padding touches the positions."""
         trunk = self._trunk
@@ -51,10 +47,10 @@ class TransformersSampler:
         sampled = []
         state = torch.random.get_rng_state()
         try:
-            for i, prompt in enumerate(prompts):
-                torch.manual_seed(seed * 10_000 + first + i)
+            for place, prompt in zip(places or range(len(prompts)), prompts, strict=True):
+                torch.manual_seed(seed * 10_000 + place)
                 ids = torch.tensor([list(prompt)], device=trunk.device)
-                with torch.inference_mode(), torch.autocast(trunk.device.type, dtype=torch.bfloat16):
+                with torch.inference_mode(), trunk.autocast():
                     out = trunk.peft.generate(
                         input_ids=ids,
                         attention_mask=torch.ones_like(ids),

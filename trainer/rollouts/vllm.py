@@ -1,11 +1,10 @@
 """Rollouts by vLLM, in this process, from merged weights: no adapter path to pay for on every token."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from policies.base import BaseModel
 from trainer.rollouts import Sampled
@@ -44,14 +43,10 @@ class VllmSampler:
             gpu_memory_utilization=0.4,
         )
 
-    def synchronise(self, weights: Iterator[tuple[str, Tensor]]) -> None:
+    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
         """Load the merged weights and forget cached prefixes, which the old weights computed."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": trunk.merged_weights()})
         self._llm.reset_prefix_cache()
-
-    def follow(self, trunk: Trunk) -> None:
-        """See Sampler."""
-        self.synchronise(trunk.merged_weights())
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """See Sampler."""
@@ -73,7 +68,7 @@ class VllmSampler:
         *,
         top_p: float = 1.0,
         temperature: float | None = None,
-        first: int = 0,
+        places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
         """See Sampler. Every prompt gets a seed of its own, so its samples do not depend on the batch's make-up."""
         from vllm import SamplingParams, TokensPrompt
@@ -87,9 +82,9 @@ class VllmSampler:
                     top_p=top_p,
                     max_tokens=max_new_tokens,
                     logprobs=0,
-                    seed=seed * 10_000 + (first + i) * n,
+                    seed=seed * 10_000 + place * n,
                 )
-                for i in range(len(prompts))
+                for place in (places or range(len(prompts)))
             ],
             use_tqdm=False,
         )

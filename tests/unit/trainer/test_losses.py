@@ -46,4 +46,6 @@ def test_micro_batches_add_up_to_the_whole():
 def test_the_value_loss_takes_the_larger_of_both_errors():
     values, old, returns = torch.tensor([1.0, 0.1]), torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0])
     # clipped predictions 0.2 and 0.1: errors max(0, .64) and max(.81, .81)
-    assert value_loss(values, old, returns, clip_range=0.2).item() == pytest.approx(0.5 * (0.64 + 0.81) / 2)
+    assert value_loss(values, old, returns, clip_range=0.2, normaliser=2).item() == pytest.approx(
+        0.5 * (0.64 + 0.81) / 2
+    )

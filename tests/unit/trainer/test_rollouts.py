@@ -36,7 +36,7 @@ def test_it_follows_another_trunk(tiny_trunk):
     first, second = tiny_trunk(seed=1), tiny_trunk(seed=2)
     sampler = TransformersSampler(first)
     before = sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0)
-    sampler.follow(second)
+    sampler.synchronise(second)
     after = sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0)
     assert after == TransformersSampler(second).sample(PROMPTS, 1, 6, seed=1, temperature=0)
     assert tokens(after) != tokens(before)

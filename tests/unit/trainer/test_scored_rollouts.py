@@ -14,7 +14,8 @@ from trainer.rollouts.scored import sample_and_score
 from trainer.rollouts.transformers import TransformersSampler
 from trainer.trunk import Trunk
 
-EXAMPLES = [Example(question=f"Question {i}?", passages=(), answer="") for i in range(5)]
+PLACES = [0, 2, 3, 6, 7]
+EXAMPLES = [Example(question=f"Question {i}?", passages=(), answer="") for i in PLACES]
 
 
 class Numbers:
@@ -23,38 +24,38 @@ class Numbers:
     def __init__(self):
         self.calls = []
 
-    def sample(self, prompts, n, max_new_tokens, seed, *, first=0):
-        self.calls.append((first, len(prompts)))
-        return [[Sampled([first + i, j], [0.0, 0.0]) for j in range(n)] for i in range(len(prompts))]
+    def sample(self, prompts, n, max_new_tokens, seed, *, places):
+        self.calls.append(list(places))
+        return [[Sampled([place, j], [0.0, 0.0]) for j in range(n)] for place in places]
 
 
 def collect(sampler, score, chunks):
     ppo = PpoRecipe(samples_per_prompt=2, rollout_chunks=chunks)
-    prompts = [[i] for i in range(len(EXAMPLES))]
-    return sample_and_score(sampler, prompts, EXAMPLES, ppo, 7, decode=str, score=score)
+    prompts = {place: ([place], example) for place, example in zip(PLACES, EXAMPLES, strict=True)}
+    return sample_and_score(sampler, prompts, ppo, 7, decode=str, score=score)
 
 
-@pytest.mark.parametrize(("chunks", "calls"), [(1, [(0, 5)]), (2, [(0, 2), (2, 3)]), (9, [(i, 1) for i in range(5)])])
+@pytest.mark.parametrize(
+    ("chunks", "calls"), [(1, [PLACES]), (2, [PLACES[:2], PLACES[2:]]), (9, [[place] for place in PLACES])]
+)
 def test_every_prompt_is_sampled_at_its_place_and_scored_by_itself(chunks, calls):
     sampler, asked = Numbers(), []
     rollout = collect(sampler, lambda requests: asked.append(requests) or [r.response for r in requests], chunks)
-    texts = [str([i, j]) for i in range(5) for j in range(2)]
-    assert rollout.scores() == texts == [r.response for r in rollout.requests]
-    assert [r.question for r in rollout.requests] == [e.question for e in EXAMPLES for _ in range(2)]
-    assert [[one.token_ids for one in samples] for samples in rollout.samples] == [
-        [[i, j] for j in range(2)] for i in range(5)
-    ]
+    assert rollout.scores() == [str([i, j]) for i in PLACES for j in range(2)]
+    assert {place: [one.token_ids for one in samples] for place, samples in rollout.samples.items()} == {
+        i: [[i, j] for j in range(2)] for i in PLACES
+    }
     assert sampler.calls == calls
-    assert [len(requests) for requests in asked] == [2] * 5
+    assert [[r.question for r in requests] for requests in asked] == [[e.question] * 2 for e in EXAMPLES]
 
 
 def test_a_part_is_scored_while_the_next_is_sampled():
     scored = threading.Event()
 
     class Waiting(Numbers):
-        def sample(self, *arguments, first=0, **options):
-            assert first == 0 or scored.wait(10)
-            return super().sample(*arguments, first=first, **options)
+        def sample(self, *arguments, places, **options):
+            assert 0 in places or scored.wait(10)
+            return super().sample(*arguments, places=places, **options)
 
     collect(Waiting(), lambda requests: scored.set() or requests, 2).scores()
 

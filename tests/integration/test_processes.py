@@ -1,0 +1,137 @@
+"""Several processes train as one does: the same prompts, losses, gradients, updates and metrics."""
+
+import json
+import runpy
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from policies.base import resolve_base
+from policies.store import SFT, PolicyStore
+from rewards.dataset import SAMPLE
+from trainer.processes import Processes
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("shared_steps.py")
+ALONE = ("seconds/", "episodes_per_minute")
+"""Metrics of the clock."""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A base of three narrow layers, with the tokenizer of the embedded one."""
+    path = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
+    tokenizer.save_pretrained(path)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
+    return resolve_base(str(path))
+
+
+@pytest.fixture(scope="module")
+def parent(tiny, making, tmp_path_factory):
+    return making.adapter(tiny, tmp_path_factory.mktemp("parent"), 0, 0.05, top_layers=2)
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+@pytest.fixture
+def two(environment, free_port):
+    """Environments of two processes on this machine."""
+    everywhere = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port, "OMP_NUM_THREADS": "1"}
+    here = environment | everywhere | {"PYTHONPATH": str(ROOT)}
+    return [here | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+
+
+def check_alike(one, other):
+    """The same but for the order in which floats were added up."""
+    assert one["metrics"][0].keys() == other["metrics"][0].keys()
+    for step, metrics in enumerate(one["metrics"]):
+        for name, value in metrics.items():
+            if not name.startswith(ALONE):
+                assert other["metrics"][step][name] == pytest.approx(value, rel=1e-4, abs=1e-5), (step, name)
+    # Adam's moments are averages of the summed, clipped gradients and of their squares.
+    torch.testing.assert_close(other["state"], one["state"], rtol=1e-3, atol=1e-6, check_stride=False)
+
+
+def test_two_processes_do_what_one_does(tiny, parent, two, tmp_path):
+    command = [sys.executable, SCRIPT, tiny.path, parent, tmp_path]
+    children = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for environment in two]
+    one = runpy.run_path(str(SCRIPT))["run"](tiny.path, parent, Processes())
+    for child in children:
+        _, err = child.communicate(timeout=300)
+        assert child.returncode == 0, err.decode()
+    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    assert one["gae"]["metrics"][1]["policy/skipped"] == 0 < one["gae"]["metrics"][1]["policy/grad_norm"]
+    for spread in ("whole", "sharded"):
+        for way, alone in one.items():
+            first, second = (rank[spread][way] for rank in ranks)
+            torch.testing.assert_close(first["state"], second["state"], rtol=0, atol=0)
+            check_alike(alone, first)
+            check_alike(alone, second)
+            assert sorted(first["judged"] + second["judged"]) == sorted(alone["judged"])
+            assert len(first["judged"]) == len(second["judged"])
+            assert first["held"] == second["held"] == (1 if spread == "whole" else 0.5)
+    check_messages(*(rank["messages"] for rank in ranks))
+
+
+def check_messages(main, other):
+    assert (main["main"], other["main"]) == (True, False)
+    assert main["failure"] == other["failure"] == "the disk is full"
+    assert main["told"] == other["told"] == main["pid"] != other["pid"]
+    for told in (main, other):  # what one process cannot use, none does
+        assert told["gradient"][0] == 1
+        assert told["gradient"].isnan().tolist() == [False, True]
+
+
+def test_the_documented_command_logs_what_one_process_logs(tiny, parent, making, environment, free_port, tmp_path):
+    store = PolicyStore(tmp_path / "policies")
+    store.promote(SFT, making.policy(store, tiny, SFT, parent, None).version)
+    environment = environment | {"FGCTL_POLICIES": str(store.root), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+    def train(run, *launcher):
+        arguments = ["--weights", "1,1,1", "--profile", "medium", "--data", SAMPLE / "train.json", "--base", tiny.path]
+        settings = ["--set", "ppo.rollouts=transformers", "--set", "lora.top_layers=2", "--set", "ppo.max_new_tokens=8"]
+        command = [sys.executable, "-m", *launcher, "cli", "train", *arguments, "--recipe", "smoke", *settings]
+        return subprocess.Popen(
+            list(map(str, [*command, "--run", tmp_path / run, "--json"])),
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port, "-m"]
+    runs = {"one": train("one"), "two": train("two", *launcher)}
+    logs = {}
+    for name, process in runs.items():
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        assert json.loads(out)["steps"] == 2  # printed once
+        logs[name] = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()]
+        assert len(list((tmp_path / name / "tensorboard").iterdir())) == 1
+    assert [line["step"] for line in logs["two"]] == [0, 1]
+    for one, two in zip(logs["one"], logs["two"], strict=True):
+        for name, value in one.items():
+            if not name.startswith(ALONE):
+                # Rows are packed otherwise, and bf16 rounds otherwise.
+                assert two[name] == pytest.approx(value, rel=0.02, abs=2e-3), name

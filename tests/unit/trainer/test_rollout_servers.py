@@ -1,0 +1,216 @@
+"""Rollouts by servers, against servers that speak vLLM's protocol and answer by adapter, prompt and seed."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from policies.store import ADAPTER
+from rewards.errors import FgctlError
+from trainer.processes import Processes
+from trainer.recipe import load_recipe
+from trainer.rollouts import server
+from trainer.rollouts.server import ServerSampler
+
+
+class Server(ThreadingHTTPServer):
+    """A vLLM server with runtime LoRA updating, as far as a trainer can tell."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.adapters = {}
+        self.asked = []
+        self.failures = []
+        """What the next requests come to instead: a status, or None for a closed connection."""
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def answer(self, path, body):
+        if path == "/v1/load_lora_adapter":
+            return self._load(body)
+        if path == "/v1/unload_lora_adapter":
+            known = self.adapters.pop(body["lora_name"], None)
+            return (404, {"error": {"message": "cannot be found"}}) if known is None else (200, "Success")
+        if body["model"] not in self.adapters:
+            return 404, {"error": {"message": f"The model `{body['model']}` does not exist."}}
+        if len(body["prompt"]) > 100:
+            return 400, {"error": {"message": "the prompt is longer than the model's context"}}
+        self.asked.append(body)
+        return 200, {"choices": [self._choice(body, i) for i in reversed(range(body.get("n", 1)))]}
+
+    def _load(self, body):
+        file = Path(body["lora_path"], ADAPTER)
+        if not file.is_file():
+            return 404, {"error": {"message": f"no adapter in {body['lora_path']}"}}
+        if body["lora_name"] in self.adapters and not body.get("load_inplace"):
+            return 400, {"error": {"message": "has already been loaded"}}
+        self.adapters[body["lora_name"]] = file.read_text()
+        return 200, "Success"
+
+    def _choice(self, body, i):
+        said = [len(self.adapters[body["model"]]), sum(body["prompt"]), body.get("seed", 0) + i]
+        scored = [None, *({str(token): {"logprob": -token / said[0]}} for token in body["prompt"][1:])]
+        logprobs = {"token_logprobs": [-0.5, -1.0, -2.0]}
+        return {"index": i, "token_ids": said, "logprobs": logprobs, "prompt_logprobs": scored}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        failure = self.server.failures.pop(0) if self.server.failures else 200
+        if failure is None:
+            self.close_connection = True
+            return
+        status, reply = self.server.answer(self.path, body) if failure == 200 else (failure, "busy")
+        content = (reply if isinstance(reply, str) else json.dumps(reply)).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Adapter:
+    """What the sampler needs of a trunk."""
+
+    temperature = 0.7
+
+    def __init__(self, content):
+        self.content = content
+
+    def save_adapter(self, directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / ADAPTER).write_text(self.content)
+        (directory / "adapter_config.json").write_text("{}")
+
+
+@pytest.fixture
+def servers(monkeypatch):
+    monkeypatch.setattr(server, "_PAUSES", (0.01,) * 3)
+    started = [Server(), Server()]
+    yield started
+    for one in started:
+        one.shutdown()
+        one.server_close()
+
+
+@pytest.fixture
+def sampler(servers, tmp_path):
+    return ServerSampler([f"{one.url}/" for one in servers], tmp_path / "rollouts", Adapter(""), Processes())
+
+
+def versions(tmp_path):
+    return sorted(path.name for path in (tmp_path / "rollouts").iterdir())
+
+
+def test_every_version_is_loaded_everywhere_and_the_one_before_forgotten(sampler, servers, tmp_path):
+    sampler.synchronise(Adapter("one"), 3)
+    (first,) = versions(tmp_path)
+    assert first.startswith("step-000003-")
+    sampler.synchronise(Adapter("another"), 4)
+    (second,) = versions(tmp_path)
+    assert second.startswith("step-000004-")
+    for one in servers:
+        assert one.adapters == {second: "another"}
+    sampler.close()
+    assert [one.adapters for one in servers] == [{}, {}]
+    assert not (tmp_path / "rollouts").exists()
+
+
+def test_a_name_never_means_two_adapters(sampler, servers, tmp_path):
+    names = []
+    for content in ("one", "other", "one"):
+        sampler.synchronise(Adapter(content), 5)
+        names += versions(tmp_path)
+        assert [set(one.adapters.values()) for one in servers] == [{content}] * 2
+    assert names[0] == names[2] != names[1]
+
+
+def test_what_a_killed_run_left_is_cleared(sampler, servers, tmp_path):
+    left = tmp_path / "rollouts" / "step-000001-0123456789ab"
+    Adapter("left").save_adapter(left)
+    Adapter("half written").save_adapter(left.with_name("next"))
+    servers[1].adapters[left.name] = "left"
+    sampler.synchronise(Adapter("new"), 2)
+    assert [set(one.adapters.values()) for one in servers] == [{"new"}] * 2
+    assert len(versions(tmp_path)) == 1
+
+
+def test_prompts_are_spread_and_seeded_by_their_place(sampler, servers):
+    sampler.synchronise(Adapter("adapter"))
+    prompts = [[1, 2], [3], [4, 5]]
+    whole = sampler.sample(prompts, 2, 16, 7)
+    assert [[s.token_ids for s in samples] for samples in whole] == [
+        [[7, 3, 70_000], [7, 3, 70_001]],
+        [[7, 3, 70_002], [7, 3, 70_003]],
+        [[7, 9, 70_004], [7, 9, 70_005]],
+    ]
+    assert whole[0][0].logprobs == [-0.5, -1.0, -2.0]
+    assert sorted(len(one.asked) for one in servers) == [1, 2]
+    assert sampler.sample([prompts[2], prompts[0]], 2, 16, 7, places=[2, 0]) == [whole[2], whole[0]]
+    assert sampler.sample([], 2, 16, 7) == []
+    (request,) = servers[1].asked
+    asked = {"n": 2, "max_tokens": 16, "temperature": 0.7, "top_p": 1.0, "top_k": 0, "logprobs": 0}
+    assert asked.items() <= request.items()
+
+
+def test_the_probe_tells_versions_apart(sampler):
+    sampler.synchronise(Adapter("four"))
+    assert sampler.logprobs([8, 2, 4]) == [-0.5, -1.0]
+    sampler.synchronise(Adapter("eight..."))
+    assert sampler.logprobs([8, 2, 4]) == [-0.25, -0.5]
+
+
+def test_a_busy_or_broken_connection_is_tried_again(sampler, servers):
+    sampler.synchronise(Adapter("adapter"))
+    servers[0].failures += [None, 503, None]
+    assert len(sampler.sample([[1]], 1, 4, 0)[0]) == 1
+    servers[0].failures += [None] * 4
+    with pytest.raises(FgctlError, match=rf"{servers[0].url} did not answer.*4 times"):
+        sampler.sample([[1]], 1, 4, 0)
+
+
+def test_a_server_that_was_restarted_gets_the_version_again(sampler, servers):
+    sampler.synchronise(Adapter("adapter"))
+    servers[0].adapters.clear()
+    assert sampler.sample([[1]], 1, 4, 0)[0][0].token_ids == [7, 1, 0]
+    assert list(servers[0].adapters.values()) == ["adapter"]
+
+
+def test_what_a_server_refuses_is_said(sampler, servers):
+    sampler.synchronise(Adapter("adapter"))
+    with pytest.raises(FgctlError, match="answered 400: the prompt is longer"):
+        sampler.sample([[1] * 101], 1, 4, 0)
+
+    class Nothing(Adapter):
+        def save_adapter(self, directory):
+            super().save_adapter(directory)
+            servers[1].answer = lambda path, body: (500, {"error": {"message": "rank 16 is greater than 8"}})
+
+    with pytest.raises(FgctlError, match=r"cannot load .*rank 16 is greater than 8.*--max-lora-rank"):
+        sampler.synchronise(Nothing("new"))
+
+
+def test_a_recipe_for_servers_names_them():
+    with pytest.raises(FgctlError, match=r"need ppo\.rollout_servers"):
+        load_recipe("smoke", ["ppo.rollouts=server"])
+    recipe = load_recipe("smoke", ["ppo.rollouts=server", 'ppo.rollout_servers=["http://a:8000"]'])
+    assert recipe.ppo.rollout_servers == ("http://a:8000",)
+
+
+def test_shares_must_be_even_and_a_spread_base_needs_servers():
+    from trainer.ppo import check_shares
+
+    recipe = load_recipe("smoke").ppo
+    check_shares(recipe, SimpleNamespace(count=2, sharded=False))
+    with pytest.raises(FgctlError, match="a multiple of 3"):
+        check_shares(recipe, SimpleNamespace(count=3, sharded=False))
+    with pytest.raises(FgctlError, match=r"ppo\.rollouts=server"):
+        check_shares(recipe, SimpleNamespace(count=2, sharded=True))
