@@ -38,7 +38,7 @@ def test_rewards_land_on_the_last_token_of_their_segment():
     relevance, factuality, completeness = placed.T.tolist()
     assert factuality == [0, 0, 1, 0, 0, 2, 0]
     assert relevance == [0, 0, 1, 0, 0, 2, 0]
-    assert completeness == [0, 0, 0, 0, 0, 0, 1]
+    assert completeness == pytest.approx([0, 0, 0, 0, 0, 0, 1 / BUILT_IN["completeness"].unit])
 
 
 def test_by_sign_errors_cost_one_and_completeness_pays_its_score():
@@ -75,8 +75,9 @@ def test_the_total_is_conserved_whatever_was_sampled(tokenizer, ids, ended):
     placed = place_rewards(scores, token_ends(ids, text, tokenizer), BUILT_IN)
     assert placed.shape == (len(ids), 3)
     if ids:
-        for k, category in enumerate(BUILT_IN):
-            assert placed[:, k].sum().item() == pytest.approx(sum(scores.categories[category].rewards), abs=1e-4)
+        for k, (category, spec) in enumerate(BUILT_IN.items()):
+            total = sum(scores.categories[category].rewards) / spec.unit
+            assert placed[:, k].sum().item() == pytest.approx(total, abs=1e-4)
 
 
 def test_streams_are_weighted_by_category():
