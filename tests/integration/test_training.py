@@ -110,6 +110,29 @@ def test_sft_trains_and_resumes(fgctl, store, tmp_path):
     assert finished(fgctl("sft", *arguments))["version"] == first["version"]
 
 
+def test_an_experiment_compares_its_arms_and_is_not_done_twice(fgctl, tmp_path):
+    rows = json.loads((SAMPLE / "train.json").read_text())
+    (tmp_path / "held_out.json").write_text(json.dumps(rows[:2]))
+    out = tmp_path / "experiment"
+    arguments = ["--budget", 8, "--recipe", "smoke", "--set", "ppo.rollouts=transformers"]
+    data = ["--data", SAMPLE / "train.json", "--held-out", tmp_path / "held_out.json", "--out", out, "--json"]
+    found = finished(fgctl("experiment", "holistic", *arguments, *data))
+    assert [(arm["arm"], arm["episodes"]) for arm in found["arms"]] == [("fine-grained", 8), ("holistic", 8)]
+    assert found["ahead"]["steps"] == 1
+    results = json.loads((out / "results.json").read_text())
+    assert [step["episodes"] for step in results["runs"][1]["curve"]] == [4, 8]
+    assert results["runs"][0]["curve"][0] == results["runs"][1]["curve"][0]  # both begin as the parent
+    assert "<svg" in (out / "curves.svg").read_text()
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*/metrics.jsonl")} | {
+        path: path.stat().st_mtime_ns for path in out.glob("evaluations/*")
+    }
+    assert finished(fgctl("experiment", "holistic", *arguments, *data)) == found
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    out, err = fgctl("experiment", "holistic", "--set", "ppo.lr=1", *data).communicate(timeout=60)
+    assert (out, err.count("\n")) == ("", 1)
+    assert "ppo.lr" in err
+
+
 def test_answers_are_sampled_and_an_interrupted_file_goes_on(fgctl, tmp_path):
     out = tmp_path / "answers.jsonl"
     asked = [json.dumps({"question": e.question, "response": "Kept."}) for e in load_examples(SAMPLE / "train.json")]
