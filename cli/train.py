@@ -147,12 +147,13 @@ def _report(manifest: "PolicyManifest", run: Path, promote: bool, json_output: b
     from policies.store import PolicyStore
 
     store = PolicyStore()
-    if promote:
-        store.promote(manifest.profile, manifest.version)
     if json_output:
         print_json(manifest.model_dump(mode="json"))
-        return
-    remarks.print(f"Stored {manifest.profile}@{manifest.version} in {store.path(manifest.profile, manifest.version)}.")
-    remarks.print(f"The run's log: tensorboard --logdir {run / 'tensorboard'}")
-    if not promote:
+    else:
+        where = store.path(manifest.profile, manifest.version)
+        remarks.print(f"Stored {manifest.profile}@{manifest.version} in {where}.")
+        remarks.print(f"The run's log: tensorboard --logdir {run / 'tensorboard'}")
+    if promote:
+        store.promote(manifest.profile, manifest.version, "trained with --promote")
+    elif not json_output:
         remarks.print(f"To serve it: fgctl policies promote {manifest.profile} {manifest.version}")

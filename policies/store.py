@@ -2,9 +2,10 @@
 
     policies/<profile>/<version>/{adapter_model.safetensors, adapter_config.json, policy.json, README.md}
     policies/profiles.toml
+    policies/promotions.jsonl
 
 A version is named by the content of its adapter, so two different adapters never share a name: vLLM's prefix
-cache and every metric label rely on that.
+cache and every metric label rely on that. Once stored it never changes, but for the scores that it is given.
 """
 
 import hashlib
@@ -15,12 +16,15 @@ import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomlkit
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from policies.comparison import Difference, objection
+from policies.ledger import Ledger, Promotion, in_effect, promoter, trail
+from policies.manifest import Named, PolicyManifest, Versioned, card  # noqa: F401 - whoever writes needs Versioned
 from policies.weights import Weights
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
@@ -29,49 +33,12 @@ ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 MANIFEST = "policy.json"
 PROFILES = "profiles.toml"
+LEDGER = "promotions.jsonl"
 SFT = "sft"
 """The profile name of the supervised parent, which is stored like a policy and served to nobody."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-
-class Named(BaseModel):
-    """Something identified by name and content."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    digest: str
-
-
-class Versioned(BaseModel):
-    """Something identified by version and content."""
-
-    model_config = ConfigDict(frozen=True)
-
-    version: str
-    digest: str
-
-
-class PolicyManifest(BaseModel):
-    """`policy.json`: what a policy is, where it came from and how it scored."""
-
-    model_config = ConfigDict(frozen=True)
-
-    profile: str
-    version: str
-    weights: Weights | None
-    """None for the supervised parent, which no reward shaped."""
-    base: Named
-    parent: Versioned | None
-    recipe: dict[str, Any]
-    data: tuple[Named, ...]
-    rewards: Versioned | None
-    steps: int
-    episodes: int
-    scores: dict[str, Any]
-    created: datetime
-    fgctl: str
+_PICKLED = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 
 
 class Decoding(BaseModel):
@@ -104,6 +71,7 @@ class PolicyStore:
     def __init__(self, root: Path | None = None) -> None:
         """`root` defaults to $FGCTL_POLICIES, else the repository's own policies."""
         self.root = root or Path(os.environ.get("FGCTL_POLICIES", Path(__file__).parent))
+        self._ledger = Ledger(self.root / LEDGER)
 
     def profiles(self) -> dict[str, Profile]:
         """Every profile of `profiles.toml`, the supervised parent included. Raises BrokenPolicy."""
@@ -114,7 +82,7 @@ class PolicyStore:
         except FileNotFoundError:
             return {}
         except ValidationError as error:
-            raise BrokenPolicy(f"{file}: {_first(error)}; mend it or restore it from version control.") from None
+            raise BrokenPolicy(f"{file}: {first_error(error)}; mend it or restore it from version control.") from None
         except (OSError, ValueError) as error:
             raise BrokenPolicy(
                 f"{file} cannot be read ({error}); mend it or restore it from version control."
@@ -158,16 +126,18 @@ class PolicyStore:
             known = ", ".join(p.name for p in sorted((self.root / profile).glob("*/"))) or "none"
             raise BrokenPolicy(f"Policy {profile}@{version} is not stored; stored versions: {known}.") from None
         except ValidationError as error:
-            raise BrokenPolicy(f"{file}: {_first(error)}; restore it or train the policy again.") from None
+            raise BrokenPolicy(f"{file}: {first_error(error)}; restore it or train the policy again.") from None
 
     def verify(self, profile: str, version: str, base: Named | None = None) -> Path:
-        """The directory of a version after checking its adapter's content and, where given, its base.
+        """The directory of a version after checking that its content is what was stored and, where given, its base.
 
-        Raises BrokenPolicy saying what is wrong.
+        Raises BrokenPolicy saying what is wrong; also when there are pickled weights, which some loader might prefer.
         """
         directory, manifest = self.path(profile, version), self.manifest(profile, version)
         if version_of(directory) != version:
             raise BrokenPolicy(f"{directory}: the adapter is missing or changed since it was stored; restore it.")
+        if pickled := sorted(file for file in directory.rglob("*") if file.suffix.lower() in _PICKLED):
+            raise BrokenPolicy(f"{pickled[0]} is pickled, and only safetensors are accepted; remove it.")
         if base is not None and manifest.base.digest != base.digest:
             raise BrokenPolicy(
                 f"Policy {profile}@{version} was trained on base {manifest.base.name!r}, not on this "
@@ -176,9 +146,11 @@ class PolicyStore:
         return directory
 
     def write(self, profile: str, adapter: Path, manifest: dict[str, Any]) -> PolicyManifest:
-        """Store an adapter directory (as PEFT saves it) as a new version; storing the same content twice is harmless.
+        """Store an adapter directory (as PEFT saves it) as a new version; one that is stored already stays as it is.
 
-        `manifest` holds the fields of PolicyManifest but `profile`, `version`, `created` and `fgctl`.
+        `manifest` holds the fields of PolicyManifest but `profile`, `version`, `created` and `fgctl`. Returns the
+        stored manifest. Raises BrokenPolicy when there is no adapter, or it is stored for other weights or another
+        base.
         """
         from importlib.metadata import version as package_version
 
@@ -188,10 +160,17 @@ class PolicyStore:
         full = PolicyManifest(
             profile=profile,
             version=version,
-            created=datetime.now(UTC).replace(microsecond=0),
+            created=_now(),
             fgctl=package_version("fgctl"),
             **manifest,
         )
+        if stored := self._intact(profile, version):
+            if stored.base.digest != full.base.digest or not stored.same_weights_as(full):
+                raise BrokenPolicy(
+                    f"The same adapter is stored as {profile}@{version} for other weights or another base; train it "
+                    f"for longer, or for a profile of its own."
+                )
+            return stored
         target = self.path(profile, version)
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
@@ -199,7 +178,7 @@ class PolicyStore:
             for name in (ADAPTER, ADAPTER_CONFIG):
                 shutil.copyfile(adapter / name, scratch / name)
             (scratch / MANIFEST).write_text(full.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            (scratch / "README.md").write_text(_card(full), encoding="utf-8")
+            (scratch / "README.md").write_text(card(full), encoding="utf-8")
             scratch.chmod(0o755)
             if target.is_dir():
                 shutil.rmtree(target)
@@ -211,27 +190,99 @@ class PolicyStore:
     def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         """Put an evaluation into a stored version's manifest; the version, its adapter's content, stays."""
         manifest = self.manifest(profile, version).model_copy(update={"scores": scores})
-        file = self.path(profile, version) / MANIFEST
-        scratch = file.with_suffix(".new")
-        scratch.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        scratch.replace(file)
+        _replace(self.path(profile, version) / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
 
-    def promote(self, profile: str, version: str) -> None:
-        """Make a stored version the one its profile serves."""
+    def promotions(self, profile: str) -> list[Promotion]:
+        """What the ledger says of a profile, oldest first, without promotions that were killed half-way."""
+        current = self._current(profile)
+        return in_effect(self._ledger.of(profile), current)
+
+    def promote(self, profile: str, version: str, reason: str = "", force: bool = False) -> Promotion | None:
+        """Make a stored version the one its profile serves, and record it; None when it is that already.
+
+        Raises BrokenPolicy for a version that cannot be used, and FgctlError when its scores fall below those of the
+        current version or cannot be compared with them (policies.comparison); `force` overrides the latter, which is
+        recorded. The supervised parent is served to nobody and not compared.
+        """
         self.verify(profile, version)
-        weights = self.manifest(profile, version).weights
+        with self._lock():
+            previous = self._current(profile)
+            if previous == version:
+                return None
+            current = self._intact(profile, previous) if previous else None
+            found, refusal = None, None
+            if current and profile != SFT:
+                found, refusal = objection(self.manifest(profile, version), current)
+            if refusal and not force:
+                raise FgctlError(refusal)
+            return self._switch(profile, version, previous, "promote", reason, found, refusal)
+
+    def rollback(self, profile: str, reason: str = "") -> Promotion:
+        """Make the version current again that was so before the last promotion; once more goes further back.
+
+        Raises FgctlError when the ledger names none, and BrokenPolicy when it cannot be used any more.
+        """
+        with self._lock():
+            current = self.profile(profile).version
+            earlier = trail(self._ledger.of(profile), current)[:-1]
+            if not earlier:
+                raise FgctlError(
+                    f"The ledger names no version of {profile} before {current}; promote one of `fgctl policies list`."
+                )
+            self.verify(profile, earlier[-1])
+            return self._switch(profile, earlier[-1], current, "rollback", reason)
+
+    def _lock(self) -> FileLock:
+        """Held while `profiles.toml` and the ledger are read to be written."""
+        return FileLock(self.root / f"{PROFILES}.lock")
+
+    def _current(self, profile: str) -> str | None:
+        known = self.profiles().get(profile)
+        return known.version if known else None
+
+    def _switch(
+        self,
+        profile: str,
+        version: str,
+        previous: str | None,
+        action: Literal["promote", "rollback"],
+        reason: str,
+        difference: Difference | None = None,
+        overridden: str | None = None,
+    ) -> Promotion:
+        """Append to the ledger, then replace `profiles.toml`: the moment at which the promotion happens."""
+        manifest = self.manifest(profile, version)
+        promotion = Promotion(
+            action=action,
+            profile=profile,
+            version=version,
+            previous=previous,
+            who=promoter(),
+            when=_now(),
+            reason=reason,
+            scores={name: value for name, value in manifest.scores.items() if name != "per_question"},
+            difference=difference,
+            overridden=overridden,
+        )
         file = self.root / PROFILES
-        with FileLock(f"{file}.lock"):
-            document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.is_file() else tomlkit.document()
-            entry = document.setdefault(profile, tomlkit.table())
-            entry["version"] = version
-            if weights is not None:
-                inline = tomlkit.inline_table()
-                inline.update({name: round(value, 6) for name, value in weights.as_dict().items()})
-                entry["weights"] = inline
-            scratch = file.with_suffix(".new")
-            scratch.write_text(tomlkit.dumps(document), encoding="utf-8")
-            scratch.replace(file)
+        document = tomlkit.parse(file.read_text(encoding="utf-8")) if file.is_file() else tomlkit.document()
+        entry = document.setdefault(profile, tomlkit.table())
+        entry["version"] = version
+        if manifest.weights is not None:
+            inline = tomlkit.inline_table()
+            inline.update({name: round(value, 6) for name, value in manifest.weights.as_dict().items()})
+            entry["weights"] = inline
+        self._ledger.append(promotion)
+        _replace(file, tomlkit.dumps(document))
+        return promotion
+
+    def _intact(self, profile: str, version: str) -> PolicyManifest | None:
+        """The manifest of a stored version; None when it is missing or broken."""
+        try:
+            self.verify(profile, version)
+            return self.manifest(profile, version)
+        except BrokenPolicy:
+            return None
 
 
 def version_of(adapter: Path) -> str | None:
@@ -245,28 +296,32 @@ def version_of(adapter: Path) -> str | None:
     return digest.hexdigest()[:12]
 
 
+def is_name(name: str) -> bool:
+    """Whether the name can be a profile's or a version's, and so a directory's."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> None:
-    """Raises FgctlError unless the name can be a profile's or a version's, and so a directory's."""
-    if not _NAME.fullmatch(name):
+    """Raises FgctlError unless the name can be a profile's or a version's."""
+    if not is_name(name):
         raise FgctlError(f"{name[:64]!r} is not a name; use up to 64 lower-case letters, digits, '-' and '_'.")
 
 
-def _first(error: ValidationError) -> str:
+def first_error(error: ValidationError) -> str:
+    """Where and what the first of the errors is."""
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
 
 
-def _card(manifest: PolicyManifest) -> str:
-    weights = manifest.weights
-    shaped = (
-        "Supervised fine-tuning only; the parent of the profiles."
-        if weights is None
-        else "Trained by PPO on dense, per-category rewards weighted "
-        + ", ".join(f"{name} {value:.3f}" for name, value in weights.as_dict().items())
-        + "."
-    )
-    return (
-        f"# {manifest.profile} {manifest.version}\n\n{shaped}\n\n"
-        f"A LoRA adapter for {manifest.base.name}. {manifest.steps} steps, {manifest.episodes} episodes, "
-        f"{manifest.created:%Y-%m-%d}. `policy.json` has its lineage and scores.\n"
-    )
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Put a new file in the old one's place, so that a kill at any moment leaves one of the two."""
+    scratch = file.with_suffix(".new")
+    with scratch.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    scratch.replace(file)

@@ -8,6 +8,9 @@ from pydantic import ConfigDict, RootModel, field_validator
 from rewards.categories import BUILT_IN, Category
 from rewards.errors import FgctlError
 
+SAME = 1e-3
+"""Weights that differ by less than this in every category are the same."""
+
 
 class Weights(RootModel[dict[Category, float]]):
     """How much each category counts, by name. Always normalised: the values sum to one.
@@ -73,6 +76,12 @@ class Weights(RootModel[dict[Category, float]]):
     def as_dict(self) -> dict[Category, float]:
         """The weights by category name."""
         return dict(self.root)
+
+    def same_as(self, other: "Weights | None") -> bool:
+        """Whether a policy trained for these weights was trained for the others too; never the same as none."""
+        if other is None:
+            return False
+        return all(abs(self[name] - other[name]) < SAME for name in self.root | other.root)
 
     def check(self, categories: Iterable[Category]) -> None:
         """Raises FgctlError when a category counts that is not among those in use."""

@@ -13,8 +13,6 @@ from rewards.errors import FgctlError
 from service.errors import Conflicting, Invalid, NotFound, Unavailable
 
 DEFAULT_PROFILE = "medium"
-SAME_WEIGHTS = 1e-3
-"""Weights that differ from a profile's by less than this in every category are the profile's."""
 
 _adapter_ids = count(1)
 
@@ -107,8 +105,7 @@ class Roster:
         except FgctlError as error:
             raise Invalid(str(error), "weights") from None
         for policy in self.served.values():
-            names = policy.weights.as_dict() | wanted.as_dict()
-            if all(abs(policy.weights[category] - wanted[category]) < SAME_WEIGHTS for category in names):
+            if policy.weights.same_as(wanted):
                 return policy
         known = "; ".join(f"{name} {policy.weights}" for name, policy in self.served.items())
         raise Invalid(f"No policy with these weights is served; choose {known or 'none yet'}.", "weights")

@@ -31,6 +31,65 @@ def _capitals(text):
     return sum(c.isupper() for c in letters) / max(1, len(letters))
 
 
+@pytest.fixture
+def write_policy():
+    """Stores a small adapter of two layers as a new version; another seed is another version."""
+    from policies.store import Named
+    from policies.weights import Weights
+
+    def write(store, profile="medium", seed=0, *, weights="0.3,0.5,0.2", change=None, **fields):
+        adapter = make_adapter(store.root.parent / f"{profile}-{seed}", seed, change)
+        given = {
+            "weights": weights and Weights.parse(weights),
+            "base": Named(name="base", digest="b" * 64),
+            "parent": None,
+            "recipe": {"name": "smoke"},
+            "data": (),
+            "rewards": None,
+            "steps": 2,
+            "episodes": 8,
+            "scores": {},
+        }
+        return store.write(profile, adapter, given | fields)
+
+    return write
+
+
+def make_adapter(directory, seed, change=None):
+    """Rank 2 on two modules of layers 1 and 2; `change` may spoil the tensors."""
+    import torch
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    modules = [f"base_model.model.layers.{layer}.{name}" for layer in (1, 2) for name in ("q_proj", "v_proj")]
+    tensors = {f"{module}.lora_A.weight": torch.randn(2, 4).bfloat16() for module in modules}
+    tensors |= {f"{module}.lora_B.weight": torch.randn(3, 2).bfloat16() for module in modules}
+    if change:
+        change(tensors)
+    save_file(tensors, directory / "adapter_model.safetensors")
+    shape = {"r": 2, "lora_alpha": 4.0, "target_modules": ["q_proj", "v_proj"], "layers_to_transform": [1, 2]}
+    (directory / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"} | shape))
+    return directory
+
+
+@pytest.fixture
+def recorded():
+    """Makes the scores that an evaluation records, as far as a promotion reads them."""
+
+    def make(rewards, **fields):
+        return {
+            "n": len(rewards),
+            "weighted_reward": sum(rewards) / len(rewards),
+            "rewards": "r",
+            "questions": "q",
+            "decoding": {"temperature": 0},
+            "per_question": {"weighted_reward": list(rewards)},
+        } | fields
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def judge():
     """The URL of an endpoint that judges shouting."""

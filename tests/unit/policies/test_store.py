@@ -63,6 +63,19 @@ def test_versions_name_content(store, tmp_path):
     assert sorted(store.versions("medium")) == sorted([one.version, two.version])
 
 
+def test_a_stored_version_never_changes(store, tmp_path):
+    written = store.write("medium", adapter(tmp_path), manifest())
+    store.record_scores("medium", written.version, {"n": 80})
+    again = store.write("medium", tmp_path / "adapter-weights", manifest() | {"steps": 3})
+    assert again == store.manifest("medium", written.version) == written.model_copy(update={"scores": {"n": 80}})
+    for other in (manifest("0.2,0.5,0.3"), manifest() | {"base": Named(name="base", digest="c" * 64)}):
+        with pytest.raises(BrokenPolicy, match="other weights or another base"):
+            store.write("medium", tmp_path / "adapter-weights", other)
+    (store.path("medium", written.version) / "adapter_model.safetensors").write_bytes(b"damaged")
+    store.write("medium", tmp_path / "adapter-weights", manifest())
+    assert store.verify("medium", written.version, BASE)
+
+
 def test_a_changed_missing_or_foreign_adapter_is_refused(store, tmp_path):
     version = store.write("medium", adapter(tmp_path), manifest()).version
     with pytest.raises(BrokenPolicy, match="trained on base"):

@@ -1,0 +1,68 @@
+"""What is said of a stored policy: `policy.json`, and the card that people read."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from policies.weights import Weights
+
+
+class Named(BaseModel):
+    """Something identified by name and content."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    digest: str
+
+
+class Versioned(BaseModel):
+    """Something identified by version and content."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    digest: str
+
+
+class PolicyManifest(BaseModel):
+    """`policy.json`: what a policy is, where it came from and how it scored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    profile: str
+    version: str
+    weights: Weights | None
+    """None for the supervised parent, which no reward shaped."""
+    base: Named
+    parent: Versioned | None
+    recipe: dict[str, Any]
+    data: tuple[Named, ...]
+    rewards: Versioned | None
+    steps: int
+    episodes: int
+    scores: dict[str, Any]
+    created: datetime
+    fgctl: str
+
+    def same_weights_as(self, other: "PolicyManifest") -> bool:
+        """Whether both were trained for the same weights, or both for none."""
+        return self.weights.same_as(other.weights) if self.weights else other.weights is None
+
+
+def card(manifest: PolicyManifest) -> str:
+    """The `README.md` beside the adapter."""
+    weights = manifest.weights
+    shaped = (
+        "Supervised fine-tuning only; the parent of the profiles."
+        if weights is None
+        else "Trained by PPO on dense, per-category rewards weighted "
+        + ", ".join(f"{name} {value:.3f}" for name, value in weights.as_dict().items())
+        + "."
+    )
+    return (
+        f"# {manifest.profile} {manifest.version}\n\n{shaped}\n\n"
+        f"A LoRA adapter for {manifest.base.name}. {manifest.steps} steps, {manifest.episodes} episodes, "
+        f"{manifest.created:%Y-%m-%d}. `policy.json` has its lineage and scores.\n"
+    )

@@ -1,0 +1,82 @@
+from itertools import count
+
+import numpy as np
+import pytest
+
+from policies.comparison import NotComparable, objection, paired_difference, reward_difference
+from policies.store import PolicyStore
+
+
+@pytest.fixture
+def pair(write_policy, recorded, tmp_path):
+    """Makes a candidate and a current version with these rewards, or these scores, in a store of their own."""
+    numbers = count()
+
+    def make(candidate, current, **fields):
+        store = PolicyStore(tmp_path / f"{next(numbers)}" / "policies")
+        scores = [one if isinstance(one, dict) else recorded(one) for one in (candidate, current)]
+        return write_policy(store, seed=1, scores=scores[0], **fields), write_policy(store, seed=2, scores=scores[1])
+
+    return make
+
+
+def test_the_interval_of_a_paired_difference_is_that_of_its_mean():
+    rng = np.random.default_rng(1)
+    current = rng.normal(0, 5, 400)
+    found = paired_difference(current - 0.5 + rng.normal(0, 1, 400), current)
+    assert found.difference == pytest.approx(-0.5, abs=0.15)
+    # Pairing takes the questions' own spread away: a standard error of 1 / 20.
+    assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.1)
+    assert found.low < found.difference < found.high
+    assert paired_difference([1, 2], [1, 2]).model_dump() == {"difference": 0, "low": 0, "high": 0}
+
+
+def test_only_a_fall_beyond_the_interval_is_refused(pair):
+    rng = np.random.default_rng(0)
+    current = rng.normal(0, 1, 80)
+    for fall, refused in ((1.0, True), (0.1, False), (0.0, False), (-1.0, False)):
+        found, refusal = objection(*pair(current - fall + rng.normal(0, 1, 80), current))
+        assert (refusal is not None) == refused == (found.high < 0)
+    _, refusal = objection(*pair(current - 1, current))
+    assert "earns less weighted reward" in refusal
+    assert "-1.000 [-1.000, -1.000]" in refusal
+    assert "--force`." in refusal
+
+
+def test_nothing_speaks_against_replacing_what_has_no_scores(pair):
+    assert objection(*pair({}, {})) == (None, None)
+    assert objection(*pair([1.0, 2.0], {})) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"questions": "other"}, "answered different questions"),
+        ({"rewards": "other"}, "different reward models"),
+        ({"decoding": {"temperature": 0.7}}, "sampled differently"),
+        ({"per_question": {}}, "without values by question"),
+    ],
+)
+def test_evaluations_that_differ_are_not_compared(pair, recorded, fields, why):
+    good = recorded([1.0, 2.0])
+    for candidate, current in ((good | fields, good), (good, good | fields)):
+        one, other = pair(candidate, current)
+        found, refusal = objection(one, other)
+        assert found is None
+        assert why in refusal
+        names = f"--profile medium@{one.version} --profile medium@{other.version}"
+        assert f"run `fgctl evaluate --record {names}` and try again" in refusal
+
+
+def test_old_scores_without_values_by_question_and_a_candidate_without_any_are_not_compared(pair, recorded):
+    old = {"n": 80, "weighted_reward": -0.5, "rewards": "r"}
+    assert "without values by question" in objection(*pair(recorded([1.0]), old))[1]
+    assert "has no recorded scores" in objection(*pair({}, old))[1]
+
+
+def test_rewards_by_other_weights_are_not_compared(pair):
+    with pytest.raises(NotComparable, match=r"weights 0.200,0.500,0.300 and .* for 0.300,0.500,0.200"):
+        reward_difference(*pair([1.0], [1.0], weights="0.2,0.5,0.3"))
+    with pytest.raises(NotComparable, match="weights none and"):
+        reward_difference(*pair([1.0], [1.0], weights=None))
+    assert reward_difference(*pair([1.0], [1.0], weights="3,5,2.001")).difference == 0
