@@ -73,7 +73,7 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer) -> PolicyManif
             "rewards": scorer.version,
             "weights": job.weights.as_dict(),
             # A finished run may be given more steps, so their number is no part of what the run is; nor are the parts
-            # a step is sampled in, which change nothing.
+            # a step is sampled in, which change nothing but the sampler's rounding.
             "recipe": job.recipe.model_dump(mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_chunks"}}),
         },
     )
