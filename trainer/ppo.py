@@ -87,7 +87,7 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         "rewards": scorer.version,
         "weights": job.weights.as_dict(),
         # A finished run may be given more steps, so their number is no part of what the run is; nor is who samples,
-        # and in how many parts.
+        # and in how many parts, which change nothing but its rounding.
         "recipe": job.recipe.model_dump(
             mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_servers", "rollout_chunks"}}
         ),
