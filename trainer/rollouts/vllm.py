@@ -39,6 +39,7 @@ class VllmSampler:
             enforce_eager=not torch.cuda.is_available(),
             generation_config="vllm",
             logprobs_mode="processed_logprobs",  # after the temperature, as the trainer computes them
+            distributed_executor_backend="external_launcher" if _one_of_several() else None,
             disable_log_stats=True,
             gpu_memory_utilization=0.4,
         )
@@ -105,3 +106,8 @@ class VllmSampler:
     def close(self) -> None:
         """Shut the engine down."""
         self._llm.llm_engine.engine_core.shutdown()
+
+
+def _one_of_several() -> bool:
+    """Whether the training processes have a process group, which every one's own engine must join."""
+    return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
