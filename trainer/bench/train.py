@@ -32,6 +32,8 @@ from trainer.rollouts import Sampled, Sampler, make_sampler
 from trainer.trunk import Trunk
 
 ROUNDS = 3
+_NO_GRADIENT = 1e-12
+"""A norm under which there is none: the samples earned alike."""
 GOAL = 3.0
 """How many times the plain version's episodes a minute the trainer should reach on two cores."""
 PHASES = ("rollout", "score", "evaluate", "update")
@@ -159,7 +161,7 @@ def report(turns: Mapping[str, Sequence[Turn]], memory: Mapping[str, int], episo
         for phase in (*PHASES, STEP)
     ]
     pairs = zip(turns["trainer"], turns["plain"], strict=True)
-    apart = max(abs(ours.grad_norm - plain.grad_norm) / plain.grad_norm for ours, plain in pairs)
+    apart = max(abs(ours.grad_norm - plain.grad_norm) / max(plain.grad_norm, _NO_GRADIENT) for ours, plain in pairs)
     return {"contenders": contenders, "ratios": ratios, "gradient_difference": apart}
 
 
