@@ -120,6 +120,7 @@ def _local(
 
     from service.backend import Backend
     from service.generate.protocol import GenerateRequest, GenerateResponse
+    from service.generate.serving import GenerateServing
     from service.settings import Settings
 
     request = _validated(GenerateRequest, body)
@@ -128,7 +129,8 @@ def _local(
         try:
             with busy("Loading the policies"):
                 runner.run(backend.start())
-            pieces = backend.generation.stream(backend.generation.prepare(request, profile, weights))
+            serving = GenerateServing(backend.generation, backend.recent, backend.categories)
+            pieces = serving.stream(runner.run(serving.prepare(request, profile, weights)))
             while (piece := runner.run(anext(pieces, None))) is not None:
                 if isinstance(piece, GenerateResponse):
                     yield "done", piece.model_dump()

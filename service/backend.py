@@ -11,9 +11,10 @@ from policies.prompt import PromptFormatter
 from policies.store import PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
+from service.catalogue import Catalogue
 from service.engine import Engine, same_answers
 from service.errors import Unavailable
-from service.generate.serving import Generation
+from service.generation import Generation
 from service.metrics import Metrics
 from service.roster import Roster, ServedPolicy
 from service.scoring.queue import ScoringQueue
@@ -77,7 +78,7 @@ class Backend:
         self.metrics.announce(self.roster.served.values(), self.categories)
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
         self._generation = Generation(
-            self._engine, self.roster, formatter, scoring, self.recent, self.metrics, settings.max_tokens
+            self._engine, Catalogue(self.roster), formatter, scoring, self.metrics, settings.max_tokens
         )
 
     async def stop(self) -> None:

@@ -13,6 +13,7 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
+    from vllm.logprobs import Logprob
     from vllm.lora.request import LoRARequest
 
 PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
@@ -22,13 +23,27 @@ SAME_LOGPROB = 1e-4
 
 
 @dataclass(frozen=True)
+class TokenLogprob:
+    """A token's text and log-probability, in nats, under the distribution before temperature and truncation."""
+
+    text: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """The likeliest tokens in its place, with theirs."""
+
+
+@dataclass(frozen=True)
 class Piece:
-    """Text that a request's generation has grown by."""
+    """What one completion of a request has grown by."""
 
     text: str
     tokens: int
     finish_reason: str | None
-    """None until the last piece."""
+    """None until the completion's last piece."""
+    index: int = 0
+    """Which of the request's completions."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the new tokens, where the request asks for them."""
 
 
 class EngineGone(Exception):
@@ -102,8 +117,14 @@ class Engine:
                 request_id=request_id,
                 lora_request=_lora_request(policy),
             ):
-                (completion,) = output.outputs
-                yield Piece(completion.text, len(completion.token_ids), completion.finish_reason)
+                for completion in output.outputs:
+                    yield Piece(
+                        completion.text,
+                        len(completion.token_ids),
+                        completion.finish_reason,
+                        completion.index,
+                        _logprobs(completion.token_ids, completion.logprobs or (), params.logprobs),
+                    )
         except EngineDeadError:
             raise EngineGone from None
 
@@ -123,6 +144,27 @@ def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
     if policy is None:
         return None
     return LoRARequest(policy.adapter_name, policy.adapter_id, str(policy.path))
+
+
+def _logprobs(
+    tokens: Sequence[int], entries: Sequence[dict[int, "Logprob"]], alternatives: int | None
+) -> tuple[TokenLogprob, ...]:
+    """vLLM's entries, each the sampled token's and those of the likeliest, in this module's terms."""
+    return (
+        tuple(
+            TokenLogprob(
+                entry[token].decoded_token or "",
+                entry[token].logprob,
+                tuple(
+                    (other.decoded_token or "", other.logprob)
+                    for other in sorted(entry.values(), key=lambda one: one.rank or 0)[:alternatives]
+                ),
+            )
+            for token, entry in zip(tokens, entries, strict=True)
+        )
+        if entries
+        else ()
+    )
 
 
 def same_answers(one: Sequence[float], other: Sequence[float]) -> bool:

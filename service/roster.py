@@ -10,9 +10,8 @@ from policies.store import SFT, Decoding, Named, PolicyManifest, PolicyStore
 from policies.weights import Weights
 from rewards.categories import Category
 from rewards.errors import FgctlError
-from service.errors import Conflicting, Invalid, NotFound, Unavailable
-
-DEFAULT_PROFILE = "medium"
+from service.errors import Invalid, NotFound, Unavailable
+from service.selection import DEFAULT_PROFILE, Selection
 
 _adapter_ids = count(1)
 
@@ -81,17 +80,15 @@ class Roster:
         self.served.pop(profile, None)
         self.broken[profile] = reason
 
-    def choose(self, profile: str | None, weights: str | None) -> ServedPolicy:
-        """The policy for a request's `profile` or `weights`, the default profile for neither.
+    def choose(self, selection: Selection) -> ServedPolicy:
+        """The policy that is selected.
 
-        Raises Conflicting for both, NotFound for an unknown profile, Invalid for weights that no profile has,
-        Unavailable for a profile whose policy is broken.
+        Raises NotFound for an unknown profile, Invalid for weights that no profile has, Unavailable for a profile whose
+        policy is broken.
         """
-        if profile is not None and weights is not None:
-            raise Conflicting("Give either profile or weights, not both.", "weights")
-        if weights is not None:
-            return self._by_weights(weights)
-        name = DEFAULT_PROFILE if profile is None else profile
+        if selection.weights is not None:
+            return self._by_weights(selection.weights)
+        name = DEFAULT_PROFILE if selection.profile is None else selection.profile
         if name in self.served:
             return self.served[name]
         if name in self.broken:
@@ -99,11 +96,7 @@ class Roster:
         known = ", ".join(self.served) or "none yet"
         raise NotFound(f"There is no profile {name[:64]!r}; choose one of {known}.", "profile")
 
-    def _by_weights(self, text: str) -> ServedPolicy:
-        try:
-            wanted = Weights.parse(text, self.categories)
-        except FgctlError as error:
-            raise Invalid(str(error), "weights") from None
+    def _by_weights(self, wanted: Weights) -> ServedPolicy:
         for policy in self.served.values():
             if policy.weights.same_as(wanted):
                 return policy

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.backend import backend_of
-from service.roster import DEFAULT_PROFILE
+from service.selection import DEFAULT_PROFILE
 
 router = APIRouter()
 

@@ -99,6 +99,9 @@ class GenerateResponse(BaseModel):
     profile: str
     policy: PolicyName
     weights: dict[str, float]
+    """Those asked for."""
+    weights_served: dict[str, float]
+    """The nearest that the policies can be mixed for; the same unless those asked for are out of reach."""
     text: str
     finish_reason: str
     usage: Usage

@@ -1,7 +1,6 @@
 """Translation between HTTP and Generation."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -9,10 +8,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.backend import Backend, backend_of
+from service.backend import backend_of
 from service.errors import NotFound, ServiceError
 from service.generate.protocol import GenerateRequest, GenerateResponse
-from service.generate.serving import Generation, Prepared
+from service.generate.serving import GenerateServing
+from service.generation import Prepared
+from service.waiting import CLIENT_CLOSED, unless_disconnected
 
 router = APIRouter()
 
@@ -20,7 +21,6 @@ ProfileQuery = Annotated[str | None, Query(description="Name of a profile; GET /
 WeightsQuery = Annotated[
     str | None, Query(description="w1,w2,w3 for relevance, factuality, completeness; or name=w,… .")
 ]
-_CLIENT_CLOSED = 499
 
 
 @router.post("/generate", response_model=GenerateResponse)
@@ -28,18 +28,19 @@ async def generate(
     request: Request, body: GenerateRequest, profile: ProfileQuery = None, weights: WeightsQuery = None
 ) -> Response:
     """Answer by the policy of a profile, `medium` unless asked otherwise, at once or streamed."""
-    generation = backend_of(request).generation
-    prepared = generation.prepare(body, profile, weights)
+    backend = backend_of(request)
+    serving = GenerateServing(backend.generation, backend.recent, backend.categories)
+    prepared = await serving.prepare(body, profile, weights)
     if body.stream:
-        return EventSourceResponse(_events(generation, prepared))
-    answer = await _unless_disconnected(request, generation.answer(prepared))
-    return Response(status_code=_CLIENT_CLOSED) if answer is None else JSONResponse(answer.model_dump())
+        return EventSourceResponse(_events(serving, prepared))
+    answer = await unless_disconnected(request, serving.answer(prepared))
+    return Response(status_code=CLIENT_CLOSED) if answer is None else JSONResponse(answer.model_dump())
 
 
 @router.get("/responses/{response_id}")
 async def response(request: Request, response_id: str) -> dict[str, Any]:
     """A recent answer with the reward models' scores; `scores` is null until scored, or when it cannot be scored."""
-    backend: Backend = backend_of(request)
+    backend = backend_of(request)
     kept = backend.recent.get(response_id)
     if kept is None:
         raise NotFound(
@@ -49,9 +50,9 @@ async def response(request: Request, response_id: str) -> dict[str, Any]:
     return kept
 
 
-async def _events(generation: Generation, prepared: Prepared) -> AsyncIterator[ServerSentEvent]:
+async def _events(serving: GenerateServing, prepared: Prepared) -> AsyncIterator[ServerSentEvent]:
     try:
-        async with aclosing(generation.stream(prepared)) as pieces:
+        async with aclosing(serving.stream(prepared)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, GenerateResponse):
                     yield _event("done", piece.model_dump(exclude={"text"}))
@@ -63,22 +64,3 @@ async def _events(generation: Generation, prepared: Prepared) -> AsyncIterator[S
 
 def _event(name: str, data: dict[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(JSONResponse(data).body.decode(), event=name)  # type: ignore[union-attr]
-
-
-async def _unless_disconnected(
-    request: Request, answer: Coroutine[Any, Any, GenerateResponse]
-) -> GenerateResponse | None:
-    """The answer, or None after cancelling it because nobody waits for it any more."""
-    answering = asyncio.create_task(answer)
-    gone = asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
-        return await answering if answering.done() else None
-    finally:
-        gone.cancel()
-        answering.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

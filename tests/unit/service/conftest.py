@@ -10,8 +10,9 @@ from policies.store import Decoding, PolicyManifest
 from policies.weights import Weights
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from service.app import create_app
+from service.catalogue import Catalogue
 from service.engine import EngineGone, Piece
-from service.generate.serving import Generation
+from service.generation import Generation
 from service.roster import Roster, ServedPolicy
 from service.scoring.queue import ScoringQueue
 from service.settings import Settings
@@ -143,7 +144,7 @@ class Service:
         self.scoring = ScoringQueue(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
         backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(
-            self.engine, backend.roster, FakeFormatter(), self.scoring, backend.recent, backend.metrics, 64
+            self.engine, Catalogue(backend.roster), FakeFormatter(), self.scoring, backend.metrics, 64
         )
 
     async def score_all(self):

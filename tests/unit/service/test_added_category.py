@@ -13,6 +13,7 @@ from service.app import create_app
 from service.metrics import Metrics
 from service.roster import Roster
 from service.scoring.worker import ScoringWorker
+from service.selection import Selection
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -95,8 +96,8 @@ async def test_a_request_may_weigh_it_by_name(service):
     roster = service.backend.roster
     mine = Weights.parse("relevance=0.5,shouting=0.5", service.backend.categories)
     served = Roster({"medium": replace(roster.served["medium"], weights=mine)}, {}, roster.categories)
-    assert served.choose(None, "shouting=1,relevance=1").weights == mine
-    service.backend._generation._roster = served
+    assert served.choose(Selection.of(None, "shouting=1,relevance=1", roster.categories)).weights == mine
+    service.backend._generation._catalogue.roster = served
     reply = (await service.ask(weights="shouting=0.5,relevance=0.5")).json()
     assert reply["weights"] == {"relevance": 0.5, "factuality": 0, "completeness": 0, "shouting": 0.5}
     refused = (await service.ask(weights="0.5,0.5,0")).json()["error"]

@@ -15,6 +15,7 @@ async def test_an_answer_has_the_shape_of_the_contract(service):
         "profile": "long",
         "policy": {"name": "long", "version": "000000000003"},
         "weights": {"relevance": 0.2, "factuality": 0.5, "completeness": 0.3},
+        "weights_served": {"relevance": 0.2, "factuality": 0.5, "completeness": 0.3},
         "text": "The answer of long.",
         "finish_reason": "stop",
         "usage": {"prompt_tokens": 3, "completion_tokens": 4},
