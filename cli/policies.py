@@ -1,4 +1,4 @@
-"""`fgctl policies list`, `show`, `diff`, `promote`, `rollback` and `verify`."""
+"""`fgctl policies list`, `show`, `diff`, `promote`, `canary`, `mix`, `rollback` and `verify`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,20 +156,98 @@ def promote(
     force: Annotated[
         bool, typer.Option("--force", help="Even if its scores fall below the current one's, or do not compare.")
     ] = False,
+    served: Annotated[
+        bool | None,
+        typer.Option(
+            "--served/--anchor", help="Whether the profile can be asked for, or only serves to mix.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Make a stored version the one its profile serves, after checking its adapter; running services keep theirs.
+    """Make a stored version the one its profile serves, after checking its adapter; running services follow.
 
     It is refused when it earns less weighted reward than the current one, by the whole 95 % interval.
     """
     from policies.store import PolicyStore
 
-    promotion = PolicyStore().promote(profile, version, reason, force)
+    promotion = PolicyStore().promote(profile, version, reason, force, served)
     if promotion is None:
         remarks.print(f"{profile} means {version} already.")
         return
     if promotion.overridden:
         remarks.print(f"Overridden and recorded: {promotion.overridden}")
-    remarks.print(f"{profile} now means {version}. Restart the service to serve it.")
+    remarks.print(f"{profile} now means {version}.")
+
+
+@app.command()
+def canary(
+    profile: ProfileArgument,
+    version: Annotated[str | None, typer.Argument(help="A stored version to try out.", show_default=False)] = None,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Share of the callers who get it.")] = 0.1,
+    end: Annotated[bool, typer.Option("--end", help="Give all traffic to the current version again.")] = False,
+) -> None:
+    """Try a stored version on a share of a profile's callers: always the same ones; `promote` gives it all of them."""
+    from policies.store import PolicyStore
+    from rewards.errors import FgctlError
+
+    store = PolicyStore()
+    if end == (version is not None):
+        raise FgctlError("Give a version to try out, or --end.")
+    store.set_canary(profile, version, share)
+    if version is None:
+        remarks.print(f"All traffic of {profile} goes to {store.profile(profile).version}.")
+    else:
+        remarks.print(f"{share:.0%} of the callers of {profile} get {version}.")
+
+
+@app.command()
+def mix(
+    weights: Annotated[str, typer.Option(help="The weights wanted: w1,w2,w3, or name=w,… .")],
+    profile: Annotated[str, typer.Option(help="The profile to store it for.")] = "mixture",
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Compress to this rank.", show_default="the anchors' ranks together")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Base model: a Hugging Face directory or name.", show_default="embedded")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Mix the current policies for any weights, exactly, and store the result as a new version.
+
+    Weights that no mixture reaches are replaced by the nearest that one does.
+    """
+    from policies.base import resolve_base
+    from policies.mixing import MIXTURE, anchors, recipe_for, store_mixture
+    from policies.store import PolicyStore
+    from policies.weights import Weights
+    from rewards.configuration import load_configuration
+
+    wanted = Weights.parse(weights, load_configuration().specs)
+    store = PolicyStore()
+    recipe = recipe_for(wanted, anchors(store, resolve_base(base).digest))
+    if recipe.anchor is not None:
+        name = recipe.anchor.name
+        if json_output:
+            print_json({"anchor": name, "weights": wanted.as_dict(), "weights_served": recipe.served.as_dict()})
+        remarks.print(f"{name} is the nearest to {wanted} that can be had; there is nothing to mix.")
+        return
+    stored = store_mixture(store, recipe, rank, profile)
+    if json_output:
+        print_json(
+            {
+                "profile": profile,
+                "version": stored.version,
+                "weights": wanted.as_dict(),
+                "weights_served": recipe.served.as_dict(),
+                **stored.recipe[MIXTURE],
+            }
+        )
+        return
+    made = stored.recipe[MIXTURE]
+    rows = [[f"{one['profile']}@{one['version']}", f"{one['share']:.3f}"] for one in made["anchors"]]
+    print_table(f"{profile}@{stored.version} for {recipe.served}", ["anchor", "share"], rows)
+    if not recipe.served.same_as(wanted):
+        remarks.print(f"{wanted} is out of the policies' reach; {recipe.served} is the nearest.")
+    remarks.print(f"Rank {made['rank']}; compression left out {made['tail_energy']:.2e} of the update's energy.")
 
 
 @app.command()

@@ -71,7 +71,7 @@ class LoraAdapter:
         for module in sorted(self.modules):
             if not module.endswith(tuple(f".{target}" for target in self.config.target_modules)):
                 raise self._broken(f"{module} is no target module")
-            down, up = self._factors(module)
+            down, up = self.factors(module)
             if down.ndim != 2 or up.ndim != 2 or not down.shape[0] == up.shape[1] == self.config.r:
                 shapes = f"{list(down.shape)} and {list(up.shape)}"
                 raise self._broken(f"{module} has factors of {shapes}, which is not rank {self.config.r}")
@@ -84,10 +84,10 @@ class LoraAdapter:
 
         if module not in self.modules:
             return torch.zeros(1)
-        down, up = self._factors(module)
+        down, up = self.factors(module)
         return up @ down * self.config.scale
 
-    def _factors(self, module: str) -> "tuple[Tensor, Tensor]":
+    def factors(self, module: str) -> "tuple[Tensor, Tensor]":
         """A, float32 [rank, in], and B, float32 [out, rank]."""
         down, up = (self._file.get_tensor(f"{module}.{factor}.weight").float() for factor in ("lora_A", "lora_B"))
         return down, up

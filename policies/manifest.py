@@ -53,16 +53,21 @@ class PolicyManifest(BaseModel):
 
 def card(manifest: PolicyManifest) -> str:
     """The `README.md` beside the adapter."""
-    weights = manifest.weights
-    shaped = (
-        "Supervised fine-tuning only; the parent of the profiles."
-        if weights is None
-        else "Trained by PPO on dense, per-category rewards weighted "
-        + ", ".join(f"{name} {value:.3f}" for name, value in weights.as_dict().items())
-        + "."
+    by = (
+        ", ".join(f"{name} {value:.3f}" for name, value in manifest.weights.as_dict().items())
+        if manifest.weights
+        else ""
     )
+    length = f"{manifest.steps} steps, {manifest.episodes} episodes, "
+    if "mixture" in manifest.recipe:
+        of = ", ".join(f"{one['profile']}@{one['version']}" for one in manifest.recipe["mixture"]["anchors"])
+        shaped, length = f"The exact mixture of {of} for the weights {by}.", ""
+    elif by:
+        shaped = f"Trained by PPO on dense, per-category rewards weighted {by}."
+    else:
+        shaped = "Supervised fine-tuning only; the parent of the profiles."
     return (
         f"# {manifest.profile} {manifest.version}\n\n{shaped}\n\n"
-        f"A LoRA adapter for {manifest.base.name}. {manifest.steps} steps, {manifest.episodes} episodes, "
+        f"A LoRA adapter for {manifest.base.name}. {length}"
         f"{manifest.created:%Y-%m-%d}. `policy.json` has its lineage and scores.\n"
     )

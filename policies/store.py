@@ -51,6 +51,15 @@ class Decoding(BaseModel):
     max_tokens: int = Field(200, ge=1)
 
 
+class CanaryShare(BaseModel):
+    """A version that is tried out on a share of its profile's traffic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str
+    share: float = Field(gt=0, lt=1)
+
+
 class Profile(BaseModel):
     """A name users ask for, and the version it currently means."""
 
@@ -59,6 +68,9 @@ class Profile(BaseModel):
     version: str
     weights: Weights | None = None
     decoding: Decoding = Decoding()
+    served: bool = True
+    """Whether it can be asked for by name; where not, it is an anchor of mixtures alone."""
+    canary: CanaryShare | None = None
 
 
 class BrokenPolicy(FgctlError):
@@ -197,8 +209,12 @@ class PolicyStore:
         current = self._current(profile)
         return in_effect(self._ledger.of(profile), current)
 
-    def promote(self, profile: str, version: str, reason: str = "", force: bool = False) -> Promotion | None:
+    def promote(
+        self, profile: str, version: str, reason: str = "", force: bool = False, served: bool | None = None
+    ) -> Promotion | None:
         """Make a stored version the one its profile serves, and record it; None when it is that already.
+
+        `served` says whether the profile can be asked for or is an anchor of mixtures alone; None leaves that as it is.
 
         Raises BrokenPolicy for a version that cannot be used, and FgctlError when its scores fall below those of the
         current version or cannot be compared with them (policies.comparison); `force` overrides the latter, which is
@@ -215,7 +231,7 @@ class PolicyStore:
                 found, refusal = objection(self.manifest(profile, version), current)
             if refusal and not force:
                 raise FgctlError(refusal)
-            return self._switch(profile, version, previous, "promote", reason, found, refusal)
+            return self._switch(profile, version, previous, "promote", reason, found, refusal, served)
 
     def rollback(self, profile: str, reason: str = "") -> Promotion:
         """Make the version current again that was so before the last promotion; once more goes further back.
@@ -231,6 +247,28 @@ class PolicyStore:
                 )
             self.verify(profile, earlier[-1])
             return self._switch(profile, earlier[-1], current, "rollback", reason)
+
+    def set_canary(self, profile: str, version: str | None, share: float = 0.0) -> None:
+        """Give a stored version a share of its profile's traffic, between 0 and 1; None ends that.
+
+        Raises BrokenPolicy for a version that cannot be used, FgctlError for the current one or another share.
+        """
+        if version is not None:
+            self.verify(profile, version)
+            if not 0 < share < 1:
+                raise FgctlError(f"A canary's share is between 0 and 1, not {share}; promote a version to give it all.")
+        with self._lock():
+            if version == self.profile(profile).version:
+                raise FgctlError(f"{profile} means {version} already; a canary is another version.")
+            file = self.root / PROFILES
+            document = tomlkit.parse(file.read_text(encoding="utf-8"))
+            entry = document[profile]
+            entry.pop("canary", None)
+            if version is not None:
+                inline = tomlkit.inline_table()
+                inline.update({"version": version, "share": share})
+                entry["canary"] = inline
+            _replace(file, tomlkit.dumps(document))
 
     def _lock(self) -> FileLock:
         """Held while `profiles.toml` and the ledger are read to be written."""
@@ -249,6 +287,7 @@ class PolicyStore:
         reason: str,
         difference: Difference | None = None,
         overridden: str | None = None,
+        served: bool | None = None,
     ) -> Promotion:
         """Append to the ledger, then replace `profiles.toml`: the moment at which the promotion happens."""
         manifest = self.manifest(profile, version)
@@ -272,6 +311,10 @@ class PolicyStore:
             inline = tomlkit.inline_table()
             inline.update({name: round(value, 6) for name, value in manifest.weights.as_dict().items()})
             entry["weights"] = inline
+        if served is not None:
+            entry["served"] = served
+        if (canary := entry.get("canary")) and canary["version"] == version:
+            del entry["canary"]
         self._ledger.append(promotion)
         _replace(file, tomlkit.dumps(document))
         return promotion

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service import status
+from service import admin, status
 from service.backend import Backend, start_or_fail
 from service.errors import install_handlers
 from service.generate.router import router as generate_router
@@ -38,6 +38,7 @@ def create_app(settings: Settings, on_failure: Callable[[], Awaitable[None]] = _
     install_handlers(app)
     app.include_router(generate_router)
     app.include_router(status.router)
+    app.include_router(admin.router)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestId)
     return app

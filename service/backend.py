@@ -2,40 +2,35 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import HTTPConnection
 
 from policies.prompt import PromptFormatter
-from policies.store import PolicyStore
+from policies.store import SFT, PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
 from service.catalogue import Catalogue
-from service.engine import Engine, same_answers
+from service.engine import Engine, Shapes, shapes_of
 from service.errors import Unavailable
 from service.generation import Generation
 from service.metrics import Metrics
-from service.roster import Roster, ServedPolicy
+from service.mixtures import MixtureCache
+from service.roster import Roster
 from service.scoring.queue import ScoringQueue
 from service.scoring.recent import RecentResponses
 from service.scoring.worker import ScoringWorker
+from service.selection import DEFAULT_PROFILE
 from service.settings import Settings
+from service.supervision import Supervisor
+from service.watch import watch_store
 
 if TYPE_CHECKING:
     from policies.base import BaseModel
 
 logger = logging.getLogger(__name__)
-
-
-class Prober(Protocol):
-    """What policies are checked on: the engine."""
-
-    async def load(self, policy: ServedPolicy) -> None:
-        """Make an adapter resident."""
-
-    async def probe(self, policy: ServedPolicy | None) -> list[float]:
-        """Log-probabilities of a fixed text."""
 
 
 class Backend:
@@ -47,48 +42,71 @@ class Backend:
         self.categories = load_configuration(settings.categories).specs
         self.metrics = Metrics()
         self.recent = RecentResponses(settings.recent_responses)
-        self.roster = Roster({}, {}, tuple(self.categories))
         self.failure: str | None = None
         """Why the backend could not start."""
+        self._catalogue: Catalogue | None = None
         self._engine: Engine | None = None
+        self._supervisor: Supervisor | None = None
         self._generation: Generation | None = None
         self._worker: ScoringWorker | None = None
-        self._scoring: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Load the base, every policy and the reward models, and check the policies. Raises FgctlError."""
         from transformers import AutoTokenizer
 
+        from policies.base import cache_directory
+
         settings = self.settings
         base: BaseModel = await asyncio.to_thread(_resolve_base, settings.base)
-        self.roster = await asyncio.to_thread(Roster.of, PolicyStore(settings.policies), base, tuple(self.categories))
+        store = PolicyStore(settings.policies)
+        shapes = await asyncio.to_thread(_shapes, store, settings.resident_adapters)
+        self._engine = Engine(base, shapes, settings)
+        await asyncio.to_thread(self._engine.start)
+        mixtures = MixtureCache(settings.mixtures or cache_directory() / "mixtures", settings.stored_mixtures)
+        self._catalogue = Catalogue(
+            self._engine,
+            store,
+            base,
+            self.categories,
+            self.metrics,
+            mixtures,
+            residents=settings.resident_adapters,
+            grid=settings.weights_grid,
+        )
+        await self._catalogue.reload()
         if not self.roster.served:
             reasons = " ".join(self.roster.broken.values()) or "Train and promote one by `fgctl train`."
             raise FgctlError(f"There is no policy to serve. {reasons}")
-        self._engine = await asyncio.to_thread(Engine.start, base, tuple(self.roster.served.values()), settings)
-        await check_policies(self._engine, self.roster)
-        if not self.roster.served:
-            raise FgctlError(f"There is no policy to serve. {' '.join(self.roster.broken.values())}")
         self._worker = ScoringWorker(settings.rewards, settings.categories, settings.scoring_timeout)
         await self._worker.start()
         scoring = ScoringQueue(
             self._worker, self.metrics, self.recent, queue=settings.scoring_queue, batch=settings.scoring_batch
         )
-        self._scoring = asyncio.create_task(scoring.run())
-        self.metrics.announce(self.roster.served.values(), self.categories)
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
+        self._supervisor = Supervisor(self._engine, self._catalogue.engine_restarted, self.metrics.engine_restarts.inc)
         self._generation = Generation(
-            self._engine, Catalogue(self.roster), formatter, scoring, self.metrics, settings.max_tokens
+            self._engine, self._catalogue, formatter, scoring, self.metrics, settings.max_tokens
         )
+        work = [scoring.run(), self._supervisor.run()]
+        if settings.watch_policies:
+            work.append(watch_store(store.root, self._catalogue.reload))
+        self._tasks = [asyncio.create_task(one) for one in work]
 
     async def stop(self) -> None:
         """End the engine and the scoring process."""
-        if self._scoring is not None:
-            self._scoring.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._worker is not None:
             self._worker.stop()
         if self._engine is not None:
             await asyncio.to_thread(self._engine.stop)
+
+    async def reload(self) -> None:
+        """Take over what was promoted meanwhile. Raises Unavailable until started, and BrokenPolicy."""
+        if self._catalogue is None or self._generation is None:
+            raise Unavailable(self.failure or "The service is still starting; it reads the policies then.")
+        await self._catalogue.reload()
 
     @property
     def generation(self) -> Generation:
@@ -98,15 +116,58 @@ class Backend:
         return self._generation
 
     @property
+    def roster(self) -> Roster:
+        """The policies that are served now; empty until they are loaded."""
+        return self._catalogue.roster if self._catalogue else Roster()
+
+    @property
     def alive(self) -> bool:
-        """False once the process needs a restart: the start failed, or the engine or scoring has ended."""
-        ended = self._scoring is not None and self._scoring.done()
-        return self.failure is None and not ended and (self._engine is None or self._engine.alive)
+        """False once the process needs a restart: the start failed, scoring has ended or the engine keeps dying."""
+        ended = any(task.done() for task in self._tasks)
+        hopeless = self._supervisor is not None and self._supervisor.hopeless
+        return self.failure is None and not ended and not hopeless
+
+    @property
+    def engine_up(self) -> bool:
+        """Whether the engine works and holds the policies."""
+        up = self._supervisor is None or self._supervisor.up
+        return self._engine is not None and self._engine.alive and up
 
     @property
     def ready(self) -> bool:
-        """Whether every policy of the store is loaded and answers differently from the base and from the others."""
-        return self.alive and self._generation is not None and not self.roster.broken
+        """Whether the engine works and some policy of every profile is loaded and answers as itself."""
+        return self.alive and self.engine_up and self._generation is not None and not self.roster.broken
+
+    @property
+    def status(self) -> str:
+        """How the service is, in a word."""
+        if self.failure is not None:
+            return "failed"
+        if not self.alive:
+            return "dead"
+        if self._generation is None:
+            return "starting"
+        if not self.engine_up:
+            return "restarting"
+        return "broken" if self.roster.broken else "ready"
+
+    def policies_as_json(self) -> dict[str, Any]:
+        """The profiles that can be asked for, with what is behind each, and what cannot be served."""
+        roster = self.roster
+        return {
+            "default": DEFAULT_PROFILE,
+            "profiles": [
+                policy.as_json()
+                | (
+                    {"canary": {"version": canary.policy.version, "share": canary.share}}
+                    if (canary := roster.canaries.get(name))
+                    else {}
+                )
+                for name, policy in roster.served.items()
+            ],
+            "broken": [{"profile": name, "reason": reason} for name, reason in roster.broken.items()],
+            "refused": [{"profile": name, "reason": reason} for name, reason in roster.refused.items()],
+        }
 
 
 def _resolve_base(name: str | None) -> "BaseModel":
@@ -115,26 +176,14 @@ def _resolve_base(name: str | None) -> "BaseModel":
     return resolve_base(name)
 
 
-async def check_policies(engine: Prober, roster: Roster) -> None:
-    """Load every policy, and refuse those that cannot be loaded or answer just like the base or another policy.
-
-    A name mismatch between adapter and base makes an engine ignore the adapter without a word; this is where it shows.
-    """
-    answers: dict[str, Sequence[float]] = {"the base": await engine.probe(None)}
-    for policy in list(roster.served.values()):
-        try:
-            await engine.load(policy)
-            probed = await engine.probe(policy)
-        except Exception as error:  # noqa: BLE001  # the engine raises bare Exception; the others can still be served
-            roster.refuse(policy.profile, f"The engine cannot load {policy.path} ({error}); train it again.")
-            continue
-        twin = next((name for name, other in answers.items() if same_answers(probed, other)), None)
-        if twin is not None:
-            roster.refuse(policy.profile, f"Its adapter answers just like {twin}; train it again.")
-        else:
-            answers[f"profile {policy.profile}"] = probed
-    for profile, reason in roster.broken.items():
-        logger.error("profile %s is not served: %s", profile, reason)
+def _shapes(store: PolicyStore, spare: int) -> Shapes:
+    """Room for every adapter that the store's profiles name, one more to exchange it for, and `spare` others."""
+    paths: list[Path] = []
+    for name, profile in store.profiles().items():
+        if name != SFT:
+            versions = [profile.version, *([profile.canary.version] if profile.canary else [])]
+            paths += [store.path(name, version) for version in versions]
+    return shapes_of(paths, spare + 1)
 
 
 def backend_of(connection: HTTPConnection) -> Backend:

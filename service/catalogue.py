@@ -1,31 +1,283 @@
-"""The policies that requests are answered by: those of the roster, found for what a request selects."""
+"""The policies that requests are answered by: found for what a request selects, and exchanged while requests run."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Protocol
 
-from service.roster import Roster, ServedPolicy
-from service.selection import Selection
+from policies.base import BaseModel
+from policies.geometry import on_grid
+from policies.manifest import Named
+from policies.mixing import MIXTURE, Anchor, Recipe, anchors, recipe_for
+from policies.store import SFT, Decoding, PolicyStore, Profile
+from policies.weights import Weights
+from rewards.categories import Category
+from rewards.errors import FgctlError
+from service.errors import NotFound, ServiceError, Unavailable
+from service.metrics import Metrics
+from service.mixtures import MixtureCache
+from service.residents import InUse, Loader, Residents
+from service.roster import Canary, Roster, ServedPolicy
+from service.selection import DEFAULT_PROFILE, Selection
+
+logger = logging.getLogger(__name__)
+
+SAME_LOGPROB = 1e-4
+"""Two adapters whose log-probabilities differ by less than this on every token (nats) answer alike."""
+
+
+class AdapterEngine(Loader, Protocol):
+    """What the catalogue needs of the engine."""
+
+    @property
+    def max_rank(self) -> int:
+        """The largest rank it takes."""
+
+    def misfit(self, policy: ServedPolicy) -> str | None:
+        """Why it cannot take an adapter, if it cannot."""
+
+    async def probe(self, policy: ServedPolicy | None) -> list[float]:
+        """Log-probabilities of a fixed text, by the base for None."""
 
 
 class Catalogue:
-    """Finds the policy of a request, and knows which policies are in use."""
+    """The roster, and what can be asked for beyond it: other stored versions, and mixtures for any weights."""
 
-    def __init__(self, roster: Roster) -> None:
-        self.roster = roster
-        self._in_use: Counter[int] = Counter()
+    def __init__(
+        self,
+        engine: AdapterEngine,
+        store: PolicyStore,
+        base: BaseModel,
+        categories: Collection[Category],
+        metrics: Metrics,
+        mixtures: MixtureCache,
+        *,
+        residents: int,
+        grid: int,
+    ) -> None:
+        """`categories` are those that responses are judged by.
 
-    async def choose(self, selection: Selection) -> ServedPolicy:
-        """The policy for a selection. Raises ServiceError where there is none."""
-        return self.roster.choose(selection)
+        `residents` is how many adapters beyond the roster's stay loaded, `grid` the steps from weight 0 to 1.
+        """
+        self.roster = Roster()
+        self._engine = engine
+        self._store = store
+        self._base = Named(name=base.name, digest=base.digest)
+        self._categories = categories
+        self._metrics = metrics
+        self._mixtures = mixtures
+        self._grid = grid
+        self._in_use = InUse(self._when_idle)
+        self._residents = Residents(engine, self._in_use, residents)
+        self._anchors: tuple[Anchor, ...] = ()
+        self._recipes: dict[tuple[tuple[str, float], ...], Recipe] = {}
+        self._answers: dict[str, Sequence[float]] = {}
+        self._reloading = asyncio.Lock()
+        self._retired: set[int] = set()
+        self._unloading: set[asyncio.Task[None]] = set()
 
-    @contextmanager
-    def using(self, policy: ServedPolicy) -> Iterator[None]:
-        """Keep a policy from being unloaded while a request is answered by it."""
-        self._in_use[policy.adapter_id] += 1
+    def using(self, policy: ServedPolicy) -> AbstractContextManager[None]:
+        """Keep a policy loaded while a request is answered by it."""
+        return self._in_use.hold(policy)
+
+    async def choose(self, selection: Selection, caller: str) -> ServedPolicy:
+        """The policy for a selection; `caller` decides who gets a canary. Raises ServiceError where there is none."""
+        if selection.weights is not None:
+            return await self._for_weights(selection.weights)
+        profile = DEFAULT_PROFILE if selection.profile is None else selection.profile
+        if selection.version is None:
+            return self.roster.choose(profile, caller)
+        return self.roster.version(profile, selection.version) or await self._version(profile, selection.version)
+
+    async def reload(self) -> Roster:
+        """Read the store again, load and check what is new beside what is served, then switch to it at once.
+
+        What cannot be used is refused: the older version stays where there is one. Requests that are being answered go
+        on with the version they began with. Raises BrokenPolicy when `profiles.toml` cannot be read; nothing changes.
+        """
+        async with self._reloading:
+            old, new = self.roster, Roster()
+            profiles = await asyncio.to_thread(self._store.profiles)
+            for name, profile in profiles.items():
+                if name != SFT and profile.served:
+                    await self._admit(name, profile, old, new)
+            self._anchors = await asyncio.to_thread(anchors, self._store, self._base.digest)
+            self._recipes.clear()
+            self.roster = new
+            for reasons in (new.broken, new.refused):
+                for name, reason in reasons.items():
+                    logger.error("profile %s: %s", name, reason)
+            self._metrics.announce(new.policies(), self._categories)
+            for name in profiles:
+                self._metrics.policy_refused.labels(name).set(name in new.refused)
+            staying = {policy.adapter_id for policy in new.policies()}
+            for policy in old.policies():
+                if policy.adapter_id not in staying:
+                    self._retire(policy)
+            return new
+
+    async def engine_restarted(self) -> None:
+        """Load the roster's policies into a new engine; the others follow when they are asked for."""
+        self._residents.forget()
+        for policy in self.roster.policies():
+            await self._engine.load(policy)
+
+    async def _admit(self, name: str, profile: Profile, old: Roster, new: Roster) -> None:
+        """Put a profile's policy, and its canary, into the new roster, or say there what is wrong with them."""
+        serving = old.served.get(name)
         try:
-            yield
-        finally:
-            self._in_use[policy.adapter_id] -= 1
-            if not self._in_use[policy.adapter_id]:
-                del self._in_use[policy.adapter_id]
+            new.served[name] = await self._checked(name, profile.version, profile, old, new)
+        except FgctlError as error:
+            if serving is None:
+                new.broken[name] = str(error)
+                return
+            new.served[name], new.refused[name] = serving, f"{serving.adapter_name} is served instead. {error}"
+        if profile.canary is not None:
+            try:
+                policy = await self._checked(name, profile.canary.version, profile, old, new)
+            except FgctlError as error:
+                new.refused[name] = f"The canary {name}@{profile.canary.version} gets no traffic. {error}"
+            else:
+                new.canaries[name] = Canary(policy, profile.canary.share)
+
+    async def _checked(self, name: str, version: str, profile: Profile, old: Roster, new: Roster) -> ServedPolicy:
+        """A version that is loaded and answers differently from the base and the other profiles. Raises FgctlError."""
+        weights = profile.weights if version == profile.version else None
+        if known := old.version(name, version):
+            return replace(known, weights=weights or known.weights, decoding=profile.decoding)
+        policy = await self._stored(name, version, profile.decoding, weights)
+        await self._load(policy)
+        others = {"the base": await self._base_answers()} | {
+            f"profile {other.profile}": self._answers[other.adapter_name] for other in new.served.values()
+        }
+        twin = next(
+            (other for other, said in others.items() if same_answers(self._answers[policy.adapter_name], said)), ""
+        )
+        if twin:
+            raise FgctlError(f"{policy.adapter_name} answers just like {twin}; train it again.")
+        return policy
+
+    async def _stored(
+        self, name: str, version: str, decoding: Decoding, weights: Weights | None = None
+    ) -> ServedPolicy:
+        """A stored version after checking its content. Raises FgctlError."""
+        path = await asyncio.to_thread(self._store.verify, name, version, self._base)
+        manifest = await asyncio.to_thread(self._store.manifest, name, version)
+        weights = weights or manifest.weights
+        if weights is None:
+            raise FgctlError(f"{name}@{version} has no weights; serve a policy that `fgctl train` wrote.")
+        policy = ServedPolicy(name, version, weights, decoding, path, manifest)
+        if misfit := self._engine.misfit(policy):
+            raise FgctlError(misfit)
+        return policy
+
+    async def _load(self, policy: ServedPolicy) -> None:
+        """Load an adapter and see that it does something.
+
+        A mismatch of module names would make an engine ignore an adapter without a word; this is where it shows.
+        """
+        try:
+            await self._engine.load(policy)
+            self._answers[policy.adapter_name] = await self._engine.probe(policy)
+        except ServiceError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the engine raises bare Exception; other policies can still be served
+            raise FgctlError(f"The engine cannot load {policy.path} ({error}); train it again.") from None
+
+    async def _base_answers(self) -> Sequence[float]:
+        if "" not in self._answers:
+            self._answers[""] = await self._engine.probe(None)
+        return self._answers[""]
+
+    async def _version(self, profile: str, version: str) -> ServedPolicy:
+        """A stored version that is not current, loaded when it is first asked for."""
+
+        async def make() -> ServedPolicy:
+            known = await asyncio.to_thread(self._store.profiles)
+            if profile == SFT or profile not in known:
+                raise NotFound(f"There is no profile {profile[:64]!r}; choose one of {', '.join(self.roster.served)}.")
+            stored = await asyncio.to_thread(self._store.versions, profile)
+            if version not in stored:
+                raise NotFound(f"{profile}@{version[:64]} is not stored; choose one of {', '.join(stored)}.")
+            try:
+                policy = await self._stored(profile, version, known[profile].decoding)
+            except ServiceError:
+                raise
+            except FgctlError as error:
+                raise Unavailable(f"{profile}@{version} cannot be served: {error}") from None
+            return policy
+
+        return await self._residents.get_or_load(f"{profile}@{version}", make)
+
+    async def _for_weights(self, wanted: Weights) -> ServedPolicy:
+        if trained := self.roster.with_weights(wanted):
+            self._metrics.weights_requests.labels("trained").inc()
+            return trained
+        recipe = self._recipe(wanted)
+        if recipe.anchor is not None:
+            self._metrics.weights_requests.labels("trained").inc()
+            manifest = recipe.anchor.manifest
+            served = self.roster.version(manifest.profile, manifest.version)
+            return served or await self._version(manifest.profile, manifest.version)
+        rank = self._engine.max_rank
+        key = f"{MIXTURE} {recipe.key(rank)}"
+        resident = self._residents.get(key)
+        if resident is not None:
+            self._metrics.weights_requests.labels("resident").inc()
+            return resident
+        self._metrics.weights_requests.labels("loaded").inc()
+
+        async def make() -> ServedPolicy:
+            try:
+                manifest, path, stored = await asyncio.to_thread(self._mixtures.get, recipe, rank)
+            except (OSError, FgctlError) as error:
+                logger.exception("no mixture for %s", recipe.served)
+                raise Unavailable(
+                    f"The policies cannot be mixed now ({error}); ask for a profile.", "weights"
+                ) from None
+            self._metrics.mixtures_built.inc(0 if stored else 1)
+            return ServedPolicy(MIXTURE, manifest.version, recipe.served, Decoding(), path, manifest)
+
+        return await self._residents.get_or_load(key, make)
+
+    def _recipe(self, wanted: Weights) -> Recipe:
+        """What to mix for weights; a trained point is itself, any other is moved to the grid, so that they are few."""
+        key = tuple(wanted.as_dict().items())
+        if key not in self._recipes:
+            if len(self._recipes) >= _REMEMBERED:
+                self._recipes.clear()
+            self._recipes[key] = self._found_recipe(wanted)
+        return self._recipes[key]
+
+    def _found_recipe(self, wanted: Weights) -> Recipe:
+        if trained := next((anchor for anchor in self._anchors if anchor.weights.same_as(wanted)), None):
+            return Recipe(trained.weights, ((trained, 1.0),))
+        values = wanted.as_dict()
+        near = Weights(dict(zip(values, on_grid(list(values.values()), self._grid), strict=True)))
+        try:
+            return recipe_for(near, self._anchors)
+        except FgctlError as error:
+            raise Unavailable(str(error), "weights") from None
+
+    def _retire(self, policy: ServedPolicy) -> None:
+        self._retired.add(policy.adapter_id)
+        if policy not in self._in_use:
+            self._when_idle(policy)
+
+    def _when_idle(self, policy: ServedPolicy) -> None:
+        """Unload a policy that is served no more, once its last request has ended."""
+        if policy.adapter_id in self._retired:
+            task = asyncio.get_running_loop().create_task(self._engine.unload(policy))
+            self._unloading.add(task)
+            task.add_done_callback(self._unloading.discard)
+
+
+_REMEMBERED = 10_000
+"""Weights whose recipes are remembered."""
+
+
+def same_answers(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two probes came from weights that answer alike."""
+    return all(abs(a - b) < SAME_LOGPROB for a, b in zip(one, other, strict=True))

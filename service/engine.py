@@ -4,10 +4,12 @@ import json
 import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policies.base import BaseModel
 from policies.store import ADAPTER_CONFIG
+from service.errors import Unavailable
 from service.roster import ServedPolicy
 from service.settings import Settings
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 
 PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
 """Text whose log-probabilities tell adapters from the base and from each other."""
-SAME_LOGPROB = 1e-4
-"""Two adapters whose log-probabilities differ by less than this on every token (nats) answer alike."""
 
 
 @dataclass(frozen=True)
@@ -46,36 +46,51 @@ class Piece:
     """Of the new tokens, where the request asks for them."""
 
 
-class EngineGone(Exception):
+class EngineGone(Unavailable):
     """The engine process has died."""
+
+    def __init__(self) -> None:
+        super().__init__("The engine has stopped and is being restarted; try again in a minute.")
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What the engine reserves room for."""
+
+    rank: int
+    """The largest rank of an adapter."""
+    modules: frozenset[str]
+    """The modules that adapters may change."""
+    adapters: int
+    """How many of them one batch may mix."""
 
 
 class Engine:
-    """AsyncLLM with the adapters of a roster."""
+    """AsyncLLM with adapters, which can be replaced by a new one when its process has died."""
 
-    def __init__(self, llm: Any) -> None:
-        """Use `Engine.start`."""
-        self._llm = llm
+    def __init__(self, base: BaseModel, shapes: Shapes, settings: Settings) -> None:
+        self._base = base
+        self._shapes = shapes
+        self._settings = settings
+        self._llm: Any = None
 
-    @classmethod
-    def start(cls, base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings) -> "Engine":
+    def start(self) -> None:
         """Start the engine process and load the base (18 s on two cores). Adapters follow by `load`."""
+        settings, shapes = self._settings, self._shapes
         prepare_environment(settings.kv_cache_gib)
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        ranks, modules = adapter_shapes(policies)
         context = settings.max_prompt_tokens + settings.max_tokens
         args = AsyncEngineArgs(
-            model=str(base.path),
+            model=str(self._base.path),
             dtype="bfloat16",
             max_model_len=context,
             max_num_seqs=settings.max_num_seqs,
             enable_lora=True,
-            # One slot more than there are policies, so that a new version can load before the old one leaves.
-            max_loras=len(policies) + 1,
-            max_lora_rank=max(ranks),  # type: ignore[arg-type]
-            lora_target_modules=modules,
+            max_loras=shapes.adapters,
+            max_lora_rank=shapes.rank,  # type: ignore[arg-type]
+            lora_target_modules=sorted(shapes.modules),
             enable_prefix_caching=True,
             # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
             enable_chunked_prefill=False,
@@ -83,11 +98,43 @@ class Engine:
             generation_config="vllm",
             disable_log_stats=True,
         )
-        return cls(AsyncLLM.from_engine_args(args))
+        self._llm = AsyncLLM.from_engine_args(args)
+
+    def restart(self) -> None:
+        """End what is left of the engine and start a new one, which holds no adapters."""
+        self.stop()
+        self.start()
+
+    @property
+    def max_rank(self) -> int:
+        """The largest rank it takes."""
+        return self._shapes.rank
+
+    def misfit(self, policy: ServedPolicy) -> str | None:
+        """Why it cannot take an adapter, if it cannot."""
+        rank, modules = adapter_shape(policy.path)
+        if rank > self._shapes.rank:
+            return (
+                f"{policy.adapter_name} has rank {rank}, and the engine takes {self._shapes.rank}; restart the service."
+            )
+        if missing := modules - self._shapes.modules:
+            changed = ", ".join(sorted(missing))
+            return f"{policy.adapter_name} changes {changed}, which the engine does not; restart the service."
+        return None
 
     async def load(self, policy: ServedPolicy) -> None:
-        """Make an adapter resident. Raises whatever the engine says of an adapter that it cannot load."""
-        await self._llm.add_lora(_lora_request(policy))
+        """Make an adapter resident. Raises EngineGone, or whatever the engine says of one that it cannot load."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            await self._llm.add_lora(_lora_request(policy))
+        except EngineDeadError:
+            raise EngineGone from None
+
+    async def unload(self, policy: ServedPolicy) -> None:
+        """Give up an adapter; one that requests still name is loaded again for them."""
+        if self.alive:
+            await self._llm.remove_lora(policy.adapter_id)
 
     async def probe(self, policy: ServedPolicy | None) -> list[float]:
         """Log-probabilities, in nats, of PROBE's tokens under a policy, or under the base for None."""
@@ -110,6 +157,8 @@ class Engine:
         from vllm.inputs import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
+        if self._llm is None:
+            raise EngineGone
         try:
             async for output in self._llm.generate(
                 TokensPrompt(prompt_token_ids=list(prompt)),
@@ -130,12 +179,14 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether the engine process still works."""
-        return not self._llm.errored
+        """Whether the engine process works."""
+        return self._llm is not None and not self._llm.errored
 
     def stop(self) -> None:
         """End the engine process."""
-        self._llm.shutdown()
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            llm.shutdown()
 
 
 def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
@@ -167,19 +218,23 @@ def _logprobs(
     )
 
 
-def same_answers(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two probes came from weights that answer alike."""
-    return all(abs(a - b) < SAME_LOGPROB for a, b in zip(one, other, strict=True))
+def adapter_shape(path: Path) -> tuple[int, frozenset[str]]:
+    """A stored adapter's rank, and the modules that it changes."""
+    config = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    return int(config["r"]), frozenset(config["target_modules"])
 
 
-def adapter_shapes(policies: Iterable[ServedPolicy]) -> tuple[list[int], list[str]]:
-    """The ranks of the policies' adapters, at least one of them, and the modules that any of them changes."""
-    ranks, modules = [8], set()
-    for policy in policies:
-        config = json.loads((policy.path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        ranks.append(int(config["r"]))
-        modules.update(config["target_modules"])
-    return ranks, sorted(modules) or ["q_proj"]
+def shapes_of(paths: Iterable[Path], spare: int) -> Shapes:
+    """Room for these adapters and `spare` more of their shapes; vLLM's ranks are 8, 16 and powers of two beyond."""
+    found = []
+    for path in paths:
+        try:
+            found.append(adapter_shape(path))
+        except (OSError, ValueError, KeyError):  # a broken policy, which is refused when it is loaded
+            continue
+    rank = max((rank for rank, _ in found), default=8)
+    modules: frozenset[str] = frozenset().union(*(modules for _, modules in found))
+    return Shapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(found) + spare)
 
 
 def prepare_environment(kv_cache_gib: int) -> None:

@@ -15,7 +15,7 @@ from rewards.dataset import Passage
 from rewards.errors import FgctlError
 from rewards.scores import ScoreRequest
 from service.catalogue import Catalogue
-from service.engine import Engine, EngineGone, Piece
+from service.engine import Engine, Piece
 from service.errors import Invalid, ServiceError, Unavailable
 from service.metrics import UNKNOWN, Metrics
 from service.roster import ServedPolicy
@@ -139,18 +139,18 @@ class Generation:
 
     async def prepare(self, task: Task) -> Prepared:
         """Check a request, format its prompt and find its policy. Raises ServiceError, counting it as rejected."""
-        began = time.monotonic()
+        began, request_id = time.monotonic(), f"resp_{uuid.uuid4().hex}"
         policy: ServedPolicy | None = None
         try:
             prompt = self._format(task)
-            policy = await self._catalogue.choose(task.selection)
+            policy = await self._catalogue.choose(task.selection, request_id)
             params = self._params(task.sampling, policy.decoding)
         except ServiceError:
             self._count(policy, "rejected")
             raise
         wanted = task.selection.weights or policy.weights
         question = task.content.text if isinstance(task.content, Question) else ""
-        return Prepared(f"resp_{uuid.uuid4().hex}", policy, wanted, prompt, params, question, began)
+        return Prepared(request_id, policy, wanted, prompt, params, question, began)
 
     async def answer(self, prepared: Prepared) -> Answer:
         """The whole answer. Cancelling aborts the generation."""
@@ -164,7 +164,7 @@ class Generation:
     async def stream(self, prepared: Prepared) -> AsyncGenerator[Piece | Answer, None]:
         """Pieces as they come, then the whole answer. Closing the generator aborts the generation.
 
-        Raises Unavailable when the engine has died.
+        Raises EngineGone when the engine has died.
         """
         policy, metrics = prepared.policy, self._metrics
         outcome = "error"
@@ -185,8 +185,6 @@ class Generation:
         except (asyncio.CancelledError, GeneratorExit):
             outcome = "cancelled"
             raise
-        except EngineGone:
-            raise Unavailable("The engine has stopped and is being restarted; try again in a minute.") from None
         finally:
             self._count(policy, outcome)
             metrics.generation_seconds.labels(policy.profile).observe(time.monotonic() - prepared.began)
@@ -206,7 +204,7 @@ class Generation:
         """Hand a finished completion to online scoring."""
         # Judged against what the policy was shown, which also bounds what scoring has to read.
         request = ScoreRequest(prepared.question, prepared.prompt.passages, choice.text)
-        self._scoring.submit(Finished(prepared.id, prepared.policy.profile, prepared.policy.version, request))
+        self._scoring.submit(Finished(prepared.id, prepared.policy.profile, prepared.policy.label, request))
 
     def _format(self, task: Task) -> Prompt:
         content = task.content
@@ -238,7 +236,7 @@ class Generation:
         )
 
     def _count(self, policy: ServedPolicy | None, outcome: str) -> None:
-        labels = (policy.profile, policy.version) if policy else (UNKNOWN, UNKNOWN)
+        labels = (policy.profile, policy.label) if policy else (UNKNOWN, UNKNOWN)
         self._metrics.requests.labels(*labels, outcome).inc()
 
 

@@ -19,6 +19,7 @@ from service.roster import ServedPolicy
 
 OUTCOMES = ("ok", "cancelled", "error", "rejected")
 DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages")
+WEIGHTS_RESULTS = ("trained", "resident", "loaded")
 UNKNOWN = "unknown"
 """Label of requests that named no profile we know, so that strangers cannot create labels."""
 
@@ -98,6 +99,25 @@ class Metrics:
             (*policy, "category"),
             registry=registry,
         )
+
+        self.weights_requests = Counter(
+            "fg_weights_requests_total",
+            "Requests by weights: for a trained policy, for a mixture that the engine holds, or for one to load.",
+            ("result",),
+            registry=registry,
+        )
+        self.mixtures_built = Counter("fg_mixtures_built_total", "Mixtures computed and stored.", registry=registry)
+        self.policy_refused = Gauge(
+            "fg_policy_refused",
+            "1 while a profile's newest version, or its canary, cannot be served and an older one is.",
+            ("profile",),
+            registry=registry,
+        )
+        self.engine_restarts = Counter(
+            "fg_engine_restarts_total", "Starts of an engine after one has died.", registry=registry
+        )
+        for result in WEIGHTS_RESULTS:
+            self.weights_requests.labels(result)
 
     def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
         """Create the series of served policies at zero, so that the first error is an increase, and their baselines.

@@ -1,24 +1,22 @@
-"""Which policies the service answers with, and which policy a request gets."""
+"""Which policies the service answers with, and which of them a request by profile gets."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from policies.base import BaseModel
-from policies.store import SFT, Decoding, Named, PolicyManifest, PolicyStore
+from policies.mixing import MIXTURE
+from policies.store import Decoding, PolicyManifest
 from policies.weights import Weights
-from rewards.categories import Category
-from rewards.errors import FgctlError
-from service.errors import Invalid, NotFound, Unavailable
-from service.selection import DEFAULT_PROFILE, Selection
+from service.errors import NotFound, Unavailable
 
 _adapter_ids = count(1)
 
 
 @dataclass(frozen=True)
 class ServedPolicy:
-    """One version of one profile, as the engine knows it."""
+    """One version of one profile, or a mixture, as the engine knows it."""
 
     profile: str
     version: str
@@ -26,13 +24,18 @@ class ServedPolicy:
     decoding: Decoding
     path: Path
     manifest: PolicyManifest
-    adapter_id: int
+    adapter_id: int = field(default_factory=lambda: next(_adapter_ids))
     """Unique in this process and never reused: the engine's prefix cache tells adapters apart by name and id."""
 
     @property
     def adapter_name(self) -> str:
         """The engine's name of the adapter, as immutable as the version."""
         return f"{self.profile}@{self.version}"
+
+    @property
+    def label(self) -> str:
+        """The version as a metric's label: one for all mixtures, of which there may be hundreds."""
+        return MIXTURE if MIXTURE in self.manifest.recipe else self.version
 
     def as_json(self) -> dict[str, Any]:
         """The policy in a list of profiles."""
@@ -45,63 +48,54 @@ class ServedPolicy:
         }
 
 
+@dataclass(frozen=True)
+class Canary:
+    """A version that gets a share of its profile's traffic."""
+
+    policy: ServedPolicy
+    share: float
+
+    def takes(self, caller: str) -> bool:
+        """Whether a caller is among those who get it: always the same ones, others for another version."""
+        digest = hashlib.sha256(f"{self.policy.adapter_name}:{caller}".encode()).digest()
+        return int.from_bytes(digest[:8]) < self.share * 2**64
+
+
 @dataclass
 class Roster:
-    """The policies of the store: those that can be served, and why the others cannot."""
+    """The policies by profile: those that are served, their canaries, and what is wrong with the others."""
 
-    served: dict[str, ServedPolicy]
-    broken: dict[str, str]
-    categories: tuple[Category, ...]
-    """What weights may name."""
+    served: dict[str, ServedPolicy] = field(default_factory=dict)
+    canaries: dict[str, Canary] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Profiles that nothing can be served for, and why."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Profiles with a newer version, or a canary, that cannot be served while an older one is, and why."""
 
-    @classmethod
-    def of(cls, store: PolicyStore, base: BaseModel, categories: tuple[Category, ...]) -> "Roster":
-        """Check the current version of every profile. Raises BrokenPolicy when `profiles.toml` cannot be read."""
-        roster = cls({}, {}, categories)
-        for name, profile in store.profiles().items():
-            if name == SFT:
-                continue
-            try:
-                path = store.verify(name, profile.version, Named(name=base.name, digest=base.digest))
-                manifest = store.manifest(name, profile.version)
-                weights = profile.weights or manifest.weights
-                if weights is None:
-                    raise FgctlError(f"Profile {name} has no weights; promote a policy that `fgctl train` wrote.")
-            except FgctlError as error:
-                roster.broken[name] = str(error)
-                continue
-            roster.served[name] = ServedPolicy(
-                name, profile.version, weights, profile.decoding, path, manifest, next(_adapter_ids)
-            )
-        return roster
+    def choose(self, profile: str, caller: str) -> ServedPolicy:
+        """The policy for a profile.
 
-    def refuse(self, profile: str, reason: str) -> None:
-        """Stop serving a profile that the engine cannot answer with."""
-        self.served.pop(profile, None)
-        self.broken[profile] = reason
-
-    def choose(self, selection: Selection) -> ServedPolicy:
-        """The policy that is selected.
-
-        Raises NotFound for an unknown profile, Invalid for weights that no profile has, Unavailable for a profile whose
-        policy is broken.
+        Raises NotFound for an unknown profile, Unavailable for one whose policy is broken.
         """
-        if selection.weights is not None:
-            return self._by_weights(selection.weights)
-        name = DEFAULT_PROFILE if selection.profile is None else selection.profile
-        if name in self.served:
-            return self.served[name]
-        if name in self.broken:
-            raise Unavailable(f"Profile {name!r} cannot be served now: {self.broken[name]}", "profile")
+        if profile in self.served:
+            canary = self.canaries.get(profile)
+            return canary.policy if canary and canary.takes(caller) else self.served[profile]
+        if profile in self.broken:
+            raise Unavailable(f"Profile {profile!r} cannot be served now: {self.broken[profile]}", "profile")
         known = ", ".join(self.served) or "none yet"
-        raise NotFound(f"There is no profile {name[:64]!r}; choose one of {known}.", "profile")
+        raise NotFound(f"There is no profile {profile[:64]!r}; choose one of {known}.", "profile")
 
-    def _by_weights(self, wanted: Weights) -> ServedPolicy:
-        for policy in self.served.values():
-            if policy.weights.same_as(wanted):
-                return policy
-        known = "; ".join(f"{name} {policy.weights}" for name, policy in self.served.items())
-        raise Invalid(f"No policy with these weights is served; choose {known or 'none yet'}.", "weights")
+    def policies(self) -> list[ServedPolicy]:
+        """Every policy of the roster, canaries included."""
+        return [*self.served.values(), *(canary.policy for canary in self.canaries.values())]
+
+    def version(self, profile: str, version: str) -> ServedPolicy | None:
+        """A policy of the roster by name; None where it is not among them."""
+        return next((p for p in self.policies() if (p.profile, p.version) == (profile, version)), None)
+
+    def with_weights(self, wanted: Weights) -> ServedPolicy | None:
+        """The served policy that was trained for these weights, if any was."""
+        return next((policy for policy in self.served.values() if policy.weights.same_as(wanted)), None)
 
 
 def rounded(weights: Weights) -> dict[str, float]:

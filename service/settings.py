@@ -37,5 +37,15 @@ class Settings(BaseSettings):
     """Seconds a scoring call may take before its worker is replaced and the call's responses are dropped."""
     recent_responses: int = Field(10_000, ge=1)
     """Responses kept for GET /responses/{id}; the oldest go first."""
+    weights_grid: int = Field(20, ge=1, le=1000)
+    """Steps from weight 0 to 1: weights that no policy was trained for move to the nearest, so that they are few."""
+    resident_adapters: int = Field(8, ge=1)
+    """Mixtures and versions beyond the current ones that the engine holds at once."""
+    mixtures: Path | None = None
+    """Where mixtures are kept; None for the user's cache."""
+    stored_mixtures: int = Field(200, ge=1)
+    """Mixtures kept there; the least recently used go first."""
+    watch_policies: bool = True
+    """Whether a promotion is picked up as it happens; POST /admin/reload does so in any case."""
     kv_cache_gib: int = Field(2, ge=1)
     """Memory of the key-value cache on a CPU, in GiB."""

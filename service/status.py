@@ -7,20 +7,14 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.backend import backend_of
-from service.selection import DEFAULT_PROFILE
 
 router = APIRouter()
 
 
 @router.get("/profiles")
 async def profiles(request: Request) -> dict[str, Any]:
-    """The profiles that can be asked for, with the policy and weights behind each, and those that are broken."""
-    roster = backend_of(request).roster
-    return {
-        "default": DEFAULT_PROFILE,
-        "profiles": [policy.as_json() for policy in roster.served.values()],
-        "broken": [{"profile": name, "reason": reason} for name, reason in roster.broken.items()],
-    }
+    """The profiles that can be asked for, with the policy and weights behind each, and what cannot be served."""
+    return backend_of(request).policies_as_json()
 
 
 @router.get("/livez")
@@ -32,18 +26,17 @@ async def livez(request: Request) -> Response:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """200 once every policy is loaded and answers differently from the base; else 503, with the reasons."""
+    """200 once the engine works and every profile's policy answers as itself; else 503, with the reasons."""
     backend = backend_of(request)
     roster = backend.roster
     status = {
-        "status": "ready" if backend.ready else "broken" if roster.broken else "starting",
-        "policies": [policy.adapter_name for policy in roster.served.values()],
+        "status": backend.status,
+        "policies": [policy.adapter_name for policy in roster.policies()],
         "broken": roster.broken,
+        "refused": roster.refused,
     }
     if backend.failure is not None:
-        status |= {"status": "failed", "reason": backend.failure}
-    elif not backend.alive:
-        status["status"] = "dead"
+        status["reason"] = backend.failure
     return JSONResponse(status, 200 if backend.ready else 503)
 
 

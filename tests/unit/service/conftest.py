@@ -1,18 +1,21 @@
 """An application whose engine and scoring process are stand-ins: they answer from tables, in this process."""
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from policies.store import Decoding, PolicyManifest
+from policies.store import Decoding, PolicyManifest, PolicyStore
 from policies.weights import Weights
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from service.app import create_app
 from service.catalogue import Catalogue
 from service.engine import EngineGone, Piece
 from service.generation import Generation
+from service.mixtures import MixtureCache
 from service.roster import Roster, ServedPolicy
 from service.scoring.queue import ScoringQueue
 from service.settings import Settings
@@ -27,6 +30,11 @@ class FakeEngine:
         self.asked = []
         self.gone = False
         self.closed = 0
+        self.restarts = 0
+        self.loaded = []
+        self.broken = set()
+        self.misfits = {}
+        self.echoes = {}
         self.hold: asyncio.Event | None = None
 
     @property
@@ -48,6 +56,28 @@ class FakeEngine:
 
     def stop(self):
         pass
+
+    def restart(self):
+        self.restarts += 1
+        self.gone = False
+
+    max_rank = 8
+
+    def misfit(self, policy):
+        return self.misfits.get(policy.adapter_name)
+
+    async def load(self, policy):
+        if policy.adapter_name in self.broken:
+            raise Exception("shapes do not match")
+        self.loaded.append(policy.adapter_name)
+
+    async def unload(self, policy):
+        self.loaded.remove(policy.adapter_name)
+
+    async def probe(self, policy):
+        """Log-probabilities that are the adapter's own, unless it says what another says."""
+        name = policy.adapter_name if policy else "base"
+        return [-float(zlib.crc32(self.echoes.get(name, name).encode()) % 1000)]
 
 
 class FakeWorker:
@@ -127,25 +157,39 @@ class Service:
         self.backend = self.app.state.backend
         self.engine = FakeEngine()
         self.worker = FakeWorker()
-        self.backend.roster = Roster(
+        self.store = PolicyStore(tmp_path / "policies")
+        self.catalogue = Catalogue(
+            self.engine,
+            self.store,
+            SimpleNamespace(name="base", digest="b" * 64),
+            self.backend.categories,
+            self.backend.metrics,
+            MixtureCache(tmp_path / "mixtures", 4),
+            residents=2,
+            grid=20,
+        )
+        self.catalogue.roster = Roster(
             {
                 name: served(name, tmp_path, i, {"error_ratio": {"factuality": 0.2}, "per_question": {"words": [9]}})
                 for i, name in enumerate(WEIGHTS, 1)
-            },
-            {},
-            tuple(self.backend.categories),
+            }
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test")
 
     def start(self):
         """What Backend.start does, with the stand-ins."""
         backend = self.backend
-        backend._engine = self.engine
+        backend._engine, backend._catalogue = self.engine, self.catalogue
         self.scoring = ScoringQueue(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
         backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(
-            self.engine, Catalogue(backend.roster), FakeFormatter(), self.scoring, backend.metrics, 64
+            self.engine, self.catalogue, FakeFormatter(), self.scoring, backend.metrics, 64
         )
+
+    def break_profile(self, name, reason):
+        """Serve a profile no more."""
+        del self.backend.roster.served[name]
+        self.backend.roster.broken[name] = reason
 
     async def score_all(self):
         """Run scoring until its queue is empty."""

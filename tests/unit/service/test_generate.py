@@ -79,7 +79,7 @@ QUESTION = {"question": "Where?"}
         (QUESTION, {"profile": ""}, 404, "profile", "short, medium, long"),
         (QUESTION, {"profile": "long", "weights": "1,1,1"}, 400, "weights", "not both"),
         (QUESTION, {"weights": "1,2"}, 422, "weights", "three numbers"),
-        (QUESTION, {"weights": "0.9,0.05,0.05"}, 422, "weights", "short 0.333,0.417,0.250"),
+        (QUESTION, {"weights": "0.9,0.05,0.05"}, 503, "weights", "no trained policy to mix"),
         ({"question": "  "}, {}, 422, "body", "question is empty"),
         ({"question": "why " * 30}, {}, 422, "question", "shorten"),
         ({}, {}, 422, "body", "exactly one"),
@@ -135,7 +135,7 @@ async def test_until_the_backend_has_started_requests_are_asked_to_come_back(sta
 
 
 async def test_a_broken_profile_is_unavailable_and_the_others_answer(service):
-    service.backend.roster.refuse("long", "its adapter is damaged.")
+    service.break_profile("long", "its adapter is damaged.")
     reply = await service.ask(profile="long")
     assert reply.status_code == 503
     assert "damaged" in reply.json()["error"]["message"]

@@ -1,0 +1,25 @@
+"""POST /admin/reload."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from rewards.errors import FgctlError
+from service.backend import backend_of
+from service.errors import Unavailable
+
+router = APIRouter(prefix="/admin")
+
+
+@router.post("/reload")
+async def reload(request: Request) -> dict[str, Any]:
+    """Read the policy store again: load and check what was promoted, then switch to it.
+
+    Says what is served now, and what was refused and why; the older version of it stays.
+    """
+    backend = backend_of(request)
+    try:
+        await backend.reload()
+    except FgctlError as error:
+        raise Unavailable(f"Nothing was changed: {error}") from None
+    return backend.policies_as_json()

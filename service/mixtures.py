@@ -1,0 +1,62 @@
+"""Mixtures on disk, so that each is computed once: stored under content-hash names, the least recently used removed."""
+
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+from policies.manifest import PolicyManifest
+from policies.mixing import MIXTURE, Recipe, store_mixture
+from policies.store import BrokenPolicy, PolicyStore
+
+logger = logging.getLogger(__name__)
+
+_UNUSED_SECONDS = 600.0
+"""A mixture asked for more recently stays, whatever the limit: a request may be about to be answered by it."""
+
+
+class MixtureCache:
+    """A policy store of mixtures, and for each recipe the version that it makes.
+
+    Several processes may share one: a recipe's file is written after the version that it names, and read before use.
+    """
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self._store = PolicyStore(root)
+        self._recipes = root / "recipes"
+        self._limit = limit
+
+    def get(self, recipe: Recipe, rank: int | None) -> tuple[PolicyManifest, Path, bool]:
+        """A mixture's manifest and directory, and whether it was on disk already. Raises FgctlError."""
+        file = self._recipes / recipe.key(rank)
+        try:
+            version = file.read_text(encoding="ascii")
+            found = self._store.manifest(MIXTURE, version), self._store.verify(MIXTURE, version), True
+            os.utime(file)
+        except (OSError, UnicodeDecodeError, BrokenPolicy):
+            manifest = store_mixture(self._store, recipe, rank)
+            self._recipes.mkdir(parents=True, exist_ok=True)
+            scratch = file.with_suffix(f".{os.getpid()}")
+            scratch.write_text(manifest.version, encoding="ascii")
+            scratch.replace(file)
+            self._evict()
+            return manifest, self._store.path(MIXTURE, manifest.version), False
+        return found
+
+    def _evict(self) -> None:
+        """Remove the least recently used beyond the limit."""
+        stamped = []
+        for file in self._recipes.iterdir():
+            try:
+                stamped.append((file.stat().st_mtime, file, file.read_text(encoding="ascii")))
+            except OSError:  # another process was faster
+                continue
+        stamped.sort(reverse=True)
+        kept = {version for _, _, version in stamped[: self._limit]}
+        for used, file, version in stamped[self._limit :]:
+            if time.time() - used < _UNUSED_SECONDS:
+                continue
+            file.unlink(missing_ok=True)
+            if version not in kept:
+                shutil.rmtree(self._store.path(MIXTURE, version), ignore_errors=True)

@@ -1,0 +1,161 @@
+from itertools import permutations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.adapter import LoraAdapter
+from policies.mixing import MIXTURE, anchors, compress, mix, recipe_for, store_mixture
+from policies.store import PolicyStore
+from policies.verification import problem
+from policies.weights import Weights
+from rewards.errors import FgctlError
+
+CORNERS = {"brief": "8,1,1", "factual": "1,8,1", "complete": "1,1,8"}
+BASE = "b" * 64
+
+
+@pytest.fixture
+def store(tmp_path, write_policy):
+    """Three promoted policies near the corners."""
+    store = PolicyStore(tmp_path / "policies")
+    for seed, (profile, weights) in enumerate(CORNERS.items()):
+        store.promote(profile, write_policy(store, profile, seed, weights=weights).version)
+    return store
+
+
+def adapter_of(store, profile):
+    return LoraAdapter(store.path(profile, store.profile(profile).version))
+
+
+def updates(adapter):
+    return {module: adapter.update(module) for module in sorted(adapter.modules)}
+
+
+def summed(parts):
+    """The slow way: whole updates, added."""
+    return {
+        module: sum(share * adapter.update(module) for adapter, share in parts)
+        for module in sorted(parts[0][0].modules)
+    }
+
+
+def same(one, other, tolerance=1e-5):
+    return (
+        all(torch.allclose(one[module], other[module], atol=tolerance) for module in one) and one.keys() == other.keys()
+    )
+
+
+def product(mixed):
+    return {module: up @ down for module, (down, up) in mixed.factors.items()}
+
+
+def test_a_mixture_is_the_weighted_sum_of_the_updates(store):
+    parts = [(adapter_of(store, name), share) for name, share in zip(CORNERS, (0.2, 0.3, 0.5), strict=True)]
+    mixed = mix(parts)
+    assert (mixed.rank, mixed.tail_energy) == (6, 0)
+    assert same(product(mixed), summed(parts))
+
+
+def test_an_adapter_alone_is_itself(store):
+    one = adapter_of(store, "brief")
+    assert same(product(mix([(one, 1.0)])), updates(one))
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.floats(0, 1))
+def test_mixtures_of_mixtures_are_mixtures(share):
+    generator = torch.Generator().manual_seed(1)
+    a, b = (torch.randn(2, 8, generator=generator) for _ in range(2))
+    up_a, up_b = (torch.randn(6, 2, generator=generator) for _ in range(2))
+    down = torch.cat([a, b])
+    up = torch.cat([share * up_a, (1 - share) * up_b], dim=1)
+    assert torch.allclose(up @ down, share * (up_a @ a) + (1 - share) * (up_b @ b), atol=1e-5)
+    again_down, again_up, squares = compress(down, up, 4)
+    assert torch.allclose(again_up @ again_down, up @ down, atol=1e-4)
+    assert float(squares.sum()) == pytest.approx(float((up @ down).square().sum()), rel=1e-4)
+
+
+def test_scales_of_different_kinds_are_applied(store, tmp_path):
+    import json
+
+    root = adapter_of(store, "factual").directory / "adapter_config.json"
+    config = json.loads(root.read_text())
+    root.write_text(json.dumps(config | {"use_rslora": True, "lora_alpha": 3}))
+    parts = [(adapter_of(store, "brief"), 0.5), (LoraAdapter(root.parent), 0.5)]
+    assert same(product(mix(parts)), summed(parts))
+
+
+def test_compression_leaves_out_what_it_says(store):
+    parts = [(adapter_of(store, name), 1 / 3) for name in CORNERS]
+    whole, small = product(mix(parts)), mix(parts, rank=2)
+    assert small.rank == 2
+    apart = sum(float((whole[m] - u).square().sum()) for m, u in product(small).items())
+    energy = sum(float(u.square().sum()) for u in whole.values())
+    assert small.tail_energy == pytest.approx(apart / energy, rel=1e-3)
+    for module, (down, up) in small.factors.items():
+        u, s, v = torch.linalg.svd(whole[module])
+        assert torch.allclose(up @ down, u[:, :2] * s[:2] @ v[:2], atol=1e-4)
+    assert mix(parts, rank=6).tail_energy == 0
+    assert mix(parts, rank=64).rank == 6
+
+
+def test_weights_are_reached_whatever_the_order_of_the_anchors(store):
+    found = anchors(store, BASE)
+    wanted = Weights.parse("0.3,0.5,0.2")
+    recipes = [recipe_for(wanted, order) for order in permutations(found)]
+    assert {recipe.key(8) for recipe in recipes} == {recipes[0].key(8)}
+    assert recipes[0].served.same_as(wanted)
+    assert recipes[0].anchor is None
+    stored = {store_mixture(store, recipe).version for recipe in recipes}
+    assert len(stored) == 1
+
+
+def test_a_trained_point_is_its_own_policy_and_one_out_of_reach_is_served_by_the_nearest(store):
+    found = anchors(store, BASE)
+    assert recipe_for(Weights.parse("1,8,1"), found).anchor.manifest.profile == "factual"
+    outside = recipe_for(Weights.parse("1,0,0"), found)
+    assert outside.anchor.manifest.profile == "brief"
+    edge = recipe_for(Weights.parse("1,1,0"), found)
+    assert edge.served.same_as(Weights.parse("4.5,4.5,1"))
+
+
+def test_a_stored_mixture_is_a_policy_that_says_what_it_is_made_of(store):
+    recipe = recipe_for(Weights.parse("1,1,1"), anchors(store, BASE))
+    stored = store_mixture(store, recipe, rank=2)
+    assert stored.profile == MIXTURE
+    assert stored.weights.same_as(Weights.parse("1,1,1"))
+    made = stored.recipe[MIXTURE]
+    assert {(one["profile"], round(one["share"], 4)) for one in made["anchors"]} == {(n, 0.3333) for n in CORNERS}
+    assert made["rank"] == 2
+    assert 0 < made["tail_energy"] < 1
+    assert problem(store, MIXTURE, stored.version) is None
+    directory = store.verify(MIXTURE, stored.version)
+    assert "The exact mixture of" in (directory / "README.md").read_text()
+    kept = LoraAdapter(directory)
+    assert kept.config.scale == 1
+    again = product(mix([(LoraAdapter(a.path), share) for a, share in recipe.shares], rank=2))
+    assert same(updates(kept), again, tolerance=0.05)
+
+
+def test_mixtures_broken_policies_and_other_bases_are_no_anchors(store, write_policy):
+    recipe = recipe_for(Weights.parse("1,1,1"), anchors(store, BASE))
+    mixed = store_mixture(store, recipe, profile="even")
+    store.promote("even", mixed.version)
+    adapter_of(store, "brief").directory.joinpath("adapter_model.safetensors").write_bytes(b"damaged")
+    assert {a.manifest.profile for a in anchors(store, BASE)} == {"factual", "complete"}
+    assert anchors(store, "c" * 64) == ()
+    with pytest.raises(FgctlError, match="no trained policy to mix"):
+        recipe_for(Weights.parse("1,1,1"), ())
+
+
+def test_anchors_of_different_modules_are_refused(store, write_policy):
+    def fewer(tensors):
+        for name in [name for name in tensors if ".layers.2." in name]:
+            del tensors[name]
+
+    odd = write_policy(store, "odd", 7, weights="1,1,1", change=fewer)
+    parts = [(adapter_of(store, "brief"), 0.5), (LoraAdapter(store.path("odd", odd.version)), 0.5)]
+    with pytest.raises(FgctlError, match="change different modules"):
+        mix(parts)
