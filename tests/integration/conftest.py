@@ -19,16 +19,16 @@ def base():
     return resolve_base()
 
 
-def make_adapter(base, directory, seed, strength, top_layers=15):
-    """A random rank-8 adapter of the shape training makes; strength 0 leaves the base as it is."""
+def make_adapter(base, directory, seed, strength, top_layers=15, rank=8):
+    """A random adapter of the shape training makes; strength 0 leaves the base as it is."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.bfloat16)
     layers = model.config.num_hidden_layers
     config = LoraConfig(
-        r=8,
-        lora_alpha=16,
+        r=rank,
+        lora_alpha=2 * rank,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
         layers_to_transform=list(range(layers - top_layers, layers)),
         task_type="CAUSAL_LM",
@@ -113,7 +113,8 @@ def app(store, loop):
     from service.app import create_app
     from service.settings import Settings
 
-    app = create_app(Settings(policies=store.root, max_num_seqs=8))
+    mixtures = store.root.parent / "mixtures"
+    app = create_app(Settings(policies=store.root, max_num_seqs=8, mixtures=mixtures, watch_policies=False))
     loop.run(app.state.backend.start())
     yield app
     loop.run(app.state.backend.stop())
