@@ -207,6 +207,7 @@ class Catalogue:
                 raise
             except FgctlError as error:
                 raise Unavailable(f"{profile}@{version} cannot be served: {error}") from None
+            self._metrics.announce([policy], self._categories)
             return policy
 
         return await self._residents.get_or_load(f"{profile}@{version}", make)
@@ -238,7 +239,9 @@ class Catalogue:
                     f"The policies cannot be mixed now ({error}); ask for a profile.", "weights"
                 ) from None
             self._metrics.mixtures_built.inc(0 if stored else 1)
-            return ServedPolicy(MIXTURE, manifest.version, recipe.served, Decoding(), path, manifest)
+            policy = ServedPolicy(MIXTURE, manifest.version, recipe.served, Decoding(), path, manifest)
+            self._metrics.announce([policy], self._categories)
+            return policy
 
         return await self._residents.get_or_load(key, make)
 

@@ -125,7 +125,7 @@ class Metrics:
         `categories` are those that responses will be judged by.
         """
         for served in policies:
-            labels = (served.profile, served.version)
+            labels = (served.profile, served.label)
             self.out_of_domain.labels(*labels)
             for outcome in OUTCOMES:
                 self.requests.labels(*labels, outcome)
