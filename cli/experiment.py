@@ -1,4 +1,4 @@
-"""`fgctl experiment holistic|ablate|customize`."""
+"""`fgctl experiment holistic|ablate|customize|mix`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,6 +116,58 @@ def customize(
     common = (seeds, recipe, overrides, data, held_out, rewards, out)
     _, summary = _run("customize", arms, weights, budget, *common)
     _show(summary, json_output)
+
+
+@app.command()
+def mix(
+    points: Annotated[int, typer.Option(min=1, help="Mixtures to judge, at random weights.")] = 9,
+    seed: Annotated[int, typer.Option(min=0, help="Which weights are drawn.")] = 0,
+    held_out: HeldOutOption = None,
+    rewards: RewardsOption = None,
+    out: OutOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Mixtures of the current policies at random weights: do they earn what lies between their anchors?
+
+    Interrupted, the same command goes on.
+    """
+    from policies.base import resolve_base
+    from policies.store import PolicyStore
+    from rewards.dataset import data_file, load_examples, only_held_out
+    from rewards.judge import Judge
+    from rewards.scorer import Scorer
+    from trainer.experiments import RESULTS
+    from trainer.experiments.mixing import Mixing, draw_mixing, run_mixing
+
+    directory = out or Path("runs") / "experiments" / f"mix-{points}"
+    asked = load_examples(held_out or data_file("dev"))
+    base = resolve_base(None)
+    results = run_mixing(
+        Mixing(points, seed, directory), PolicyStore(), base, Scorer.load(rewards), Judge.load(base.path),
+        only_held_out(asked) or asked, remarks.print,
+    )  # fmt: skip
+    plot = draw_mixing(results, directory / "mixtures.svg")
+    if json_output:
+        print_json(results | {"results": str(directory / RESULTS), "plots": [str(plot)]})
+        return
+    figures = list(results["points"][0]["figures"])
+    print_table(
+        "Policies and their mixtures: measured, and in brackets what the anchors' figures mix to",
+        ["weights", "policy", *figures],
+        [
+            [
+                ",".join(f"{value:.2f}" for value in point["weights"].values()),
+                point["anchor"] or "mixture",
+                *(f"{point['figures'][name]:.3f} ({point['expected'][name]:.3f})" for name in figures),
+            ]
+            for point in results["points"]
+        ],
+    )
+    mixtures = [point for point in results["points"] if point["anchor"] is None]
+    for name in figures:
+        inside = sum(point["between"][name] for point in mixtures)
+        remarks.print(f"{name}: {inside} of {len(mixtures)} mixtures lie between their anchors.")
+    remarks.print(f"Raw numbers: {directory / RESULTS}. Plot: {plot}.")
 
 
 def _weights(text: str) -> Any:

@@ -123,7 +123,7 @@ def run_experiment(
         if not report.is_file():
             one = Candidate(name, manifest.version, experiment.weights)
             (found,) = evaluate_policies([one], held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
-            _write(report, found)
+            write_json(report, found)
         results["runs"].append(
             {
                 "arm": arm.name,
@@ -135,7 +135,7 @@ def run_experiment(
                 "evaluation": json.loads(report.read_text(encoding="utf-8")),
             }
         )
-        _write(experiment.directory / RESULTS, results)
+        write_json(experiment.directory / RESULTS, results)
     return results
 
 
@@ -186,7 +186,8 @@ def _store(directory: Path, parents: PolicyStore) -> PolicyStore:
     return store
 
 
-def _write(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Put a value in a file's place, so that a kill at any moment leaves the old one or the new."""
     scratch = path.with_suffix(".new")
     scratch.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     scratch.replace(path)

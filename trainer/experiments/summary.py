@@ -14,7 +14,7 @@ _RESAMPLES = 5000
 SMOOTH = 5
 """Steps a curve is averaged over."""
 
-_FIGURES: dict[str, tuple[str, ...]] = {
+FIGURES: dict[str, tuple[str, ...]] = {
     "words": ("length", "words"),
     "R1 clean": ("clean_rate", "relevance"),
     "R2 clean": ("clean_rate", "factuality"),
@@ -26,6 +26,7 @@ _FIGURES: dict[str, tuple[str, ...]] = {
     "judge R2 clean": ("judge", "clean_rate", "factuality"),
     "judge R3": ("judge", "completeness"),
 }
+"""Where an evaluation's report has each figure of a table."""
 
 
 def summarise(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -38,7 +39,7 @@ def summarise(results: dict[str, Any]) -> list[dict[str, Any]]:
     for arm in dict.fromkeys(run["arm"] for run in results["runs"]):
         runs = [run for run in results["runs"] if run["arm"] == arm]
         figures = {"training reward": [ending(run) for run in runs]}
-        figures |= {name: [_at(run["evaluation"], path) for run in runs] for name, path in _FIGURES.items()}
+        figures |= {name: [at(run["evaluation"], path) for run in runs] for name, path in FIGURES.items()}
         rows.append(
             {"arm": arm, "seeds": len(runs), "episodes": runs[0]["episodes"]}
             | {name: {"mean": fmean(values), "half_width": half_width(values)} for name, values in figures.items()}
@@ -117,7 +118,8 @@ def _curve(results: dict[str, Any], arm: str, seed: int) -> NDArray[np.float64] 
     return None
 
 
-def _at(report: dict[str, Any], path: tuple[str, ...]) -> float:
+def at(report: dict[str, Any], path: tuple[str, ...]) -> float:
+    """A figure of an evaluation's report."""
     for key in path:
         report = report[key]
     return float(report)  # type: ignore[arg-type]

@@ -3,11 +3,14 @@ import json
 import numpy as np
 import pytest
 
+from policies.mixing import anchors, recipe_for
+from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 from trainer.experiments import Experiment, ablations, curve, customisations, holistic
+from trainer.experiments.mixing import draw_mixing, draw_weights, with_expected
 from trainer.experiments.plots import draw
-from trainer.experiments.summary import ahead, catches_up, ending, half_width, smooth, summarise
+from trainer.experiments.summary import FIGURES, ahead, catches_up, ending, half_width, smooth, summarise
 from trainer.recipe import load_recipe
 
 WEIGHTS = Weights.parse("0.3,0.5,0.3")
@@ -104,3 +107,38 @@ def test_plots_are_drawn(tmp_path):
     some = results(run("a", [1.0, 2.0]), run("a", [2.0, 3.0], seed=1), run("b", [1.0, 1.0]), kind="customize")
     assert [path.name for path in draw(some, tmp_path)] == ["curves.svg", "trade_off.svg"]
     assert all("<svg" in path.read_text() for path in tmp_path.iterdir())
+
+
+def point(weights, shares, words, anchor=None):
+    figures = dict.fromkeys(FIGURES, 0.5) | {"words": words}
+    intervals = dict.fromkeys(FIGURES) | {"words": [words - 2, words + 2]}
+    return {
+        "version": "v", "anchor": anchor, "weights": weights, "shares": shares, "figures": figures,
+        "intervals": intervals,
+    }  # fmt: skip
+
+
+def test_mixtures_are_compared_with_what_their_anchors_mix_to(tmp_path):
+    points = with_expected(
+        [
+            point({"relevance": 1.0}, {"a@1": 1.0}, 50.0, "a@1"),
+            point({"relevance": 0.0}, {"b@1": 1.0}, 90.0, "b@1"),
+            point({"relevance": 0.75}, {"a@1": 0.75, "b@1": 0.25}, 58.0),
+            point({"relevance": 0.5}, {"a@1": 0.5, "b@1": 0.5}, 91.0),
+            point({"relevance": 0.5}, {"a@1": 0.5, "b@1": 0.5}, 93.0),
+        ]
+    )
+    assert [one["expected"]["words"] for one in points] == pytest.approx([50, 90, 60, 70, 70])
+    assert [one["between"]["words"] for one in points] == [True, True, True, True, False]
+    assert "<svg" in draw_mixing({"points": points}, tmp_path / "mixtures.svg").read_text()
+
+
+def test_weights_are_drawn_from_what_the_anchors_reach(write_policy, tmp_path):
+    store = PolicyStore(tmp_path / "policies")
+    for seed, (profile, weights) in enumerate({"a": "8,1,1", "b": "1,8,1", "c": "1,1,8"}.items()):
+        store.promote(profile, write_policy(store, profile, seed, weights=weights).version)
+    among = anchors(store, "b" * 64)
+    drawn = draw_weights(among, 20, 0)
+    assert all(recipe_for(weights, among).served.same_as(weights) for weights in drawn)
+    assert drawn == draw_weights(among[::-1], 20, 0)
+    assert drawn != draw_weights(among, 20, 1)

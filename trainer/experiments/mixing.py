@@ -1,0 +1,152 @@
+"""Do mixtures earn what lies between their anchors? Mixtures at random weights, judged beside the anchors."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from policies.adapter import LoraAdapter
+from policies.base import BaseModel
+from policies.mixing import Anchor, Recipe, anchors, recipe_for, store_mixture
+from policies.store import PolicyStore
+from policies.weights import Weights
+from rewards.dataset import Example
+from rewards.errors import FgctlError
+from rewards.judge import Judge
+from rewards.scorer import Scorer
+from trainer.checkpoint import claim_run
+from trainer.evaluate import GREEDY, MAX_PROMPT_TOKENS, Candidate, evaluate_policies
+from trainer.experiments import RESULTS, write_json
+from trainer.experiments.summary import FIGURES, at
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PLOTTED = ("words", "R1 clean", "R2 clean", "R3", "judge R1 clean", "judge R3")
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Which mixtures are judged, and where it all goes."""
+
+    points: int
+    """Mixtures, at weights drawn evenly from what the anchors reach."""
+    seed: int
+    directory: Path
+
+
+def run_mixing(
+    mixing: Mixing,
+    policies: PolicyStore,
+    base: BaseModel,
+    scorer: Scorer,
+    judge: Judge,
+    held_out: Sequence[Example],
+    say: Callable[[str], None] = lambda sentence: None,
+) -> dict[str, Any]:
+    """Evaluate every anchor and every mixture that is not yet done; the results, as they stand in results.json.
+
+    Greedy answers to the held-out questions. `points` has for each policy its weights, the shares of the anchors in it,
+    the evaluation's figures and what they would be if they were mixed as the updates are (`expected`). Interrupted, the
+    same call goes on. Raises FgctlError with fewer than two anchors, and when the directory holds another experiment.
+    """
+    among = anchors(policies, base.digest)
+    if len(among) < 2:
+        raise FgctlError("Mixtures need two promoted policies or more; train and promote them by `fgctl train`.")
+    settings = {
+        "points": mixing.points,
+        "seed": mixing.seed,
+        "anchors": sorted(anchor.name for anchor in among),
+        "rewards": scorer.version,
+        "questions": [example.question for example in held_out],
+    }
+    claim_run(mixing.directory, settings)
+    store = PolicyStore(mixing.directory / "policies")
+    recipes = [Recipe(anchor.weights, ((anchor, 1.0),)) for anchor in among]
+    recipes += [recipe_for(weights, among) for weights in draw_weights(among, mixing.points, mixing.seed)]
+    evaluations = mixing.directory / "evaluations"
+    evaluations.mkdir(exist_ok=True)
+    rank = max(LoraAdapter(anchor.path).config.r for anchor in among)
+    stored = [_stored(store, recipe, rank) for recipe in recipes]
+    waiting = [one for one in stored if not (evaluations / f"{one.version}.json").is_file()]
+    reports = evaluate_policies(waiting, held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
+    for one, report in zip(waiting, reports, strict=True):
+        say(f"{one.name}@{one.version} for {one.weights}")
+        write_json(evaluations / f"{one.version}.json", report)
+    points = []
+    for recipe, one in zip(recipes, stored, strict=True):
+        report = json.loads((evaluations / f"{one.version}.json").read_text(encoding="utf-8"))
+        points.append(
+            {
+                "version": one.version,
+                "anchor": recipe.anchor.name if recipe.anchor else None,
+                "weights": recipe.served.as_dict(),
+                "shares": {anchor.name: share for anchor, share in recipe.shares},
+                "figures": {name: at(report, path) for name, path in FIGURES.items()},
+                "intervals": {name: report["intervals"].get(".".join(path)) for name, path in FIGURES.items()},
+            }
+        )
+    results = {"kind": "mixing", "points": with_expected(points)}
+    write_json(mixing.directory / RESULTS, results)
+    return results
+
+
+def draw_weights(among: Sequence[Anchor], points: int, seed: int) -> list[Weights]:
+    """Random weights that the anchors reach: even shares of them, by a symmetric Dirichlet distribution."""
+    ordered = sorted(among, key=lambda anchor: anchor.manifest.version)
+    shares = np.random.default_rng(seed).dirichlet(np.ones(len(ordered)), points)
+    categories = sorted({name for anchor in ordered for name in anchor.weights.as_dict()})
+    corners = np.array([[anchor.weights[name] for name in categories] for anchor in ordered])
+    return [Weights(dict(zip(categories, row.tolist(), strict=True))) for row in shares @ corners]
+
+
+def with_expected(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add to each point the figures that its anchors' would mix to, and whether its own lie between theirs.
+
+    `between` is true where the figure is within its anchors' figures, or its 95 % interval reaches them.
+    """
+    by_name = {point["anchor"]: point["figures"] for point in points if point["anchor"]}
+    completed = []
+    for point in points:
+        mine = [(by_name[name], share) for name, share in point["shares"].items()]
+        expected = {name: sum(share * figures[name] for figures, share in mine) for name in FIGURES}
+        between = {}
+        for name, value in point["figures"].items():
+            low, high = min(figures[name] for figures, _ in mine), max(figures[name] for figures, _ in mine)
+            least, most = point["intervals"][name] or (value, value)
+            between[name] = bool(least <= high and most >= low)
+        completed.append(point | {"expected": expected, "between": between})
+    return completed
+
+
+def draw_mixing(results: dict[str, Any], path: Path) -> Path:
+    """Each figure of the mixtures against what their anchors' figures mix to; anchors are squares on the diagonal."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    for axes, name in zip(figure.subplots(2, 3).flat, _PLOTTED, strict=True):
+        _panel(axes, results["points"], name)
+    figure.savefig(path)
+    return path
+
+
+def _panel(axes: "Axes", points: Sequence[dict[str, Any]], name: str) -> None:
+    for point in points:
+        value, expected = point["figures"][name], point["expected"][name]
+        interval = point["intervals"][name]
+        error = None if interval is None else [[value - interval[0]], [interval[1] - value]]
+        style = ("s", "C1") if point["anchor"] else ("o", "C0")
+        axes.errorbar(expected, value, yerr=error, fmt=style[0], color=style[1], elinewidth=0.8)
+    ends = [point["expected"][name] for point in points]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8)
+    axes.set(xlabel="mixed from the anchors'", ylabel="measured", title=name)
+    axes.grid(alpha=0.3)
+
+
+def _stored(store: PolicyStore, recipe: Recipe, rank: int) -> Candidate:
+    """The adapter of a recipe in the experiment's own store; an anchor's is mixed of itself alone."""
+    manifest = store_mixture(store, recipe, rank)
+    return Candidate(manifest.profile, manifest.version, recipe.served)
