@@ -34,7 +34,9 @@ def barycentric(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     reached = nearest_point(points, wanted)
     distances = ((points - reached) ** 2).sum(axis=1)
     if distances.min() < _NOTHING**2:
-        return (np.arange(len(points)) == distances.argmin()).astype(np.float64)
+        alone: np.ndarray = np.zeros(len(points))
+        alone[int(distances.argmin())] = 1.0
+        return alone
     found = linprog(distances, A_eq=np.vstack([points.T, np.ones(len(points))]), b_eq=np.append(reached, 1.0))
     if found.x is None:  # `reached` is of the hull up to rounding, which the solver's own tolerance is wider than
         raise ArithmeticError(f"no mixture of the points reaches {reached}: {found.message}")
