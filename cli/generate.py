@@ -129,7 +129,7 @@ def _local(
         try:
             with busy("Loading the policies"):
                 runner.run(backend.start())
-            serving = GenerateServing(backend.generation, backend.recent, backend.categories)
+            serving = GenerateServing(backend.answers, backend.categories)
             pieces = serving.stream(runner.run(serving.prepare(request, profile, weights)))
             while (piece := runner.run(anext(pieces, None))) is not None:
                 if isinstance(piece, GenerateResponse):

@@ -11,6 +11,8 @@ from policies.prompt import PromptFormatter
 from policies.store import PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
+from service.answers import Answers
+from service.best_of import Chooser
 from service.catalogue import Catalogue
 from service.engine import Engine, same_answers
 from service.errors import Unavailable
@@ -52,6 +54,7 @@ class Backend:
         """Why the backend could not start."""
         self._engine: Engine | None = None
         self._generation: Generation | None = None
+        self._chooser: Chooser
         self._worker: ScoringWorker | None = None
         self._scoring: asyncio.Task[None] | None = None
 
@@ -77,8 +80,15 @@ class Backend:
         self._scoring = asyncio.create_task(scoring.run())
         self.metrics.announce(self.roster.served.values(), self.categories)
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
+        self._chooser = Chooser(self._worker, self.categories, self.metrics, settings.best_of_timeout)
         self._generation = Generation(
-            self._engine, Catalogue(self.roster), formatter, scoring, self.metrics, settings.max_tokens
+            self._engine,
+            Catalogue(self.roster),
+            formatter,
+            scoring,
+            self.metrics,
+            settings.max_tokens,
+            settings.max_best_of,
         )
 
     async def stop(self) -> None:
@@ -96,6 +106,12 @@ class Backend:
         if self._generation is None:
             raise Unavailable(self.failure or "The service is still starting; try again in a few seconds.")
         return self._generation
+
+    @property
+    def answers(self) -> Answers:
+        """What endpoints answer by. Raises Unavailable like `generation`."""
+        generation = self.generation  # there is a chooser once there is this
+        return Answers(generation, self._chooser, self.recent)
 
     @property
     def alive(self) -> bool:
