@@ -40,16 +40,21 @@ class Answers:
 
         Closing the generator aborts the generation. Raises ServiceError.
         """
+        if chooses(prepared):
+            answer = await self._chooser.choose(prepared, await self._generation.answer(prepared))
+            self._keep(prepared, answer)
+            yield answer
+            return
         async with aclosing(self._generation.stream(prepared)) as events:
             async for event in events:
                 if isinstance(event, Answer):
-                    answer = await self._chooser.choose(prepared, event) if chooses(prepared) else event
-                    for choice in answer.choices:
-                        self._recent.add(record(answer, choice))
-                        self._generation.monitor(prepared, choice)
-                    yield answer
-                elif not chooses(prepared):
-                    yield event
+                    self._keep(prepared, event)
+                yield event
+
+    def _keep(self, prepared: Prepared, answer: Answer) -> None:
+        for choice in answer.choices:
+            self._recent.add(record(answer, choice))
+            self._generation.monitor(prepared, choice)
 
 
 def chooses(prepared: Prepared) -> bool:

@@ -2,10 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MAX_STOPS = 4
 
+
+def _encodable(text: str) -> str:
+    """JSON can write half of a surrogate pair, which no tokenizer reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("A text holds half of a surrogate pair; send valid Unicode.") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -16,15 +27,15 @@ class _Wire(BaseModel):
 class PassageIn(_Wire):
     """Text to answer from."""
 
-    title: str = ""
-    text: str
+    title: Text = ""
+    text: Text
 
 
 class Message(_Wire):
     """A turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: Text
 
 
 class GenerateRequest(_Wire):
@@ -34,11 +45,11 @@ class GenerateRequest(_Wire):
     """Instead of the query's."""
     weights: str | dict[str, float] | None = None
     """Instead of the query's: the same text, or a number for each category that counts, by name."""
-    question: str | None = None
+    question: Text | None = None
     """A question, answered from `passages`; the form the policies were trained on and the only one that is scored."""
     passages: list[PassageIn] = Field(default_factory=list)
     """Cut to the prompt budget, in a fair share each."""
-    prompt: str | None = None
+    prompt: Text | None = None
     """The whole prompt, used as it is."""
     messages: list[Message] | None = None
     """A conversation, formatted by the base model's chat template."""

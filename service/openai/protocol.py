@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.generate.protocol import PassageIn, StopText, check_stops, listed_stops
+from service.generate.protocol import PassageIn, StopText, Text, check_stops, listed_stops
 from service.generation import Sampling
 from service.selection import DEFAULT_PROFILE
 
@@ -160,7 +160,7 @@ class CompletionRequest(_Request):
     """What POST /v1/completions takes."""
 
     prompt: Annotated[
-        str | list[str] | list[TokenId] | list[list[TokenId]],
+        Text | list[Text] | list[TokenId] | list[list[TokenId]],
         _or_say("prompt is a text, a list of token ids, or a list of either; mend it and send it again."),
     ]
     """The whole prompt, as text or token ids, or several; with `passages`, the question."""
@@ -188,7 +188,7 @@ class TextPart(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(BaseModel):
@@ -201,7 +201,7 @@ class ChatMessage(BaseModel):
         _or_say("role is system, developer, user or assistant; policies call no tools."),
     ]
     content: Annotated[
-        str | list[TextPart],
+        Text | list[TextPart],
         _or_say("content is a text or a list of parts of type text; policies read nothing else."),
     ]
 

@@ -1,4 +1,4 @@
-"""OpenAI's interface and the best of several, with the real engine and the real reward models, by the official client."""
+"""OpenAI's interface and the best of several, by the official client, with the real engine and reward models."""
 
 import httpx
 import openai

@@ -70,6 +70,7 @@ class FakeWorker:
         self.batches = []
         self.raises = []
         self.rewards = {}
+        self.cancelled = 0
         self.hold: asyncio.Event | None = None
 
     async def score(self, requests):
@@ -77,7 +78,11 @@ class FakeWorker:
         if self.raises and (error := self.raises.pop(0)):
             raise error
         if self.hold:
-            await self.hold.wait()
+            try:
+                await self.hold.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
         return [self._judge(request.response) for request in requests]
 
     def stop(self):

@@ -88,6 +88,18 @@ async def test_scores_that_are_late_are_not_waited_for(service):
     assert service.backend._chooser._late == set()
 
 
+async def test_a_client_that_leaves_ends_the_scoring_too(service):
+    service.worker.hold = asyncio.Event()
+    asked = asyncio.create_task(service.ask(BODY))
+    while not service.worker.batches:
+        await asyncio.sleep(0)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await asyncio.sleep(0)
+    assert service.worker.cancelled == 1
+
+
 async def test_one_sample_is_a_plain_answer(service):
     assert "best_of" not in (await service.ask(BODY | {"best_of": 1})).json()
 

@@ -132,6 +132,15 @@ async def test_a_wrong_request_is_told_what_to_do(service, body, query, status, 
     assert service.engine.asked == []
 
 
+@pytest.mark.parametrize("body", [{"question": "\ud800"}, {"question": "a", "passages": [{"text": "\ud800"}]}])
+async def test_half_of_a_surrogate_pair_is_no_text(service, body):
+    reply = await service.client.post(
+        "/generate", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+    assert reply.status_code == 422
+    assert "valid Unicode" in reply.json()["error"]["message"]
+
+
 async def test_a_body_that_is_no_json(service):
     reply = await service.client.post(
         "/generate", content=b'{"question": ', headers={"content-type": "application/json"}

@@ -289,6 +289,8 @@ PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
         ({"messages": [{"role": "assistant", "content": "a"}], "passages": PASSAGES}, "body", "end with a message"),
         ({"messages": [{"role": "user", "content": " "}], "passages": PASSAGES}, "messages", "empty"),
         (CHAT | {"passages": [{"title": "T"}]}, "passages.0.text", "mend"),
+        ({"prompt": "\ud800"}, "prompt", "prompt is a text"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0.content", "content is a text"),
         (CHAT | {"top_logprobs": 3}, "body", "set logprobs to true"),
         (CHAT | {"tools": [{"type": "function"}]}, "body", "tools is not served"),
         (CHAT | {"response_format": {"type": "json_object"}}, "body", "response_format is not served"),
@@ -296,7 +298,7 @@ PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
 )
 async def test_a_wrong_request_is_told_what_to_do(service, body, param, said):
     url = "/v1/chat/completions" if "messages" in body else "/v1/completions"
-    reply = await service.client.post(url, json=body)
+    reply = await service.client.post(url, content=json.dumps(body), headers={"content-type": "application/json"})
     assert reply.status_code == 400
     error = reply.json()["error"]
     assert set(error) == {"type", "message", "param", "code"}
