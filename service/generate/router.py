@@ -10,6 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.backend import backend_of
 from service.errors import NotFound, ServiceError
+from service.events import event_data
 from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.generate.serving import GenerateServing
 from service.generation import Prepared
@@ -63,4 +64,4 @@ async def _events(serving: GenerateServing, prepared: Prepared) -> AsyncIterator
 
 
 def _event(name: str, data: dict[str, Any]) -> ServerSentEvent:
-    return ServerSentEvent(JSONResponse(data).body.decode(), event=name)  # type: ignore[union-attr]
+    return ServerSentEvent(event_data(data), event=name)

@@ -1,9 +1,7 @@
 """Translation between HTTP and OpenAIServing."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -11,6 +9,7 @@ from sse_starlette import EventSourceResponse
 
 from service.backend import Backend, backend_of
 from service.errors import NotFound, ServiceError
+from service.events import event_data
 from service.openai.errors import OpenAIRoute, for_client
 from service.openai.protocol import ChatRequest, CompletionRequest
 from service.openai.responses import ChatResponse, CompletionResponse, Model, ModelList
@@ -71,14 +70,10 @@ async def _events(serving: OpenAIServing, batch: Batch) -> AsyncIterator[str]:
     try:
         async with aclosing(serving.stream(batch)) as chunks:
             async for chunk in chunks:
-                yield _json(chunk)
+                yield event_data(chunk)
     except ServiceError as error:
-        yield _json(for_client(error).body())
+        yield event_data(for_client(error).body())
     yield "[DONE]"
-
-
-def _json(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _started(request: Request) -> Backend:

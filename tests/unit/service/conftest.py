@@ -29,6 +29,7 @@ class FakeEngine:
         self.asked = []
         self.gone = False
         self.closed = 0
+        self.ending = "."
         self.hold: asyncio.Event | None = None
 
     @property
@@ -46,7 +47,7 @@ class FakeEngine:
                 if self.hold:
                     await self.hold.wait()
             for index in range(params.n):
-                end = " again" * index + "."
+                end = " again" * index + self.ending
                 yield Piece(end, 1, "stop", index, self._logprobs(end, params))
         finally:
             self.closed += 1

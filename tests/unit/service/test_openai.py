@@ -123,6 +123,16 @@ async def test_events_are_lines_as_the_clients_split_them(service):
     assert "\r" not in reply.text
 
 
+@pytest.mark.parametrize(
+    ("url", "body"), [("/v1/completions", {"prompt": "Say"}), ("/generate", {"question": "Where?"})]
+)
+async def test_a_chunk_is_one_line_however_lines_are_split(service, url, body):
+    service.engine.ending = "\u2028 é\x85"
+    reply = await service.client.post(url, json=body | {"stream": True})
+    lines = [line.removeprefix("data: ") for line in reply.text.splitlines() if line.startswith("data: {")]
+    assert any("\u2028 é\x85" in json.dumps(json.loads(line), ensure_ascii=False) for line in lines)
+
+
 async def test_a_chat(client, service):
     reply = await client.chat.completions.create(
         model="medium",
