@@ -27,10 +27,13 @@ def generate(
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 takes the likeliest token.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same answer.")] = None,
+    best_of: Annotated[
+        int | None, typer.Option(min=1, help="Sample so many; the best by the reward models is the answer.")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the whole response as JSON.")] = False,
 ) -> None:
     """Answer a question by a profile's policy, from a running service or in this process."""
-    chosen = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    chosen = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "best_of": best_of}
     body: dict[str, Any] = {
         "question": question,
         "passages": _read_passages(passages),
@@ -129,7 +132,7 @@ def _local(
         try:
             with busy("Loading the policies"):
                 runner.run(backend.start())
-            serving = GenerateServing(backend.generation, backend.recent, backend.categories)
+            serving = GenerateServing(backend.answers, backend.categories)
             pieces = serving.stream(runner.run(serving.prepare(request, profile, weights)))
             while (piece := runner.run(anext(pieces, None))) is not None:
                 if isinstance(piece, GenerateResponse):

@@ -80,11 +80,28 @@ class PromptFormatter:
         return self.raw(self._template([dict(message) for message in messages]))
 
     def raw(self, text: str) -> Prompt:
-        """Take a text as the whole prompt. Raises PromptTooLong beyond the budget."""
+        """Take a text as the whole prompt. Raises PromptTooLong beyond the budget, FgctlError for none."""
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        self._check(ids)
+        return Prompt(text, tuple(ids))
+
+    def tokens(self, ids: Sequence[int]) -> Prompt:
+        """Take token ids as the whole prompt.
+
+        Raises PromptTooLong beyond the budget, FgctlError for ids outside the base model's vocabulary.
+        """
+        if strange := [i for i in ids if not 0 <= i < len(self._tokenizer)]:
+            raise FgctlError(
+                f"Token {strange[0]} is not among the {len(self._tokenizer)} of the base model; use its tokenizer."
+            )
+        self._check(ids)
+        return Prompt(str(self._tokenizer.decode(list(ids))), tuple(ids))
+
+    def _check(self, ids: Sequence[int]) -> None:
+        if not ids:
+            raise FgctlError("The prompt is empty; say something.")
         if len(ids) > self.max_tokens:
             raise PromptTooLong(f"The prompt has {len(ids)} tokens, over the budget of {self.max_tokens}; shorten it.")
-        return Prompt(text, tuple(ids))
 
     @staticmethod
     def _lead(passage: Passage) -> str:

@@ -11,6 +11,7 @@ from service.backend import Backend, start_or_fail
 from service.errors import install_handlers
 from service.generate.router import router as generate_router
 from service.middleware import BodyLimit, RequestId
+from service.openai.router import router as openai_router
 from service.settings import Settings
 
 
@@ -37,6 +38,7 @@ def create_app(settings: Settings, on_failure: Callable[[], Awaitable[None]] = _
     app.state.backend = Backend(settings)
     install_handlers(app)
     app.include_router(generate_router)
+    app.include_router(openai_router)
     app.include_router(status.router)
     app.include_router(admin.router)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)

@@ -12,6 +12,8 @@ from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
+from service.answers import Answers
+from service.best_of import Chooser
 from service.catalogue import Catalogue
 from service.engine import Engine, Shapes, shapes_of
 from service.errors import Unavailable
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from policies.base import BaseModel
 
 logger = logging.getLogger(__name__)
+_STARTING = "The service is still starting; try again in a few seconds."
 
 
 class Backend:
@@ -48,6 +51,7 @@ class Backend:
         self._engine: Engine | None = None
         self._supervisor: Supervisor | None = None
         self._generation: Generation | None = None
+        self._chooser: Chooser
         self._worker: ScoringWorker | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -85,8 +89,15 @@ class Backend:
         )
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
         self._supervisor = Supervisor(self._engine, self._catalogue.engine_restarted, self.metrics.engine_restarts.inc)
+        self._chooser = Chooser(self._worker, self.categories, self.metrics, settings.best_of_timeout)
         self._generation = Generation(
-            self._engine, self._catalogue, formatter, scoring, self.metrics, settings.max_tokens
+            self._engine,
+            self._catalogue,
+            formatter,
+            scoring,
+            self.metrics,
+            settings.max_tokens,
+            settings.max_best_of,
         )
         work = [scoring.run(), self._supervisor.run()]
         if settings.watch_policies:
@@ -103,22 +114,33 @@ class Backend:
             await asyncio.to_thread(self._engine.stop)
 
     async def reload(self) -> None:
-        """Take over what was promoted meanwhile. Raises Unavailable until started, and BrokenPolicy."""
-        if self._catalogue is None or self._generation is None:
-            raise Unavailable(self.failure or "The service is still starting; it reads the policies then.")
-        await self._catalogue.reload()
+        """Take over what was promoted meanwhile. Raises Unavailable like `catalogue`, and BrokenPolicy."""
+        await self.catalogue.reload()
 
     @property
     def generation(self) -> Generation:
         """What answers requests. Raises Unavailable until the backend has started, and when it could not."""
         if self._generation is None:
-            raise Unavailable(self.failure or "The service is still starting; try again in a few seconds.")
+            raise Unavailable(self.failure or _STARTING)
         return self._generation
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What finds the policy of a request. Raises Unavailable like `generation`."""
+        if self._generation is None or self._catalogue is None:
+            raise Unavailable(self.failure or _STARTING)
+        return self._catalogue
 
     @property
     def roster(self) -> Roster:
         """The policies that are served now; empty until they are loaded."""
         return self._catalogue.roster if self._catalogue else Roster()
+
+    @property
+    def answers(self) -> Answers:
+        """What endpoints answer by. Raises Unavailable like `generation`."""
+        generation = self.generation  # there is a chooser once there is this
+        return Answers(generation, self._chooser, self.recent)
 
     @property
     def alive(self) -> bool:

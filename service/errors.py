@@ -27,10 +27,12 @@ class ServiceError(FgctlError):
         super().__init__(message)
         self.message = message
         self.param = param
+        self.details: dict[str, Any] = {}
+        """Further fields of the body."""
 
     def body(self) -> dict[str, Any]:
         """The error body."""
-        return {"error": {"type": self.type, "message": self.message, "param": self.param}}
+        return {"error": {"type": self.type, "message": self.message, "param": self.param, **self.details}}
 
 
 class Conflicting(ServiceError):

@@ -13,9 +13,9 @@ from policies.store import Decoding
 from policies.weights import Weights
 from rewards.dataset import Passage
 from rewards.errors import FgctlError
-from rewards.scores import ScoreRequest
+from rewards.scores import ScoredResponse, ScoreRequest
 from service.catalogue import Catalogue
-from service.engine import Engine, Piece
+from service.engine import Engine, Piece, TokenLogprob
 from service.errors import Invalid, ServiceError, Unavailable
 from service.metrics import UNKNOWN, Metrics
 from service.roster import ServedPolicy
@@ -41,8 +41,8 @@ class Conversation:
     messages: tuple[Mapping[str, str], ...]
 
 
-Content = Question | Conversation | str
-"""What is to be answered; text is the whole prompt, used as it is."""
+Content = Question | Conversation | str | tuple[int, ...]
+"""What is to be answered; text and token ids are the whole prompt, used as it is."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Sampling:
     stop: tuple[str, ...] = ()
     n: int = 1
     """Completions of the prompt."""
+    best_of: int | None = None
+    """Completions to sample, of which the `n` best by the reward models are the answer; None samples no more."""
     logprobs: int | None = None
     """Alternatives to each token whose log-probabilities are returned; 0 is the token's own alone."""
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +85,9 @@ class Prepared:
     """The weights asked for; those of the policy unless a mixture cannot reach them."""
     prompt: Prompt
     params: "SamplingParams"
+    """Of everything that is sampled, also what is not returned."""
+    keep: int
+    """Completions to return: the best of those sampled, or all."""
     question: str
     """Empty for prompts and conversations."""
     began: float
@@ -96,6 +101,21 @@ class Choice:
     text: str
     tokens: int
     finish_reason: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of its tokens, where the request asks for them."""
+    scored: ScoredResponse | None = None
+    """What it was chosen by; None where nothing was to choose, or scoring failed."""
+    reward: float | None = None
+    """By the weights that were asked for; None like `scored`."""
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How the choices of an answer were found among several samples."""
+
+    samples: int
+    mean_reward: float | None
+    """Of all samples; None when they could not be scored and the choices are the first ones."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +129,12 @@ class Answer:
     wanted: Weights
     choices: tuple[Choice, ...]
     prompt_tokens: int
+    completion_tokens: int
+    """Tokens written, in all completions, also those that were not chosen."""
     passages_cut: bool
     """Whether passages were cut to the prompt budget."""
-
-    @property
-    def completion_tokens(self) -> int:
-        """Tokens written, in all completions."""
-        return sum(choice.tokens for choice in self.choices)
+    choosing: Choosing | None = None
+    """None where every completion is returned."""
 
 
 class Generation:
@@ -129,6 +148,7 @@ class Generation:
         scoring: ScoringQueue,
         metrics: Metrics,
         max_tokens: int,
+        max_samples: int = 16,
     ) -> None:
         self._engine = engine
         self._catalogue = catalogue
@@ -136,6 +156,7 @@ class Generation:
         self._scoring = scoring
         self._metrics = metrics
         self._max_tokens = max_tokens
+        self._max_samples = max_samples
 
     async def prepare(self, task: Task) -> Prepared:
         """Check a request, format its prompt and find its policy. Raises ServiceError, counting it as rejected."""
@@ -144,13 +165,14 @@ class Generation:
         try:
             prompt = self._format(task)
             policy = await self._catalogue.choose(task.selection, request_id)
+            self._check_samples(task.sampling, prompt, policy.decoding)
             params = self._params(task.sampling, policy.decoding)
         except ServiceError:
             self._count(policy, "rejected")
             raise
         wanted = task.selection.weights or policy.weights
         question = task.content.text if isinstance(task.content, Question) else ""
-        return Prepared(request_id, policy, wanted, prompt, params, question, began)
+        return Prepared(request_id, policy, wanted, prompt, params, task.sampling.n, question, began)
 
     async def answer(self, prepared: Prepared) -> Answer:
         """The whole answer. Cancelling aborts the generation."""
@@ -197,14 +219,20 @@ class Generation:
             wanted=prepared.wanted,
             choices=tuple(completion.choice(index) for index, completion in enumerate(completions)),
             prompt_tokens=len(prepared.prompt.token_ids),
+            completion_tokens=tokens,
             passages_cut=prepared.prompt.passages_cut,
         )
 
     def monitor(self, prepared: Prepared, choice: Choice) -> None:
-        """Hand a finished completion to online scoring."""
+        """Hand a finished completion to online scoring, which only counts one that was scored to be chosen."""
         # Judged against what the policy was shown, which also bounds what scoring has to read.
         request = ScoreRequest(prepared.question, prepared.prompt.passages, choice.text)
-        self._scoring.submit(Finished(prepared.id, prepared.policy.profile, prepared.policy.label, request))
+        policy = prepared.policy
+        finished = Finished(choice_id(prepared.id, choice.index), policy.profile, policy.label, request)
+        if choice.scored is None:
+            self._scoring.submit(finished)
+        else:
+            self._scoring.record(finished, choice.scored)
 
     def _format(self, task: Task) -> Prompt:
         content = task.content
@@ -213,31 +241,56 @@ class Generation:
                 return self._formatter.format(content.text, content.passages)
             if isinstance(content, Conversation):
                 return self._formatter.chat(content.messages)
+            if isinstance(content, tuple):
+                return self._formatter.tokens(content)
             return self._formatter.raw(content)
         except FgctlError as error:
             raise Invalid(str(error), task.param) from None
 
     def _params(self, sampling: Sampling, defaults: Decoding) -> "SamplingParams":
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
         from vllm.sampling_params import RequestOutputKind
 
         if sampling.max_tokens is not None and sampling.max_tokens > self._max_tokens:
             raise Invalid(f"max_tokens is {sampling.max_tokens}; ask for at most {self._max_tokens}.", "max_tokens")
         chosen = {name: getattr(sampling, name) for name in ("temperature", "top_p", "max_tokens")}
         values = defaults.model_dump() | {name: value for name, value in chosen.items() if value is not None}
-        return SamplingParams(
-            **values,
-            **sampling.extra,
-            seed=sampling.seed,
-            stop=list(sampling.stop),
-            n=sampling.n,
-            logprobs=sampling.logprobs,
-            output_kind=RequestOutputKind.DELTA,
-        )
+        try:
+            return SamplingParams(
+                **(values | dict(sampling.extra)),
+                seed=sampling.seed,
+                stop=list(sampling.stop),
+                n=sampling.best_of or sampling.n,
+                logprobs=sampling.logprobs,
+                output_kind=RequestOutputKind.DELTA,
+            )
+        except VLLMClientError as error:  # the bounds of the wire types leave what concerns two parameters at once
+            raise Invalid(f"The sampling parameters do not fit together: {error}", "max_tokens") from None
+
+    def _check_samples(self, sampling: Sampling, prompt: Prompt, defaults: Decoding) -> None:
+        """Raises Invalid for more samples than are allowed, and for a choice among them that cannot be made."""
+        param, samples = ("n", sampling.n) if sampling.best_of is None else ("best_of", sampling.best_of)
+        if samples > self._max_samples:
+            raise Invalid(f"{param} is {samples}; ask for at most {self._max_samples}.", param)
+        temperature = defaults.temperature if sampling.temperature is None else sampling.temperature
+        if samples > 1 and temperature == 0:
+            raise Invalid(f"At temperature 0 all answers are alike; set a temperature, or leave out {param}.", param)
+        if sampling.best_of is not None and not prompt.passages:
+            raise Invalid(
+                "The best of several answers is known only for a question with passages; send both, or leave out "
+                "best_of.",
+                param,
+            )
 
     def _count(self, policy: ServedPolicy | None, outcome: str) -> None:
         labels = (policy.profile, policy.label) if policy else (UNKNOWN, UNKNOWN)
         self._metrics.requests.labels(*labels, outcome).inc()
+
+
+def choice_id(answer_id: str, index: int) -> str:
+    """What GET /responses/{id} knows a choice by: the first one by the answer's own id."""
+    return f"{answer_id}-{index}" if index else answer_id
 
 
 class _Completion:
@@ -245,13 +298,16 @@ class _Completion:
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
         self._tokens = 0
         self._finish_reason: str | None = None
 
     def add(self, piece: Piece) -> None:
         self._texts.append(piece.text)
         self._tokens += piece.tokens
+        self._logprobs.extend(piece.logprobs)
         self._finish_reason = piece.finish_reason or self._finish_reason
 
     def choice(self, index: int) -> Choice:
-        return Choice(index, "".join(self._texts), self._tokens, self._finish_reason or "stop")
+        reason = self._finish_reason or "stop"
+        return Choice(index, "".join(self._texts), self._tokens, reason, tuple(self._logprobs))

@@ -26,6 +26,7 @@ UNKNOWN = "unknown"
 _GENERATION = (0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120)
 _FIRST_TOKEN = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 30)
 _LAG = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
+_GAIN = (0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3)
 _REWARD = tuple(i / 5 for i in range(-5, 6))
 
 
@@ -75,6 +76,13 @@ class Metrics:
             "Reward of a segment, from -1 to 1.",
             ("profile", "category"),
             buckets=_REWARD,
+            registry=registry,
+        )
+        self.best_of_gain = Histogram(
+            "fg_best_of_gain",
+            "Weighted reward of the best of several samples, less their mean.",
+            ("profile",),
+            buckets=_GAIN,
             registry=registry,
         )
         self.scoring_lag = Histogram(
@@ -133,6 +141,7 @@ class Metrics:
                 self.segments_scored.labels(*labels, category)
                 self.segment_errors.labels(*labels, category)
                 self.reward.labels(served.profile, category)
+            self.best_of_gain.labels(served.profile)
             for reason in DROP_REASONS:
                 self.dropped.labels(served.profile, reason)
             for kind in ("prompt", "completion"):

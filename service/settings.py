@@ -25,6 +25,12 @@ class Settings(BaseSettings):
     """Prompt budget: passages are cut to it, questions never."""
     max_tokens: int = Field(1024, ge=1)
     """The most tokens a request may ask for; with the prompt budget it makes the engine's context."""
+    max_best_of: int = Field(16, ge=1)
+    """The most completions of one prompt that are sampled, to return them all (`n`) or the best (`best_of`)."""
+    best_of_timeout: float = Field(30.0, gt=0)
+    """Seconds that choosing the best of several may wait for their scores; then the first one is the answer."""
+    max_prompts: int = Field(64, ge=1)
+    """The most prompts in one request of /v1/completions."""
     max_num_seqs: int = Field(32, ge=1)
     """Sequences the engine decodes at once; further requests wait."""
     max_body_bytes: int = Field(1 << 20, ge=1024)

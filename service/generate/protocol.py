@@ -1,11 +1,22 @@
 """Wire types of POST /generate."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-_MAX_STOPS = 4
+MAX_STOPS = 4
 
+
+def _encodable(text: str) -> str:
+    """JSON can write half of a surrogate pair, which no tokenizer reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("A text holds half of a surrogate pair; send valid Unicode.") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -16,25 +27,29 @@ class _Wire(BaseModel):
 class PassageIn(_Wire):
     """Text to answer from."""
 
-    title: str = ""
-    text: str
+    title: Text = ""
+    text: Text
 
 
 class Message(_Wire):
     """A turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: Text
 
 
 class GenerateRequest(_Wire):
-    """What to answer, in one of three forms, and how to sample."""
+    """What to answer, in one of three forms, by what, and how to sample."""
 
-    question: str | None = None
+    profile: str | None = None
+    """Instead of the query's."""
+    weights: str | dict[str, float] | None = None
+    """Instead of the query's: the same text, or a number for each category that counts, by name."""
+    question: Text | None = None
     """A question, answered from `passages`; the form the policies were trained on and the only one that is scored."""
     passages: list[PassageIn] = Field(default_factory=list)
     """Cut to the prompt budget, in a fair share each."""
-    prompt: str | None = None
+    prompt: Text | None = None
     """The whole prompt, used as it is."""
     messages: list[Message] | None = None
     """A conversation, formatted by the base model's chat template."""
@@ -51,7 +66,7 @@ class GenerateRequest(_Wire):
     stream: bool = False
     """Answer by server-sent events: `token` for each piece, then `done`, or `error`."""
     best_of: int | None = Field(None, ge=1)
-    """Only 1 is served."""
+    """Samples, of which the best by the reward models under the request's weights is the answer."""
 
     @model_validator(mode="after")
     def _sensible(self) -> "GenerateRequest":
@@ -66,16 +81,24 @@ class GenerateRequest(_Wire):
             raise ValueError(f"The {given[0]} is empty; ask something.")
         if self.passages and self.question is None:
             raise ValueError("Passages go with a question; put them into the prompt or the messages yourself.")
-        if isinstance(self.stop, list) and len(self.stop) > _MAX_STOPS:
-            raise ValueError(f"There are {len(self.stop)} stop texts; give at most {_MAX_STOPS}.")
-        if self.best_of not in (None, 1):
-            raise ValueError("best_of above 1 is not served; send several requests with seeds of their own.")
+        check_stops(self.stop)
         return self
 
     @property
-    def stops(self) -> list[str]:
-        """The stop texts as a list."""
-        return [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
+    def stops(self) -> tuple[str, ...]:
+        """The stop texts."""
+        return listed_stops(self.stop)
+
+
+def check_stops(stop: str | list[str] | None) -> None:
+    """Raises ValueError for more stop texts than a request may have."""
+    if isinstance(stop, list) and len(stop) > MAX_STOPS:
+        raise ValueError(f"There are {len(stop)} stop texts; give at most {MAX_STOPS}.")
+
+
+def listed_stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    """One stop text or several, as several."""
+    return (stop,) if isinstance(stop, str) else tuple(stop or ())
 
 
 class Usage(BaseModel):
@@ -107,3 +130,31 @@ class GenerateResponse(BaseModel):
     usage: Usage
     passages_cut: bool
     """Whether passages were cut to the prompt budget."""
+
+
+class SampledUsage(Usage):
+    """Tokens written in all samples, also those that were not chosen."""
+
+    samples: int
+
+
+class BestOf(BaseModel):
+    """How the best of several samples was found."""
+
+    chosen: bool
+    """False when the samples could not be scored: the answer is the first one."""
+    reward: float | None
+    """The answer's, by the weights that were asked for; null unless chosen."""
+    mean_reward: float | None
+    """Of all samples; null unless chosen."""
+
+
+class BestOfResponse(GenerateResponse):
+    """The best of several samples with its scores."""
+
+    usage: SampledUsage
+    best_of: BestOf
+    scores: dict[str, Any] | None
+    """As of GET /responses/{id}; null unless chosen."""
+    in_domain: bool | None = None
+    notes: list[str] | None = None

@@ -10,7 +10,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.backend import backend_of
 from service.errors import NotFound, ServiceError
-from service.generate.protocol import GenerateRequest, GenerateResponse
+from service.events import event_data
+from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.generate.serving import GenerateServing
 from service.generation import Prepared
 from service.waiting import CLIENT_CLOSED, unless_disconnected
@@ -23,13 +24,13 @@ WeightsQuery = Annotated[
 ]
 
 
-@router.post("/generate", response_model=GenerateResponse)
+@router.post("/generate", response_model=BestOfResponse | GenerateResponse)
 async def generate(
     request: Request, body: GenerateRequest, profile: ProfileQuery = None, weights: WeightsQuery = None
 ) -> Response:
     """Answer by the policy of a profile, `medium` unless asked otherwise, at once or streamed."""
     backend = backend_of(request)
-    serving = GenerateServing(backend.generation, backend.recent, backend.categories)
+    serving = GenerateServing(backend.answers, backend.categories)
     prepared = await serving.prepare(body, profile, weights)
     if body.stream:
         return EventSourceResponse(_events(serving, prepared))
@@ -63,4 +64,4 @@ async def _events(serving: GenerateServing, prepared: Prepared) -> AsyncIterator
 
 
 def _event(name: str, data: dict[str, Any]) -> ServerSentEvent:
-    return ServerSentEvent(JSONResponse(data).body.decode(), event=name)  # type: ignore[union-attr]
+    return ServerSentEvent(event_data(data), event=name)

@@ -1,59 +1,68 @@
-"""POST /generate in terms of Generation."""
+"""POST /generate in terms of Answers."""
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from typing import TypeVar
 
 from rewards.categories import Category
 from rewards.dataset import Passage
-from service.errors import Unavailable
-from service.generate.protocol import GenerateRequest, GenerateResponse, PolicyName, Usage
-from service.generation import Answer, Content, Conversation, Generation, Prepared, Question, Sampling, Task
-from service.roster import rounded
-from service.scoring.recent import RecentResponses
+from service.answers import Answers, record
+from service.errors import Conflicting
+from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
+from service.generation import Answer, Content, Conversation, Prepared, Question, Sampling, Task
 from service.selection import Selection
+
+Given = TypeVar("Given")
 
 
 class GenerateServing:
-    """Answers the requests of POST /generate and keeps the answers for GET /responses/{id}."""
+    """Answers the requests of POST /generate."""
 
-    def __init__(self, generation: Generation, recent: RecentResponses, categories: Iterable[Category]) -> None:
-        self._generation = generation
-        self._recent = recent
+    def __init__(self, answers: Answers, categories: Iterable[Category]) -> None:
+        self._answers = answers
         self._categories = tuple(categories)
 
     async def prepare(self, request: GenerateRequest, profile: str | None, weights: str | None) -> Prepared:
-        """Check a request. Raises ServiceError."""
-        selection = Selection.of(profile, weights, self._categories)
+        """Check a request; `profile` and `weights` are those of its query. Raises ServiceError."""
+        selection = Selection.of(
+            _one("profile", profile, request.profile), _one("weights", weights, request.weights), self._categories
+        )
         param, content = _content(request)
         sampling = Sampling(
             temperature=request.temperature,
             top_p=request.top_p,
             max_tokens=request.max_tokens,
             seed=request.seed,
-            stop=tuple(request.stops),
+            stop=request.stops,
+            best_of=None if request.best_of == 1 else request.best_of,
         )
-        return await self._generation.prepare(Task(selection, content, sampling, param))
+        return await self._answers.prepare(Task(selection, content, sampling, param))
 
     async def answer(self, prepared: Prepared) -> GenerateResponse:
         """The whole answer. Cancelling aborts the generation. Raises ServiceError."""
-        async with aclosing(self.stream(prepared)) as pieces:
-            async for piece in pieces:
-                last = piece
-        if isinstance(last, str):
-            raise Unavailable("The engine ended without an answer; send the request again.")
-        return last
+        return _response(await self._answers.answer(prepared))
 
     async def stream(self, prepared: Prepared) -> AsyncGenerator[str | GenerateResponse, None]:
-        """Pieces of text as they come, then the whole answer. Closing aborts the generation. Raises ServiceError."""
-        async with aclosing(self._generation.stream(prepared)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Answer):
-                    response = _response(piece)
-                    self._recent.add(response.model_dump())
-                    self._generation.monitor(prepared, piece.choices[0])
+        """Pieces of text as they come, then the whole answer; of several samples the best one's text in one piece.
+
+        Closing aborts the generation. Raises ServiceError.
+        """
+        async with aclosing(self._answers.stream(prepared)) as events:
+            async for event in events:
+                if isinstance(event, Answer):
+                    response = _response(event)
+                    if event.choosing and response.text:
+                        yield response.text
                     yield response
-                elif piece.text:
-                    yield piece.text
+                elif event.text:
+                    yield event.text
+
+
+def _one(param: str, queried: str | None, given: Given | None) -> str | Given | None:
+    """A parameter that the query or the body may give. Raises Conflicting where they differ."""
+    if queried is not None and given is not None and queried != given:
+        raise Conflicting(f"The query and the body name different {param}; give it once.", param)
+    return given if queried is None else queried
 
 
 def _content(request: GenerateRequest) -> tuple[str, Content]:
@@ -68,14 +77,5 @@ def _content(request: GenerateRequest) -> tuple[str, Content]:
 
 def _response(answer: Answer) -> GenerateResponse:
     (choice,) = answer.choices
-    return GenerateResponse(
-        id=answer.id,
-        profile=answer.policy.profile,
-        policy=PolicyName(name=answer.policy.profile, version=answer.policy.version),
-        weights=rounded(answer.wanted),
-        weights_served=rounded(answer.policy.weights),
-        text=choice.text,
-        finish_reason=choice.finish_reason,
-        usage=Usage(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens),
-        passages_cut=answer.passages_cut,
-    )
+    kind = GenerateResponse if answer.choosing is None else BestOfResponse
+    return kind.model_validate(record(answer, choice))

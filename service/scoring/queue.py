@@ -23,9 +23,6 @@ class Worker(Protocol):
     async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
         """Score responses."""
 
-    def restart(self) -> None:
-        """Replace the process."""
-
 
 @dataclass(frozen=True)
 class Finished:
@@ -75,7 +72,6 @@ class ScoringQueue:
             self._drop(batch, "timeout")
         except BrokenProcessPool:
             self._drop(batch, "worker_died")
-            self._worker.restart()
             await asyncio.sleep(RESTART_PAUSE)
         except Exception:  # whatever the models raise on one response must not end scoring for all
             if len(batch) > 1:
@@ -86,9 +82,10 @@ class ScoringQueue:
                 self._drop(batch, "failed")
         else:
             for finished, judged in zip(batch, scored, strict=True):
-                self._record(finished, judged)
+                self.record(finished, judged)
 
-    def _record(self, finished: Finished, scored: ScoredResponse) -> None:
+    def record(self, finished: Finished, scored: ScoredResponse) -> None:
+        """Count the scores of a response and keep them with it, once."""
         self._recent.set_scores(finished.id, scored)
         self._metrics.count_scores(finished.profile, finished.version, scored)
         self._metrics.scoring_lag.observe(time.monotonic() - finished.at)

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,24 +30,26 @@ class ScoringWorker:
         await asyncio.get_running_loop().run_in_executor(self._pool, _warm, *self._files)
 
     async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
-        """Score responses. Raises TimeoutError, BrokenProcessPool, or what the models raised on a response."""
-        loop = asyncio.get_running_loop()
-        try:
-            scoring = loop.run_in_executor(self._pool, _score, *self._files, list(requests))
-            return await asyncio.wait_for(scoring, self._timeout)
-        except TimeoutError:
-            self.restart()
-            raise
+        """Score responses. Raises TimeoutError, BrokenProcessPool, or what the models raised on a response.
 
-    def restart(self) -> None:
-        """Replace the process; the next call waits for the new one."""
-        self.stop()
-        self._pool = self._new_pool()
+        After the first two the next call waits for a new process.
+        """
+        loop, pool = asyncio.get_running_loop(), self._pool
+        try:
+            scoring = loop.run_in_executor(pool, _score, *self._files, list(requests))
+            return await asyncio.wait_for(scoring, self._timeout)
+        except (TimeoutError, BrokenProcessPool):
+            # Several calls learn of one dead process; only the first may replace it.
+            if self._pool is pool:
+                self.stop()
+                self._pool = self._new_pool()
+            raise
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
         processes = list((self._pool._processes or {}).values())  # the pool has no public way to end a hung worker
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        # Waiting calls are not cancelled, which would cancel their callers: they break with the process.
+        self._pool.shutdown(wait=False)
         for process in processes:
             process.kill()
 

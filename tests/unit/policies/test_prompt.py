@@ -47,6 +47,25 @@ def test_a_question_over_the_budget_is_refused(tokenizer):
         PromptFormatter(tokenizer).format("  ", [SHORT])
 
 
+def test_token_ids_are_a_whole_prompt(tokenizer):
+    formatter = PromptFormatter(tokenizer, 64)
+    ids = tokenizer("When was the mill built?")["input_ids"]
+    prompt = formatter.tokens(ids)
+    assert (prompt.text, list(prompt.token_ids)) == ("When was the mill built?", ids)
+    assert formatter.raw(prompt.text).token_ids == prompt.token_ids
+    with pytest.raises(PromptTooLong, match="shorten"):
+        formatter.tokens(ids * 20)
+    for strange in (len(tokenizer), -1):
+        with pytest.raises(FgctlError, match="its tokenizer"):
+            formatter.tokens([*ids, strange])
+
+
+def test_an_empty_prompt_is_refused(tokenizer):
+    for empty in (PromptFormatter(tokenizer).raw, PromptFormatter(tokenizer).tokens):
+        with pytest.raises(FgctlError, match="say something"):
+            empty("")
+
+
 def test_a_conversation_follows_the_template(tokenizer):
     prompt = PromptFormatter(tokenizer).chat([{"role": "user", "content": "Hello"}])
     assert prompt.text.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")

@@ -10,10 +10,12 @@ import pytest
 
 from policies.store import Decoding, PolicyManifest, PolicyStore
 from policies.weights import Weights
+from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from service.app import create_app
+from service.best_of import Chooser
 from service.catalogue import Catalogue
-from service.engine import EngineGone, Piece
+from service.engine import EngineGone, Piece, TokenLogprob
 from service.generation import Generation
 from service.mixtures import MixtureCache
 from service.roster import Roster, ServedPolicy
@@ -24,7 +26,7 @@ WEIGHTS = {"short": "0.4,0.5,0.3", "medium": "0.3,0.5,0.3", "long": "0.2,0.5,0.3
 
 
 class FakeEngine:
-    """Says what each profile says, word by word."""
+    """Says what each profile says, word by word, and in every further completion once more "again"."""
 
     def __init__(self):
         self.asked = []
@@ -35,6 +37,7 @@ class FakeEngine:
         self.broken = set()
         self.misfits = {}
         self.echoes = {}
+        self.ending = "."
         self.hold: asyncio.Event | None = None
 
     @property
@@ -44,15 +47,26 @@ class FakeEngine:
     async def generate(self, prompt, params, policy, request_id) -> AsyncIterator[Piece]:
         self.asked.append((prompt, params, policy, request_id))
         try:
-            for word in ("The", " answer", f" of {policy.profile}."):
-                if self.gone:
-                    raise EngineGone
-                yield Piece(word, 1, None)
+            for word in ("The", " answer", f" of {policy.profile}"):
+                for index in range(params.n):
+                    if self.gone:
+                        raise EngineGone
+                    yield Piece(word, 1, None, index, self._logprobs(word, params))
                 if self.hold:
                     await self.hold.wait()
-            yield Piece("", 1, "stop")
+            for index in range(params.n):
+                end = " again" * index + self.ending
+                yield Piece(end, 1, "stop", index, self._logprobs(end, params))
         finally:
             self.closed += 1
+
+    @staticmethod
+    def _logprobs(word, params):
+        """The word is the second likeliest of three."""
+        if params.logprobs is None:
+            return ()
+        likely = ((" Else", -0.5), (word, -1.5), (" None", float("-inf")))
+        return (TokenLogprob(word, -1.5, likely[: params.logprobs]),)
 
     def stop(self):
         pass
@@ -86,26 +100,34 @@ class FakeWorker:
     def __init__(self):
         self.batches = []
         self.raises = []
-        self.restarts = 0
+        self.rewards = {}
+        self.cancelled = 0
+        self.hold: asyncio.Event | None = None
 
     async def score(self, requests):
         self.batches.append([request.response for request in requests])
         if self.raises and (error := self.raises.pop(0)):
             raise error
+        if self.hold:
+            try:
+                await self.hold.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
         return [self._judge(request.response) for request in requests]
-
-    def restart(self):
-        self.restarts += 1
 
     def stop(self):
         pass
 
-    @staticmethod
-    def _judge(text):
+    def _judge(self, text):
+        """`rewards` has the relevance and factuality of some texts."""
         segment = (Segment(0, len(text), 0.75, True),)
+        rewards = self.rewards.get(text, {})
         return ScoredResponse(
             {
-                category: CategoryScores(segment, (-0.5,), 0.25 if category == "completeness" else None)
+                category: CategoryScores(
+                    segment, (rewards.get(category, -0.5),), 0.25 if category == "completeness" else None
+                )
                 for category in ("relevance", "factuality", "completeness")
             }
         )
@@ -119,10 +141,17 @@ class FakeFormatter:
 
         if len(question.split()) > 20:
             raise PromptTooLong("The question needs more tokens than the budget; shorten it.")
+        if not question.strip():
+            raise FgctlError("The question is empty; ask something.")
         return Prompt(question, (1, 2, 3), tuple(passages), passages_cut=len(passages) > 2)
 
     def raw(self, text):
         return self.format(text, [])
+
+    def tokens(self, ids):
+        from policies.prompt import Prompt
+
+        return Prompt("", tuple(ids))
 
     def chat(self, messages):
         return self.format(messages[-1]["content"], [])
@@ -153,7 +182,8 @@ class Service:
     """The application, its stand-ins, and a client."""
 
     def __init__(self, tmp_path):
-        self.app = create_app(Settings(max_body_bytes=4096, max_tokens=64, recent_responses=3))
+        settings = Settings(max_body_bytes=4096, max_tokens=64, recent_responses=3, max_best_of=8, max_prompts=3)
+        self.app = create_app(settings)
         self.backend = self.app.state.backend
         self.engine = FakeEngine()
         self.worker = FakeWorker()
@@ -183,8 +213,10 @@ class Service:
         self.scoring = ScoringQueue(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
         backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(
-            self.engine, self.catalogue, FakeFormatter(), self.scoring, backend.metrics, 64
+            self.engine, self.catalogue, FakeFormatter(), self.scoring, backend.metrics, 64, 8
         )
+        self.best_of_timeout = 0.05
+        backend._chooser = Chooser(self.worker, backend.categories, backend.metrics, self.best_of_timeout)
 
     def break_profile(self, name, reason):
         """Serve a profile no more."""

@@ -30,6 +30,24 @@ async def test_each_profile_is_answered_by_its_own_policy_and_medium_is_the_defa
         assert service.engine.asked[-1][2].profile == profile
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"profile": "long"},
+        {"weights": "0.2,0.5,0.3"},
+        {"weights": {"relevance": 0.2, "factuality": 0.5, "completeness": 0.3}},
+        {"weights": {"relevance": 2, "factuality": 5, "completeness": 3}},
+    ],
+)
+async def test_the_body_may_name_the_profile_or_the_weights(service, named):
+    reply = await service.ask({"question": "Where?"} | named)
+    assert reply.json()["profile"] == "long"
+
+
+async def test_query_and_body_may_say_the_same(service):
+    assert (await service.ask({"question": "Where?", "profile": "long"}, profile="long")).json()["profile"] == "long"
+
+
 async def test_defaults_come_from_the_profile_and_the_request_overrides_them(service):
     await service.ask({"question": "Where?", "temperature": 0, "seed": 7, "stop": "."})
     params = service.engine.asked[-1][1]
@@ -43,7 +61,7 @@ async def test_a_stream_is_tokens_and_then_the_answer_without_its_text(service):
         for block in reply.text.strip().split("\r\n\r\n")
     ]
     assert reply.headers["content-type"].startswith("text/event-stream")
-    assert [name for name, _ in events] == ["event: token"] * 3 + ["event: done"]
+    assert [name for name, _ in events] == ["event: token"] * 4 + ["event: done"]
     assert "".join(data["text"] for _, data in events[:-1]) == "The answer of short."
     done = events[-1][1]
     assert "text" not in done
@@ -94,7 +112,12 @@ QUESTION = {"question": "Where?"}
         (QUESTION | {"seed": "x"}, {}, 422, "seed", "mend"),
         (QUESTION | {"stop": [""]}, {}, 422, "stop", "mend"),
         (QUESTION | {"stop": list("abcde")}, {}, 422, "body", "at most 4"),
-        (QUESTION | {"best_of": 4}, {}, 422, "body", "best_of"),
+        (QUESTION | {"best_of": 4}, {}, 422, "best_of", "question with passages"),
+        (QUESTION | {"profile": "short"}, {"profile": "long"}, 400, "profile", "give it once"),
+        (QUESTION | {"weights": "1,1,1"}, {"weights": "1,1,2"}, 400, "weights", "give it once"),
+        (QUESTION | {"weights": "1,1,1"}, {"profile": "long"}, 400, "weights", "not both"),
+        (QUESTION | {"weights": {"wit": 1}}, {}, 422, "weights", "no category in use"),
+        (QUESTION | {"weights": {"relevance": "much"}}, {}, 422, "weights", "mend"),
         (QUESTION | {"temprature": 1}, {}, 422, "temprature", "mend"),
         ([1, 2], {}, 422, "body", "mend"),
     ],
@@ -107,6 +130,15 @@ async def test_a_wrong_request_is_told_what_to_do(service, body, query, status, 
     assert error["param"].startswith(param)
     assert said in error["message"]
     assert service.engine.asked == []
+
+
+@pytest.mark.parametrize("body", [{"question": "\ud800"}, {"question": "a", "passages": [{"text": "\ud800"}]}])
+async def test_half_of_a_surrogate_pair_is_no_text(service, body):
+    reply = await service.client.post(
+        "/generate", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+    assert reply.status_code == 422
+    assert "valid Unicode" in reply.json()["error"]["message"]
 
 
 async def test_a_body_that_is_no_json(service):

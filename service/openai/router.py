@@ -1,0 +1,90 @@
+"""Translation between HTTP and OpenAIServing."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from sse_starlette import EventSourceResponse
+
+from service.backend import Backend, backend_of
+from service.errors import ServiceError
+from service.events import event_data
+from service.openai.errors import OpenAIRoute, for_client
+from service.openai.protocol import ChatRequest, CompletionRequest
+from service.openai.responses import ChatResponse, CompletionResponse, Model, ModelList
+from service.openai.serving import Batch, OpenAIServing
+from service.roster import ServedPolicy, rounded
+from service.selection import Selection
+from service.waiting import CLIENT_CLOSED, unless_disconnected
+
+router = APIRouter(prefix="/v1", route_class=OpenAIRoute)
+
+
+@router.get("/models")
+async def models(request: Request) -> ModelList:
+    """The profiles, as models."""
+    backend = _started(request)
+    return ModelList(data=[_model(backend, policy.profile, policy) for policy in backend.roster.served.values()])
+
+
+@router.get("/models/{model}")
+async def model(request: Request, model: str) -> Model:
+    """A profile, one of its versions, or the policy for weights, which is loaded if it was not."""
+    backend = _started(request)
+    selection = Selection.of_model(model, backend.categories)
+    return _model(backend, model, await backend.catalogue.choose(selection, ""))
+
+
+@router.post("/completions", response_model=CompletionResponse)
+async def completions(request: Request, body: CompletionRequest) -> Response:
+    """Go on from one prompt or several, at once or streamed."""
+    return await _respond(request, body, CompletionResponse)
+
+
+@router.post("/chat/completions", response_model=ChatResponse)
+async def chat_completions(request: Request, body: ChatRequest) -> Response:
+    """Answer a conversation, or a question from passages, at once or streamed."""
+    return await _respond(request, body, ChatResponse)
+
+
+async def _respond(
+    request: Request, body: CompletionRequest | ChatRequest, kind: type[CompletionResponse | ChatResponse]
+) -> Response:
+    backend = backend_of(request)
+    serving = OpenAIServing(backend.answers, backend.categories, backend.settings.max_prompts)
+    batch = await serving.prepare(body)
+    if body.stream:
+        # The clients, vLLM's benchmark among them, look for events that end in "\n\n".
+        return EventSourceResponse(_events(serving, batch), sep="\n")
+    response = await unless_disconnected(request, serving.complete(batch))
+    if response is None:
+        return Response(status_code=CLIENT_CLOSED)
+    return JSONResponse(kind.model_validate(response).model_dump(exclude_unset=True))
+
+
+async def _events(serving: OpenAIServing, batch: Batch) -> AsyncIterator[str]:
+    try:
+        async with aclosing(serving.stream(batch)) as chunks:
+            async for chunk in chunks:
+                yield event_data(chunk)
+    except ServiceError as error:
+        yield event_data(for_client(error).body())
+    yield "[DONE]"
+
+
+def _started(request: Request) -> Backend:
+    """The backend. Raises Unavailable until it has started."""
+    backend = backend_of(request)
+    _ = backend.generation
+    return backend
+
+
+def _model(backend: Backend, name: str, policy: ServedPolicy) -> Model:
+    return Model(
+        id=name,
+        created=int(policy.manifest.created.timestamp()),
+        root=policy.adapter_name,
+        weights=rounded(policy.weights),
+        max_model_len=backend.settings.max_prompt_tokens + backend.settings.max_tokens,
+    )

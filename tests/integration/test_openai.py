@@ -1,0 +1,107 @@
+"""OpenAI's interface and the best of several, by the official client, with the real engine and reward models."""
+
+import httpx
+import openai
+import pytest
+
+pytest.importorskip("vllm")
+
+PASSAGES = [{"title": "Aldermouth Lighthouse", "text": "The tower is 31 metres tall and has 164 steps."}]
+ASKED = [{"role": "user", "content": "How tall is the Aldermouth Lighthouse?"}]
+SAMPLED = {"max_tokens": 12, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def http(app):
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=120)
+
+
+@pytest.fixture(scope="module")
+def client(http):
+    return openai.AsyncOpenAI(base_url="http://test/v1", api_key="none", http_client=http, max_retries=0)
+
+
+async def collect(creating):
+    return [chunk async for chunk in await creating]
+
+
+def test_models_answer_each_from_its_own_adapter(client, loop):
+    assert [model.id for model in loop.run(client.models.list()).data] == ["first", "second"]
+    texts = [
+        loop.run(client.completions.create(model=model, prompt="One, two,", **SAMPLED)).choices[0].text
+        for model in ("first", "second", "weights:1,1,2")
+    ]
+    assert texts[0] == texts[2] != texts[1]
+    with pytest.raises(openai.NotFoundError):
+        loop.run(client.completions.create(model="none", prompt="One, two,"))
+
+
+def test_several_completions_differ_and_are_the_same_streamed(client, loop):
+    asked = {"model": "first", "prompt": "One, two,", "n": 3, "temperature": 1.0, **SAMPLED}
+    whole = loop.run(client.completions.create(**asked))
+    assert len({choice.text for choice in whole.choices}) == 3
+    chunks = loop.run(collect(client.completions.create(**asked, stream=True, stream_options={"include_usage": True})))
+    for choice in whole.choices:
+        pieces = [c.choices[0] for c in chunks if c.choices and c.choices[0].index == choice.index]
+        assert "".join(piece.text for piece in pieces) == choice.text
+        assert pieces[-1].finish_reason == choice.finish_reason
+    assert chunks[-1].usage == whole.usage
+    assert 3 < whole.usage.completion_tokens <= 36
+
+
+def test_token_ids_are_the_text_that_they_stand_for(client, loop, base):
+    from transformers import AutoTokenizer
+
+    ids = AutoTokenizer.from_pretrained(base.path)("One, two,")["input_ids"]
+    texts = [
+        loop.run(client.completions.create(model="first", prompt=prompt, temperature=0, max_tokens=6)).choices[0].text
+        for prompt in ("One, two,", ids)
+    ]
+    assert texts[0] == texts[1]
+    both = loop.run(client.completions.create(model="first", prompt=[ids, ids], temperature=0, max_tokens=6))
+    assert [choice.text for choice in both.choices] == [texts[0]] * 2
+    with pytest.raises(openai.BadRequestError, match="its tokenizer"):
+        loop.run(client.completions.create(model="first", prompt=[10**6]))
+
+
+def test_log_probabilities_are_those_of_the_likeliest_tokens(client, loop):
+    asked = {"model": "first", "temperature": 0, "max_tokens": 6}
+    reply = loop.run(client.completions.create(prompt="One, two,", logprobs=3, **asked)).choices[0]
+    written = reply.logprobs
+    assert "".join(written.tokens)[: len(reply.text)] == reply.text
+    for i, (token, logprob) in enumerate(zip(written.tokens, written.token_logprobs, strict=True)):
+        assert written.top_logprobs[i][token] == logprob == max(written.top_logprobs[i].values()) <= 0
+        assert reply.text[written.text_offset[i] :].startswith(token[: len(reply.text) - written.text_offset[i]])
+    chat = loop.run(client.chat.completions.create(messages=ASKED, logprobs=True, top_logprobs=2, **asked)).choices[0]
+    for entry in chat.logprobs.content:
+        assert len(entry.top_logprobs) == 2
+        assert entry.top_logprobs[0].logprob == entry.logprob >= entry.top_logprobs[1].logprob
+
+
+def test_stop_texts_bounds_and_penalties_are_kept(client, loop):
+    asked = {"model": "first", "prompt": "One, two,", "temperature": 0}
+    plain = loop.run(client.completions.create(**asked, max_tokens=12)).choices[0].text
+    cut = loop.run(client.completions.create(**asked, max_tokens=12, stop=plain[4:7])).choices[0]
+    assert (cut.text, cut.finish_reason) == (plain[: plain.index(plain[4:7])], "stop")
+    forced = loop.run(
+        client.completions.create(**asked, max_tokens=40, extra_body={"ignore_eos": True, "min_tokens": 40})
+    )
+    assert (forced.usage.completion_tokens, forced.choices[0].finish_reason) == (40, "length")
+
+
+def test_the_best_of_several_has_the_highest_reward_of_its_scores(client, http, loop):
+    asked = {"model": "first", "messages": ASKED, "n": 2, "temperature": 1.0, "max_tokens": 24, "seed": 5}
+    reply = loop.run(
+        client.chat.completions.create(**asked, extra_body={"passages": PASSAGES, "best_of": 4}), timeout=180
+    )
+    rewards = [choice.best_of["reward"] for choice in reply.choices]
+    assert all(choice.best_of["chosen"] for choice in reply.choices)
+    assert rewards[0] >= rewards[1]
+    assert rewards[0] >= reply.choices[0].best_of["mean_reward"]
+    assert reply.usage.samples == 4
+    for choice in reply.choices:
+        kept = loop.run(http.get(f"/responses/{choice.response_id}")).json()
+        assert kept["text"] == choice.message.content
+        assert kept["scores"] == choice.scores
+        ends = [segment["end"] for segment in choice.scores["completeness"]["segments"]]
+        assert ends == [len(choice.message.content)]
