@@ -11,6 +11,7 @@ from policies.prompt import PromptFormatter
 from policies.store import PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
+from service.admission import Admission
 from service.catalogue import Catalogue
 from service.engine import Engine, same_answers
 from service.errors import Unavailable
@@ -46,6 +47,7 @@ class Backend:
         self.settings = settings
         self.categories = load_configuration(settings.categories).specs
         self.metrics = Metrics()
+        self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)
         self.roster = Roster({}, {}, tuple(self.categories))
         self.failure: str | None = None
@@ -78,8 +80,9 @@ class Backend:
         self.metrics.announce(self.roster.served.values(), self.categories)
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
         self._generation = Generation(
-            self._engine, Catalogue(self.roster), formatter, scoring, self.metrics, settings.max_tokens
-        )
+            self._engine, Catalogue(self.roster), formatter, scoring, self.metrics, settings.max_tokens, self.admission,
+            log_prompts=settings.log_prompts,
+        )  # fmt: skip
 
     async def stop(self) -> None:
         """End the engine and the scoring process."""

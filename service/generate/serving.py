@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from typing import Literal
 
 from rewards.categories import Category
 from rewards.dataset import Passage
+from service.caller import ANONYMOUS, Caller
 from service.errors import Unavailable
 from service.generate.protocol import GenerateRequest, GenerateResponse, PolicyName, Usage
 from service.generation import Answer, Content, Conversation, Generation, Prepared, Question, Sampling, Task
@@ -21,7 +23,9 @@ class GenerateServing:
         self._recent = recent
         self._categories = tuple(categories)
 
-    async def prepare(self, request: GenerateRequest, profile: str | None, weights: str | None) -> Prepared:
+    async def prepare(
+        self, request: GenerateRequest, profile: str | None, weights: str | None, caller: Caller = ANONYMOUS
+    ) -> Prepared:
         """Check a request. Raises ServiceError."""
         selection = Selection.of(profile, weights, self._categories)
         param, content = _content(request)
@@ -32,7 +36,11 @@ class GenerateServing:
             seed=request.seed,
             stop=tuple(request.stops),
         )
-        return await self._generation.prepare(Task(selection, content, sampling, param))
+        return await self._generation.prepare(Task(selection, content, sampling, param, caller))
+
+    async def turn(self, prepared: Prepared) -> Literal[True]:
+        """Wait until the answer can begin. Raises Overloaded."""
+        return await self._generation.turn(prepared)
 
     async def answer(self, prepared: Prepared) -> GenerateResponse:
         """The whole answer. Cancelling aborts the generation. Raises ServiceError."""

@@ -122,8 +122,9 @@ def served(profile, tmp_path, number, scores=None):
 class Service:
     """The application, its stand-ins, and a client."""
 
-    def __init__(self, tmp_path):
-        self.app = create_app(Settings(max_body_bytes=4096, max_tokens=64, recent_responses=3))
+    def __init__(self, tmp_path, tracing=None, **settings):
+        chosen = {"max_body_bytes": 4096, "max_tokens": 64, "recent_responses": 3} | settings
+        self.app = create_app(Settings(**chosen), tracing=tracing)
         self.backend = self.app.state.backend
         self.engine = FakeEngine()
         self.worker = FakeWorker()
@@ -144,8 +145,9 @@ class Service:
         self.scoring = ScoringQueue(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
         backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(
-            self.engine, Catalogue(backend.roster), FakeFormatter(), self.scoring, backend.metrics, 64
-        )
+            self.engine, Catalogue(backend.roster), FakeFormatter(), self.scoring, backend.metrics, 64,
+            backend.admission, log_prompts=backend.settings.log_prompts,
+        )  # fmt: skip
 
     async def score_all(self):
         """Run scoring until its queue is empty."""
@@ -167,6 +169,18 @@ def service(tmp_path):
     started = Service(tmp_path)
     started.start()
     return started
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Makes a started service of other settings."""
+
+    def make(**settings):
+        made = Service(tmp_path, **settings)
+        made.start()
+        return made
+
+    return make
 
 
 @pytest.fixture
