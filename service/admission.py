@@ -43,6 +43,7 @@ class Place:
         self.tokens = tokens
         """Of the prompt, and the most that may be written."""
         self.completions = completions
+        self.contended = (False, False)
         self.state = State.WAITING
         self.reserved_at = now = asyncio.get_running_loop().time()
         self.granted_at = now

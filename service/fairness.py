@@ -22,6 +22,8 @@ class Waiting(Protocol):
     caller_id: str
     tokens: int
     """Of its prompt, and the most that it may write."""
+    contended: tuple[bool, bool]
+    """Whether other profiles, and other callers of its own, waited too when it was granted. Set here."""
 
 
 Request = TypeVar("Request", bound=Waiting)
@@ -100,6 +102,7 @@ class FairQueue(Generic[Request]):
 
     def grant(self, request: Request) -> None:
         """Take a request off the queue and charge it."""
+        request.contended = (len(self._waiting) > 1, len(self._waiting[request.profile]) > 1)
         self._profiles.charge(request.profile, request.tokens)
         self._callers[request.profile].charge(request.caller_id, request.tokens)
         self.remove(request)
@@ -117,6 +120,12 @@ class FairQueue(Generic[Request]):
         self.tokens -= request.tokens
 
     def refund(self, request: Request, unused: int) -> None:
-        """Give back the tokens that a granted request did not use."""
-        self._profiles.refund(request.profile, unused)
-        self._callers[request.profile].refund(request.caller_id, unused)
+        """Give back the tokens that a granted request did not use.
+
+        Not those of a time when nobody else waited: they would be a claim against those who came since.
+        """
+        among_profiles, among_callers = request.contended
+        if among_profiles:
+            self._profiles.refund(request.profile, unused)
+        if among_callers:
+            self._callers[request.profile].refund(request.caller_id, unused)
