@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,9 @@ def generate(
         Path | None, typer.Option(help='A JSON list of {"title", "text"}, or a text file with a blank line between.')
     ] = None,
     server: Annotated[str, typer.Option(help="A running service.", envvar="FGCTL_SERVER")] = "http://127.0.0.1:8000",
+    api_key: Annotated[
+        str | None, typer.Option(help="Key of the service, where it asks for one.", envvar="FGCTL_API_KEY")
+    ] = None,
     local: Annotated[bool, typer.Option("--local", help="Load the policy in this process instead.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Print the answer while it is written.")] = False,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
@@ -40,7 +44,7 @@ def generate(
         "stream": stream and not json_output,
         **{name: value for name, value in chosen.items() if value is not None},
     }
-    answer = _local if local else _remote
+    answer = _local if local else partial(_remote, api_key)
     response: dict[str, Any] = {}
     for event, data in answer(server, body, profile, weights):
         if event == "token":
@@ -72,15 +76,16 @@ def _read_passages(path: Path | None) -> list[dict[str, str]]:
 
 
 def _remote(
-    server: str, body: dict[str, Any], profile: str | None, weights: str | None
+    api_key: str | None, server: str, body: dict[str, Any], profile: str | None, weights: str | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The events of a service's answer; an answer in one piece is one `done`."""
     import httpx
 
     query = {name: value for name, value in (("profile", profile), ("weights", weights)) if value is not None}
-    timeout = httpx.Timeout(600, connect=5)
+    headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
+    sent = {"params": query, "json": body, "headers": headers, "timeout": httpx.Timeout(600, connect=5)}
     try:
-        with httpx.stream("POST", f"{server.rstrip('/')}/generate", params=query, json=body, timeout=timeout) as reply:
+        with httpx.stream("POST", f"{server.rstrip('/')}/generate", **sent) as reply:  # type: ignore[arg-type]
             if reply.status_code != 200:
                 raise FgctlError(_refusal(reply))
             if body["stream"]:

@@ -6,7 +6,7 @@ import sys
 import typer
 from rich.console import Console
 
-from cli import bench, experiment, policies, rewards, train
+from cli import bench, experiment, keys, policies, rewards, train
 from cli.base import base
 from cli.evaluate import evaluate
 from cli.generate import generate
@@ -32,6 +32,7 @@ app.command()(rewards.score)
 rewards.app.command()(fit_judge)
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(policies.app, name="policies")
+app.add_typer(keys.app, name="keys")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(bench.app, name="bench")
 

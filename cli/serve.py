@@ -20,6 +20,10 @@ def serve(
     base: Annotated[
         str | None, typer.Option(help="Base model: a Hugging Face directory or name.", show_default="embedded")
     ] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of API keys, written by `fgctl keys add`.", show_default="none")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Listen to other machines without keys.")] = False,
 ) -> None:
     """Serve every profile over HTTP, scoring each answer. FGCTL_… environment variables set the rest."""
     _preload_libraries()
@@ -30,7 +34,8 @@ def serve(
     from service.settings import Settings
 
     try:
-        settings = Settings() if base is None else Settings(base=base)
+        given = {"base": base, "keys": keys, "open": open_ or None}
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "FGCTL_" + "_".join(map(str, first["loc"])).upper()

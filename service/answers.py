@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Literal
 
 from policies.weights import Weights
 from service.best_of import Chooser
@@ -24,6 +24,10 @@ class Answers:
     async def prepare(self, task: Task) -> Prepared:
         """Check a request. Raises ServiceError."""
         return await self._generation.prepare(task)
+
+    async def turn(self, prepared: Prepared) -> Literal[True]:
+        """Wait until the answer can begin, where that must be known before a stream begins. Raises Overloaded."""
+        return await self._generation.turn(prepared)
 
     async def answer(self, prepared: Prepared) -> Answer:
         """The whole answer. Cancelling aborts the generation. Raises ServiceError."""

@@ -5,24 +5,30 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from service import admin, status
+from service.authentication import Authentication
 from service.backend import Backend, start_or_fail
 from service.errors import install_handlers
 from service.generate.router import router as generate_router
-from service.middleware import BodyLimit, RequestId
+from service.keys import Keyring
+from service.middleware import BodyLimit, HeadLimit, Requests, SecurityHeaders
 from service.openai.router import router as openai_router
 from service.settings import Settings
+from service.tracing import Tracing
 
 
 async def _nothing() -> None:
     """The default for `on_failure`: /livez and /readyz tell."""
 
 
-def create_app(settings: Settings, on_failure: Callable[[], Awaitable[None]] = _nothing) -> FastAPI:
+def create_app(
+    settings: Settings, on_failure: Callable[[], Awaitable[None]] = _nothing, tracing: Tracing | None = None
+) -> FastAPI:
     """An application whose backend starts in the background, so that /livez and /readyz answer meanwhile.
 
-    `on_failure` is awaited when the backend cannot start.
+    `on_failure` is awaited when the backend cannot start. Raises FgctlError when a file of the settings is wrong.
     """
 
     @asynccontextmanager
@@ -33,14 +39,31 @@ def create_app(settings: Settings, on_failure: Callable[[], Awaitable[None]] = _
         finally:
             starting.cancel()
             await app.state.backend.stop()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.stop)
 
-    app = FastAPI(title="fgctl", summary="Answers whose reward trade-off you choose.", lifespan=lifespan)
+    app = FastAPI(
+        title="fgctl", summary="Answers whose reward trade-off you choose.", lifespan=lifespan, redoc_url=None
+    )
     app.state.backend = Backend(settings)
     install_handlers(app)
     app.include_router(generate_router)
     app.include_router(openai_router)
     app.include_router(status.router)
     app.include_router(admin.router)
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    app.add_middleware(RequestId)
+    # What is added last is outermost.
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.receive_timeout)
+    keyring = None if settings.keys is None else Keyring(settings.keys)
+    app.add_middleware(Authentication, keyring=keyring, metrics_open=settings.metrics_open)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "traceparent"],
+            expose_headers=["retry-after", "x-request-id"],
+        )
+    app.add_middleware(HeadLimit, limit=settings.max_head_bytes)
+    app.add_middleware(Requests, tracing=tracing)
+    app.add_middleware(SecurityHeaders)
     return app

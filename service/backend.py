@@ -12,6 +12,7 @@ from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
+from service.admission import Admission
 from service.answers import Answers
 from service.best_of import Chooser
 from service.catalogue import Catalogue
@@ -44,6 +45,7 @@ class Backend:
         self.settings = settings
         self.categories = load_configuration(settings.categories).specs
         self.metrics = Metrics()
+        self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)
         self.failure: str | None = None
         """Why the backend could not start."""
@@ -53,7 +55,13 @@ class Backend:
         self._generation: Generation | None = None
         self._chooser: Chooser
         self._worker: ScoringWorker | None = None
+        self._scoring: ScoringQueue | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        """What must run for as long as requests are answered."""
+        self._unneeded: list[asyncio.Task[None]] = []
+        """What ends with the first sign of the service's end."""
+        self.draining = False
+        """Whether the service has been told to stop."""
 
     async def start(self) -> None:
         """Load the base, every policy and the reward models, and check the policies. Raises FgctlError."""
@@ -84,7 +92,7 @@ class Backend:
             raise FgctlError(f"There is no policy to serve. {reasons}")
         self._worker = ScoringWorker(settings.rewards, settings.categories, settings.scoring_timeout)
         await self._worker.start()
-        scoring = ScoringQueue(
+        self._scoring = ScoringQueue(
             self._worker, self.metrics, self.recent, queue=settings.scoring_queue, batch=settings.scoring_batch
         )
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
@@ -94,19 +102,41 @@ class Backend:
             self._engine,
             self._catalogue,
             formatter,
-            scoring,
+            self._scoring,
             self.metrics,
             settings.max_tokens,
-            settings.max_best_of,
+            self.admission,
+            max_samples=settings.max_best_of,
+            log_prompts=settings.log_prompts,
         )
-        work = [scoring.run(), self._supervisor.run()]
+        self._tasks = [asyncio.create_task(self._scoring.run())]
+        self._unneeded = [asyncio.create_task(self._supervisor.run())]
         if settings.watch_policies:
-            work.append(watch_store(store.root, self._catalogue.reload))
-        self._tasks = [asyncio.create_task(one) for one in work]
+            self._unneeded.append(asyncio.create_task(watch_store(store.root, self._catalogue.reload)))
+
+    async def drain(self) -> None:
+        """Refuse what is new and let what was admitted finish and be scored, but not for longer than the settings say.
+
+        What is still being answered then ends with an error that says so.
+        """
+        self.draining = True
+        self.admission.stop()
+        for task in self._unneeded:
+            task.cancel()
+        try:
+            async with asyncio.timeout(self.settings.drain_seconds):
+                await self.admission.emptied()
+                if self._scoring is not None:
+                    await self._scoring.drained()
+        except TimeoutError:
+            logger.warning("not everything was finished in %g s", self.settings.drain_seconds)
+            self.admission.dismiss()
+            if self._engine is not None:
+                await self._engine.break_off()
 
     async def stop(self) -> None:
         """End the engine and the scoring process."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._unneeded):
             task.cancel()
         if self._worker is not None:
             self._worker.stop()
@@ -145,7 +175,9 @@ class Backend:
     @property
     def alive(self) -> bool:
         """False once the process needs a restart: the start failed, scoring has ended or the engine keeps dying."""
-        ended = any(task.done() for task in self._tasks)
+        ended = any(task.done() for task in self._tasks) or (
+            not self.draining and any(task.done() for task in self._unneeded)
+        )
         hopeless = self._supervisor is not None and self._supervisor.hopeless
         return self.failure is None and not ended and not hopeless
 
@@ -158,7 +190,7 @@ class Backend:
     @property
     def ready(self) -> bool:
         """Whether the engine works and some policy of every profile is loaded and answers as itself."""
-        return self.alive and self.engine_up and self._generation is not None and not self.roster.broken
+        return self.status == "ready"
 
     @property
     def status(self) -> str:
@@ -167,6 +199,8 @@ class Backend:
             return "failed"
         if not self.alive:
             return "dead"
+        if self.draining:
+            return "stopping"
         if self._generation is None:
             return "starting"
         if not self.engine_up:

@@ -53,6 +53,13 @@ class EngineGone(Unavailable):
         super().__init__("The engine has stopped and is being restarted; try again in a minute.")
 
 
+class Stopping(Unavailable):
+    """The answer was broken off because the service ends."""
+
+    def __init__(self) -> None:
+        super().__init__("The service is stopping; send the request again.", retry_after=5)
+
+
 @dataclass(frozen=True)
 class Shapes:
     """What the engine reserves room for."""
@@ -73,6 +80,7 @@ class Engine:
         self._shapes = shapes
         self._settings = settings
         self._llm: Any = None
+        self._answering: set[str] = set()
 
     def start(self) -> None:
         """Start the engine process and load the base (18 s on two cores). Adapters follow by `load`."""
@@ -153,12 +161,13 @@ class Engine:
     async def generate(
         self, prompt: Sequence[int], params: "SamplingParams", policy: ServedPolicy | None, request_id: str
     ) -> AsyncGenerator[Piece, None]:
-        """Generate piece by piece; closing the generator aborts the request. Raises EngineGone."""
+        """Generate piece by piece; closing the generator aborts the request. Raises EngineGone and Stopping."""
         from vllm.inputs import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self._llm is None:
             raise EngineGone
+        self._answering.add(request_id)
         try:
             async for output in self._llm.generate(
                 TokensPrompt(prompt_token_ids=list(prompt)),
@@ -167,6 +176,8 @@ class Engine:
                 lora_request=_lora_request(policy),
             ):
                 for completion in output.outputs:
+                    if completion.finish_reason == "abort":
+                        raise Stopping
                     yield Piece(
                         completion.text,
                         len(completion.token_ids),
@@ -176,6 +187,13 @@ class Engine:
                     )
         except EngineDeadError:
             raise EngineGone from None
+        finally:
+            self._answering.discard(request_id)
+
+    async def break_off(self) -> None:
+        """End every answer that is being generated; their readers get Stopping."""
+        if self.alive:
+            await self._llm.abort(list(self._answering))
 
     @property
     def alive(self) -> bool:

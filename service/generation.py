@@ -4,9 +4,10 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from policies.prompt import Prompt, PromptFormatter
 from policies.store import Decoding
@@ -14,13 +15,18 @@ from policies.weights import Weights
 from rewards.dataset import Passage
 from rewards.errors import FgctlError
 from rewards.scores import ScoredResponse, ScoreRequest
+from service.admission import Admission, Place, State
+from service.caller import ANONYMOUS, Caller
 from service.catalogue import Catalogue
+from service.context import current
+from service.deadline import until
 from service.engine import Engine, Piece, TokenLogprob
-from service.errors import Invalid, ServiceError, Unavailable
+from service.errors import Invalid, ServiceError, TimedOut, Unavailable
 from service.metrics import UNKNOWN, Metrics
 from service.roster import ServedPolicy
 from service.scoring.queue import Finished, ScoringQueue
 from service.selection import Selection
+from service.tracing import NO_SPAN, Span
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -73,11 +79,16 @@ class Task:
     sampling: Sampling = Sampling()
     param: str = "question"
     """The request's parameter that holds the content."""
+    caller: Caller = ANONYMOUS
+    """Who sends it."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that is known to be answerable."""
+    """A request that is known to be answerable, and has a place in the queue or the engine.
+
+    It gives its place up when its stream ends, at the latest when the HTTP request that it belongs to does.
+    """
 
     id: str
     policy: ServedPolicy
@@ -91,6 +102,9 @@ class Prepared:
     question: str
     """Empty for prompts and conversations."""
     began: float
+    place: Place
+    held: ExitStack
+    """What it keeps from going away: its policy."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +162,10 @@ class Generation:
         scoring: ScoringQueue,
         metrics: Metrics,
         max_tokens: int,
+        admission: Admission,
+        *,
         max_samples: int = 16,
+        log_prompts: bool = False,
     ) -> None:
         self._engine = engine
         self._catalogue = catalogue
@@ -156,23 +173,53 @@ class Generation:
         self._scoring = scoring
         self._metrics = metrics
         self._max_tokens = max_tokens
+        self._admission = admission
         self._max_samples = max_samples
+        self._log_prompts = log_prompts
 
     async def prepare(self, task: Task) -> Prepared:
-        """Check a request, format its prompt and find its policy. Raises ServiceError, counting it as rejected."""
-        began, request_id = time.monotonic(), f"resp_{uuid.uuid4().hex}"
+        """Check a request, find its policy, format its prompt, reserve its place. Raises ServiceError, counting it."""
+        began = time.monotonic()
         policy: ServedPolicy | None = None
         try:
+            policy = await self._catalogue.choose(task.selection, task.caller.id)
+            self._admission.check(task.caller, policy.profile)
             prompt = self._format(task)
-            policy = await self._catalogue.choose(task.selection, request_id)
             self._check_samples(task.sampling, prompt, policy.decoding)
             params = self._params(task.sampling, policy.decoding)
-        except ServiceError:
-            self._count(policy, "rejected")
+            tokens = len(prompt.token_ids) + params.n * (params.max_tokens or self._max_tokens)
+            place = self._admission.reserve(task.caller, policy.profile, tokens, params.n)
+        except ServiceError as error:
+            self._count(policy, error.outcome)
             raise
         wanted = task.selection.weights or policy.weights
         question = task.content.text if isinstance(task.content, Question) else ""
-        return Prepared(request_id, policy, wanted, prompt, params, task.sampling.n, question, began)
+        held = ExitStack()
+        held.enter_context(self._catalogue.using(policy))
+        prepared = Prepared(
+            f"resp_{uuid.uuid4().hex}", policy, wanted, prompt, params, task.sampling.n, question, began, place, held
+        )
+        if (context := current()) is not None:
+            # A client may vanish before anybody iterates over the stream, whose own end would then never come.
+            context.at_end.callback(partial(self._end, prepared, "cancelled"))
+            if self._log_prompts:
+                context.prompts.append(prompt.text)
+        return prepared
+
+    async def turn(self, prepared: Prepared) -> Literal[True]:
+        """Wait for the request's turn, where it must be known before the answer begins. Raises Overloaded."""
+        span = _span(prepared, "queue") if prepared.place.state is State.WAITING else NO_SPAN
+        try:
+            await self._admission.turn(prepared.place)
+        except ServiceError as error:
+            self._end(prepared, error.outcome)
+            raise
+        except asyncio.CancelledError:
+            self._end(prepared, "cancelled")
+            raise
+        finally:
+            span.end()
+        return True
 
     async def answer(self, prepared: Prepared) -> Answer:
         """The whole answer. Cancelling aborts the generation."""
@@ -186,32 +233,44 @@ class Generation:
     async def stream(self, prepared: Prepared) -> AsyncGenerator[Piece | Answer, None]:
         """Pieces as they come, then the whole answer. Closing the generator aborts the generation.
 
-        Raises EngineGone when the engine has died.
+        Raises Overloaded when the request waits too long for its turn, TimedOut when it takes too long in all, and
+        EngineGone when the engine has died.
         """
-        policy, metrics = prepared.policy, self._metrics
+        policy = prepared.policy
         outcome = "error"
         completions = [_Completion() for _ in range(prepared.params.n)]
         tokens = 0
+
+        def end() -> None:
+            self._end(prepared, outcome, tokens)
+
+        def expire() -> None:
+            nonlocal outcome
+            outcome = "timeout"
+            end()
+
+        await self.turn(prepared)
+        span = _span(prepared, "generate")
         try:
-            with self._catalogue.using(policy):
-                pieces = self._engine.generate(prepared.prompt.token_ids, prepared.params, policy, prepared.id)
-                async with aclosing(pieces):
-                    async for piece in pieces:
-                        if tokens == 0:
-                            seconds = time.monotonic() - prepared.began
-                            metrics.first_token_seconds.labels(policy.profile).observe(seconds)
-                        tokens += piece.tokens
-                        completions[piece.index].add(piece)
-                        yield piece
+            pieces = self._engine.generate(prepared.prompt.token_ids, prepared.params, policy, prepared.id)
+            async with aclosing(until(prepared.place.deadline, pieces, expire)) as timely:
+                async for piece in timely:
+                    if tokens == 0:
+                        seconds = time.monotonic() - prepared.began
+                        self._metrics.first_token_seconds.labels(policy.profile).observe(seconds)
+                    tokens += piece.tokens
+                    completions[piece.index].add(piece)
+                    yield piece
             outcome = "ok"
         except (asyncio.CancelledError, GeneratorExit):
             outcome = "cancelled"
             raise
+        except TimeoutError:
+            outcome = "timeout"
+            raise TimedOut("The answer takes longer than a request may; ask for fewer tokens.") from None
         finally:
-            self._count(policy, outcome)
-            metrics.generation_seconds.labels(policy.profile).observe(time.monotonic() - prepared.began)
-            metrics.tokens.labels(policy.profile, "prompt").inc(len(prepared.prompt.token_ids))
-            metrics.tokens.labels(policy.profile, "completion").inc(tokens)
+            end()
+            span.end(failed=outcome != "ok")
         yield Answer(
             id=prepared.id,
             created=int(time.time()),
@@ -283,9 +342,39 @@ class Generation:
                 param,
             )
 
+    def _end(self, prepared: Prepared, outcome: str, tokens: int = 0) -> None:
+        """Give up the place of a request and count how it ended; only the first time does anything."""
+        place, policy, metrics = prepared.place, prepared.policy, self._metrics
+        ran, prompt_tokens = place.state is State.RUNNING, len(prepared.prompt.token_ids)
+        if not self._admission.leave(place, prompt_tokens + tokens if ran else 0, finished=outcome == "ok"):
+            return
+        prepared.held.close()
+        self._count(policy, outcome)
+        if ran:
+            metrics.queue_seconds.labels(policy.profile).observe(place.granted_at - place.reserved_at)
+            metrics.generation_seconds.labels(policy.profile).observe(time.monotonic() - prepared.began)
+            metrics.tokens.labels(policy.profile, "prompt").inc(prompt_tokens)
+            metrics.tokens.labels(policy.profile, "completion").inc(tokens)
+        if (context := current()) is not None:
+            context.queue_seconds += place.granted_at - place.reserved_at
+            context.prompt_tokens += prompt_tokens if ran else 0
+            context.completion_tokens += tokens
+
     def _count(self, policy: ServedPolicy | None, outcome: str) -> None:
         labels = (policy.profile, policy.label) if policy else (UNKNOWN, UNKNOWN)
         self._metrics.requests.labels(*labels, outcome).inc()
+        if (context := current()) is not None:
+            context.profile, context.policy, context.outcome = *labels, outcome
+
+
+def _span(prepared: Prepared, name: str) -> Span:
+    """A part of the HTTP request's trace."""
+    context = current()
+    if context is None:
+        return NO_SPAN
+    span = context.span.child(name)
+    span.set({"fgctl.profile": prepared.policy.profile, "fgctl.policy": prepared.policy.version})
+    return span
 
 
 def choice_id(answer_id: str, index: int) -> str:

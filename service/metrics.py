@@ -15,9 +15,10 @@ from prometheus_client import (
 
 from rewards.categories import Category
 from rewards.scores import ScoredResponse
+from service.errors import REFUSALS
 from service.roster import ServedPolicy
 
-OUTCOMES = ("ok", "cancelled", "error", "rejected")
+OUTCOMES = ("ok", "cancelled", "error", "rejected", "limited", "overloaded", "timeout")
 DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages")
 WEIGHTS_RESULTS = ("trained", "resident", "loaded")
 UNKNOWN = "unknown"
@@ -25,6 +26,7 @@ UNKNOWN = "unknown"
 
 _GENERATION = (0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120)
 _FIRST_TOKEN = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 30)
+_QUEUE = (0.001, 0.01, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120)
 _LAG = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
 _GAIN = (0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3)
 _REWARD = tuple(i / 5 for i in range(-5, 6))
@@ -61,6 +63,21 @@ class Metrics:
         )
         self.tokens = Counter(
             "fg_tokens_total", "Tokens read (prompt) and written (completion).", ("profile", "kind"), registry=registry
+        )
+        self.waiting_requests = Gauge("fg_waiting_requests", "Requests waiting for the engine.", registry=registry)
+        self.waiting_tokens = Gauge(
+            "fg_waiting_tokens", "Tokens that waiting requests hold and may write.", registry=registry
+        )
+        self.running = Gauge("fg_running_completions", "Completions in the engine.", registry=registry)
+        self.queue_seconds = Histogram(
+            "fg_queue_seconds",
+            "Seconds that a request waited for the engine.",
+            ("profile",),
+            buckets=_QUEUE,
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "fg_refusals_total", "Requests refused for load, by reason.", ("profile", "reason"), registry=registry
         )
         self.segments_scored = Counter(
             "fg_segments_scored_total",
@@ -146,6 +163,8 @@ class Metrics:
                 self.dropped.labels(served.profile, reason)
             for kind in ("prompt", "completion"):
                 self.tokens.labels(served.profile, kind)
+            for reason in REFUSALS:
+                self.refusals.labels(served.profile, reason)
             for category, ratio in served.manifest.scores.get("error_ratio", {}).items():
                 if category in categories:
                     self.baseline_error_ratio.labels(*labels, category).set(ratio)

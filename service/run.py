@@ -1,26 +1,67 @@
 """Running the service in the foreground."""
 
+import asyncio
+import ipaddress
 import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from rewards.errors import FgctlError
+from service import logs
 from service.app import create_app
+from service.http import bounded_config
 from service.settings import Settings
+from service.tracing import Tracing
 
-_GRACE = 10
-"""Seconds that requests in flight get to finish after an interruption."""
+_GRACE = 5
+"""Seconds that connections get to close after every request has been answered or broken off."""
+
+
+class _Server(uvicorn.Server):
+    """Answers, while it is draining, what is new by 503 instead of closing the door at once."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain the backend, unless told a second time to stop, and end as uvicorn does."""
+        draining = asyncio.create_task(self._drain())
+        while not draining.done() and not self.force_exit:
+            await asyncio.wait((draining,), timeout=0.1)
+        draining.cancel()
+        await super().shutdown(sockets)
 
 
 def run(settings: Settings, host: str, port: int) -> None:
-    """Serve until interrupted. Raises FgctlError when the address is taken or the backend cannot start."""
+    """Serve until interrupted.
+
+    Raises FgctlError when the address is taken, would be open to strangers, or the backend cannot start.
+    """
+    logs.configure(settings)
     listening = _listen(host, port)
+    if settings.keys is None and not settings.open and not _only_here(listening):
+        listening.close()
+        raise FgctlError(
+            f"On {host} anybody could use the service: make a key by `fgctl keys add NAME --keys FILE` and set "
+            f"FGCTL_KEYS=FILE, or say by --open (FGCTL_OPEN=1) that it is meant."
+        )
 
     async def stop() -> None:
         server.should_exit = True
 
-    app = create_app(settings, on_failure=stop)
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=_GRACE))
+    app = create_app(settings, on_failure=stop, tracing=Tracing.of(settings))
+    config = bounded_config(
+        app, settings.max_head_bytes, settings.receive_timeout, host=host, port=port, timeout_graceful_shutdown=_GRACE,
+        # Lines of every request come from service/middleware.py.
+        access_log=False, log_config=None,
+    )  # fmt: skip
+    server = _Server(config, app.state.backend.drain)
+    # Streams end as their answers do, not as soon as the process is told to stop.
+    AppStatus.disable_automatic_graceful_drain()
     server.run(sockets=[listening])
     if app.state.backend.failure is not None:
         raise FgctlError(app.state.backend.failure)
@@ -35,3 +76,8 @@ def _listen(host: str, port: int) -> socket.socket:
         raise FgctlError(
             f"Cannot listen on {host}:{port} ({error.strerror}); stop what is there, or choose another --port."
         ) from None
+
+
+def _only_here(listening: socket.socket) -> bool:
+    """Whether nobody but this machine can connect."""
+    return ipaddress.ip_address(str(listening.getsockname()[0]).partition("%")[0]).is_loopback

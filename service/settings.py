@@ -1,9 +1,10 @@
 """Settings of the service: environment variables with the prefix FGCTL_, checked before anything loads."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -35,6 +36,40 @@ class Settings(BaseSettings):
     """Sequences the engine decodes at once; further requests wait."""
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """Larger request bodies are answered by 413."""
+    max_head_bytes: int = Field(32_768, ge=1024)
+    """Longer URLs and headers, in all, are answered by 431."""
+    receive_timeout: float = Field(30.0, gt=0)
+    """Seconds in which a request's headers, and then its body, must arrive."""
+    waiting_requests: int = Field(512, ge=0)
+    """Requests that may wait for the engine; more are answered by 503."""
+    waiting_tokens: int = Field(1 << 20, ge=0)
+    """Tokens that waiting requests may hold in all: their prompts and what they may write; more are answered by 503."""
+    queue_timeout: float = Field(60.0, gt=0)
+    """Seconds that a request may wait for the engine before it is answered by 503."""
+    request_timeout: float = Field(300.0, gt=0)
+    """Seconds that a request may take in all; then its generation is aborted and it is answered by 503."""
+    caller_concurrency: int | None = Field(None, ge=1)
+    """Requests that one caller may have waiting or running; None for no limit. A key's own limits come first."""
+    caller_requests_per_minute: int | None = Field(None, ge=1)
+    """Requests that one caller may send a minute; None for no limit."""
+    caller_tokens_per_minute: int | None = Field(None, ge=1)
+    """Tokens that one caller may have read and written a minute; None for no limit."""
+    keys: Path | None = None
+    """File of API keys, written by `fgctl keys`. None: no key is asked for, and only this machine is listened to."""
+    open: bool = False
+    """Listen to other machines without keys."""
+    metrics_open: bool = True
+    """GET /metrics needs no key; else one with the scope `metrics`."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose web pages may call the service, with commas between; none unless set."""
+    log_format: Literal["json", "text"] | None = None
+    """How log lines look; None is text on a terminal, JSON elsewhere."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is logged; `debug` also shows probes and scrapes."""
+    log_prompts: bool = False
+    """Write prompts into the log. They may hold what nobody else should read."""
+    traces: bool | None = None
+    """Send OpenTelemetry traces; None does where OTEL_EXPORTER_OTLP_ENDPOINT is set."""
     scoring_queue: int = Field(256, ge=1)
     """Responses that may wait to be scored; more are dropped and counted."""
     scoring_batch: int = Field(8, ge=1)
@@ -53,5 +88,12 @@ class Settings(BaseSettings):
     """Mixtures kept there; the least recently used go first."""
     watch_policies: bool = True
     """Whether a promotion is picked up as it happens; POST /admin/reload does so in any case."""
+    drain_seconds: float = Field(30.0, ge=0)
+    """How long requests may go on after the service was told to stop; then they end with an error that says so."""
     kv_cache_gib: int = Field(2, ge=1)
     """Memory of the key-value cache on a CPU, in GiB."""
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given

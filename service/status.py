@@ -3,28 +3,32 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.backend import backend_of
+from service.errors import ANY_ROUTE
 
 router = APIRouter()
 
 
-@router.get("/profiles")
+_NOT_YET: dict[int | str, dict[str, Any]] = {503: {"description": "Not now; `status` says why."}}
+
+
+@router.get("/profiles", responses=ANY_ROUTE)
 async def profiles(request: Request) -> dict[str, Any]:
     """The profiles that can be asked for, with the policy and weights behind each, and what cannot be served."""
     return backend_of(request).policies_as_json()
 
 
-@router.get("/livez")
+@router.get("/livez", responses=_NOT_YET)
 async def livez(request: Request) -> Response:
     """200 while the process works; 503 when it needs a restart."""
     backend = backend_of(request)
     return JSONResponse({"status": "live" if backend.alive else "dead"}, 200 if backend.alive else 503)
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses=_NOT_YET)
 async def readyz(request: Request) -> Response:
     """200 once the engine works and every profile's policy answers as itself; else 503, with the reasons."""
     backend = backend_of(request)
@@ -40,7 +44,7 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(status, 200 if backend.ready else 503)
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse, responses=ANY_ROUTE)
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
     return Response(backend_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from service.authentication import caller_of
 from service.backend import backend_of
-from service.errors import NotFound, ServiceError
+from service.errors import ANY_ROUTE, GENERATING, NotFound, ServiceError, error_responses
 from service.events import event_data
 from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.generate.serving import GenerateServing
@@ -24,21 +25,32 @@ WeightsQuery = Annotated[
 ]
 
 
-@router.post("/generate", response_model=BestOfResponse | GenerateResponse)
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer, or with `stream` its events: `token` for each piece, then `done`, or `error`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.post("/generate", response_model=BestOfResponse | GenerateResponse, responses=GENERATING | _STREAM)
 async def generate(
     request: Request, body: GenerateRequest, profile: ProfileQuery = None, weights: WeightsQuery = None
 ) -> Response:
     """Answer by the policy of a profile, `medium` unless asked otherwise, at once or streamed."""
     backend = backend_of(request)
     serving = GenerateServing(backend.answers, backend.categories)
-    prepared = await serving.prepare(body, profile, weights)
+    prepared = await serving.prepare(body, profile, weights, caller_of(request))
     if body.stream:
+        # Before the stream's 200 goes out, so that waiting in vain is a 503 in both forms.
+        if await unless_disconnected(request, serving.turn(prepared)) is None:
+            return Response(status_code=CLIENT_CLOSED)
         return EventSourceResponse(_events(serving, prepared))
     answer = await unless_disconnected(request, serving.answer(prepared))
     return Response(status_code=CLIENT_CLOSED) if answer is None else JSONResponse(answer.model_dump())
 
 
-@router.get("/responses/{response_id}")
+@router.get("/responses/{response_id}", responses=ANY_ROUTE | error_responses(404))
 async def response(request: Request, response_id: str) -> dict[str, Any]:
     """A recent answer with the reward models' scores; `scores` is null until scored, or when it cannot be scored."""
     backend = backend_of(request)

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from rewards.categories import Category
 from rewards.dataset import Passage
 from service.answers import Answers, record
+from service.caller import ANONYMOUS, Caller
 from service.errors import Conflicting
 from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.generation import Answer, Content, Conversation, Prepared, Question, Sampling, Task
@@ -22,7 +23,9 @@ class GenerateServing:
         self._answers = answers
         self._categories = tuple(categories)
 
-    async def prepare(self, request: GenerateRequest, profile: str | None, weights: str | None) -> Prepared:
+    async def prepare(
+        self, request: GenerateRequest, profile: str | None, weights: str | None, caller: Caller = ANONYMOUS
+    ) -> Prepared:
         """Check a request; `profile` and `weights` are those of its query. Raises ServiceError."""
         selection = Selection.of(
             _one("profile", profile, request.profile), _one("weights", weights, request.weights), self._categories
@@ -36,7 +39,11 @@ class GenerateServing:
             stop=request.stops,
             best_of=None if request.best_of == 1 else request.best_of,
         )
-        return await self._answers.prepare(Task(selection, content, sampling, param))
+        return await self._answers.prepare(Task(selection, content, sampling, param, caller))
+
+    async def turn(self, prepared: Prepared) -> Literal[True]:
+        """Wait until the answer can begin. Raises Overloaded."""
+        return await self._answers.turn(prepared)
 
     async def answer(self, prepared: Prepared) -> GenerateResponse:
         """The whole answer. Cancelling aborts the generation. Raises ServiceError."""

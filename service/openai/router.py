@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse
 
+from service.authentication import caller_of
 from service.backend import Backend, backend_of
 from service.errors import ServiceError
 from service.events import event_data
@@ -53,8 +54,11 @@ async def _respond(
 ) -> Response:
     backend = backend_of(request)
     serving = OpenAIServing(backend.answers, backend.categories, backend.settings.max_prompts)
-    batch = await serving.prepare(body)
+    batch = await serving.prepare(body, caller_of(request))
     if body.stream:
+        # Before the stream's 200 goes out, so that waiting in vain is a 503 in both forms.
+        if await unless_disconnected(request, serving.turn(batch)) is None:
+            return Response(status_code=CLIENT_CLOSED)
         # The clients, vLLM's benchmark among them, look for events that end in "\n\n".
         return EventSourceResponse(_events(serving, batch), sep="\n")
     response = await unless_disconnected(request, serving.complete(batch))

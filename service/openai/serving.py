@@ -4,11 +4,12 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rewards.categories import Category
 from rewards.dataset import Passage
 from service.answers import Answers, chooses, chosen, sources
+from service.caller import ANONYMOUS, Caller
 from service.engine import Piece
 from service.errors import Invalid
 from service.generation import Answer, Content, Conversation, Prepared, Question, Task, choice_id
@@ -54,7 +55,7 @@ class OpenAIServing:
         self._categories = tuple(categories)
         self._max_prompts = max_prompts
 
-    async def prepare(self, request: CompletionRequest | ChatRequest) -> Batch:
+    async def prepare(self, request: CompletionRequest | ChatRequest, caller: Caller = ANONYMOUS) -> Batch:
         """Check a request. Raises ServiceError."""
         selection = Selection.of_model(request.model, self._categories)
         sampling = request.as_sampling()
@@ -65,12 +66,16 @@ class OpenAIServing:
             contents, param, shape = list(_prompts(request)), "prompt", CompletionShape(sampling.logprobs)
         if not 0 < len(contents) <= self._max_prompts:
             raise Invalid(f"There are {len(contents)} prompts; send 1 to {self._max_prompts} in one request.", param)
-        tasks = [Task(selection, content, sampling, param) for content in contents]
+        tasks = [Task(selection, content, sampling, param, caller) for content in contents]
         remarks = {}
         if isinstance(request, ChatRequest) and request.passages is not None:
             remarks["messages_left_out"] = len(request.messages) - 1
         prompts = tuple([await self._answers.prepare(task) for task in tasks])
         return Batch(request.model, prompts, shape, request.include_usage, remarks)
+
+    async def turn(self, batch: Batch) -> Literal[True]:
+        """Wait until the first answer can begin. Raises Overloaded."""
+        return await self._answers.turn(batch.prompts[0])
 
     async def complete(self, batch: Batch) -> dict[str, Any]:
         """The whole response. Cancelling aborts the generation. Raises ServiceError."""

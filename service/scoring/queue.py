@@ -64,6 +64,12 @@ class ScoringQueue:
             while len(batch) < self._batch and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             await self._score(batch)
+            for _ in batch:
+                self._queue.task_done()
+
+    async def drained(self) -> None:
+        """Wait until every response that was queued is scored or dropped."""
+        await self._queue.join()
 
     async def _score(self, batch: list[Finished]) -> None:
         try:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 class Server:
     """`fgctl serve` on a free port, with the policies that the repository ships."""
 
-    def __init__(self, log, environment):
+    def __init__(self, log, environment, **settings):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -27,7 +27,7 @@ class Server:
             cwd=ROOT,
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
-            env=environment | {"FGCTL_SCORING_TIMEOUT": "60"},
+            env=environment | {"FGCTL_SCORING_TIMEOUT": "60"} | settings,
         )
 
     def wait_until_ready(self):
@@ -48,12 +48,25 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory, environment):
+def start(tmp_path_factory, environment):
+    """Starts a service with settings of its own, as environment variables; the caller ends it."""
     pytest.importorskip("vllm")
-    started = Server(tmp_path_factory.mktemp("server") / "log.txt", environment)
-    try:
-        started.wait_until_ready()
-        yield started
-    finally:
-        started.process.terminate()
-        started.process.wait(30)
+
+    def started(**settings):
+        server = Server(tmp_path_factory.mktemp("server") / "log.txt", environment, **settings)
+        try:
+            server.wait_until_ready()
+        except BaseException:
+            server.process.kill()
+            raise
+        return server
+
+    return started
+
+
+@pytest.fixture(scope="session")
+def server(start):
+    started = start()
+    yield started
+    started.process.terminate()
+    started.process.wait(60)

@@ -15,7 +15,7 @@ from rewards.scores import CategoryScores, ScoredResponse, Segment
 from service.app import create_app
 from service.best_of import Chooser
 from service.catalogue import Catalogue
-from service.engine import EngineGone, Piece, TokenLogprob
+from service.engine import EngineGone, Piece, Stopping, TokenLogprob
 from service.generation import Generation
 from service.mixtures import MixtureCache
 from service.roster import Roster, ServedPolicy
@@ -33,6 +33,7 @@ class FakeEngine:
         self.gone = False
         self.closed = 0
         self.restarts = 0
+        self.stopping = False
         self.loaded = []
         self.broken = set()
         self.misfits = {}
@@ -54,6 +55,8 @@ class FakeEngine:
                     yield Piece(word, 1, None, index, self._logprobs(word, params))
                 if self.hold:
                     await self.hold.wait()
+                if self.stopping:
+                    raise Stopping
             for index in range(params.n):
                 end = " again" * index + self.ending
                 yield Piece(end, 1, "stop", index, self._logprobs(end, params))
@@ -75,6 +78,11 @@ class FakeEngine:
         self.restarts += 1
         self.gone = False
 
+    async def break_off(self):
+        self.stopping = True
+        if self.hold:
+            self.hold.set()
+
     max_rank = 8
 
     def misfit(self, policy):
@@ -86,7 +94,8 @@ class FakeEngine:
         self.loaded.append(policy.adapter_name)
 
     async def unload(self, policy):
-        self.loaded.remove(policy.adapter_name)
+        if policy.adapter_name in self.loaded:  # those of the fixture's roster never were
+            self.loaded.remove(policy.adapter_name)
 
     async def probe(self, policy):
         """Log-probabilities that are the adapter's own, unless it says what another says."""
@@ -181,9 +190,11 @@ def served(profile, tmp_path, number, scores=None):
 class Service:
     """The application, its stand-ins, and a client."""
 
-    def __init__(self, tmp_path):
-        settings = Settings(max_body_bytes=4096, max_tokens=64, recent_responses=3, max_best_of=8, max_prompts=3)
-        self.app = create_app(settings)
+    def __init__(self, tmp_path, tracing=None, **settings):
+        chosen = {
+            "max_body_bytes": 4096, "max_tokens": 64, "recent_responses": 3, "max_best_of": 8, "max_prompts": 3,
+        }  # fmt: skip
+        self.app = create_app(Settings(**chosen | settings), tracing=tracing)
         self.backend = self.app.state.backend
         self.engine = FakeEngine()
         self.worker = FakeWorker()
@@ -213,8 +224,9 @@ class Service:
         self.scoring = ScoringQueue(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
         backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(
-            self.engine, self.catalogue, FakeFormatter(), self.scoring, backend.metrics, 64, 8
-        )
+            self.engine, self.catalogue, FakeFormatter(), self.scoring, backend.metrics, 64, backend.admission,
+            max_samples=8, log_prompts=backend.settings.log_prompts,
+        )  # fmt: skip
         self.best_of_timeout = 0.05
         backend._chooser = Chooser(self.worker, backend.categories, backend.metrics, self.best_of_timeout)
 
@@ -243,6 +255,18 @@ def service(tmp_path):
     started = Service(tmp_path)
     started.start()
     return started
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Makes a started service of other settings."""
+
+    def make(**settings):
+        made = Service(tmp_path, **settings)
+        made.start()
+        return made
+
+    return make
 
 
 @pytest.fixture

@@ -1,0 +1,43 @@
+"""Who sends a request, and what they may do."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Scope = Literal["generate", "feedback", "admin", "metrics"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one caller may use; None is no limit."""
+
+    concurrency: int | None = None
+    """Requests waiting or being answered at once."""
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    """Prompt tokens and those a request may write; what it did not write is given back at its end."""
+
+    def or_else(self, other: "Limits") -> "Limits":
+        """These limits, and the other's where there is none."""
+        return Limits(
+            other.concurrency if self.concurrency is None else self.concurrency,
+            other.requests_per_minute if self.requests_per_minute is None else self.requests_per_minute,
+            other.tokens_per_minute if self.tokens_per_minute is None else self.tokens_per_minute,
+        )
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The key that a request was sent with, or where it came from when no keys are in use."""
+
+    id: str = "anonymous"
+    """The key's id, or the client's address; never the key itself."""
+    scopes: frozenset[Scope] = frozenset()
+    limits: Limits = NO_LIMITS
+    """Its own; the service's hold where it has none."""
+
+
+ANONYMOUS = Caller()

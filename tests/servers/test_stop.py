@@ -1,0 +1,57 @@
+"""SIGTERM while clients wait: each of them is answered, or told why not."""
+
+import asyncio
+import json
+import signal
+import time
+from collections import Counter
+
+import httpx
+
+SHORT = {"question": "Who grinds the rye?", "max_tokens": 4, "passages": [{"text": "Ada Holm grinds the rye."}]}
+LONG = SHORT | {"max_tokens": 1024, "temperature": 2.0}
+DRAIN = 4
+
+
+async def ask(client, body):
+    """How a request ended, in a word: answered, or the reason why not."""
+    try:
+        reply = await client.post("/generate", json=body)
+    except httpx.ConnectError:
+        return "refused"  # nobody listens any more, and nothing was sent
+    if body.get("stream") and reply.status_code == 200:
+        name, data = reply.text.strip().split("\r\n\r\n")[-1].split("\r\n")
+        ended = json.loads(data.removeprefix("data: "))
+        return "answered" if name == "event: done" else ended["error"]["type"]
+    return "answered" if reply.status_code == 200 else reply.json()["error"]["type"]
+
+
+async def load(server):
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
+        bodies = [body | {"stream": stream} for body in (SHORT, LONG) for stream in (False, True) for _ in range(8)]
+        before = [asyncio.create_task(ask(client, body)) for body in bodies]
+        await asyncio.sleep(1)
+        server.process.terminate()
+        began = time.monotonic()
+        await asyncio.sleep(0.5)
+        after = [await ask(client, SHORT) for _ in range(3)]
+        ready = await client.get("/readyz")
+        return await asyncio.gather(*before), after, ready, began
+
+
+def test_nothing_is_lost_and_the_process_ends_in_time(start):
+    server = start(FGCTL_DRAIN_SECONDS=str(DRAIN))
+    try:
+        before, after, ready, began = asyncio.run(load(server))
+        assert server.process.wait(DRAIN + 20) == -signal.SIGTERM  # as uvicorn ends: by the signal it was sent
+        assert time.monotonic() - began < DRAIN + 20
+    finally:
+        server.process.kill()
+    counts = Counter(before)
+    assert counts["answered"] >= 16  # all short ones
+    assert set(counts) <= {"answered", "unavailable", "overloaded"}
+    assert counts.total() == 32
+    assert after == ["overloaded"] * 3
+    assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
+    assert "Traceback" not in server.log.read_text()

@@ -1,0 +1,44 @@
+import socket
+
+import pytest
+
+from rewards.errors import FgctlError
+from service import run as module
+from service.caller import Limits
+from service.keys import KeyFile
+from service.run import run
+from service.settings import Settings
+
+
+class Started(Exception):
+    """It would serve now."""
+
+
+@pytest.fixture(autouse=True)
+def only_the_checks(monkeypatch):
+    def create_app(*arguments, **others):
+        raise Started
+
+    monkeypatch.setattr(module, "create_app", create_app)
+    monkeypatch.setattr(module.logs, "configure", lambda settings: None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
+def test_it_is_open_to_other_machines_only_with_keys_or_when_that_is_meant(host, tmp_path):
+    if host == "::" and not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with pytest.raises(FgctlError, match="fgctl keys add NAME") as caught:
+        run(Settings(), host, 0)
+    assert "--open" in str(caught.value)
+    with pytest.raises(Started):
+        run(Settings(open=True), host, 0)
+    file = KeyFile(tmp_path / "keys.toml")
+    file.add("app", ["generate"], Limits())
+    with pytest.raises(Started):
+        run(Settings(keys=file.path), host, 0)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.3.4.5"])
+def test_this_machine_alone_needs_no_keys(host):
+    with pytest.raises(Started):
+        run(Settings(), host, 0)
