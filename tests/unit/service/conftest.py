@@ -126,6 +126,8 @@ class Service:
         chosen = {"max_body_bytes": 4096, "max_tokens": 64, "recent_responses": 3} | settings
         self.app = create_app(Settings(**chosen), tracing=tracing)
         self.backend = self.app.state.backend
+        # Clients that run the application's lifespan must not start the real engine.
+        self.backend.start = self._nothing_to_start
         self.engine = FakeEngine()
         self.worker = FakeWorker()
         self.backend.roster = Roster(
@@ -137,6 +139,10 @@ class Service:
             tuple(self.backend.categories),
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test")
+
+    @staticmethod
+    async def _nothing_to_start():
+        pass
 
     def start(self):
         """What Backend.start does, with the stand-ins."""
