@@ -110,7 +110,8 @@ def test_json_takes_anything_in_one_line():
 
 
 @pytest.mark.parametrize(("wanted", "terminal", "made"), [
-    ("json", True, JsonFormatter), ("text", False, TextFormatter), (None, True, TextFormatter), (None, False, JsonFormatter),
+    ("json", True, JsonFormatter), ("text", False, TextFormatter), (None, True, TextFormatter),
+    (None, False, JsonFormatter),
 ])  # fmt: skip
 def test_the_format_is_text_on_a_terminal_unless_set(monkeypatch, wanted, terminal, made):
     given = {}
