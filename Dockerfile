@@ -39,4 +39,5 @@ EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/livez', timeout=4)"]
 ENTRYPOINT ["fgctl"]
+# Other machines can reach it, so it wants FGCTL_KEYS=/a/file/of/keys.toml, or FGCTL_OPEN=1 where that is meant.
 CMD ["serve", "--host", "0.0.0.0"]

@@ -128,10 +128,10 @@ def _fields(context: RequestContext, scope: Scope, status: int, seconds: float) 
 
 
 def _finish(context: RequestContext, fields: Mapping[str, object]) -> None:
-    status = int(str(fields["status"]))
+    status, route = int(str(fields["status"])), None if fields["route"] is None else str(fields["route"])
     context.span.set(
         {
-            "http.route": _text(fields["route"]),
+            "http.route": route,
             "http.response.status_code": status,
             "fgctl.request_id": context.id,
             "fgctl.caller": context.caller,
@@ -140,13 +140,10 @@ def _finish(context: RequestContext, fields: Mapping[str, object]) -> None:
             "fgctl.outcome": context.outcome,
             "gen_ai.usage.input_tokens": context.prompt_tokens or None,
             "gen_ai.usage.output_tokens": context.completion_tokens or None,
-        }
+        },
+        name=None if route is None else f"{fields['method']} {route}",
     )
     context.span.end(failed=status >= 500)
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 class HeadLimit:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.backend import backend_of
@@ -12,6 +12,7 @@ from service.errors import ANY_ROUTE
 router = APIRouter()
 
 
+_METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 _NOT_YET: dict[int | str, dict[str, Any]] = {503: {"description": "Not now; `status` says why."}}
 
 
@@ -44,7 +45,7 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(status, 200 if backend.ready else 503)
 
 
-@router.get("/metrics", response_class=PlainTextResponse, responses=ANY_ROUTE)
+@router.get("/metrics", response_class=Response, responses=ANY_ROUTE | _METRICS)
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format."""
     return Response(backend_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

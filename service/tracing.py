@@ -21,8 +21,8 @@ class Span(Protocol):
     def child(self, name: str) -> "Span":
         """A part that begins now."""
 
-    def set(self, attributes: Mapping[str, Attribute | None]) -> None:
-        """Say more of it; None is left out."""
+    def set(self, attributes: Mapping[str, Attribute | None], name: str | None = None) -> None:
+        """Say more of it, perhaps a better name; None is left out."""
 
     def end(self, failed: bool = False) -> None:
         """It ends now; the first time counts."""
@@ -32,7 +32,7 @@ class _NoSpan:
     def child(self, name: str) -> "Span":
         return self
 
-    def set(self, attributes: Mapping[str, Attribute | None]) -> None:
+    def set(self, attributes: Mapping[str, Attribute | None], name: str | None = None) -> None:
         pass
 
     def end(self, failed: bool = False) -> None:
@@ -53,7 +53,9 @@ class _Recorded:
 
         return _Recorded(self._tracer, self._tracer.start_span(name, set_span_in_context(self._span)))
 
-    def set(self, attributes: Mapping[str, Attribute | None]) -> None:
+    def set(self, attributes: Mapping[str, Attribute | None], name: str | None = None) -> None:
+        if name is not None:
+            self._span.update_name(name)
         self._span.set_attributes({name: value for name, value in attributes.items() if value is not None})
 
     def end(self, failed: bool = False) -> None:

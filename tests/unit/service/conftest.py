@@ -196,6 +196,8 @@ class Service:
         }  # fmt: skip
         self.app = create_app(Settings(**chosen | settings), tracing=tracing)
         self.backend = self.app.state.backend
+        # Clients that run the application's lifespan must not start the real engine.
+        self.backend.start = self._nothing_to_start
         self.engine = FakeEngine()
         self.worker = FakeWorker()
         self.store = PolicyStore(tmp_path / "policies")
@@ -216,6 +218,10 @@ class Service:
             }
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test")
+
+    @staticmethod
+    async def _nothing_to_start():
+        pass
 
     def start(self):
         """What Backend.start does, with the stand-ins."""

@@ -39,18 +39,26 @@ async def test_what_is_in_time_passes_unchanged():
 
 async def test_a_generator_that_is_too_slow_is_closed():
     items, got = Items(pause=0.04), []
-    with pytest.raises(TimeoutError):
+
+    async def read():
         async for item in items.until(0.06):
             got.append(item)
+
+    with pytest.raises(TimeoutError):
+        await read()
     assert (got, items.closed, items.abandoned) == ([0], True, 0)
 
 
 async def test_a_reader_that_is_too_slow_does_not_keep_the_generator_open():
     items = Items()
-    with pytest.raises(TimeoutError):
+
+    async def read():
         async for _ in items.until(0.01):
             await asyncio.sleep(0.03)
             assert items.closed
+
+    with pytest.raises(TimeoutError):
+        await read()
     assert items.abandoned == 1
 
 
