@@ -6,12 +6,12 @@ from fastapi import APIRouter, Request
 
 from rewards.errors import FgctlError
 from service.backend import backend_of
-from service.errors import Unavailable
+from service.errors import ANY_ROUTE, Unavailable, error_responses
 
 router = APIRouter(prefix="/admin")
 
 
-@router.post("/reload")
+@router.post("/reload", responses=ANY_ROUTE | error_responses(503))
 async def reload(request: Request) -> dict[str, Any]:
     """Read the policy store again: load and check what was promoted, then switch to it.
 

@@ -147,6 +147,8 @@ class ErrorDetail(BaseModel):
     """One sentence that says what to do."""
     param: str | None
     """The parameter it is about."""
+    code: str | None = None
+    """OpenAI's name for it, on /v1 alone."""
 
 
 class ErrorBody(BaseModel):

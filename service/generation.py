@@ -1,10 +1,9 @@
 """Answering a request, whichever endpoint it came by: choose the policy, format the prompt, generate, count, score."""
 
 import asyncio
-import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,9 +30,6 @@ from service.tracing import NO_SPAN, Span
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
-
-
-_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -299,10 +295,6 @@ class Generation:
 
     def _format(self, task: Task) -> Prompt:
         content = task.content
-        for text in (*_texts(content), *task.sampling.stop):
-            # JSON can say half of a character, which neither tokenizers nor UTF-8 know.
-            if _HALVES.search(text):
-                raise Invalid(f"{task.param} or stop holds half a surrogate pair; send whole characters.", task.param)
         try:
             if isinstance(content, Question):
                 return self._formatter.format(content.text, content.passages)
@@ -373,19 +365,6 @@ class Generation:
         self._metrics.requests.labels(*labels, outcome).inc()
         if (context := current()) is not None:
             context.profile, context.policy, context.outcome = *labels, outcome
-
-
-def _texts(content: Content) -> Iterator[str]:
-    """Every text of a content."""
-    if isinstance(content, Question):
-        yield content.text
-        for passage in content.passages:
-            yield from (passage.title, passage.text)
-    elif isinstance(content, Conversation):
-        for message in content.messages:
-            yield from message.values()
-    else:
-        yield content
 
 
 def _span(prepared: Prepared, name: str) -> Span:

@@ -17,7 +17,7 @@ def _encodable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
-StopText = Annotated[str, Field(min_length=1, max_length=200)]
+StopText = Annotated[Text, Field(min_length=1, max_length=200)]
 
 
 class _Wire(BaseModel):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -9,7 +10,7 @@ from sse_starlette import EventSourceResponse
 
 from service.authentication import caller_of
 from service.backend import Backend, backend_of
-from service.errors import ServiceError
+from service.errors import ANY_ROUTE, GENERATING, ServiceError, error_responses
 from service.events import event_data
 from service.openai.errors import OpenAIRoute, for_client
 from service.openai.protocol import ChatRequest, CompletionRequest
@@ -21,15 +22,23 @@ from service.waiting import CLIENT_CLOSED, unless_disconnected
 
 router = APIRouter(prefix="/v1", route_class=OpenAIRoute)
 
+_LISTING = ANY_ROUTE | error_responses(400, 404, 503)
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The completion, or with `stream` its chunks as server-sent events, then `[DONE]`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
 
-@router.get("/models")
+
+@router.get("/models", responses=_LISTING)
 async def models(request: Request) -> ModelList:
     """The profiles, as models."""
     backend = _started(request)
     return ModelList(data=[_model(backend, policy.profile, policy) for policy in backend.roster.served.values()])
 
 
-@router.get("/models/{model}")
+@router.get("/models/{model}", responses=_LISTING)
 async def model(request: Request, model: str) -> Model:
     """A profile, one of its versions, or the policy for weights, which is loaded if it was not."""
     backend = _started(request)
@@ -37,13 +46,13 @@ async def model(request: Request, model: str) -> Model:
     return _model(backend, model, await backend.catalogue.choose(selection, ""))
 
 
-@router.post("/completions", response_model=CompletionResponse)
+@router.post("/completions", response_model=CompletionResponse, responses=GENERATING | _STREAM)
 async def completions(request: Request, body: CompletionRequest) -> Response:
     """Go on from one prompt or several, at once or streamed."""
     return await _respond(request, body, CompletionResponse)
 
 
-@router.post("/chat/completions", response_model=ChatResponse)
+@router.post("/chat/completions", response_model=ChatResponse, responses=GENERATING | _STREAM)
 async def chat_completions(request: Request, body: ChatRequest) -> Response:
     """Answer a conversation, or a question from passages, at once or streamed."""
     return await _respond(request, body, ChatResponse)

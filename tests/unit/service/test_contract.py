@@ -32,6 +32,13 @@ def schema(service):
         ("GET /livez", GenerationMode.POSITIVE),
         ("GET /readyz", GenerationMode.POSITIVE),
         ("GET /metrics", GenerationMode.POSITIVE),
+        ("POST /admin/reload", GenerationMode.POSITIVE),
+        ("GET /v1/models", GenerationMode.POSITIVE),
+        ("GET /v1/models/{model}", GenerationMode.POSITIVE),
+        ("POST /v1/completions", GenerationMode.POSITIVE),
+        ("POST /v1/completions", GenerationMode.NEGATIVE),
+        ("POST /v1/chat/completions", GenerationMode.POSITIVE),
+        ("POST /v1/chat/completions", GenerationMode.NEGATIVE),
     ],
 )
 def test_answers_are_as_declared(schema, operation, mode):
@@ -51,7 +58,10 @@ def test_answers_are_as_declared(schema, operation, mode):
 
 def test_every_route_is_checked_and_declares_its_errors(service):
     declared = service.app.openapi()["paths"]
-    assert set(declared) == {"/generate", "/responses/{response_id}", "/profiles", "/livez", "/readyz", "/metrics"}
+    assert set(declared) == {
+        "/generate", "/responses/{response_id}", "/profiles", "/livez", "/readyz", "/metrics", "/admin/reload",
+        "/v1/models", "/v1/models/{model}", "/v1/completions", "/v1/chat/completions",
+    }  # fmt: skip
     assert set(declared["/generate"]["post"]["responses"]) == {
         "200", "400", "401", "403", "404", "408", "413", "422", "429", "431", "503",
     }  # fmt: skip

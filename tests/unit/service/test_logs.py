@@ -68,7 +68,7 @@ async def test_probes_are_not_logged_unless_they_fail(service, lines):
         await service.client.get(path)
     assert lines() == []
     service.engine.gone = True
-    await service.client.get("/livez")
+    await service.client.get("/readyz")
     assert [line["status"] for line in lines()] == [503]
 
 
