@@ -8,9 +8,10 @@ from policies.weights import Weights
 from service.best_of import Chooser
 from service.engine import Piece
 from service.errors import Unavailable
-from service.generation import Answer, Choice, Generation, Prepared, Task, choice_id
+from service.generation import Generation
 from service.roster import ServedPolicy, rounded
 from service.scoring.recent import RecentResponses
+from service.task import Answer, Choice, Prepared, Task, choice_id
 
 
 class Answers:

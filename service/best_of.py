@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from rewards.categories import Category, CategorySpec
 from rewards.scores import ScoredResponse, ScoreRequest, weighted_reward
-from service.generation import Answer, Choosing, Prepared
 from service.metrics import Metrics
 from service.scoring.queue import Worker
+from service.task import Answer, Choosing, Prepared
 
 logger = logging.getLogger(__name__)
 

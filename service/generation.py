@@ -3,20 +3,16 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from policies.prompt import Prompt, PromptFormatter
 from policies.store import Decoding
-from policies.weights import Weights
-from rewards.dataset import Passage
 from rewards.errors import FgctlError
-from rewards.scores import ScoredResponse, ScoreRequest
-from service.admission import Admission, Place, State
-from service.caller import ANONYMOUS, Caller
+from rewards.scores import ScoreRequest
+from service.admission import Admission, State
 from service.catalogue import Catalogue
 from service.context import current
 from service.deadline import until
@@ -25,130 +21,11 @@ from service.errors import Invalid, ServiceError, TimedOut, Unavailable
 from service.metrics import UNKNOWN, Metrics
 from service.roster import ServedPolicy
 from service.scoring.queue import Finished, ScoringQueue
-from service.selection import Selection
+from service.task import Answer, Choice, Conversation, Prepared, Question, Sampling, Task, choice_id
 from service.tracing import NO_SPAN, Span
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question and the passages to answer it from: what policies are trained on, and what is scored."""
-
-    text: str
-    passages: tuple[Passage, ...] = ()
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """Messages of `role` and `content`, formatted by the base model's chat template."""
-
-    messages: tuple[Mapping[str, str], ...]
-
-
-Content = Question | Conversation | str | tuple[int, ...]
-"""What is to be answered; text and token ids are the whole prompt, used as it is."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """What a request says of sampling; the profile's defaults fill in what it does not say."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-    n: int = 1
-    """Completions of the prompt."""
-    best_of: int | None = None
-    """Completions to sample, of which the `n` best by the reward models are the answer; None samples no more."""
-    logprobs: int | None = None
-    """Alternatives to each token whose log-probabilities are returned; 0 is the token's own alone."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of vLLM's SamplingParams."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A request in the service's own terms."""
-
-    selection: Selection
-    content: Content
-    sampling: Sampling = Sampling()
-    param: str = "question"
-    """The request's parameter that holds the content."""
-    caller: Caller = ANONYMOUS
-    """Who sends it."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request that is known to be answerable, and has a place in the queue or the engine.
-
-    It gives its place up when its stream ends, at the latest when the HTTP request that it belongs to does.
-    """
-
-    id: str
-    policy: ServedPolicy
-    wanted: Weights
-    """The weights asked for; those of the policy unless a mixture cannot reach them."""
-    prompt: Prompt
-    params: "SamplingParams"
-    """Of everything that is sampled, also what is not returned."""
-    keep: int
-    """Completions to return: the best of those sampled, or all."""
-    question: str
-    """Empty for prompts and conversations."""
-    began: float
-    place: Place
-    held: ExitStack
-    """What it keeps from going away: its policy."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One finished completion."""
-
-    index: int
-    text: str
-    tokens: int
-    finish_reason: str
-    logprobs: tuple[TokenLogprob, ...] = ()
-    """Of its tokens, where the request asks for them."""
-    scored: ScoredResponse | None = None
-    """What it was chosen by; None where nothing was to choose, or scoring failed."""
-    reward: float | None = None
-    """By the weights that were asked for; None like `scored`."""
-
-
-@dataclass(frozen=True)
-class Choosing:
-    """How the choices of an answer were found among several samples."""
-
-    samples: int
-    mean_reward: float | None
-    """Of all samples; None when they could not be scored and the choices are the first ones."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A finished request."""
-
-    id: str
-    created: int
-    """Unix time."""
-    policy: ServedPolicy
-    wanted: Weights
-    choices: tuple[Choice, ...]
-    prompt_tokens: int
-    completion_tokens: int
-    """Tokens written, in all completions, also those that were not chosen."""
-    passages_cut: bool
-    """Whether passages were cut to the prompt budget."""
-    choosing: Choosing | None = None
-    """None where every completion is returned."""
 
 
 class Generation:
@@ -375,11 +252,6 @@ def _span(prepared: Prepared, name: str) -> Span:
     span = context.span.child(name)
     span.set({"fgctl.profile": prepared.policy.profile, "fgctl.policy": prepared.policy.version})
     return span
-
-
-def choice_id(answer_id: str, index: int) -> str:
-    """What GET /responses/{id} knows a choice by: the first one by the answer's own id."""
-    return f"{answer_id}-{index}" if index else answer_id
 
 
 class _Completion:

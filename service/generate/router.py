@@ -14,7 +14,7 @@ from service.errors import ANY_ROUTE, GENERATING, NotFound, ServiceError, error_
 from service.events import event_data
 from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.generate.serving import GenerateServing
-from service.generation import Prepared
+from service.task import Prepared
 from service.waiting import CLIENT_CLOSED, unless_disconnected
 
 router = APIRouter()

@@ -10,8 +10,8 @@ from service.answers import Answers, record
 from service.caller import ANONYMOUS, Caller
 from service.errors import Conflicting
 from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
-from service.generation import Answer, Content, Conversation, Prepared, Question, Sampling, Task
 from service.selection import Selection
+from service.task import Answer, Content, Conversation, Prepared, Question, Sampling, Task
 
 Given = TypeVar("Given")
 

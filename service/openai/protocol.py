@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from service.generate.protocol import PassageIn, StopText, Text, check_stops, listed_stops
-from service.generation import Sampling
 from service.selection import DEFAULT_PROFILE
+from service.task import Sampling
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 _TOOLS = "policies call no tools"

@@ -12,11 +12,11 @@ from service.answers import Answers, chooses, chosen, sources
 from service.caller import ANONYMOUS, Caller
 from service.engine import Piece
 from service.errors import Invalid
-from service.generation import Answer, Content, Conversation, Prepared, Question, Task, choice_id
 from service.openai.merging import merged
 from service.openai.protocol import ChatRequest, CompletionRequest
 from service.openai.shapes import ChatShape, CompletionShape, Shape
 from service.selection import Selection
+from service.task import Answer, Content, Conversation, Prepared, Question, Task, choice_id
 
 
 @dataclass(frozen=True)

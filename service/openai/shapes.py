@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any, Protocol
 
 from service.engine import Piece, TokenLogprob
-from service.generation import Choice
 from service.openai import logprobs
+from service.task import Choice
 
 
 class Shape(Protocol):

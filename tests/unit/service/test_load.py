@@ -9,8 +9,8 @@ import pytest
 
 from service.engine import Piece
 from service.errors import TimedOut
-from service.generation import Task
 from service.selection import Selection
+from service.task import Task
 
 pytestmark = pytest.mark.anyio
 QUESTION = {"question": "Where?"}
