@@ -72,7 +72,12 @@ class Backend:
         self._worker = ScoringWorker(settings.rewards, settings.categories, settings.scoring_timeout)
         await self._worker.start()
         scoring = ScoringQueue(
-            self._worker, self.metrics, self.recent, queue=settings.scoring_queue, batch=settings.scoring_batch
+            self._worker,
+            self.metrics,
+            self.recent,
+            queue=settings.scoring_queue,
+            batch=settings.scoring_batch,
+            share=settings.scoring_share,
         )
         self._scoring = asyncio.create_task(scoring.run())
         self.metrics.announce(self.roster.served.values(), self.categories)

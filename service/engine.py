@@ -1,13 +1,13 @@
 """The vLLM engine: one base, several resident adapters, one adapter a request."""
 
 import json
-import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from policies.base import BaseModel
 from policies.store import ADAPTER_CONFIG
+from service.environment import prepare_environment
 from service.roster import ServedPolicy
 from service.settings import Settings
 
@@ -180,14 +180,3 @@ def adapter_shapes(policies: Iterable[ServedPolicy]) -> tuple[list[int], list[st
         ranks.append(int(config["r"]))
         modules.update(config["target_modules"])
     return ranks, sorted(modules) or ["q_proj"]
-
-
-def prepare_environment(kv_cache_gib: int) -> None:
-    """Let vLLM's CPU backend use every core of this process; what the user has set stays. Before vLLM is imported."""
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", cores)
-    os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(kv_cache_gib))
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")

@@ -18,7 +18,7 @@ from rewards.scores import ScoredResponse
 from service.roster import ServedPolicy
 
 OUTCOMES = ("ok", "cancelled", "error", "rejected")
-DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages")
+DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sampled_out")
 UNKNOWN = "unknown"
 """Label of requests that named no profile we know, so that strangers cannot create labels."""
 

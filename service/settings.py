@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     """Sequences the engine decodes at once; further requests wait."""
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """Larger request bodies are answered by 413."""
+    scoring_share: float = Field(1.0, ge=0, le=1)
+    """Share of the responses that are scored, drawn by their ids; the others are counted as dropped."""
     scoring_queue: int = Field(256, ge=1)
     """Responses that may wait to be scored; more are dropped and counted."""
     scoring_batch: int = Field(8, ge=1)
