@@ -14,6 +14,7 @@ RUN if [ "$VARIANT" = cpu ]; then \
     fi
 COPY pyproject.toml README.md LICENSE ./
 COPY cli cli
+COPY measuring measuring
 COPY policies policies
 COPY rewards rewards
 COPY service service

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+StartEngine = Callable[["BaseModel", Sequence[ServedPolicy], Settings], Engine]
+"""What loads the base and answers by the policies: Engine.start, or an engine to measure with."""
+
+
 class Prober(Protocol):
     """What policies are checked on: the engine."""
 
@@ -41,9 +45,10 @@ class Prober(Protocol):
 class Backend:
     """One service's parts, and how far they have come."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, start_engine: StartEngine = Engine.start) -> None:
         """Raises FgctlError when the file of categories is wrong."""
         self.settings = settings
+        self._start_engine = start_engine
         self.categories = load_configuration(settings.categories).specs
         self.metrics = Metrics()
         self.recent = RecentResponses(settings.recent_responses)
@@ -65,7 +70,7 @@ class Backend:
         if not self.roster.served:
             reasons = " ".join(self.roster.broken.values()) or "Train and promote one by `fgctl train`."
             raise FgctlError(f"There is no policy to serve. {reasons}")
-        self._engine = await asyncio.to_thread(Engine.start, base, tuple(self.roster.served.values()), settings)
+        self._engine = await asyncio.to_thread(self._start_engine, base, tuple(self.roster.served.values()), settings)
         await check_policies(self._engine, self.roster)
         if not self.roster.served:
             raise FgctlError(f"There is no policy to serve. {' '.join(self.roster.broken.values())}")

@@ -64,25 +64,7 @@ class Engine:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        ranks, modules = adapter_shapes(policies)
-        context = settings.max_prompt_tokens + settings.max_tokens
-        args = AsyncEngineArgs(
-            model=str(base.path),
-            dtype="bfloat16",
-            max_model_len=context,
-            max_num_seqs=settings.max_num_seqs,
-            enable_lora=True,
-            # One slot more than there are policies, so that a new version can load before the old one leaves.
-            max_loras=len(policies) + 1,
-            max_lora_rank=max(ranks),  # type: ignore[arg-type]
-            lora_target_modules=modules,
-            enable_prefix_caching=True,
-            # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
-            enable_chunked_prefill=False,
-            max_num_batched_tokens=max(2048, context),
-            generation_config="vllm",
-            disable_log_stats=True,
-        )
+        args = AsyncEngineArgs(**engine_arguments(base, policies, settings))
         return cls(AsyncLLM.from_engine_args(args))
 
     async def load(self, policy: ServedPolicy) -> None:
@@ -170,6 +152,29 @@ def _logprobs(
 def same_answers(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether two probes came from weights that answer alike."""
     return all(abs(a - b) < SAME_LOGPROB for a, b in zip(one, other, strict=True))
+
+
+def engine_arguments(base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings) -> dict[str, Any]:
+    """vLLM's engine arguments for a base and the adapters of these policies."""
+    ranks, modules = adapter_shapes(policies)
+    context = settings.max_prompt_tokens + settings.max_tokens
+    return {
+        "model": str(base.path),
+        "dtype": "bfloat16",
+        "max_model_len": context,
+        "max_num_seqs": settings.max_num_seqs,
+        "enable_lora": True,
+        # One slot more than there are policies, so that a new version can load before the old one leaves.
+        "max_loras": len(policies) + 1,
+        "max_lora_rank": max(ranks),
+        "lora_target_modules": modules,
+        "enable_prefix_caching": True,
+        # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(2048, context),
+        "generation_config": "vllm",
+        "disable_log_stats": True,
+    }
 
 
 def adapter_shapes(policies: Iterable[ServedPolicy]) -> tuple[list[int], list[str]]:

@@ -6,20 +6,22 @@ import uvicorn
 
 from rewards.errors import FgctlError
 from service.app import create_app
+from service.backend import StartEngine
+from service.engine import Engine
 from service.settings import Settings
 
 _GRACE = 10
 """Seconds that requests in flight get to finish after an interruption."""
 
 
-def run(settings: Settings, host: str, port: int) -> None:
+def run(settings: Settings, host: str, port: int, start_engine: StartEngine = Engine.start) -> None:
     """Serve until interrupted. Raises FgctlError when the address is taken or the backend cannot start."""
     listening = _listen(host, port)
 
     async def stop() -> None:
         server.should_exit = True
 
-    app = create_app(settings, on_failure=stop)
+    app = create_app(settings, on_failure=stop, start_engine=start_engine)
     server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=_GRACE))
     server.run(sockets=[listening])
     if app.state.backend.failure is not None:

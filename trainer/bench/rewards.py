@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from measuring import peak_memory, quotient, spread
 from policies.prompt import PromptFormatter
 from rewards.categories import BUILT_IN
 from rewards.dataset import FeedbackExample
@@ -23,7 +24,6 @@ from rewards.features import Extractor
 from rewards.model import FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from trainer.bench.measuring import peak_memory, quotient, spread
 
 BATCH = 8
 """Responses a contender judges in one turn, and the batched ones in one call."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from measuring import peak_memory, quotient, spread
 from policies.base import BaseModel
 from policies.prompt import PromptFormatter
 from policies.store import SFT, Named, PolicyStore
@@ -24,7 +25,6 @@ from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.model import FeedbackRewards
 from rewards.scorer import Scorer
-from trainer.bench.measuring import peak_memory, quotient, spread
 from trainer.bench.plain import PlainTrainer
 from trainer.ppo import PpoTrainer, step_examples
 from trainer.recipe import Recipe, load_recipe
