@@ -165,7 +165,7 @@ def report(seconds: Seconds, memory: Mapping[str, int]) -> dict[str, Any]:
             "goal": GOAL if name == "packed" else None,
             **quotient(seconds[to, "base"][load], seconds[name, mix][load]),
         }
-        for load in LOADS
+        for load in next(iter(seconds.values()))
         for name, mix in seconds
         for to in ("no adapters", "packed")
         if mix != "base"
