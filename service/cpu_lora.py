@@ -23,7 +23,10 @@ from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 BASE = -1
 """Slot of a base request."""
 _SMALL = 512
-"""Products (rows x ranks) up to which float32 is faster: a bfloat16 matmul takes over 10 us to set up."""
+"""Products (rows x ranks) up to which float32 is faster: a bfloat16 matmul takes over 10 us to set up.
+
+The sums are rounded where those of bfloat16 are, so that a request gets the same answer in any company.
+"""
 _TURN = 8192
 """Products (rows x ranks) that take as long as the fixed cost of one more adapter's turn."""
 _RUN = 128
@@ -92,20 +95,22 @@ class Turn:
     mask: Tensor | None
     """[N, ranks]: 1 where a row has the adapter of a rank, 0 elsewhere."""
 
+    dtype: torch.dtype
+    """Of the adapter: what lies between A and B is rounded to it, however few rows there are."""
+
     def add(self, y: Tensor, x: Tensor) -> None:
         """Add to y [N, out] for x [N, in]."""
         part = x if self.rows is None else x[self.rows]
         shrunk = part.to(self.a_t.dtype) @ self.a_t
         if self.mask is not None:
             shrunk *= self.mask
-        if isinstance(self.rows, Tensor):
-            y.index_add_(0, self.rows, (shrunk @ self.b).to(y.dtype))
-            return
         target = y if self.rows is None else y[self.rows]
         if y.dtype == self.b.dtype:
             target.addmm_(shrunk, self.b)
         else:
-            target += shrunk @ self.b
+            target.copy_(torch.addmm(target.float(), shrunk.to(self.dtype).float(), self.b.float()))
+        if isinstance(self.rows, Tensor):
+            y[self.rows] = target
 
 
 class Step:
@@ -158,7 +163,7 @@ class Step:
     def _turn(self, packed: Packed, rows: Rows | None, begin: int, end: int, mask: Tensor | None = None) -> Turn:
         count = self.length if rows is None else _count(rows)
         a, b = packed.small if count * (end - begin) <= _SMALL else (packed.a, packed.b)
-        return Turn(rows, a[begin:end].T, b[begin:end], None if mask is None else mask.to(a.dtype))
+        return Turn(rows, a[begin:end].T, b[begin:end], None if mask is None else mask.to(a.dtype), packed.a.dtype)
 
     def _mask(self, packed: Packed, begin: int, end: int) -> Tensor:
         # Layers of one kind have their ranks in the same places, so that they share a mask.

@@ -112,6 +112,22 @@ def test_bfloat16_is_as_close_as_its_rounding():
         assert (y.double() - expected).norm() / expected.norm() < 0.01
 
 
+def test_a_row_gets_the_same_bits_in_any_company():
+    torch.manual_seed(0)
+    layer = Layer((640,), torch.bfloat16)
+    for slot in SLOT_OF.values():
+        layer.set(slot)
+    x, y = torch.randn(1, IN).bfloat16(), torch.randn(1, 640).bfloat16()
+    got = []
+    for company in ([], [11] * 200, [12, 0, 13] * 10, [12] * 300 + [11] * 300):
+        ids = [11, *company]
+        xs, ys = (torch.cat([one, torch.zeros(len(company), one.shape[1]).bfloat16()]) for one in (x, y))
+        layer.add(wrapper(ids), ys, xs)
+        got.append(ys[0])
+    apart = [(one != got[0]).float().mean().item() for one in got]
+    assert max(apart) < 0.01  # sums in another order round differently at times
+
+
 def test_ranks_slices_and_slots_without_effect_are_left_out():
     layer = Layer()
     layer.set(0, rank=2)
