@@ -88,10 +88,10 @@ def lora(
     base: BaseOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure what adapters cost on a CPU, beside the base alone and vLLM's own kernels; ten minutes on two cores.
+    """Measure what adapters cost on a CPU, beside the base alone and vLLM's own kernels; twenty minutes on two cores.
 
-    Three engines take turns at the same prompts: one that cannot load adapters, one with this project's kernels, one
-    with vLLM's.
+    Engines take turns at the same prompts: one that cannot load adapters, two with this project's kernels, as they are
+    and compiled, and one with vLLM's.
     """
     from service.bench.lora import measure
 

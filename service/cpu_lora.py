@@ -7,7 +7,8 @@ request as the last slot, so that a base request in a mixed batch is answered by
   and slots that are zero, so that layers which no adapter changes cost nothing,
 - how a batch's rows are taken is decided once a step and layer: all rows by the one adapter that they belong to; all
   rows by all adapters at once, with the products of foreign adapters set to zero; or one adapter after another,
-- base requests are left alone.
+- base requests are left alone,
+- all of it is one operator to torch's compiler, so that models with adapters can be compiled too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,26 @@ def register() -> None:
     if current_platform.is_cpu():
         name = f"{__name__}.{PackedPunicaWrapper.__name__}"
         type(current_platform).get_punica_wrapper = classmethod(lambda cls: name)  # type: ignore[assignment]
+        allow_compiling(type(current_platform))
+
+
+def allow_compiling(platform: Any) -> None:
+    """Let vLLM's CPU platform compile models with adapters as it does those without, unless asked not to.
+
+    It does not because its own kernels cannot be traced; these are one operator to the compiler.
+    """
+    original = platform.check_and_update_config.__func__
+    if original.__module__ == __name__:
+        return  # a process may load its plugins again
+
+    def check_and_update_config(cls: Any, vllm_config: Any) -> None:
+        adapters, vllm_config.lora_config = vllm_config.lora_config, None
+        try:
+            original(cls, vllm_config)
+        finally:
+            vllm_config.lora_config = adapters
+
+    platform.check_and_update_config = classmethod(check_and_update_config)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +208,8 @@ class PackedPunicaWrapper(PunicaWrapperCPU):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._step = Step(())
+        self._number = len(_wrappers)
+        _wrappers.append(self)
         self._packed: dict[int, tuple[Tensor, int, Packed]] = {}
 
     def update_metadata(self, *args: Any, **kwargs: Any) -> None:
@@ -205,6 +228,15 @@ class PackedPunicaWrapper(PunicaWrapperCPU):
         **kwargs: Any,
     ) -> None:
         """`y[rows] += scale * x[rows] A^T B^T` for each adapter's rows: y [N, out], x [N, in]."""
+        if torch.compiler.is_compiling():
+            torch.ops.fgctl.add_lora(y, x, list(lora_a_stacked), list(lora_b_stacked), scale, self._number)
+        else:
+            self.add_packed(y, x, lora_a_stacked, lora_b_stacked, scale)
+
+    def add_packed(
+        self, y: Tensor, x: Tensor, lora_a_stacked: Sequence[Tensor], lora_b_stacked: Sequence[Tensor], scale: float
+    ) -> None:
+        """What add_lora_linear does, outside of what torch traces."""
         step = self._step
         if not step.present:
             return
@@ -214,7 +246,7 @@ class PackedPunicaWrapper(PunicaWrapperCPU):
         for turn in step.turns(packed):
             turn.add(y, x if scale == 1 else scale * x)
 
-    def _packed_of(self, a_stacked: tuple[Tensor, ...], b_stacked: tuple[Tensor, ...]) -> Packed:
+    def _packed_of(self, a_stacked: Sequence[Tensor], b_stacked: Sequence[Tensor]) -> Packed:
         """The packed adapters of the layer with these weights, packed anew when a slot has changed.
 
         vLLM clears a slot in all slices before it writes to it, so that the first slice's version tells of every
@@ -283,3 +315,18 @@ def _expand(groups: list[tuple[int, Rows]], y: Tensor, x: Tensor, b: Tensor, add
             y[rows, :width] += update
         else:
             y[rows, :width] = update
+
+
+_wrappers: list[PackedPunicaWrapper] = []
+"""Those of this process, for the operator, which takes a number."""
+
+_library = torch.library.Library("fgctl", "DEF")
+_library.define("add_lora(Tensor(a!) y, Tensor x, Tensor[] a, Tensor[] b, float scale, int wrapper) -> ()")
+
+
+def _add_lora(y: Tensor, x: Tensor, a: Sequence[Tensor], b: Sequence[Tensor], scale: float, wrapper: int) -> None:
+    _wrappers[wrapper].add_packed(y, x, a, b, scale)
+
+
+_library.impl("add_lora", _add_lora, "CPU")
+torch.library.register_fake("fgctl::add_lora", lambda *_: None, lib=_library)

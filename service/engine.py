@@ -174,6 +174,7 @@ def engine_arguments(base: BaseModel, policies: Sequence[ServedPolicy], settings
         "max_num_batched_tokens": max(2048, context),
         "generation_config": "vllm",
         "disable_log_stats": True,
+        "enforce_eager": not settings.compile,
     }
 
 

@@ -41,3 +41,5 @@ class Settings(BaseSettings):
     """Responses kept for GET /responses/{id}; the oldest go first."""
     kv_cache_gib: int = Field(2, ge=1)
     """Memory of the key-value cache on a CPU, in GiB."""
+    compile: bool = False
+    """Compile the model at every start: minutes more on a few cores, and faster answers. It takes a C++ compiler."""

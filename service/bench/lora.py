@@ -1,8 +1,9 @@
 """What adapters cost on a CPU: the base alone, one adapter and three mixed, by the packed kernels and by vLLM's own.
 
-Three engines take turns in one run; each stands still while another works. `no adapters` is an engine that cannot load
-any, as vLLM starts it by default; `packed` has service.cpu_lora's kernels and `stock` vLLM's. In a round all answer
-the same prompts, of random tokens that no other round has, so that nothing comes from a prefix cache.
+Four engines take turns in one run; each stands still while another works. `no adapters` is an engine that cannot load
+any, compiled as vLLM does it by default; `packed` has service.cpu_lora's kernels and runs as the service starts it,
+`packed, compiled` as with FGCTL_COMPILE=1; `stock` has vLLM's kernels. In a round all answer the same prompts, of
+random tokens that no other round has, so that nothing comes from a prefix cache.
 """
 
 import json
@@ -56,7 +57,12 @@ LOADS = (
 )
 MIXES = {"base": 0, "one": 1, "three": 3}
 """How many adapters a batch mixes."""
-ENGINES = {"no adapters": ("base",), "packed": ("base", "one", "three"), "stock": ("one", "three")}
+ENGINES = {
+    "no adapters": ("base",),
+    "packed": ("base", "one", "three"),
+    "packed, compiled": ("one", "three"),
+    "stock": ("one", "three"),
+}
 """The mixes that each engine answers, in the order of their turns."""
 
 Seconds = Mapping[tuple[str, str], Mapping[Load, Sequence[float]]]
@@ -91,6 +97,7 @@ def start(name: str, base: BaseModel, policies: Sequence[ServedPolicy], settings
     environment = with_preloads(engine_settings(settings.kv_cache_gib) | os.environ)
     if name == "no adapters":
         arguments = {key: value for key, value in arguments.items() if "lora" not in key}
+    arguments["enforce_eager"] = name in ("packed", "stock")
     if name == "stock":
         environment["VLLM_PLUGINS"] = ""
     command = [sys.executable, "-m", f"{__package__}.engine_process", json.dumps(arguments)]
@@ -162,7 +169,7 @@ def report(seconds: Seconds, memory: Mapping[str, int]) -> dict[str, Any]:
             "mix": mix,
             "of": name,
             "to": to,
-            "goal": GOAL if name == "packed" else None,
+            "goal": None if name == "stock" else GOAL,
             **quotient(seconds[to, "base"][load], seconds[name, mix][load]),
         }
         for load in next(iter(seconds.values()))

@@ -198,6 +198,43 @@ def test_an_output_of_another_type_is_added_to():
     assert (y.double() - expected).norm() / expected.norm() < 0.01
 
 
+def test_it_is_one_operator_to_the_compiler_which_follows_the_steps(layer):
+    made = wrapper()
+
+    def forward(x):
+        y = x @ torch.ones(IN, sum(OUT))
+        layer.add(made, y, x)
+        return y * 2
+
+    compiled = torch.compile(forward, fullgraph=True, backend="aot_eager", dynamic=True)
+    for ids in BATCHES:
+        step(made, ids)
+        x = torch.randn(len(ids), IN)
+        expected = 2 * layer.slowly(ids, x @ torch.ones(IN, sum(OUT)), x)
+        torch.testing.assert_close(compiled(x).double(), expected, rtol=1e-4, atol=1e-4)
+    layer.set(1)
+    expected = 2 * layer.slowly(ids, x @ torch.ones(IN, sum(OUT)), x)
+    torch.testing.assert_close(compiled(x).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+class Platform:
+    """Like vLLM's, it does not compile what has adapters."""
+
+    @classmethod
+    def check_and_update_config(cls, config):
+        config.compiled = config.lora_config is None
+
+
+def test_adapters_do_not_keep_vllm_from_compiling():
+    adapters = object()
+    for _ in range(2):
+        cpu_lora.allow_compiling(Platform)
+        config = SimpleNamespace(lora_config=adapters)
+        Platform.check_and_update_config(config)
+        assert config.compiled
+        assert config.lora_config is adapters
+
+
 @pytest.mark.parametrize("ids", [[0, 13, 11], [0, 0]])
 def test_logits_follow_the_same_slots(ids):
     torch.manual_seed(0)
