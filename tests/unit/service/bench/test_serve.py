@@ -87,7 +87,8 @@ def test_vllm_itself_takes_its_command_line(policies):
 
     base = BaseModel("base", policies[0].path, "b")
     command = serve.vllm_command(base, policies, Settings(max_num_seqs=16), 1234)
-    parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(command[command.index("serve") + 1 :])
+    parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(command[3:])
+    assert parsed.model == str(base.path)
     assert (parsed.port, parsed.host, parsed.max_num_seqs, parsed.max_model_len) == (1234, "127.0.0.1", 16, 2048)
     assert (parsed.enable_lora, parsed.max_loras, parsed.max_lora_rank) == (True, 4, 16)
     assert parsed.lora_target_modules == ["q_proj", "v_proj"]
