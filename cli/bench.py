@@ -1,6 +1,6 @@
-"""`fgctl bench rewards` and `fgctl bench train`."""
+"""`fgctl bench`: rewards, train, lora and serve."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -8,6 +8,13 @@ from cli.output import busy, print_json, print_table, remarks
 from cli.rewards import DataOption, JsonOption, ModelOption
 from cli.train import BaseOption, RecipeOption, SetOption
 from cli.train import DataOption as QuestionsOption
+
+if TYPE_CHECKING:
+    from policies.base import BaseModel
+    from service.roster import ServedPolicy
+    from service.settings import Settings
+
+RoundsOption = Annotated[int, typer.Option(min=1, help="Turns that each contender takes.")]
 
 app = typer.Typer(help="Measure speed and memory beside named alternatives.", no_args_is_help=True)
 
@@ -73,6 +80,174 @@ def train(
         print_json(report)
     else:
         _print_train(report)
+
+
+@app.command()
+def lora(
+    rounds: RoundsOption = 3,
+    base: BaseOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure what adapters cost on a CPU, beside the base alone and vLLM's own kernels; twenty minutes on two cores.
+
+    Engines take turns at the same prompts: one that cannot load adapters, two with this project's kernels, as they are
+    and compiled, and one with vLLM's.
+    """
+    from service.bench.lora import measure
+
+    report = measure(*_served(base), rounds, remarks.print)
+    if json_output:
+        print_json(report)
+    else:
+        _print_lora(report)
+
+
+@app.command()
+def serve(
+    part: Annotated[
+        Literal["all", "servers", "layer"],
+        typer.Option(help="servers: beside `vllm serve`; layer: what is added to an engine of fixed speed."),
+    ] = "all",
+    rounds: RoundsOption = 3,
+    scoring: Annotated[str, typer.Option(help="Shares of answers that are scored, one server each.")] = "0,0.1,1",
+    base: BaseOption = None,
+    data: QuestionsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure the service beside `vllm serve` with the same adapters, and the latency it adds to its engine.
+
+    All servers take turns at the same requests, and stand still while another works; twenty minutes on two cores.
+    """
+    from rewards.dataset import data_file, load_examples
+    from service.bench import serve as bench
+
+    shares = _shares(scoring)
+    served = _served(base)
+    examples = load_examples(data or data_file("dev"))
+    report: dict[str, Any] = {}
+    if part != "servers":
+        report["layer"] = bench.measure_layer(*served, examples, remarks.print)
+    if part != "layer":
+        report["servers"] = bench.measure(*served, examples, rounds, shares, remarks.print)
+    if json_output:
+        print_json(report)
+        return
+    if "servers" in report:
+        _print_servers(report["servers"])
+    if "layer" in report:
+        _print_layer(report["layer"])
+
+
+def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]":
+    """The base, the policies that can be asked for by name, and the service's settings. Raises FgctlError."""
+    from policies.base import resolve_base
+    from policies.manifest import Named
+    from policies.store import SFT, PolicyStore
+    from rewards.errors import FgctlError
+    from service.roster import stored_policy
+    from service.settings import Settings
+
+    settings = Settings() if base is None else Settings(base=base)
+    found = resolve_base(settings.base)
+    store, named = PolicyStore(settings.policies), Named(name=found.name, digest=found.digest)
+    served = [
+        stored_policy(store, named, name, profile.version, profile.decoding, profile.weights)
+        for name, profile in store.profiles().items()
+        if profile.served and name != SFT
+    ]
+    if not served:
+        raise FgctlError("There is no policy to serve. Train and promote one by `fgctl train`.")
+    return found, served, settings
+
+
+def _shares(text: str) -> list[float]:
+    from rewards.errors import FgctlError
+
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or len(set(shares)) < len(shares) or not all(0 <= share <= 1 for share in shares):
+        raise FgctlError(f"--scoring is {text!r}; give different shares from 0 to 1, such as 0,0.1,1.")
+    return shares
+
+
+def _print_lora(report: dict[str, Any]) -> None:
+    title = (
+        f"Base {report['base']}, adapters {', '.join(report['adapters'])}, {report['rounds']} rounds\nTokens a second"
+    )
+    rows = [
+        [
+            one["engine"], one["mix"], one["load"], one["batch"],
+            one["tokens_per_second"]["median"], _between(one["tokens_per_second"]),
+        ]
+        for one in report["throughput"]
+    ]  # fmt: skip
+    print_table(title, ["engine", "adapters", "load", "batch", "tokens a second", "min - max"], rows)
+    ratios = [
+        [
+            one["load"], one["batch"], f"{one['of']}, {one['mix']}", f"{one['to']}, base", one["ratio"], _between(one),
+            f"goal {one['goal']:.2f}" if one["goal"] else "",
+        ]
+        for one in report["ratios"]
+    ]  # fmt: skip
+    print_table("Tokens a second", ["load", "batch", "of", "to", "ratio", "min - max", "at least"], ratios)
+    memory = ", ".join(f"{name} {peak:.0f} MiB" for name, peak in report["peak_memory_mib"].items())
+    remarks.print(f"Peak memory: {memory}.")
+
+
+def _print_servers(report: dict[str, Any]) -> None:
+    title = (
+        f"Base {report['base']}, profiles {', '.join(report['profiles'])}: prompts of {report['prompt_tokens']:.0f} "
+        f"tokens, {report['tokens']} tokens written to each, {report['rounds']} rounds"
+    )
+    levels = [(name, level) for name, one in report["contenders"].items() for level in one["levels"]]
+    throughput = [
+        [
+            name, level["concurrency"], level["requests_per_second"]["median"],
+            level["tokens_per_second"]["median"], _between(level["tokens_per_second"]),
+            level["scored"], level["dropped"], level["scoring_lag_seconds"],
+        ]
+        for name, level in levels
+    ]  # fmt: skip
+    columns = ["server", "at once", "requests a second", "tokens a second", "min - max", "scored", "dropped", "lag, s"]
+    print_table(title, columns, throughput)
+    latency = [
+        [name, level["concurrency"], *(_percentiles(level[key]) for key in _LATENCIES)] for name, level in levels
+    ]
+    print_table("Milliseconds: p50 / p95 / p99", ["server", "at once", *_LATENCIES.values()], latency)
+    ratios = [
+        [one["of"], one["concurrency"], one["ratio"], _between(one), f"goal {one['goal']:.2f}" if one["goal"] else ""]
+        for one in report["ratios"]
+    ]
+    print_table(
+        "Tokens a second, service / vllm serve", ["service", "at once", "ratio", "min - max", "at least"], ratios
+    )
+    memory = ", ".join(f"{name} {one['peak_memory_mib']:.0f} MiB" for name, one in report["contenders"].items())
+    remarks.print(f"Peak memory: {memory}.")
+
+
+_LATENCIES = {
+    "time_to_first_token_ms": "first token",
+    "inter_token_latency_ms": "between tokens",
+    "latency_ms": "whole answer",
+}
+
+
+def _print_layer(report: dict[str, Any]) -> None:
+    rows = [
+        [
+            one["streams"], one["requests"], _percentiles(one["added_to_first_token_ms"]),
+            _percentiles(one["added_to_total_ms"]), f"goal {one['goal_p50_ms']:.0f}" if one["goal_p50_ms"] else "",
+        ]
+        for one in report["streams"]
+    ]  # fmt: skip
+    columns = ["streams", "requests", "to the first token", "to the whole answer", "p50 at most"]
+    print_table("Milliseconds that the service adds to its engine: p50 / p95 / p99", columns, rows)
+
+
+def _percentiles(values: dict[str, float]) -> str:
+    return " / ".join(f"{value:.1f}" for value in values.values())
 
 
 def _print_train(report: dict[str, Any]) -> None:

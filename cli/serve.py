@@ -1,8 +1,6 @@
 """`fgctl serve`."""
 
-import ctypes.util
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.output import remarks
-
-_PRELOADED = "FGCTL_PRELOADED"
+from service.environment import PRELOADED, missing, with_preloads
 
 
 def serve(
@@ -40,23 +37,15 @@ def serve(
         first = error.errors()[0]
         name = "FGCTL_" + "_".join(map(str, first["loc"])).upper()
         raise FgctlError(f"{name}: {first['msg']}; mend the environment variable.") from None
+    for lack in missing(os.environ, settings.kv_cache_gib):
+        remarks.print(lack)
     remarks.print(f"Serving on http://{host}:{port}; ready when /readyz answers 200, in about half a minute.")
     run(settings, host, port)
 
 
 def _preload_libraries() -> None:
-    """Run this program again with tcmalloc and Intel's OpenMP preloaded, where they are installed.
-
-    They make CPU decoding twice as fast, and only work when the loader brings them in first.
-    """
-    if _PRELOADED in os.environ or not sys.platform.startswith("linux"):
+    """Run this program again with what makes a CPU fast preloaded."""
+    if PRELOADED in os.environ or not sys.platform.startswith("linux"):
         return
-    given = os.environ.get("LD_PRELOAD", "")
-    allocator = None if "tcmalloc" in given else ctypes.util.find_library("tcmalloc_minimal")
-    if allocator is None and "tcmalloc" not in given:
-        remarks.print("tcmalloc is not installed; decoding on a CPU is faster with it (Debian: libtcmalloc-minimal4).")
-    intel = Path(sys.prefix) / "lib" / "libiomp5.so"
-    openmp = str(intel) if intel.is_file() and not re.search("lib(i|g)?omp", given) else None  # never two of them
-    wanted = [library for library in (given, allocator, openmp) if library]
-    environment = {**os.environ, "LD_PRELOAD": ":".join(wanted), _PRELOADED: "1"}
+    environment = with_preloads(os.environ)
     os.execve(sys.executable, [sys.executable, "-m", "cli", *sys.argv[1:]], environment)  # noqa: S606

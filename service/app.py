@@ -9,7 +9,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service import admin, status
 from service.authentication import Authentication
-from service.backend import Backend, start_or_fail
+from service.backend import Backend, MakeEngine, start_or_fail
+from service.engine import Engine
 from service.errors import install_handlers
 from service.generate.router import router as generate_router
 from service.keys import Keyring
@@ -24,7 +25,10 @@ async def _nothing() -> None:
 
 
 def create_app(
-    settings: Settings, on_failure: Callable[[], Awaitable[None]] = _nothing, tracing: Tracing | None = None
+    settings: Settings,
+    on_failure: Callable[[], Awaitable[None]] = _nothing,
+    tracing: Tracing | None = None,
+    make_engine: MakeEngine = Engine,
 ) -> FastAPI:
     """An application whose backend starts in the background, so that /livez and /readyz answer meanwhile.
 
@@ -45,7 +49,7 @@ def create_app(
     app = FastAPI(
         title="fgctl", summary="Answers whose reward trade-off you choose.", lifespan=lifespan, redoc_url=None
     )
-    app.state.backend = Backend(settings)
+    app.state.backend = Backend(settings, make_engine)
     install_handlers(app)
     app.include_router(generate_router)
     app.include_router(openai_router)

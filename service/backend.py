@@ -36,13 +36,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _STARTING = "The service is still starting; try again in a few seconds."
 
+MakeEngine = Callable[["BaseModel", Shapes, Settings], Engine]
+"""What makes an engine that is not yet started: Engine itself, or one to measure with."""
+
 
 class Backend:
     """One service's parts, and how far they have come."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, make_engine: MakeEngine = Engine) -> None:
         """Raises FgctlError when the file of categories is wrong."""
         self.settings = settings
+        self._make_engine = make_engine
         self.categories = load_configuration(settings.categories).specs
         self.metrics = Metrics()
         self.admission = Admission(settings, self.metrics)
@@ -73,7 +77,7 @@ class Backend:
         base: BaseModel = await asyncio.to_thread(_resolve_base, settings.base)
         store = PolicyStore(settings.policies)
         shapes = await asyncio.to_thread(_shapes, store, settings.resident_adapters)
-        self._engine = Engine(base, shapes, settings)
+        self._engine = self._make_engine(base, shapes, settings)
         await asyncio.to_thread(self._engine.start)
         mixtures = MixtureCache(settings.mixtures or cache_directory() / "mixtures", settings.stored_mixtures)
         self._catalogue = Catalogue(
@@ -93,7 +97,12 @@ class Backend:
         self._worker = ScoringWorker(settings.rewards, settings.categories, settings.scoring_timeout)
         await self._worker.start()
         self._scoring = ScoringQueue(
-            self._worker, self.metrics, self.recent, queue=settings.scoring_queue, batch=settings.scoring_batch
+            self._worker,
+            self.metrics,
+            self.recent,
+            queue=settings.scoring_queue,
+            batch=settings.scoring_batch,
+            share=settings.scoring_share,
         )
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
         self._supervisor = Supervisor(self._engine, self._catalogue.engine_restarted, self.metrics.engine_restarts.inc)

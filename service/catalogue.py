@@ -19,7 +19,7 @@ from service.errors import NotFound, ServiceError, Unavailable
 from service.metrics import Metrics
 from service.mixtures import MixtureCache
 from service.residents import InUse, Loader, Residents
-from service.roster import Canary, Roster, ServedPolicy
+from service.roster import Canary, Roster, ServedPolicy, stored_policy
 from service.selection import DEFAULT_PROFILE, Selection
 
 logger = logging.getLogger(__name__)
@@ -162,13 +162,8 @@ class Catalogue:
     async def _stored(
         self, name: str, version: str, decoding: Decoding, weights: Weights | None = None
     ) -> ServedPolicy:
-        """A stored version after checking its content. Raises FgctlError."""
-        path = await asyncio.to_thread(self._store.verify, name, version, self._base)
-        manifest = await asyncio.to_thread(self._store.manifest, name, version)
-        weights = weights or manifest.weights
-        if weights is None:
-            raise FgctlError(f"{name}@{version} has no weights; serve a policy that `fgctl train` wrote.")
-        policy = ServedPolicy(name, version, weights, decoding, path, manifest)
+        """A stored version that the engine can take. Raises FgctlError."""
+        policy = await asyncio.to_thread(stored_policy, self._store, self._base, name, version, decoding, weights)
         if misfit := self._engine.misfit(policy):
             raise FgctlError(misfit)
         return policy

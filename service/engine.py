@@ -1,7 +1,6 @@
 """The vLLM engine: one base, several resident adapters, one adapter a request."""
 
 import json
-import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.base import BaseModel
 from policies.store import ADAPTER_CONFIG
+from service.environment import prepare_environment
 from service.errors import Unavailable
 from service.roster import ServedPolicy
 from service.settings import Settings
@@ -89,24 +89,7 @@ class Engine:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        context = settings.max_prompt_tokens + settings.max_tokens
-        args = AsyncEngineArgs(
-            model=str(self._base.path),
-            dtype="bfloat16",
-            max_model_len=context,
-            max_num_seqs=settings.max_num_seqs,
-            enable_lora=True,
-            max_loras=shapes.adapters,
-            max_lora_rank=shapes.rank,  # type: ignore[arg-type]
-            lora_target_modules=sorted(shapes.modules),
-            enable_prefix_caching=True,
-            # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
-            enable_chunked_prefill=False,
-            max_num_batched_tokens=max(2048, context),
-            generation_config="vllm",
-            disable_log_stats=True,
-        )
-        self._llm = AsyncLLM.from_engine_args(args)
+        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(self._base, shapes, settings)))
 
     def restart(self) -> None:
         """End what is left of the engine and start a new one, which holds no adapters."""
@@ -255,12 +238,23 @@ def shapes_of(paths: Iterable[Path], spare: int) -> Shapes:
     return Shapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(found) + spare)
 
 
-def prepare_environment(kv_cache_gib: int) -> None:
-    """Let vLLM's CPU backend use every core of this process; what the user has set stays. Before vLLM is imported."""
-    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", cores)
-    os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(kv_cache_gib))
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+def engine_arguments(base: BaseModel, shapes: Shapes, settings: Settings) -> dict[str, Any]:
+    """vLLM's engine arguments for a base and adapters of these shapes."""
+    context = settings.max_prompt_tokens + settings.max_tokens
+    return {
+        "model": str(base.path),
+        "dtype": "bfloat16",
+        "max_model_len": context,
+        "max_num_seqs": settings.max_num_seqs,
+        "enable_lora": True,
+        "max_loras": shapes.adapters,
+        "max_lora_rank": shapes.rank,
+        "lora_target_modules": sorted(shapes.modules),
+        "enable_prefix_caching": True,
+        # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(2048, context),
+        "generation_config": "vllm",
+        "disable_log_stats": True,
+        "enforce_eager": not settings.compile,
+    }

@@ -19,7 +19,7 @@ from service.errors import REFUSALS
 from service.roster import ServedPolicy
 
 OUTCOMES = ("ok", "cancelled", "error", "rejected", "limited", "overloaded", "timeout")
-DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages")
+DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sampled_out")
 WEIGHTS_RESULTS = ("trained", "resident", "loaded")
 UNKNOWN = "unknown"
 """Label of requests that named no profile we know, so that strangers cannot create labels."""

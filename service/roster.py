@@ -6,9 +6,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from policies.manifest import Named, PolicyManifest
 from policies.mixing import MIXTURE
-from policies.store import Decoding, PolicyManifest
+from policies.store import Decoding, PolicyStore
 from policies.weights import Weights
+from rewards.errors import FgctlError
 from service.errors import NotFound, Unavailable
 
 _adapter_ids = count(1)
@@ -96,6 +98,17 @@ class Roster:
     def with_weights(self, wanted: Weights) -> ServedPolicy | None:
         """The served policy that was trained for these weights, if any was."""
         return next((policy for policy in self.served.values() if policy.weights.same_as(wanted)), None)
+
+
+def stored_policy(
+    store: PolicyStore, base: Named, name: str, version: str, decoding: Decoding, weights: Weights | None = None
+) -> ServedPolicy:
+    """A stored version after checking its content, with its own weights unless given others. Raises FgctlError."""
+    path, manifest = store.verify(name, version, base), store.manifest(name, version)
+    weights = weights or manifest.weights
+    if weights is None:
+        raise FgctlError(f"{name}@{version} has no weights; serve a policy that `fgctl train` wrote.")
+    return ServedPolicy(name, version, weights, decoding, path, manifest)
 
 
 def rounded(weights: Weights) -> dict[str, float]:

@@ -12,6 +12,8 @@ from sse_starlette.sse import AppStatus
 from rewards.errors import FgctlError
 from service import logs
 from service.app import create_app
+from service.backend import MakeEngine
+from service.engine import Engine
 from service.http import bounded_config
 from service.settings import Settings
 from service.tracing import Tracing
@@ -36,7 +38,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(settings: Settings, host: str, port: int) -> None:
+def run(settings: Settings, host: str, port: int, make_engine: MakeEngine = Engine) -> None:
     """Serve until interrupted.
 
     Raises FgctlError when the address is taken, would be open to strangers, or the backend cannot start.
@@ -53,7 +55,7 @@ def run(settings: Settings, host: str, port: int) -> None:
     async def stop() -> None:
         server.should_exit = True
 
-    app = create_app(settings, on_failure=stop, tracing=Tracing.of(settings))
+    app = create_app(settings, on_failure=stop, tracing=Tracing.of(settings), make_engine=make_engine)
     config = bounded_config(
         app, settings.max_head_bytes, settings.receive_timeout, host=host, port=port, timeout_graceful_shutdown=_GRACE,
         # Lines of every request come from service/middleware.py.

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     """Write prompts into the log. They may hold what nobody else should read."""
     traces: bool | None = None
     """Send OpenTelemetry traces; None does where OTEL_EXPORTER_OTLP_ENDPOINT is set."""
+    scoring_share: float = Field(1.0, ge=0, le=1)
+    """Share of the responses that are scored, drawn by their ids; the others are counted as dropped."""
     scoring_queue: int = Field(256, ge=1)
     """Responses that may wait to be scored; more are dropped and counted."""
     scoring_batch: int = Field(8, ge=1)
@@ -92,6 +94,8 @@ class Settings(BaseSettings):
     """How long requests may go on after the service was told to stop; then they end with an error that says so."""
     kv_cache_gib: int = Field(2, ge=1)
     """Memory of the key-value cache on a CPU, in GiB."""
+    compile: bool = False
+    """Compile the model at every start: minutes more on a few cores, and faster answers. It takes a C++ compiler."""
 
     @field_validator("cors_origins", mode="before")
     @classmethod

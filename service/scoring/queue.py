@@ -1,6 +1,7 @@
 """The queue between replies and scores. It never delays or fails a reply: what it cannot take, it drops and counts."""
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -38,19 +39,33 @@ class Finished:
 class ScoringQueue:
     """Scores finished responses in small batches, in the order they finished."""
 
-    def __init__(self, worker: Worker, metrics: Metrics, recent: RecentResponses, *, queue: int, batch: int) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        metrics: Metrics,
+        recent: RecentResponses,
+        *,
+        queue: int,
+        batch: int,
+        share: float = 1.0,
+    ) -> None:
+        """`queue` responses may wait, `batch` are scored in a call, and a `share` of all is scored at all."""
         self._worker = worker
         self._metrics = metrics
         self._recent = recent
         self._batch = batch
+        self._share = share
         self._queue: asyncio.Queue[Finished] = asyncio.Queue(queue)
         metrics.queue_depth.set_function(self._queue.qsize)
 
     def submit(self, finished: Finished) -> None:
-        """Queue a response, or drop it when the queue is full."""
+        """Queue a response, or drop it when it is not in the sample or the queue is full."""
         if not finished.request.passages:
             # Factuality is judged against passages; without any, every sentence would count as unverifiable.
             self._drop([finished], "no_passages")
+            return
+        if not in_sample(finished.id, self._share):
+            self._drop([finished], "sampled_out")
             return
         try:
             self._queue.put_nowait(finished)
@@ -100,3 +115,9 @@ class ScoringQueue:
     def _drop(self, batch: list[Finished], reason: str) -> None:
         for finished in batch:
             self._metrics.dropped.labels(finished.profile, reason).inc()
+
+
+def in_sample(response_id: str, share: float) -> bool:
+    """Whether a response belongs to the `share` that is scored: the same answer for the same id, at any time."""
+    digest = hashlib.sha256(response_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64

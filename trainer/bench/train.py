@@ -22,9 +22,9 @@ from policies.store import SFT, Named, PolicyStore
 from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
+from rewards.measuring import peak_memory, quotient, spread
 from rewards.model import FeedbackRewards
 from rewards.scorer import Scorer
-from trainer.bench.measuring import peak_memory, quotient, spread
 from trainer.bench.plain import PlainTrainer
 from trainer.ppo import PpoTrainer, step_examples
 from trainer.recipe import Recipe, load_recipe

@@ -47,6 +47,25 @@ async def test_responses_without_passages_are_not_judged(service):
     assert service.metric("fg_scoring_dropped_total", profile="medium", reason="no_passages") == 3
 
 
+async def test_what_is_not_in_the_sample_is_dropped_and_counted(service):
+    service.scoring._share = 0.5
+    ids = [(await service.ask()).json()["id"] for _ in range(30)]
+    scored = sum(queue.in_sample(one, 0.5) for one in ids)
+    out = service.metric("fg_scoring_dropped_total", profile="medium", reason="sampled_out")
+    full = service.metric("fg_scoring_dropped_total", profile="medium", reason="queue_full")
+    assert 0 < scored < 30
+    assert (out, full) == (30 - scored, scored - 2)
+
+
+def test_a_sample_is_as_large_as_asked_and_the_same_every_time():
+    ids = [f"resp_{i}" for i in range(2000)]
+    for share in (0, 0.1, 0.5, 1):
+        drawn = [queue.in_sample(one, share) for one in ids]
+        assert drawn == [queue.in_sample(one, share) for one in ids]
+        assert sum(drawn) / len(ids) == pytest.approx(share, abs=0.03)
+    assert all(queue.in_sample(one, 0.5) for one in ids if queue.in_sample(one, 0.1))
+
+
 @pytest.mark.parametrize(("error", "reason"), [(TimeoutError(), "timeout"), (BrokenProcessPool(), "worker_died")])
 async def test_a_worker_that_hangs_or_dies_costs_one_batch(service, monkeypatch, error, reason):
     monkeypatch.setattr(queue, "RESTART_PAUSE", 0)

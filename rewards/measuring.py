@@ -1,6 +1,7 @@
-"""What benchmarks share: spreads over rounds, and the peak memory of a process of its own."""
+"""What benchmarks share: spreads over rounds, and the peak memory of processes."""
 
 import multiprocessing
+import os
 import resource
 import sys
 from collections.abc import Callable, Sequence
@@ -35,16 +36,23 @@ def _call_alone(work: Callable[..., object], arguments: tuple[Any, ...]) -> int:
     return _own_peak()
 
 
+def peak_of(pid: int) -> int | None:
+    """Peak resident memory, in bytes, of a process of that id; None where it has ended or the kernel does not say."""
+    try:
+        marks = [line.split() for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return None
+    return next((int(mark[1]) * 1024 for mark in marks if mark[0] == "VmHWM:"), None)
+
+
 def _own_peak() -> int:
     """Peak resident memory of this process, in bytes.
 
     On Linux `ru_maxrss` begins at the peak of the process that started this one, so the kernel's mark for this
     program alone is read where there is one.
     """
-    status = Path("/proc/self/status")
-    marks = [line.split() for line in status.read_text().splitlines()] if status.is_file() else []
-    for mark in marks:
-        if mark[0] == "VmHWM:":
-            return int(mark[1]) * 1024
+    mark = peak_of(os.getpid())
+    if mark is not None:
+        return mark
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

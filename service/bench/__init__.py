@@ -1,0 +1,1 @@
+"""Benchmarks of the service and its engine, each beside named alternatives."""

@@ -1,0 +1,71 @@
+"""The service with an engine of fixed speed in place of vLLM, so that whatever comes later is the layer's own doing.
+
+Run as a program it serves on the loopback port that its one argument names.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING
+
+from service.engine import Engine, Piece
+from service.roster import ServedPolicy
+from service.run import run
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+
+FIRST = 0.1
+"""Seconds from a request to its first token."""
+PACE = 0.05
+"""Seconds from a token to the next."""
+
+
+class FixedEngine(Engine):
+    """Writes as many tokens as a request asks for, one every PACE seconds from FIRST seconds on."""
+
+    def start(self) -> None:
+        """Nothing has to be loaded."""
+
+    async def load(self, policy: ServedPolicy) -> None:
+        """Every adapter is resident."""
+
+    async def probe(self, policy: ServedPolicy | None) -> list[float]:
+        """Every policy answers by its own number."""
+        return [-float(policy.adapter_id if policy else 0)]
+
+    async def generate(
+        self, prompt: Sequence[int], params: "SamplingParams", policy: ServedPolicy | None, request_id: str
+    ) -> AsyncGenerator[Piece, None]:
+        """Each token at its time, however late the one before it was taken."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + FIRST
+        tokens = params.max_tokens or 1
+        for number in range(1, tokens + 1):
+            await asyncio.sleep(due - loop.time())
+            yield Piece(" word", 1, "length" if number == tokens else None)
+            due += PACE
+
+    @property
+    def alive(self) -> bool:
+        """It does not die."""
+        return True
+
+    async def unload(self, policy: ServedPolicy) -> None:
+        """Every adapter stays."""
+
+    async def break_off(self) -> None:
+        """Every answer is written to its end."""
+
+    def stop(self) -> None:
+        """There is nothing to end."""
+
+
+def own_seconds(tokens: int) -> tuple[float, float]:
+    """What the engine itself takes to its first and to its last token."""
+    return FIRST, FIRST + (tokens - 1) * PACE
+
+
+if __name__ == "__main__":
+    run(Settings(scoring_share=0), "127.0.0.1", int(sys.argv[1]), make_engine=FixedEngine)

@@ -1,0 +1,206 @@
+"""What adapters cost on a CPU: the base alone, one adapter and three mixed, by the packed kernels and by vLLM's own.
+
+Four engines take turns in one run; each stands still while another works. `no adapters` is an engine that cannot load
+any, compiled as vLLM does it by default; `packed` has service.cpu_lora's kernels and runs as the service starts it,
+`packed, compiled` as with FGCTL_COMPILE=1; `stock` has vLLM's kernels. In a round all answer the same prompts, of
+random tokens that no other round has, so that nothing comes from a prefix cache.
+"""
+
+import json
+import os
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from policies.base import BaseModel
+from rewards.errors import FgctlError
+from rewards.measuring import quotient, spread
+from service.bench.engine_process import Work
+from service.bench.programs import Program
+from service.engine import engine_arguments, shapes_of
+from service.environment import engine_settings, with_preloads
+from service.roster import ServedPolicy
+from service.settings import Settings
+
+ROUNDS = 3
+GOAL = 0.8
+"""The least that throughput with adapters should be of the base's."""
+_FIRST_TOKEN, _LAST_TOKEN = 100, 30_000
+"""Range of the random tokens: ordinary ones, in every vocabulary."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """Prompts of one length, answered in batches of one size."""
+
+    name: str
+    batch: int
+    batches: int
+    prompt_tokens: int
+    max_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        """What its throughput counts: the prompts' tokens where they are the work, else the written ones."""
+        return self.batch * self.batches * (self.prompt_tokens if self.max_tokens == 1 else self.max_tokens)
+
+
+LOADS = (
+    Load("prefill", 1, 4, 256, 1),
+    Load("prefill", 32, 1, 256, 1),
+    Load("decode", 1, 2, 16, 64),
+    Load("decode", 32, 1, 16, 64),
+)
+MIXES = {"base": 0, "one": 1, "three": 3}
+"""How many adapters a batch mixes."""
+ENGINES = {
+    "no adapters": ("base",),
+    "packed": ("base", "one", "three"),
+    "packed, compiled": ("one", "three"),
+    "stock": ("one", "three"),
+}
+"""The mixes that each engine answers, in the order of their turns."""
+
+Seconds = Mapping[tuple[str, str], Mapping[Load, Sequence[float]]]
+"""By engine and mix, then by load, one number a round."""
+
+
+def measure(
+    base: BaseModel,
+    policies: Sequence[ServedPolicy],
+    settings: Settings,
+    rounds: int = ROUNDS,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure all engines: the shape of `fgctl bench lora --json`. Raises FgctlError where an engine does not start."""
+    if len(policies) < max(MIXES.values()):
+        raise FgctlError(f"Mixing takes {max(MIXES.values())} policies; the store serves {len(policies)}.")
+    with ExitStack() as stack:
+        engines = {}
+        for name in ENGINES:
+            say(f"Starting the engine `{name}`")
+            engines[name] = stack.enter_context(start(name, base, policies, settings))
+        adapters = [str(policy.path.resolve()) for policy in policies]
+        seconds = take_turns(engines, adapters, rounds, say)
+        memory = {name: engine.peak_memory() for name, engine in engines.items()}
+    shape = {"base": base.name, "adapters": [policy.adapter_name for policy in policies[:3]], "rounds": rounds}
+    return shape | report(seconds, memory)
+
+
+def start(name: str, base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings) -> Program:
+    """An engine that is ready, and stands still."""
+    arguments = engine_arguments(base, shapes_of([p.path for p in policies], settings.resident_adapters + 1), settings)
+    environment = with_preloads(engine_settings(settings.kv_cache_gib) | os.environ)
+    if name == "no adapters":
+        arguments = {key: value for key, value in arguments.items() if "lora" not in key}
+    arguments["enforce_eager"] = name in ("packed", "stock")
+    if name == "stock":
+        environment["VLLM_PLUGINS"] = ""
+    command = [sys.executable, "-m", f"{__package__}.engine_process", json.dumps(arguments)]
+    engine = Program(f"The engine `{name}`", command, environment, piped=True)
+    try:
+        _answer(engine)
+    except BaseException:
+        engine.end()
+        raise
+    engine.pause()
+    return engine
+
+
+def take_turns(
+    engines: Mapping[str, Program], adapters: Sequence[str], rounds: int, say: Callable[[str], None]
+) -> Seconds:
+    """The seconds of every engine's mixes and loads. In a round they take turns at each load."""
+    turns = [(name, mix) for name, mixes in ENGINES.items() for mix in mixes]
+    seconds: dict[tuple[str, str], dict[Load, list[float]]] = {turn: {load: [] for load in LOADS} for turn in turns}
+    for name, mix in turns:
+        say(f"Warming up: {name}, {mix}")
+        for load in LOADS:
+            _work(engines[name], batches(load, mix, adapters, seed=-1)[:1])
+    for i in range(rounds):
+        for number, load in enumerate(LOADS):
+            say(f"Round {i + 1} of {rounds}: {load.name} in batches of {load.batch}")
+            for name, mix in turns:
+                # The mixes of one engine share its prefix cache.
+                seed = (i * len(LOADS) + number) * len(MIXES) + list(MIXES).index(mix)
+                seconds[name, mix][load].append(_work(engines[name], batches(load, mix, adapters, seed)))
+    return seconds
+
+
+def batches(load: Load, mix: str, adapters: Sequence[str], seed: int) -> list[Work]:
+    """A load's batches of random prompts, whose adapters alternate."""
+    tokens = random.Random(seed)  # noqa: S311
+    count = MIXES[mix]
+    works = []
+    for number in range(load.batches):
+        prompts = [
+            [tokens.randrange(_FIRST_TOKEN, _LAST_TOKEN) for _ in range(load.prompt_tokens)] for _ in range(load.batch)
+        ]
+        places = range(number * load.batch, (number + 1) * load.batch)
+        chosen = [adapters[place % count] if count else None for place in places]
+        works.append(Work(prompts, chosen, load.max_tokens))
+    return works
+
+
+def report(seconds: Seconds, memory: Mapping[str, int]) -> dict[str, Any]:
+    """Tokens a second, and how much of a base's throughput the adapters keep: medians and extremes over the rounds.
+
+    `memory` holds the peaks, in bytes, of the engines' processes together.
+    """
+    throughput = [
+        {
+            "engine": name,
+            "mix": mix,
+            "load": load.name,
+            "batch": load.batch,
+            "tokens_per_second": _rates(taken, load.tokens),
+        }
+        for (name, mix), loads in seconds.items()
+        for load, taken in loads.items()
+    ]
+    ratios = [
+        {
+            "load": load.name,
+            "batch": load.batch,
+            "mix": mix,
+            "of": name,
+            "to": to,
+            "goal": None if name == "stock" else GOAL,
+            **quotient(seconds[to, "base"][load], seconds[name, mix][load]),
+        }
+        for load in next(iter(seconds.values()))
+        for name, mix in seconds
+        for to in ("no adapters", "packed")
+        if mix != "base"
+    ]
+    return {
+        "throughput": throughput,
+        "ratios": ratios,
+        "peak_memory_mib": {name: peak / 2**20 for name, peak in memory.items()},
+    }
+
+
+def _rates(seconds: Sequence[float], tokens: int) -> dict[str, float]:
+    return spread([tokens / s for s in seconds]) | {"median": tokens / median(seconds)}
+
+
+def _work(engine: Program, works: Sequence[Work]) -> float:
+    """Seconds that an engine takes for some batches, one after another."""
+    with engine.turn():
+        taken = 0.0
+        for work in works:
+            engine.input.write(work.line())
+            taken += float(_answer(engine))
+        return taken
+
+
+def _answer(engine: Program) -> str:
+    line = engine.output.readline()
+    if not line:
+        engine.process.wait()
+        engine.check()
+    return line

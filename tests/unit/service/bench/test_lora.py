@@ -1,0 +1,86 @@
+"""The benchmark of adapters: what its engines are asked, and the arithmetic of its report, without a clock."""
+
+import io
+import json
+from contextlib import nullcontext
+
+import pytest
+
+from rewards.errors import FgctlError
+from service.bench.engine_process import Work
+from service.bench.lora import ENGINES, LOADS, MIXES, Load, batches, measure, report, take_turns
+from service.settings import Settings
+
+ADAPTERS = ["/a", "/b", "/c"]
+
+
+class Engine:
+    """Takes as long as it is told."""
+
+    def __init__(self, seconds):
+        self.input = io.StringIO()
+        self.output = self
+        self.turn = nullcontext
+        self.seconds = seconds
+
+    def readline(self):
+        return f"{self.seconds}\n"
+
+    @property
+    def asked(self):
+        return [Work(**json.loads(line)) for line in self.input.getvalue().splitlines()]
+
+
+def test_adapters_alternate_and_no_prompt_comes_twice():
+    load = Load("decode", 4, 2, 8, 64)
+    first, second = batches(load, "three", ADAPTERS, 0)
+    assert first.adapters + second.adapters == [*ADAPTERS, *ADAPTERS, "/a", "/b"]
+    assert batches(load, "one", ADAPTERS, 0)[1].adapters == ["/a"] * 4
+    assert batches(load, "base", ADAPTERS, 0)[0].adapters == [None] * 4
+    assert (len(first.prompts), len(first.prompts[0]), first.max_tokens) == (4, 8, 64)
+    assert Work(**json.loads(first.line())) == first
+    again = batches(load, "base", ADAPTERS, 0)[0]
+    assert again.prompts == first.prompts
+    assert batches(load, "base", ADAPTERS, 1)[0].prompts != first.prompts
+
+
+def test_engines_take_turns_at_the_same_prompts_which_none_has_had_before():
+    engines = {name: Engine(number) for number, name in enumerate(ENGINES, 1)}
+    seconds = take_turns(engines, ADAPTERS, 2, lambda _: None)
+    assert list(seconds) == [(name, mix) for name, mixes in ENGINES.items() for mix in mixes]
+    single = LOADS[0]
+    assert seconds["packed", "one"][single] == [2 * single.batches] * 2
+    packed = [prompt for work in engines["packed"].asked for prompt in map(tuple, work.prompts)]
+    plain = [prompt for work in engines["no adapters"].asked for prompt in map(tuple, work.prompts)]
+    warm = len(MIXES) * sum(load.batch for load in LOADS)
+    assert len(set(packed[warm:])) == len(packed) - warm
+    assert set(plain) <= set(packed)
+    assert {adapter for work in engines["stock"].asked for adapter in work.adapters} == set(ADAPTERS)
+    assert {adapter for work in engines["no adapters"].asked for adapter in work.adapters} == {None}
+
+
+def test_ratios_are_of_throughput_against_both_bases():
+    load = Load("decode", 32, 1, 16, 64)
+    seconds = {
+        ("no adapters", "base"): {load: [1.0, 2.0, 1.0]},
+        ("packed", "base"): {load: [2.0, 2.0, 2.0]},
+        ("packed", "three"): {load: [4.0, 2.0, 2.5]},
+    }
+    measured = report(seconds, {"packed": 2**20})
+    json.dumps(measured)
+    assert measured["throughput"][2]["tokens_per_second"]["median"] == pytest.approx(32 * 64 / 2.5)
+    to_none, to_packed = measured["ratios"]
+    assert (to_none["of"], to_none["to"], to_none["mix"]) == ("packed", "no adapters", "three")
+    assert to_none["ratio"] == pytest.approx(1 / 2.5)
+    assert (to_packed["to"], to_packed["ratio"]) == ("packed", pytest.approx(2 / 2.5))
+    assert (to_packed["min"], to_packed["max"], to_packed["goal"]) == (0.5, 1.0, 0.8)
+
+
+def test_prefill_counts_the_prompts_tokens_and_decode_the_written_ones():
+    assert Load("prefill", 4, 2, 256, 1).tokens == 2048
+    assert Load("decode", 4, 2, 16, 64).tokens == 512
+
+
+def test_mixing_takes_three_policies(tmp_path):
+    with pytest.raises(FgctlError, match="takes 3 policies; the store serves 0"):
+        measure(None, [], Settings())
