@@ -216,37 +216,37 @@ def mix(
     Weights that no mixture reaches are replaced by the nearest that one does.
     """
     from policies.base import resolve_base
-    from policies.mixing import MIXTURE, anchors, recipe_for, store_mixture
+    from policies.mixing import MIXTURE, anchors, mixture_for, store_mixture
     from policies.store import PolicyStore
     from policies.weights import Weights
     from rewards.configuration import load_configuration
 
     wanted = Weights.parse(weights, load_configuration().specs)
     store = PolicyStore()
-    recipe = recipe_for(wanted, anchors(store, resolve_base(base).digest))
-    if recipe.anchor is not None:
-        name = recipe.anchor.name
+    mixture = mixture_for(wanted, anchors(store, resolve_base(base).digest))
+    if mixture.anchor is not None:
+        name = mixture.anchor.name
         if json_output:
-            print_json({"anchor": name, "weights": wanted.as_dict(), "weights_served": recipe.served.as_dict()})
+            print_json({"anchor": name, "weights": wanted.as_dict(), "weights_served": mixture.served.as_dict()})
         remarks.print(f"{name} is the nearest to {wanted} that can be had; there is nothing to mix.")
         return
-    stored = store_mixture(store, recipe, rank, profile)
+    stored = store_mixture(store, mixture, rank, profile)
     if json_output:
         print_json(
             {
                 "profile": profile,
                 "version": stored.version,
                 "weights": wanted.as_dict(),
-                "weights_served": recipe.served.as_dict(),
+                "weights_served": mixture.served.as_dict(),
                 **stored.recipe[MIXTURE],
             }
         )
         return
     made = stored.recipe[MIXTURE]
     rows = [[f"{one['profile']}@{one['version']}", f"{one['share']:.3f}"] for one in made["anchors"]]
-    print_table(f"{profile}@{stored.version} for {recipe.served}", ["anchor", "share"], rows)
-    if not recipe.served.same_as(wanted):
-        remarks.print(f"{wanted} is out of the policies' reach; {recipe.served} is the nearest.")
+    print_table(f"{profile}@{stored.version} for {mixture.served}", ["anchor", "share"], rows)
+    if not mixture.served.same_as(wanted):
+        remarks.print(f"{wanted} is out of the policies' reach; {mixture.served} is the nearest.")
     remarks.print(f"Rank {made['rank']}; compression left out {made['tail_energy']:.2e} of the update's energy.")
 
 

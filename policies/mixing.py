@@ -49,7 +49,7 @@ class Anchor:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Mixture:
     """What a mixture is made of."""
 
     served: Weights
@@ -97,7 +97,7 @@ def anchors(store: PolicyStore, base_digest: str) -> tuple[Anchor, ...]:
     return tuple(found)
 
 
-def recipe_for(wanted: Weights, among: Sequence[Anchor]) -> Recipe:
+def mixture_for(wanted: Weights, among: Sequence[Anchor]) -> Mixture:
     """The shares of the anchors that reach the wanted weights, or the nearest within their hull.
 
     The order of the anchors does not matter. Raises FgctlError without anchors.
@@ -109,7 +109,7 @@ def recipe_for(wanted: Weights, among: Sequence[Anchor]) -> Recipe:
     points = np.array([[anchor.weights[name] for name in categories] for anchor in ordered])
     shares = barycentric(points, np.array([wanted[name] for name in categories]))
     served = Weights(dict(zip(categories, (shares @ points).tolist(), strict=True)))
-    return Recipe(served, tuple((a, float(share)) for a, share in zip(ordered, shares, strict=True) if share > 0))
+    return Mixture(served, tuple((a, float(share)) for a, share in zip(ordered, shares, strict=True) if share > 0))
 
 
 def mix(parts: Sequence[tuple[LoraAdapter, float]], rank: int | None = None) -> Mixed:
@@ -160,17 +160,17 @@ def compress(down: "Tensor", up: "Tensor", rank: int) -> "tuple[Tensor, Tensor, 
 
 
 def store_mixture(
-    store: PolicyStore, recipe: Recipe, rank: int | None = None, profile: str = MIXTURE
+    store: PolicyStore, mixture: Mixture, rank: int | None = None, profile: str = MIXTURE
 ) -> PolicyManifest:
-    """Mix by a recipe and store the adapter, compressed to a rank unless that is None.
+    """Compute a mixture and store the adapter, compressed to a rank unless that is None.
 
     The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError when the anchors do not fit.
     """
-    mixed = mix([(LoraAdapter(anchor.path), share) for anchor, share in recipe.shares], rank)
-    manifests = [anchor.manifest for anchor, _ in recipe.shares]
+    mixed = mix([(LoraAdapter(anchor.path), share) for anchor, share in mixture.shares], rank)
+    manifests = [anchor.manifest for anchor, _ in mixture.shares]
     with tempfile.TemporaryDirectory() as scratch:
-        write_adapter(Path(scratch), mixed, recipe.shares[0][0].path)
-        return store.write(profile, Path(scratch), _manifest(recipe, mixed, manifests))
+        write_adapter(Path(scratch), mixed, mixture.shares[0][0].path)
+        return store.write(profile, Path(scratch), _manifest(mixture, mixed, manifests))
 
 
 def write_adapter(directory: Path, mixed: Mixed, source: Path) -> None:
@@ -189,18 +189,18 @@ def write_adapter(directory: Path, mixed: Mixed, source: Path) -> None:
     (directory / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _manifest(recipe: Recipe, mixed: Mixed, manifests: Sequence[PolicyManifest]) -> dict[str, Any]:
+def _manifest(mixture: Mixture, mixed: Mixed, manifests: Sequence[PolicyManifest]) -> dict[str, Any]:
     """The fields of a mixture's manifest; parent and rewards where all anchors have the same."""
     parents, rewards = {m.parent for m in manifests}, {m.rewards for m in manifests}
     return {
-        "weights": recipe.served,
+        "weights": mixture.served,
         "base": manifests[0].base,
         "parent": parents.pop() if len(parents) == 1 else None,
         "recipe": {
             MIXTURE: {
                 "anchors": [
                     {"profile": a.manifest.profile, "version": a.manifest.version, "share": share}
-                    for a, share in recipe.shares
+                    for a, share in mixture.shares
                 ],
                 "rank": mixed.rank,
                 "tail_energy": mixed.tail_energy,

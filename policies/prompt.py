@@ -90,10 +90,9 @@ class PromptFormatter:
 
         Raises PromptTooLong beyond the budget, FgctlError for ids outside the base model's vocabulary.
         """
-        if strange := [i for i in ids if not 0 <= i < len(self._tokenizer)]:
-            raise FgctlError(
-                f"Token {strange[0]} is not among the {len(self._tokenizer)} of the base model; use its tokenizer."
-            )
+        known = len(self._tokenizer)
+        if strange := [i for i in ids if not 0 <= i < known]:
+            raise FgctlError(f"Token {strange[0]} is not among the {known} of the base model; use its tokenizer.")
         self._check(ids)
         return Prompt(str(self._tokenizer.decode(list(ids))), tuple(ids))
 

@@ -70,7 +70,7 @@ class Admission:
             clock,
         )
         self._metrics = metrics
-        self._stopping = False
+        self._stopping = self._dismissed = False
         self._held = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -114,6 +114,8 @@ class Admission:
     async def turn(self, place: Place) -> None:
         """Wait until the request may use the engine. Raises Overloaded when that takes too long."""
         if place.state is State.WAITING:
+            if self._dismissed:
+                raise self._stopped()
             place.granted = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout_at(min(place.queue_deadline, place.deadline)):
@@ -159,7 +161,8 @@ class Admission:
         self._stopping = True
 
     def dismiss(self) -> None:
-        """Refuse everybody who still waits."""
+        """Refuse everybody who still waits, also those who have not asked for their turn yet."""
+        self._dismissed = True
         for place in self._queue:
             if place.granted is not None and not place.granted.done():
                 place.granted.set_exception(self._stopped())

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
@@ -10,15 +10,15 @@ from typing import Protocol
 from policies.base import BaseModel
 from policies.geometry import on_grid
 from policies.manifest import Named
-from policies.mixing import MIXTURE, Anchor, Recipe, anchors, recipe_for
-from policies.store import SFT, Decoding, PolicyStore, Profile
+from policies.mixing import MIXTURE, Anchor, Mixture, anchors, mixture_for
+from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore, Profile
 from policies.weights import Weights
 from rewards.categories import Category
 from rewards.errors import FgctlError
 from service.errors import NotFound, ServiceError, Unavailable
 from service.metrics import Metrics
 from service.mixtures import MixtureCache
-from service.residents import InUse, Loader, Residents
+from service.residents import InUse, Residents
 from service.roster import Canary, Roster, ServedPolicy, stored_policy
 from service.selection import DEFAULT_PROFILE, Selection
 
@@ -28,8 +28,14 @@ SAME_LOGPROB = 1e-4
 """Two adapters whose log-probabilities differ by less than this on every token (nats) answer alike."""
 
 
-class AdapterEngine(Loader, Protocol):
+class AdapterEngine(Protocol):
     """What the catalogue needs of the engine."""
+
+    async def load(self, policy: ServedPolicy) -> None:
+        """Make an adapter resident."""
+
+    async def unload(self, policy: ServedPolicy) -> None:
+        """Give up an adapter."""
 
     @property
     def max_rank(self) -> int:
@@ -70,9 +76,9 @@ class Catalogue:
         self._mixtures = mixtures
         self._grid = grid
         self._in_use = InUse(self._when_idle)
-        self._residents = Residents(engine, self._in_use, residents)
+        self._residents = Residents(self._load_for_request, engine.unload, self._in_use, residents)
         self._anchors: tuple[Anchor, ...] = ()
-        self._recipes: dict[tuple[tuple[str, float], ...], Recipe] = {}
+        self._found: dict[tuple[tuple[str, float], ...], Mixture] = {}
         self._answers: dict[str, Sequence[float]] = {}
         self._reloading = asyncio.Lock()
         self._retired: set[int] = set()
@@ -95,7 +101,8 @@ class Catalogue:
         """Read the store again, load and check what is new beside what is served, then switch to it at once.
 
         What cannot be used is refused: the older version stays where there is one. Requests that are being answered go
-        on with the version they began with. Raises BrokenPolicy when `profiles.toml` cannot be read; nothing changes.
+        on with the version they began with. Raises BrokenPolicy when `profiles.toml` cannot be read, and EngineGone;
+        nothing changes then.
         """
         async with self._reloading:
             old, new = self.roster, Roster()
@@ -104,7 +111,7 @@ class Catalogue:
                 if name != SFT and profile.served:
                     await self._admit(name, profile, old, new)
             self._anchors = await asyncio.to_thread(anchors, self._store, self._base.digest)
-            self._recipes.clear()
+            self._found = {}
             self.roster = new
             for reasons in (new.broken, new.refused):
                 for name, reason in reasons.items():
@@ -119,16 +126,25 @@ class Catalogue:
             return new
 
     async def engine_restarted(self) -> None:
-        """Load the roster's policies into a new engine; the others follow when they are asked for."""
+        """Load the roster's policies into a new engine, and what was promoted while there was none.
+
+        The others follow when they are asked for. Raises what the engine says of a policy that it had before.
+        """
         self._residents.forget()
         for policy in self.roster.policies():
             await self._engine.load(policy)
+        try:
+            await self.reload()
+        except BrokenPolicy as error:
+            logger.error("the policies were not reloaded: %s", error)
 
     async def _admit(self, name: str, profile: Profile, old: Roster, new: Roster) -> None:
         """Put a profile's policy, and its canary, into the new roster, or say there what is wrong with them."""
         serving = old.served.get(name)
         try:
             new.served[name] = await self._checked(name, profile.version, profile, old, new)
+        except ServiceError:  # the engine is gone, which says nothing of the policy
+            raise
         except FgctlError as error:
             if serving is None:
                 new.broken[name] = str(error)
@@ -137,6 +153,8 @@ class Catalogue:
         if profile.canary is not None:
             try:
                 policy = await self._checked(name, profile.canary.version, profile, old, new)
+            except ServiceError:
+                raise
             except FgctlError as error:
                 new.refused[name] = f"The canary {name}@{profile.canary.version} gets no traffic. {error}"
             else:
@@ -148,15 +166,9 @@ class Catalogue:
         if known := old.version(name, version):
             return replace(known, weights=weights or known.weights, decoding=profile.decoding)
         policy = await self._stored(name, version, profile.decoding, weights)
-        await self._load(policy)
-        others = {"the base": await self._base_answers()} | {
-            f"profile {other.profile}": self._answers[other.adapter_name] for other in new.served.values()
-        }
-        twin = next(
-            (other for other, said in others.items() if same_answers(self._answers[policy.adapter_name], said)), ""
-        )
-        if twin:
-            raise FgctlError(f"{policy.adapter_name} answers just like {twin}; train it again.")
+        said = self._answers[policy.adapter_name] = await self._load(policy)
+        others = {f"profile {other.profile}": self._answers[other.adapter_name] for other in new.served.values()}
+        check_apart(policy, said, others)
         return policy
 
     async def _stored(
@@ -168,18 +180,29 @@ class Catalogue:
             raise FgctlError(misfit)
         return policy
 
-    async def _load(self, policy: ServedPolicy) -> None:
-        """Load an adapter and see that it does something.
+    async def _load(self, policy: ServedPolicy) -> Sequence[float]:
+        """Load an adapter and see that it does something; its answers to the probe. Raises FgctlError, and EngineGone.
 
         A mismatch of module names would make an engine ignore an adapter without a word; this is where it shows.
         """
         try:
             await self._engine.load(policy)
-            self._answers[policy.adapter_name] = await self._engine.probe(policy)
+            said = await self._engine.probe(policy)
         except ServiceError:
             raise
         except Exception as error:  # noqa: BLE001  # the engine raises bare Exception; other policies can still be served
             raise FgctlError(f"The engine cannot load {policy.path} ({error}); train it again.") from None
+        check_apart(policy, said, {"the base": await self._base_answers()})
+        return said
+
+    async def _load_for_request(self, policy: ServedPolicy) -> None:
+        """Load what a request asks for. Raises ServiceError."""
+        try:
+            await self._load(policy)
+        except ServiceError:
+            raise
+        except FgctlError as error:
+            raise Unavailable(f"{policy.adapter_name} cannot be served: {error}") from None
 
     async def _base_answers(self) -> Sequence[float]:
         if "" not in self._answers:
@@ -211,14 +234,14 @@ class Catalogue:
         if trained := self.roster.with_weights(wanted):
             self._metrics.weights_requests.labels("trained").inc()
             return trained
-        recipe = self._recipe(wanted)
-        if recipe.anchor is not None:
+        mixture = await self._mixture_for(wanted)
+        if mixture.anchor is not None:
             self._metrics.weights_requests.labels("trained").inc()
-            manifest = recipe.anchor.manifest
+            manifest = mixture.anchor.manifest
             served = self.roster.version(manifest.profile, manifest.version)
             return served or await self._version(manifest.profile, manifest.version)
         rank = self._engine.max_rank
-        key = f"{MIXTURE} {recipe.key(rank)}"
+        key = f"{MIXTURE} {mixture.key(rank)}"
         resident = self._residents.get(key)
         if resident is not None:
             self._metrics.weights_requests.labels("resident").inc()
@@ -227,35 +250,37 @@ class Catalogue:
 
         async def make() -> ServedPolicy:
             try:
-                manifest, path, stored = await asyncio.to_thread(self._mixtures.get, recipe, rank)
+                manifest, path, stored = await asyncio.to_thread(self._mixtures.get, mixture, rank)
             except (OSError, FgctlError) as error:
-                logger.exception("no mixture for %s", recipe.served)
+                logger.exception("no mixture for %s", mixture.served)
                 raise Unavailable(
                     f"The policies cannot be mixed now ({error}); ask for a profile.", "weights"
                 ) from None
             self._metrics.mixtures_built.inc(0 if stored else 1)
-            policy = ServedPolicy(MIXTURE, manifest.version, recipe.served, Decoding(), path, manifest)
+            policy = ServedPolicy(MIXTURE, manifest.version, mixture.served, Decoding(), path, manifest)
             self._metrics.announce([policy], self._categories)
             return policy
 
         return await self._residents.get_or_load(key, make)
 
-    def _recipe(self, wanted: Weights) -> Recipe:
+    async def _mixture_for(self, wanted: Weights) -> Mixture:
         """What to mix for weights; a trained point is itself, any other is moved to the grid, so that they are few."""
-        key = tuple(wanted.as_dict().items())
-        if key not in self._recipes:
-            if len(self._recipes) >= _REMEMBERED:
-                self._recipes.clear()
-            self._recipes[key] = self._found_recipe(wanted)
-        return self._recipes[key]
+        # A reload puts another dictionary in this one's place, so that what is found of old anchors is not kept.
+        mixtures, key = self._found, tuple(wanted.as_dict().items())
+        if key not in mixtures:
+            found = await asyncio.to_thread(self._found_mixture, wanted, self._anchors)
+            if len(mixtures) >= _REMEMBERED:
+                mixtures.clear()
+            mixtures[key] = found
+        return mixtures[key]
 
-    def _found_recipe(self, wanted: Weights) -> Recipe:
-        if trained := next((anchor for anchor in self._anchors if anchor.weights.same_as(wanted)), None):
-            return Recipe(trained.weights, ((trained, 1.0),))
+    def _found_mixture(self, wanted: Weights, among: Sequence[Anchor]) -> Mixture:
+        if trained := next((anchor for anchor in among if anchor.weights.same_as(wanted)), None):
+            return Mixture(trained.weights, ((trained, 1.0),))
         values = wanted.as_dict()
         near = Weights(dict(zip(values, on_grid(list(values.values()), self._grid), strict=True)))
         try:
-            return recipe_for(near, self._anchors)
+            return mixture_for(near, among)
         except FgctlError as error:
             raise Unavailable(str(error), "weights") from None
 
@@ -273,7 +298,13 @@ class Catalogue:
 
 
 _REMEMBERED = 10_000
-"""Weights whose recipes are remembered."""
+"""Weights whose mixtures are remembered."""
+
+
+def check_apart(policy: ServedPolicy, said: Sequence[float], others: Mapping[str, Sequence[float]]) -> None:
+    """Raises FgctlError when what a policy said to the probe is just what one of the others said."""
+    if twin := next((other for other, theirs in others.items() if same_answers(said, theirs)), None):
+        raise FgctlError(f"{policy.adapter_name} answers just like {twin}; train it again.")
 
 
 def same_answers(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -117,6 +117,8 @@ class Engine:
         """Make an adapter resident. Raises EngineGone, or whatever the engine says of one that it cannot load."""
         from vllm.v1.engine.exceptions import EngineDeadError
 
+        if self._llm is None:
+            raise EngineGone
         try:
             await self._llm.add_lora(_lora_request(policy))
         except EngineDeadError:
@@ -128,8 +130,12 @@ class Engine:
             await self._llm.remove_lora(policy.adapter_id)
 
     async def probe(self, policy: ServedPolicy | None) -> list[float]:
-        """Log-probabilities, in nats, of PROBE's tokens under a policy, or under the base for None."""
+        """Log-probabilities, in nats, of PROBE's tokens under a policy, or the base for None. Raises EngineGone."""
         from vllm import SamplingParams
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if self._llm is None:
+            raise EngineGone
 
         outputs = self._llm.generate(
             PROBE,
@@ -137,8 +143,11 @@ class Engine:
             request_id=f"probe-{policy.adapter_name if policy else 'base'}",
             lora_request=_lora_request(policy),
         )
-        async for output in outputs:
-            tokens, entries = output.prompt_token_ids[1:], output.prompt_logprobs[1:]
+        try:
+            async for output in outputs:
+                tokens, entries = output.prompt_token_ids[1:], output.prompt_logprobs[1:]
+        except EngineDeadError:
+            raise EngineGone from None
         return [entry[token].logprob for token, entry in zip(tokens, entries, strict=True)]
 
     async def generate(

@@ -41,8 +41,8 @@ class Generation:
         max_tokens: int,
         admission: Admission,
         *,
-        max_samples: int = 16,
-        log_prompts: bool = False,
+        max_samples: int,
+        log_prompts: bool,
     ) -> None:
         self._engine = engine
         self._catalogue = catalogue

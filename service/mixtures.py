@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from policies.manifest import PolicyManifest
-from policies.mixing import MIXTURE, Recipe, store_mixture
+from policies.mixing import MIXTURE, Mixture, store_mixture
 from policies.store import BrokenPolicy, PolicyStore
 
 logger = logging.getLogger(__name__)
@@ -17,26 +17,26 @@ _UNUSED_SECONDS = 600.0
 
 
 class MixtureCache:
-    """A policy store of mixtures, and for each recipe the version that it makes.
+    """A policy store of mixtures, and for each mixture the version that it makes.
 
     Several processes may share one: a recipe's file is written after the version that it names, and read before use.
     """
 
     def __init__(self, root: Path, limit: int) -> None:
         self._store = PolicyStore(root)
-        self._recipes = root / "recipes"
+        self._index = root / "index"
         self._limit = limit
 
-    def get(self, recipe: Recipe, rank: int | None) -> tuple[PolicyManifest, Path, bool]:
+    def get(self, mixture: Mixture, rank: int | None) -> tuple[PolicyManifest, Path, bool]:
         """A mixture's manifest and directory, and whether it was on disk already. Raises FgctlError."""
-        file = self._recipes / recipe.key(rank)
+        file = self._index / mixture.key(rank)
         try:
             version = file.read_text(encoding="ascii")
             found = self._store.manifest(MIXTURE, version), self._store.verify(MIXTURE, version), True
             os.utime(file)
         except (OSError, UnicodeDecodeError, BrokenPolicy):
-            manifest = store_mixture(self._store, recipe, rank)
-            self._recipes.mkdir(parents=True, exist_ok=True)
+            manifest = store_mixture(self._store, mixture, rank)
+            self._index.mkdir(parents=True, exist_ok=True)
             scratch = file.with_suffix(f".{os.getpid()}")
             scratch.write_text(manifest.version, encoding="ascii")
             scratch.replace(file)
@@ -47,7 +47,7 @@ class MixtureCache:
     def _evict(self) -> None:
         """Remove the least recently used beyond the limit."""
         stamped = []
-        for file in self._recipes.iterdir():
+        for file in self._index.iterdir():
             try:
                 stamped.append((file.stat().st_mtime, file, file.read_text(encoding="ascii")))
             except OSError:  # another process was faster

@@ -4,22 +4,12 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from service.errors import Unavailable
 from service.roster import ServedPolicy
 
 Make = Callable[[], Awaitable[ServedPolicy]]
-
-
-class Loader(Protocol):
-    """What holds adapters: the engine."""
-
-    async def load(self, policy: ServedPolicy) -> None:
-        """Make an adapter resident."""
-
-    async def unload(self, policy: ServedPolicy) -> None:
-        """Give up an adapter."""
+Handle = Callable[[ServedPolicy], Awaitable[None]]
 
 
 class InUse:
@@ -49,8 +39,9 @@ class InUse:
 class Residents:
     """At most `limit` adapters by key; the least recently asked for that is not in use makes room."""
 
-    def __init__(self, engine: Loader, in_use: InUse, limit: int) -> None:
-        self._engine = engine
+    def __init__(self, load: Handle, unload: Handle, in_use: InUse, limit: int) -> None:
+        """`load` makes an adapter resident, `unload` gives one up."""
+        self._load_adapter, self._unload_adapter = load, unload
         self._in_use = in_use
         self._limit = limit
         self._loaded: OrderedDict[str, ServedPolicy] = OrderedDict()
@@ -69,7 +60,7 @@ class Residents:
     async def get_or_load(self, key: str, make: Make) -> ServedPolicy:
         """The adapter of a key, made and loaded by the first who asks while the others wait.
 
-        A caller that is cancelled leaves the work to the others. Raises what `make` and the engine raise, to all who
+        A caller that is cancelled leaves the work to the others. Raises what `make` and `load` raise, to all who
         wait, and Unavailable when every place is in use.
         """
         if found := self.get(key):
@@ -87,7 +78,7 @@ class Residents:
     async def _load(self, key: str, make: Make) -> ServedPolicy:
         policy = await make()
         await self._make_room()
-        await self._engine.load(policy)
+        await self._load_adapter(policy)
         self._loaded[key] = policy
         return policy
 
@@ -99,7 +90,7 @@ class Residents:
                     f"{self._limit} mixtures and versions are being answered by, and no more fit; try again, or ask "
                     f"for a profile."
                 )
-            await self._engine.unload(self._loaded.pop(idle))
+            await self._unload_adapter(self._loaded.pop(idle))
 
     def _done(self, key: str, task: "asyncio.Task[ServedPolicy]") -> None:
         self._loading.pop(key, None)

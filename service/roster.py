@@ -1,6 +1,5 @@
 """Which policies the service answers with, and which of them a request by profile gets."""
 
-import hashlib
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -11,6 +10,7 @@ from policies.mixing import MIXTURE
 from policies.store import Decoding, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
+from service.draws import drawn
 from service.errors import NotFound, Unavailable
 
 _adapter_ids = count(1)
@@ -59,8 +59,7 @@ class Canary:
 
     def takes(self, caller: str) -> bool:
         """Whether a caller is among those who get it: always the same ones, others for another version."""
-        digest = hashlib.sha256(f"{self.policy.adapter_name}:{caller}".encode()).digest()
-        return int.from_bytes(digest[:8]) < self.share * 2**64
+        return drawn(f"{self.policy.adapter_name}:{caller}", self.share)
 
 
 @dataclass

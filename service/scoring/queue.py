@@ -1,7 +1,6 @@
 """The queue between replies and scores. It never delays or fails a reply: what it cannot take, it drops and counts."""
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rewards.scores import ScoredResponse, ScoreRequest
+from service.draws import drawn
 from service.metrics import Metrics
 from service.scoring.recent import RecentResponses
 
@@ -64,7 +64,7 @@ class ScoringQueue:
             # Factuality is judged against passages; without any, every sentence would count as unverifiable.
             self._drop([finished], "no_passages")
             return
-        if not in_sample(finished.id, self._share):
+        if not drawn(finished.id, self._share):
             self._drop([finished], "sampled_out")
             return
         try:
@@ -115,9 +115,3 @@ class ScoringQueue:
     def _drop(self, batch: list[Finished], reason: str) -> None:
         for finished in batch:
             self._metrics.dropped.labels(finished.profile, reason).inc()
-
-
-def in_sample(response_id: str, share: float) -> bool:
-    """Whether a response belongs to the `share` that is scored: the same answer for the same id, at any time."""
-    digest = hashlib.sha256(response_id.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -10,7 +10,7 @@ import numpy as np
 
 from policies.adapter import LoraAdapter
 from policies.base import BaseModel
-from policies.mixing import Anchor, Recipe, anchors, recipe_for, store_mixture
+from policies.mixing import Anchor, Mixture, anchors, mixture_for, store_mixture
 from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.dataset import Example
@@ -65,26 +65,26 @@ def run_mixing(
     }
     claim_run(mixing.directory, settings)
     store = PolicyStore(mixing.directory / "policies")
-    recipes = [Recipe(anchor.weights, ((anchor, 1.0),)) for anchor in among]
-    recipes += [recipe_for(weights, among) for weights in draw_weights(among, mixing.points, mixing.seed)]
+    mixtures = [Mixture(anchor.weights, ((anchor, 1.0),)) for anchor in among]
+    mixtures += [mixture_for(weights, among) for weights in draw_weights(among, mixing.points, mixing.seed)]
     evaluations = mixing.directory / "evaluations"
     evaluations.mkdir(exist_ok=True)
     rank = max(LoraAdapter(anchor.path).config.r for anchor in among)
-    stored = [_stored(store, recipe, rank) for recipe in recipes]
+    stored = [_stored(store, mixture, rank) for mixture in mixtures]
     waiting = [one for one in stored if not (evaluations / f"{one.version}.json").is_file()]
     reports = evaluate_policies(waiting, held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
     for one, report in zip(waiting, reports, strict=True):
         say(f"{one.name}@{one.version} for {one.weights}")
         write_json(evaluations / f"{one.version}.json", report)
     points = []
-    for recipe, one in zip(recipes, stored, strict=True):
+    for mixture, one in zip(mixtures, stored, strict=True):
         report = json.loads((evaluations / f"{one.version}.json").read_text(encoding="utf-8"))
         points.append(
             {
                 "version": one.version,
-                "anchor": recipe.anchor.name if recipe.anchor else None,
-                "weights": recipe.served.as_dict(),
-                "shares": {anchor.name: share for anchor, share in recipe.shares},
+                "anchor": mixture.anchor.name if mixture.anchor else None,
+                "weights": mixture.served.as_dict(),
+                "shares": {anchor.name: share for anchor, share in mixture.shares},
                 "figures": {name: at(report, path) for name, path in FIGURES.items()},
                 "intervals": {name: report["intervals"].get(".".join(path)) for name, path in FIGURES.items()},
             }
@@ -146,7 +146,7 @@ def _panel(axes: "Axes", points: Sequence[dict[str, Any]], name: str) -> None:
     axes.grid(alpha=0.3)
 
 
-def _stored(store: PolicyStore, recipe: Recipe, rank: int) -> Candidate:
-    """The adapter of a recipe in the experiment's own store; an anchor's is mixed of itself alone."""
-    manifest = store_mixture(store, recipe, rank)
-    return Candidate(manifest.profile, manifest.version, recipe.served)
+def _stored(store: PolicyStore, mixture: Mixture, rank: int) -> Candidate:
+    """The adapter of a mixture in the experiment's own store; an anchor's is mixed of itself alone."""
+    manifest = store_mixture(store, mixture, rank)
+    return Candidate(manifest.profile, manifest.version, mixture.served)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.adapter import LoraAdapter
-from policies.mixing import MIXTURE, anchors, compress, mix, recipe_for, store_mixture
+from policies.mixing import MIXTURE, anchors, compress, mix, mixture_for, store_mixture
 from policies.store import PolicyStore
 from policies.verification import problem
 from policies.weights import Weights
@@ -104,26 +104,26 @@ def test_compression_leaves_out_what_it_says(store):
 def test_weights_are_reached_whatever_the_order_of_the_anchors(store):
     found = anchors(store, BASE)
     wanted = Weights.parse("0.3,0.5,0.2")
-    recipes = [recipe_for(wanted, order) for order in permutations(found)]
-    assert {recipe.key(8) for recipe in recipes} == {recipes[0].key(8)}
-    assert recipes[0].served.same_as(wanted)
-    assert recipes[0].anchor is None
-    stored = {store_mixture(store, recipe).version for recipe in recipes}
+    mixtures = [mixture_for(wanted, order) for order in permutations(found)]
+    assert {mixture.key(8) for mixture in mixtures} == {mixtures[0].key(8)}
+    assert mixtures[0].served.same_as(wanted)
+    assert mixtures[0].anchor is None
+    stored = {store_mixture(store, mixture).version for mixture in mixtures}
     assert len(stored) == 1
 
 
 def test_a_trained_point_is_its_own_policy_and_one_out_of_reach_is_served_by_the_nearest(store):
     found = anchors(store, BASE)
-    assert recipe_for(Weights.parse("1,8,1"), found).anchor.manifest.profile == "factual"
-    outside = recipe_for(Weights.parse("1,0,0"), found)
+    assert mixture_for(Weights.parse("1,8,1"), found).anchor.manifest.profile == "factual"
+    outside = mixture_for(Weights.parse("1,0,0"), found)
     assert outside.anchor.manifest.profile == "brief"
-    edge = recipe_for(Weights.parse("1,1,0"), found)
+    edge = mixture_for(Weights.parse("1,1,0"), found)
     assert edge.served.same_as(Weights.parse("4.5,4.5,1"))
 
 
 def test_a_stored_mixture_is_a_policy_that_says_what_it_is_made_of(store):
-    recipe = recipe_for(Weights.parse("1,1,1"), anchors(store, BASE))
-    stored = store_mixture(store, recipe, rank=2)
+    mixture = mixture_for(Weights.parse("1,1,1"), anchors(store, BASE))
+    stored = store_mixture(store, mixture, rank=2)
     assert stored.profile == MIXTURE
     assert stored.weights.same_as(Weights.parse("1,1,1"))
     made = stored.recipe[MIXTURE]
@@ -135,19 +135,19 @@ def test_a_stored_mixture_is_a_policy_that_says_what_it_is_made_of(store):
     assert "The exact mixture of" in (directory / "README.md").read_text()
     kept = LoraAdapter(directory)
     assert kept.config.scale == 1
-    again = product(mix([(LoraAdapter(a.path), share) for a, share in recipe.shares], rank=2))
+    again = product(mix([(LoraAdapter(a.path), share) for a, share in mixture.shares], rank=2))
     assert same(updates(kept), again, tolerance=0.05)
 
 
 def test_mixtures_broken_policies_and_other_bases_are_no_anchors(store, write_policy):
-    recipe = recipe_for(Weights.parse("1,1,1"), anchors(store, BASE))
-    mixed = store_mixture(store, recipe, profile="even")
+    mixture = mixture_for(Weights.parse("1,1,1"), anchors(store, BASE))
+    mixed = store_mixture(store, mixture, profile="even")
     store.promote("even", mixed.version)
     adapter_of(store, "brief").directory.joinpath("adapter_model.safetensors").write_bytes(b"damaged")
     assert {a.manifest.profile for a in anchors(store, BASE)} == {"factual", "complete"}
     assert anchors(store, "c" * 64) == ()
     with pytest.raises(FgctlError, match="no trained policy to mix"):
-        recipe_for(Weights.parse("1,1,1"), ())
+        mixture_for(Weights.parse("1,1,1"), ())
 
 
 def test_anchors_of_different_modules_are_refused(store, write_policy):

@@ -89,6 +89,8 @@ class FakeEngine:
         return self.misfits.get(policy.adapter_name)
 
     async def load(self, policy):
+        if self.gone:
+            raise EngineGone
         if policy.adapter_name in self.broken:
             raise Exception("shapes do not match")
         self.loaded.append(policy.adapter_name)

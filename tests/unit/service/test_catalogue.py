@@ -165,6 +165,31 @@ async def test_any_stored_version_can_be_asked_for(loaded, write):
     assert (await loaded.ask(profile=f"long@{third}")).status_code == 503
 
 
+@pytest.mark.parametrize("fault", ["unloadable", "idle"])
+async def test_a_stored_version_that_cannot_be_answered_by_is_a_503(loaded, write, fault):
+    name = f"long@{write('long', 9)}"
+    if fault == "unloadable":
+        loaded.engine.broken.add(name)
+    else:
+        loaded.engine.echoes[name] = "base"
+    reply = await loaded.ask(profile=name)
+    assert (reply.status_code, reply.json()["error"]["type"]) == (503, "unavailable")
+    assert {"unloadable": "shapes do not match", "idle": "just like the base"}[fault] in reply.text
+    assert (await loaded.ask(profile="long")).status_code == 200
+
+
+async def test_a_promotion_while_the_engine_is_gone_is_no_ones_fault_and_is_taken_up_by_the_next_one(loaded, write):
+    old, new = loaded.backend.roster.served["long"].version, write("long", 9)
+    loaded.store.promote("long", new, force=True)
+    loaded.engine.gone = True
+    assert (await loaded.client.post("/admin/reload")).status_code == 503
+    assert loaded.backend.roster.served["long"].version == old
+    assert loaded.backend.roster.refused == {}
+    loaded.engine.gone = False
+    await loaded.catalogue.engine_restarted()
+    assert loaded.backend.roster.served["long"].version == new
+
+
 async def test_weights_between_the_policies_are_served_by_a_mixture(loaded):
     replies = await asyncio.gather(*(loaded.ask(weights="0.4,0.3,0.3") for _ in range(5)))
     body = replies[0].json()

@@ -35,7 +35,7 @@ def in_use():
 
 @pytest.fixture
 def residents(engine, in_use):
-    return Residents(engine, in_use, 2)
+    return Residents(engine.load, engine.unload, in_use, 2)
 
 
 def maker(name, made=None):

@@ -6,6 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from rewards.scores import ScoreRequest
+from service.draws import drawn
 from service.scoring import queue
 from service.scoring.worker import ScoringWorker
 
@@ -50,7 +51,7 @@ async def test_responses_without_passages_are_not_judged(service):
 async def test_what_is_not_in_the_sample_is_dropped_and_counted(service):
     service.scoring._share = 0.5
     ids = [(await service.ask()).json()["id"] for _ in range(30)]
-    scored = sum(queue.in_sample(one, 0.5) for one in ids)
+    scored = sum(drawn(one, 0.5) for one in ids)
     out = service.metric("fg_scoring_dropped_total", profile="medium", reason="sampled_out")
     full = service.metric("fg_scoring_dropped_total", profile="medium", reason="queue_full")
     assert 0 < scored < 30
@@ -60,10 +61,10 @@ async def test_what_is_not_in_the_sample_is_dropped_and_counted(service):
 def test_a_sample_is_as_large_as_asked_and_the_same_every_time():
     ids = [f"resp_{i}" for i in range(2000)]
     for share in (0, 0.1, 0.5, 1):
-        drawn = [queue.in_sample(one, share) for one in ids]
-        assert drawn == [queue.in_sample(one, share) for one in ids]
-        assert sum(drawn) / len(ids) == pytest.approx(share, abs=0.03)
-    assert all(queue.in_sample(one, 0.5) for one in ids if queue.in_sample(one, 0.1))
+        sample = [drawn(one, share) for one in ids]
+        assert sample == [drawn(one, share) for one in ids]
+        assert sum(sample) / len(ids) == pytest.approx(share, abs=0.03)
+    assert all(drawn(one, 0.5) for one in ids if drawn(one, 0.1))
 
 
 @pytest.mark.parametrize(("error", "reason"), [(TimeoutError(), "timeout"), (BrokenProcessPool(), "worker_died")])

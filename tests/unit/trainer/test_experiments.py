@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from policies.mixing import anchors, recipe_for
+from policies.mixing import anchors, mixture_for
 from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
@@ -139,6 +139,6 @@ def test_weights_are_drawn_from_what_the_anchors_reach(write_policy, tmp_path):
         store.promote(profile, write_policy(store, profile, seed, weights=weights).version)
     among = anchors(store, "b" * 64)
     drawn = draw_weights(among, 20, 0)
-    assert all(recipe_for(weights, among).served.same_as(weights) for weights in drawn)
+    assert all(mixture_for(weights, among).served.same_as(weights) for weights in drawn)
     assert drawn == draw_weights(among[::-1], 20, 0)
     assert drawn != draw_weights(among, 20, 1)
