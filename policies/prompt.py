@@ -49,7 +49,12 @@ class PromptFormatter:
         question = question.strip()
         if not question:
             raise FgctlError("The question is empty; ask something.")
-        encoded = [self._tokenizer(self._lead(p) + p.text, add_special_tokens=False, **_OFFSETS) for p in passages]
+        whole = [self._lead(p) + p.text for p in passages]
+        text = self._render(question, [one for one in whole if one])
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) <= self.max_tokens:  # as most do, and then no passage has to be measured
+            return Prompt(text, tuple(ids), tuple(p for p in passages if p.text))
+        encoded = [self._tokenizer(one, add_special_tokens=False, **_OFFSETS) for one in whole]
         lengths = [len(one["input_ids"]) for one in encoded]
         # Tokens merge across joins, so a budget that is right piece by piece can be off by a few: shrink and retry.
         budget = self.max_tokens - len(self._encode(question, []))
@@ -59,10 +64,7 @@ class PromptFormatter:
             )
         while True:
             kept = share_budget(lengths, budget)
-            texts = [
-                _cut(self._lead(p) + p.text, one["offset_mapping"], n)
-                for p, one, n in zip(passages, encoded, kept, strict=True)
-            ]
+            texts = [_cut(one, found["offset_mapping"], n) for one, found, n in zip(whole, encoded, kept, strict=True)]
             ids = self._encode(question, [text for text in texts if text])
             if len(ids) <= self.max_tokens or budget == 0:
                 break

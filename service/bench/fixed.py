@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FIRST = 0.1
 """Seconds from a request to its first token."""
+MAX_STREAMS = 256
+"""Streams that nobody has to wait for."""
 PACE = 0.05
 """Seconds from a token to the next."""
 
@@ -68,4 +70,4 @@ def own_seconds(tokens: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    run(Settings(scoring_share=0), "127.0.0.1", int(sys.argv[1]), make_engine=FixedEngine)
+    run(Settings(scoring_share=0, max_num_seqs=MAX_STREAMS), "127.0.0.1", int(sys.argv[1]), make_engine=FixedEngine)
