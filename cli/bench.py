@@ -1,4 +1,4 @@
-"""`fgctl bench`: rewards, train, lora and serve."""
+"""`fgctl bench`: rewards, train, lora, serve and scoring."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -138,6 +138,28 @@ def serve(
         _print_layer(report["layer"])
 
 
+@app.command()
+def scoring(
+    seconds: Annotated[float, typer.Option(min=1, help="How long requests come at each load.")] = 60,
+    base: BaseOption = None,
+    data: QuestionsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure what online scoring does at half, one and two times the load that it can score; five minutes.
+
+    Every answer must be scored, left out of the sample or dropped, evenly over the profiles, and replies must not wait
+    for it.
+    """
+    from rewards.dataset import data_file, load_examples
+    from service.bench import serve as bench
+
+    report = bench.measure_scoring(*_served(base), load_examples(data or data_file("dev")), seconds, remarks.print)
+    if json_output:
+        print_json(report)
+    else:
+        _print_scoring(report)
+
+
 def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]":
     """The base, the policies that can be asked for by name, and the service's settings. Raises FgctlError."""
     from policies.base import resolve_base
@@ -244,6 +266,35 @@ def _print_layer(report: dict[str, Any]) -> None:
     ]  # fmt: skip
     columns = ["streams", "requests", "to the first token", "to the whole answer", "p50 at most"]
     print_table("Milliseconds that the service adds to its engine: p50 / p95 / p99", columns, rows)
+
+
+def _print_scoring(report: dict[str, Any]) -> None:
+    rows = [
+        [
+            f"{one['load']:g}", profile, *(f"{found[what]:.0f}" for what in _ACCOUNT),
+            f"{found['dropped'] / max(1, found['offered'] - found['sampled_out']):.2f}",
+        ]
+        for one in report["loads"]
+        for profile, found in one["profiles"].items()
+    ]  # fmt: skip
+    title = f"{report['capacity_per_second']:.1f} answers a second can be scored; {report['seconds']:g} seconds a load"
+    print_table(title, ["load", "profile", *(what.replace("_", " ") for what in _ACCOUNT), "share dropped"], rows)
+    replies = [
+        [
+            f"{one['load']:g}", one["requests_per_second"], _percentiles(one["first_token_ms"]),
+            _percentiles(one["reply_ms"]), one["waiting_at_the_end"], one["busy_seconds"],
+        ]
+        for one in report["loads"]
+    ]  # fmt: skip
+    columns = ["load", "requests a second", "first token", "whole answer", "waiting at the end", "busy, s"]
+    print_table("Replies, milliseconds: p50 / p95 / p99", columns, replies)
+    remarks.print(
+        f"Whole answers at the highest load take {report['reply_ratio']:.3f} times as long as at the lowest, first "
+        f"tokens {report['first_token_ratio']:.3f} times (goal: whole answers at most {report['goal']:.2f})."
+    )
+
+
+_ACCOUNT = ("offered", "scored", "sampled_out", "dropped")
 
 
 def _percentiles(values: dict[str, float]) -> str:

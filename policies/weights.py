@@ -12,6 +12,10 @@ SAME = 1e-3
 """Weights that differ by less than this in every category are the same."""
 
 
+BALANCED = "balanced"
+"""The region of weights of which no category has over half."""
+
+
 class Weights(RootModel[dict[Category, float]]):
     """How much each category counts, by name. Always normalised: the values sum to one.
 
@@ -76,6 +80,12 @@ class Weights(RootModel[dict[Category, float]]):
     def as_dict(self) -> dict[Category, float]:
         """The weights by category name."""
         return dict(self.root)
+
+    @property
+    def region(self) -> Category:
+        """The category that has over half of the weight, or BALANCED."""
+        heaviest = max(self.root, key=self.__getitem__)
+        return heaviest if self[heaviest] > 0.5 else BALANCED
 
     def same_as(self, other: "Weights | None") -> bool:
         """Whether a policy trained for these weights was trained for the others too; never the same as none."""

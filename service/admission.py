@@ -15,7 +15,7 @@ from service.caller import Caller, Limits
 from service.errors import Limited, Overloaded
 from service.fairness import FairQueue
 from service.limits import CallerLimits
-from service.metrics import Metrics
+from service.monitoring.metrics import Metrics
 from service.settings import Settings
 
 _MOST_SECONDS = 120
@@ -78,9 +78,9 @@ class Admission:
         """Tokens a second in one place, as reserved by requests that were answered."""
         self._seconds: float | None = None
         """Seconds that a request is in the engine."""
-        metrics.waiting_requests.set_function(lambda: self._queue.requests)
-        metrics.waiting_tokens.set_function(lambda: self._queue.tokens)
-        metrics.running.set_function(lambda: self.places - self._free)
+        metrics.traffic.waiting_requests.set_function(lambda: self._queue.requests)
+        metrics.traffic.waiting_tokens.set_function(lambda: self._queue.tokens)
+        metrics.traffic.running.set_function(lambda: self.places - self._free)
 
     def check(self, caller: Caller, profile: str) -> None:
         """Refuse what would be refused whatever it asks for, before any work is done. Raises Limited, Overloaded."""
@@ -215,7 +215,7 @@ class Admission:
         return min(_MOST_SECONDS, max(1, math.ceil(self._queue.tokens / (self._speed * self.places))))
 
     def _refused(self, profile: str, error: Limited | Overloaded) -> None:
-        self._metrics.refusals.labels(profile, error.reason).inc()
+        self._metrics.traffic.refusals.labels(profile, error.reason).inc()
 
 
 def _averaged(average: float | None, latest: float) -> float:

@@ -100,9 +100,9 @@ def chosen(answer: Answer, choice: Choice) -> dict[str, Any]:
         return {}
     mean = answer.choosing.mean_reward
     best_of = {
-        "chosen": choice.scored is not None,
+        "chosen": choice.judged is not None,
         "reward": None if choice.reward is None else round(choice.reward, 4),
         "mean_reward": None if mean is None else round(mean, 4),
     }
-    scores = {"scores": None} if choice.scored is None else choice.scored.as_json()
+    scores = {"scores": None} if choice.judged is None else choice.judged.scored.as_json()
     return {"best_of": best_of, **scores}

@@ -12,6 +12,7 @@ from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
+from rewards.model import FeedbackRewards
 from service.admission import Admission
 from service.answers import Answers
 from service.best_of import Chooser
@@ -19,11 +20,12 @@ from service.catalogue import Catalogue
 from service.engine import Engine, Shapes, shapes_of
 from service.errors import Unavailable
 from service.generation import Generation
-from service.metrics import Metrics
 from service.mixtures import MixtureCache
+from service.monitoring.metrics import Metrics
 from service.roster import Roster
 from service.scoring.queue import ScoringQueue
 from service.scoring.recent import RecentResponses
+from service.scoring.sampling import Sampling
 from service.scoring.worker import ScoringWorker
 from service.selection import DEFAULT_PROFILE
 from service.settings import Settings
@@ -48,7 +50,9 @@ class Backend:
         self.settings = settings
         self._make_engine = make_engine
         self.categories = load_configuration(settings.categories).specs
-        self.metrics = Metrics()
+        self._sampling = Sampling(settings.scoring_share, settings.scoring_shares)
+        self.metrics = Metrics(self._sampling)
+        self.metrics.versions.engine_up.set_function(lambda: float(self.engine_up))
         self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)
         self.failure: str | None = None
@@ -94,18 +98,20 @@ class Backend:
         if not self.roster.served:
             reasons = " ".join(self.roster.broken.values()) or "Train and promote one by `fgctl train`."
             raise FgctlError(f"There is no policy to serve. {reasons}")
-        self._worker = ScoringWorker(settings.rewards, settings.categories, settings.scoring_timeout)
-        await self._worker.start()
+        self._worker = await self._start_scorer()
         self._scoring = ScoringQueue(
             self._worker,
             self.metrics,
             self.recent,
             queue=settings.scoring_queue,
             batch=settings.scoring_batch,
-            share=settings.scoring_share,
+            sampling=self._sampling,
+            calls=settings.scoring_processes,
         )
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
-        self._supervisor = Supervisor(self._engine, self._catalogue.engine_restarted, self.metrics.engine_restarts.inc)
+        self._supervisor = Supervisor(
+            self._engine, self._catalogue.engine_restarted, self.metrics.versions.engine_restarts.inc
+        )
         self._chooser = Chooser(self._worker, self.categories, self.metrics, settings.best_of_timeout)
         self._generation = Generation(
             self._engine,
@@ -122,6 +128,22 @@ class Backend:
         self._unneeded = [asyncio.create_task(self._supervisor.run())]
         if settings.watch_policies:
             self._unneeded.append(asyncio.create_task(watch_store(store.root, self._catalogue.reload)))
+
+    async def _start_scorer(self) -> ScoringWorker:
+        """The scoring processes, and in the metrics how far to trust them. Raises FgctlError."""
+        settings, metrics = self.settings, self.metrics.scoring
+        fitted = await asyncio.to_thread(FeedbackRewards.load, settings.rewards)
+        metrics.announce_scorer(fitted.operating_points, fitted.fitted.agreement)
+        metrics.workers.set(settings.scoring_processes)
+        worker = ScoringWorker(
+            settings.rewards,
+            settings.categories,
+            settings.scoring_timeout,
+            processes=settings.scoring_processes,
+            on_work=metrics.busy.inc,
+        )
+        await worker.start()
+        return worker
 
     async def drain(self) -> None:
         """Refuse what is new and let what was admitted finish and be scored, but not for longer than the settings say.

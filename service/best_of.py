@@ -7,8 +7,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 from rewards.categories import Category, CategorySpec
-from rewards.scores import ScoredResponse, ScoreRequest, weighted_reward
-from service.metrics import Metrics
+from rewards.scores import ScoreRequest, weighted_reward
+from service.monitoring.metrics import Metrics
+from service.scoring.judged import Judged
 from service.scoring.queue import Worker
 from service.task import Answer, Choosing, Prepared
 
@@ -26,27 +27,27 @@ class Chooser:
         self._categories = categories
         self._metrics = metrics
         self._timeout = timeout
-        self._late: set[asyncio.Task[list[ScoredResponse]]] = set()
+        self._late: set[asyncio.Task[list[Judged]]] = set()
 
     async def choose(self, prepared: Prepared, answer: Answer) -> Answer:
         """The answer with the best of its choices, best first; with the first ones when they cannot be scored."""
         passages = prepared.prompt.passages
         samples = answer.choices
-        scored = await self._score([ScoreRequest(prepared.question, passages, sample.text) for sample in samples])
-        if scored is None:
+        judged = await self._score([ScoreRequest(prepared.question, passages, sample.text) for sample in samples])
+        if judged is None:
             return replace(answer, choices=samples[: prepared.keep], choosing=Choosing(len(samples), None))
         # By what was asked for, also where a mixture could not reach it.
         weights = prepared.wanted.as_dict()
-        rewards = [weighted_reward(one, weights, self._categories) for one in scored]
+        rewards = [weighted_reward(one.scored, weights, self._categories) for one in judged]
         mean = sum(rewards) / len(rewards)
         best = sorted(range(len(samples)), key=lambda i: -rewards[i])[: prepared.keep]
-        self._metrics.best_of_gain.labels(prepared.policy.profile).observe(rewards[best[0]] - mean)
+        self._metrics.traffic.best_of_gain.labels(prepared.policy.profile).observe(rewards[best[0]] - mean)
         choices = tuple(
-            replace(samples[i], index=place, scored=scored[i], reward=rewards[i]) for place, i in enumerate(best)
+            replace(samples[i], index=place, judged=judged[i], reward=rewards[i]) for place, i in enumerate(best)
         )
         return replace(answer, choices=choices, choosing=Choosing(len(samples), mean))
 
-    async def _score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse] | None:
+    async def _score(self, requests: Sequence[ScoreRequest]) -> list[Judged] | None:
         """None when the scores do not come in time or not at all; an answer is never lost for them."""
         scoring = asyncio.create_task(self._worker.score(requests))
         try:
@@ -68,7 +69,7 @@ class Chooser:
             logger.exception("%d samples could not be scored", len(requests))
         return None
 
-    def _forget(self, scoring: asyncio.Task[list[ScoredResponse]]) -> None:
+    def _forget(self, scoring: asyncio.Task[list[Judged]]) -> None:
         self._late.discard(scoring)
         if not scoring.cancelled():
             scoring.exception()  # looked at, so that nobody warns that it was not

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime
 from typing import Protocol
 
 from policies.base import BaseModel
@@ -16,10 +17,11 @@ from policies.weights import Weights
 from rewards.categories import Category
 from rewards.errors import FgctlError
 from service.errors import NotFound, ServiceError, Unavailable
-from service.metrics import Metrics
 from service.mixtures import MixtureCache
+from service.monitoring.metrics import Metrics
 from service.residents import InUse, Residents
-from service.roster import Canary, Roster, ServedPolicy, stored_policy
+from service.roster import CANARY, INCUMBENT, Canary, Roster, ServedPolicy, stored_policy
+from service.scoring.judged import Trial
 from service.selection import DEFAULT_PROFILE, Selection
 
 logger = logging.getLogger(__name__)
@@ -97,6 +99,13 @@ class Catalogue:
             return self.roster.choose(profile, caller)
         return self.roster.version(profile, selection.version) or await self._version(profile, selection.version)
 
+    def trial(self, selection: Selection, policy: ServedPolicy) -> Trial | None:
+        """Where a policy was drawn between a canary and its incumbent: the canary, and which of them it is."""
+        canary = self.roster.canaries.get(policy.profile)
+        if canary is None or selection.version is not None or selection.weights is not None:
+            return None
+        return Trial(canary.policy.version, CANARY if policy.version == canary.policy.version else INCUMBENT)
+
     async def reload(self) -> Roster:
         """Read the store again, load and check what is new beside what is served, then switch to it at once.
 
@@ -117,8 +126,10 @@ class Catalogue:
                 for name, reason in reasons.items():
                     logger.error("profile %s: %s", name, reason)
             self._metrics.announce(new.policies(), self._categories)
+            self._metrics.quality.announce_canaries(new.canaries, self._categories)
+            self._metrics.versions.show(new, await asyncio.to_thread(_promoted, self._store, new))
             for name in profiles:
-                self._metrics.policy_refused.labels(name).set(name in new.refused)
+                self._metrics.versions.refused.labels(name).set(name in new.refused)
             staying = {policy.adapter_id for policy in new.policies()}
             for policy in old.policies():
                 if policy.adapter_id not in staying:
@@ -232,11 +243,11 @@ class Catalogue:
 
     async def _for_weights(self, wanted: Weights) -> ServedPolicy:
         if trained := self.roster.with_weights(wanted):
-            self._metrics.weights_requests.labels("trained").inc()
+            self._metrics.traffic.weights_requests.labels("trained").inc()
             return trained
         mixture = await self._mixture_for(wanted)
         if mixture.anchor is not None:
-            self._metrics.weights_requests.labels("trained").inc()
+            self._metrics.traffic.weights_requests.labels("trained").inc()
             manifest = mixture.anchor.manifest
             served = self.roster.version(manifest.profile, manifest.version)
             return served or await self._version(manifest.profile, manifest.version)
@@ -244,9 +255,9 @@ class Catalogue:
         key = f"{MIXTURE} {mixture.key(rank)}"
         resident = self._residents.get(key)
         if resident is not None:
-            self._metrics.weights_requests.labels("resident").inc()
+            self._metrics.traffic.weights_requests.labels("resident").inc()
             return resident
-        self._metrics.weights_requests.labels("loaded").inc()
+        self._metrics.traffic.weights_requests.labels("loaded").inc()
 
         async def make() -> ServedPolicy:
             try:
@@ -256,7 +267,7 @@ class Catalogue:
                 raise Unavailable(
                     f"The policies cannot be mixed now ({error}); ask for a profile.", "weights"
                 ) from None
-            self._metrics.mixtures_built.inc(0 if stored else 1)
+            self._metrics.traffic.mixtures_built.inc(0 if stored else 1)
             policy = ServedPolicy(MIXTURE, manifest.version, mixture.served, Decoding(), path, manifest)
             self._metrics.announce([policy], self._categories)
             return policy
@@ -295,6 +306,20 @@ class Catalogue:
             task = asyncio.get_running_loop().create_task(self._engine.unload(policy))
             self._unloading.add(task)
             task.add_done_callback(self._unloading.discard)
+
+
+def _promoted(store: PolicyStore, roster: Roster) -> dict[str, datetime]:
+    """When each profile's current version was promoted, as far as the ledger says so."""
+    found = {}
+    for name, served in roster.served.items():
+        try:
+            promotions = store.promotions(name)
+        except FgctlError as error:  # a damaged ledger is no reason to serve nothing
+            logger.error("%s", error)
+            continue
+        if promotions and promotions[-1].version == served.version:
+            found[name] = promotions[-1].when
+    return found
 
 
 _REMEMBERED = 10_000

@@ -18,7 +18,8 @@ from service.context import current
 from service.deadline import until
 from service.engine import Engine, Piece, TokenLogprob
 from service.errors import Invalid, ServiceError, TimedOut, Unavailable
-from service.metrics import UNKNOWN, Metrics
+from service.monitoring.metrics import Metrics
+from service.monitoring.traffic import UNKNOWN
 from service.roster import ServedPolicy
 from service.scoring.queue import Finished, ScoringQueue
 from service.task import Answer, Choice, Conversation, Prepared, Question, Sampling, Task, choice_id
@@ -74,8 +75,19 @@ class Generation:
         held = ExitStack()
         held.enter_context(self._catalogue.using(policy))
         prepared = Prepared(
-            f"resp_{uuid.uuid4().hex}", policy, wanted, prompt, params, task.sampling.n, question, began, place, held
+            f"resp_{uuid.uuid4().hex}",
+            policy,
+            wanted,
+            prompt,
+            params,
+            task.sampling.n,
+            question,
+            self._catalogue.trial(task.selection, policy),
+            began,
+            place,
+            held,
         )
+        self._metrics.traffic.weights_region.labels(policy.weights.region).inc()
         if (context := current()) is not None:
             # A client may vanish before anybody iterates over the stream, whose own end would then never come.
             context.at_end.callback(partial(self._end, prepared, "cancelled"))
@@ -134,7 +146,7 @@ class Generation:
                 async for piece in timely:
                     if tokens == 0:
                         seconds = time.monotonic() - prepared.began
-                        self._metrics.first_token_seconds.labels(policy.profile).observe(seconds)
+                        self._metrics.traffic.first_token_seconds.labels(policy.profile).observe(seconds)
                     tokens += piece.tokens
                     completions[piece.index].add(piece)
                     yield piece
@@ -164,11 +176,14 @@ class Generation:
         # Judged against what the policy was shown, which also bounds what scoring has to read.
         request = ScoreRequest(prepared.question, prepared.prompt.passages, choice.text)
         policy = prepared.policy
-        finished = Finished(choice_id(prepared.id, choice.index), policy.profile, policy.label, request)
-        if choice.scored is None:
+        self._metrics.traffic.finished.labels(policy.profile, policy.label, choice.finish_reason).inc()
+        # A chosen answer says as much of the choosing as of the policy.
+        trial = prepared.trial if choice.judged is None else None
+        finished = Finished(choice_id(prepared.id, choice.index), policy.profile, policy.label, request, trial)
+        if choice.judged is None:
             self._scoring.submit(finished)
         else:
-            self._scoring.record(finished, choice.scored)
+            self._scoring.record(finished, choice.judged)
 
     def _format(self, task: Task) -> Prompt:
         content = task.content
@@ -221,7 +236,7 @@ class Generation:
 
     def _end(self, prepared: Prepared, outcome: str, tokens: int = 0) -> None:
         """Give up the place of a request and count how it ended; only the first time does anything."""
-        place, policy, metrics = prepared.place, prepared.policy, self._metrics
+        place, policy, metrics = prepared.place, prepared.policy, self._metrics.traffic
         ran, prompt_tokens = place.state is State.RUNNING, len(prepared.prompt.token_ids)
         if not self._admission.leave(place, prompt_tokens + tokens if ran else 0, finished=outcome == "ok"):
             return
@@ -239,7 +254,7 @@ class Generation:
 
     def _count(self, policy: ServedPolicy | None, outcome: str) -> None:
         labels = (policy.profile, policy.label) if policy else (UNKNOWN, UNKNOWN)
-        self._metrics.requests.labels(*labels, outcome).inc()
+        self._metrics.traffic.requests.labels(*labels, outcome).inc()
         if (context := current()) is not None:
             context.profile, context.policy, context.outcome = *labels, outcome
 

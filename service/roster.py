@@ -13,6 +13,8 @@ from rewards.errors import FgctlError
 from service.draws import drawn
 from service.errors import NotFound, Unavailable
 
+CANARY, INCUMBENT = ARMS = ("canary", "incumbent")
+"""The two versions that a profile's traffic is divided between."""
 _adapter_ids = count(1)
 
 

@@ -72,8 +72,12 @@ class Settings(BaseSettings):
     """Send OpenTelemetry traces; None does where OTEL_EXPORTER_OTLP_ENDPOINT is set."""
     scoring_share: float = Field(1.0, ge=0, le=1)
     """Share of the responses that are scored, drawn by their ids; the others are counted as dropped."""
+    scoring_shares: Annotated[dict[str, float], NoDecode] = Field({})
+    """Shares of some profiles, where they differ: `medium=0.1,long=0.5`."""
+    scoring_processes: int = Field(1, ge=1)
+    """Processes that score, each on one thread of low priority."""
     scoring_queue: int = Field(256, ge=1)
-    """Responses that may wait to be scored; more are dropped and counted."""
+    """Responses that may wait to be scored; of more, an even share of every profile's is dropped and counted."""
     scoring_batch: int = Field(8, ge=1)
     """Responses scored in one call."""
     scoring_timeout: float = Field(120.0, gt=0)
@@ -101,3 +105,19 @@ class Settings(BaseSettings):
     @classmethod
     def _listed(cls, given: object) -> object:
         return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
+
+    @field_validator("scoring_shares", mode="before")
+    @classmethod
+    def _by_profile(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        pairs = (one.partition("=") for one in given.split(",") if one.strip())
+        return {name.strip(): share for name, _, share in pairs}
+
+    @field_validator("scoring_shares")
+    @classmethod
+    def _between_zero_and_one(cls, given: dict[str, float]) -> dict[str, float]:
+        for name, share in given.items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"the share of {name} is {share}; give one from 0 to 1")
+        return given

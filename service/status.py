@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.backend import backend_of
 from service.errors import ANY_ROUTE
@@ -47,5 +46,6 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", response_class=Response, responses=ANY_ROUTE | _METRICS)
 async def metrics(request: Request) -> Response:
-    """Metrics in Prometheus' text format."""
-    return Response(backend_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    """Metrics in Prometheus' text format, or in OpenMetrics, which has exemplars, for who accepts it."""
+    content, content_type = backend_of(request).metrics.exposition(request.headers.get("accept", ""))
+    return Response(content, media_type=content_type)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from policies.prompt import Prompt
 from policies.weights import Weights
 from rewards.dataset import Passage
-from rewards.scores import ScoredResponse
 from service.admission import Place
 from service.caller import ANONYMOUS, Caller
 from service.engine import TokenLogprob
 from service.roster import ServedPolicy
+from service.scoring.judged import Judged, Trial
 from service.selection import Selection
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class Prepared:
     """Completions to return: the best of those sampled, or all."""
     question: str
     """Empty for prompts and conversations."""
+    trial: Trial | None
+    """Where a canary runs and its version was drawn: which arm this is."""
     began: float
     place: Place
     held: ExitStack
@@ -104,7 +106,7 @@ class Choice:
     finish_reason: str
     logprobs: tuple[TokenLogprob, ...] = ()
     """Of its tokens, where the request asks for them."""
-    scored: ScoredResponse | None = None
+    judged: Judged | None = None
     """What it was chosen by; None where nothing was to choose, or scoring failed."""
     reward: float | None = None
     """By the weights that were asked for; None like `scored`."""

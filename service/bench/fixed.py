@@ -22,6 +22,13 @@ MAX_STREAMS = 256
 """Streams that nobody has to wait for."""
 PACE = 0.05
 """Seconds from a token to the next."""
+TEXT = (
+    "The bridge was opened in 1932 after eight years of work. It carries rail, cars and walkers across the harbour, "
+    "and it was the widest of its kind until 2012. Most of the steel came from England; the rest was made nearby. "
+    "A toll is charged in one direction only, which pays for its upkeep."
+)
+"""What it writes, a word a token, over and over: sentences, so that scoring has something to judge."""
+_WORDS = tuple(f" {word}" for word in TEXT.split())
 
 
 class FixedEngine(Engine):
@@ -46,7 +53,7 @@ class FixedEngine(Engine):
         tokens = params.max_tokens or 1
         for number in range(1, tokens + 1):
             await asyncio.sleep(due - loop.time())
-            yield Piece(" word", 1, "length" if number == tokens else None)
+            yield Piece(_WORDS[(number - 1) % len(_WORDS)], 1, "length" if number == tokens else None)
             due += PACE
 
     @property
@@ -70,4 +77,4 @@ def own_seconds(tokens: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    run(Settings(scoring_share=0, max_num_seqs=MAX_STREAMS), "127.0.0.1", int(sys.argv[1]), make_engine=FixedEngine)
+    run(Settings(max_num_seqs=MAX_STREAMS), "127.0.0.1", int(sys.argv[1]), make_engine=FixedEngine)

@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import httpx
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from policies.prompt import Prompt, PromptFormatter
 from rewards.dataset import Example, Passage
 from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
-    from vllm.benchmarks.lib.endpoint_request_func import RequestFuncInput
+    from prometheus_client.samples import Sample
+    from vllm.benchmarks.lib.endpoint_request_func import RequestFuncInput, RequestFuncOutput
 
 PERCENTILES = (50, 95, 99)
 
@@ -108,33 +111,77 @@ async def drive(
     The first requests start `stagger` seconds after each other, the others when one ends. Raises FgctlError, naming
     the server, when a request fails.
     """
-    from vllm.benchmarks.lib.endpoint_request_func import async_request_openai_completions
-
     waiting = iter(asked)
-    outputs = []
+    client = _Client(name, url, body, tokens)
 
     async def stream(session: aiohttp.ClientSession, number: int) -> None:
         await asyncio.sleep(number * stagger)
         for one in waiting:
-            outputs.append(await async_request_openai_completions(_request(url, one, body, tokens), session))
+            await client.ask(one, session)
 
-    connector = aiohttp.TCPConnector(limit=concurrency)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
+    async with _session(concurrency) as session:
         began = time.perf_counter()
         await asyncio.gather(*(stream(session, number) for number in range(concurrency)))
-        seconds = time.perf_counter() - began
-    for output in outputs:
-        if not output.success:
-            raise FgctlError(f"{name} failed on a request: {_last_line(output.error)}")
-        if output.output_tokens != tokens:
-            raise FgctlError(f"{name} wrote {output.output_tokens} tokens instead of {tokens}.")
-    return Times(
-        seconds,
-        sum(output.output_tokens for output in outputs),
-        tuple(output.ttft for output in outputs),
-        tuple(gap for output in outputs for gap in output.itl),
-        tuple(output.latency for output in outputs),
-    )
+        return client.times(time.perf_counter() - began)
+
+
+async def arrive(name: str, url: str, asked: Sequence[Asked], body: Body, *, rate: float, tokens: int) -> Times:
+    """Ask, `rate` requests a second however many are still being answered, each for exactly `tokens` tokens.
+
+    Raises FgctlError, naming the server, when a request fails.
+    """
+    client = _Client(name, url, body, tokens)
+
+    async def one_of(session: aiohttp.ClientSession, number: int) -> None:
+        await asyncio.sleep(number / rate)
+        await client.ask(asked[number], session)
+
+    async with _session(0) as session:
+        began = time.perf_counter()
+        await asyncio.gather(*(one_of(session, number) for number in range(len(asked))))
+        return client.times(time.perf_counter() - began)
+
+
+class _Client:
+    """What has been asked of a server, and what was seen."""
+
+    def __init__(self, name: str, url: str, body: Body, tokens: int) -> None:
+        self._name = name
+        self._url = url
+        self._body = body
+        self._tokens = tokens
+        self._outputs: list[RequestFuncOutput] = []
+
+    async def ask(self, one: Asked, session: aiohttp.ClientSession) -> None:
+        from vllm.benchmarks.lib.endpoint_request_func import async_request_openai_completions
+
+        request = _request(self._url, one, self._body, self._tokens)
+        self._outputs.append(await async_request_openai_completions(request, session))
+
+    def times(self, seconds: float) -> Times:
+        for output in self._outputs:
+            if not output.success:
+                raise FgctlError(f"{self._name} failed on a request: {_last_line(output.error)}")
+            if output.output_tokens != self._tokens:
+                raise FgctlError(f"{self._name} wrote {output.output_tokens} tokens instead of {self._tokens}.")
+        return Times(
+            seconds,
+            sum(output.output_tokens for output in self._outputs),
+            tuple(output.ttft for output in self._outputs),
+            tuple(gap for output in self._outputs for gap in output.itl),
+            tuple(output.latency for output in self._outputs),
+        )
+
+
+def _session(limit: int) -> aiohttp.ClientSession:
+    """Connections without a time-out, at most `limit` at once; any number for 0."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit), timeout=aiohttp.ClientTimeout(total=None))
+
+
+def samples(url: str) -> list["Sample"]:
+    """Every sample of a service's metrics."""
+    text = httpx.get(f"{url}/metrics", timeout=60).text
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float]:

@@ -10,15 +10,14 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import environ
 from statistics import fmean
 from typing import Any
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from transformers import AutoTokenizer
 
 from policies.base import BaseModel
@@ -26,8 +25,18 @@ from policies.prompt import PromptFormatter
 from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.measuring import quotient, spread
-from service.bench import layer
-from service.bench.load import Asked, Body, Times, drive, percentiles, question_and_passages, questions, whole_prompt
+from service.bench import layer, scoring
+from service.bench.load import (
+    Asked,
+    Body,
+    Times,
+    drive,
+    percentiles,
+    question_and_passages,
+    questions,
+    samples,
+    whole_prompt,
+)
 from service.bench.programs import Program
 from service.engine import engine_arguments, shapes_of
 from service.environment import engine_settings, with_preloads
@@ -139,15 +148,40 @@ def measure_layer(
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure what the service adds to its engine: the shape of `layer` in `fgctl bench serve --json`."""
-    url, port = _address()
-    command = [sys.executable, "-m", f"{__package__}.fixed", str(port)]
-    with ExitStack() as stack:
-        program = stack.enter_context(
-            Program("The service with an engine of fixed speed", command, _environment(settings))
-        )
-        _wait(program, url + "/readyz")
+    with start_fixed(settings, {"FGCTL_SCORING_SHARE": "0"}) as (program, url):
         make = maker(base, policies, settings, examples)
         return layer.measure(program, url, [policy.profile for policy in policies], make, say)
+
+
+def measure_scoring(
+    base: BaseModel,
+    policies: Sequence[ServedPolicy],
+    settings: Settings,
+    examples: Sequence[Example],
+    seconds: float = scoring.SECONDS,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure what scoring does under more load than it can score: the shape of `fgctl bench scoring --json`.
+
+    `seconds` is how long requests come at each load. Raises FgctlError.
+    """
+    profiles = [policy.profile for policy in policies]
+    shares = {"FGCTL_SCORING_SHARE": "1", "FGCTL_SCORING_SHARES": f"{profiles[-1]}={scoring.LAST_SHARE}"}
+    queue = {"FGCTL_SCORING_QUEUE": str(scoring.QUEUE)}
+    with start_fixed(settings, shares | queue) as (program, url):
+        return scoring.measure(program.name, url, profiles, maker(base, policies, settings, examples), seconds, say)
+
+
+@contextmanager
+def start_fixed(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Program, str]]:
+    """The service with an engine of fixed speed and these environment variables, and its address. Raises FgctlError."""
+    url, port = _address()
+    command = [sys.executable, "-m", f"{__package__}.fixed", str(port)]
+    with Program(
+        "The service with an engine of fixed speed", command, _environment(settings) | dict(environment)
+    ) as program:
+        _wait(program, url + "/readyz")
+        yield program, url
 
 
 def maker(
@@ -285,14 +319,13 @@ def _scoring(server: Running) -> tuple[float, float, float]:
     if server.contender.share is None:
         return 0.0, 0.0, 0.0
     scored = dropped = left_out = 0.0
-    for family in text_string_to_metric_families(httpx.get(f"{server.url}/metrics", timeout=60).text):
-        for sample in family.samples:
-            if sample.name == "fg_scoring_lag_seconds_count":
-                scored += sample.value
-            elif sample.name == "fg_scoring_dropped_total" and sample.labels["reason"] == "sampled_out":
-                left_out += sample.value
-            elif sample.name == "fg_scoring_dropped_total":
-                dropped += sample.value
+    for sample in samples(server.url):
+        if sample.name == "fg_responses_scored_total":
+            scored += sample.value
+        elif sample.name == "fg_scoring_dropped_total" and sample.labels["reason"] == "sampled_out":
+            left_out += sample.value
+        elif sample.name == "fg_scoring_dropped_total":
+            dropped += sample.value
     return scored, dropped, left_out
 
 

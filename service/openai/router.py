@@ -68,8 +68,9 @@ async def _respond(
         # Before the stream's 200 goes out, so that waiting in vain is a 503 in both forms.
         if await unless_disconnected(request, serving.turn(batch)) is None:
             return Response(status_code=CLIENT_CLOSED)
-        # The clients, vLLM's benchmark among them, look for events that end in "\n\n".
-        return EventSourceResponse(_events(serving, batch), sep="\n")
+        # The clients, vLLM's benchmark among them, look for events that end in "\n\n"; that one loses all that follows
+        # a ping, which vLLM's own server never sends.
+        return EventSourceResponse(_events(serving, batch), sep="\n", ping=0)
     response = await unless_disconnected(request, serving.complete(batch))
     if response is None:
         return Response(status_code=CLIENT_CLOSED)

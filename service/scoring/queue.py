@@ -5,13 +5,15 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from rewards.scores import ScoredResponse, ScoreRequest
-from service.draws import drawn
-from service.metrics import Metrics
+from rewards.scores import ScoreRequest
+from service.draws import draw
+from service.monitoring.metrics import Metrics
+from service.scoring.backlog import Backlog
+from service.scoring.judged import Finished, Judged
 from service.scoring.recent import RecentResponses
+from service.scoring.sampling import Sampling
 
 logger = logging.getLogger(__name__)
 RESTART_PAUSE = 1.0
@@ -21,19 +23,8 @@ RESTART_PAUSE = 1.0
 class Worker(Protocol):
     """What scores: ScoringWorker, or a stand-in in tests."""
 
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[Judged]:
         """Score responses."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A finished response to score."""
-
-    id: str
-    profile: str
-    version: str
-    request: ScoreRequest
-    at: float = field(default_factory=time.monotonic)
 
 
 class ScoringQueue:
@@ -47,48 +38,52 @@ class ScoringQueue:
         *,
         queue: int,
         batch: int,
-        share: float = 1.0,
+        sampling: Sampling | None = None,
+        calls: int = 1,
     ) -> None:
-        """`queue` responses may wait, `batch` are scored in a call, and a `share` of all is scored at all."""
+        """`queue` responses may wait, `batch` are scored in a call, and `calls` are made at once."""
         self._worker = worker
         self._metrics = metrics
         self._recent = recent
         self._batch = batch
-        self._share = share
-        self._queue: asyncio.Queue[Finished] = asyncio.Queue(queue)
-        metrics.queue_depth.set_function(self._queue.qsize)
+        self._sampling = sampling or Sampling()
+        self._calls = calls
+        self._backlog = Backlog(queue)
+        metrics.scoring.queue_depth.set_function(self._backlog.__len__)
+        metrics.scoring.queue_capacity.set(queue)
 
     def submit(self, finished: Finished) -> None:
-        """Queue a response, or drop it when it is not in the sample or the queue is full."""
+        """Queue a response, or drop it when it is not in the sample; a full queue drops one."""
+        self._metrics.scoring.offered.labels(finished.profile).inc()
         if not finished.request.passages:
             # Factuality is judged against passages; without any, every sentence would count as unverifiable.
             self._drop([finished], "no_passages")
             return
-        if not drawn(finished.id, self._share):
+        share, place = self._sampling.share(finished.profile), draw(finished.id)
+        if place >= share:
             self._drop([finished], "sampled_out")
-            return
-        try:
-            self._queue.put_nowait(finished)
-        except asyncio.QueueFull:
-            self._drop([finished], "queue_full")
+        elif shed := self._backlog.put(finished, place / share):
+            self._drop([shed], "queue_full")
 
     async def run(self) -> None:
         """Score until cancelled."""
+        async with asyncio.TaskGroup() as calls:
+            for _ in range(self._calls):
+                calls.create_task(self._run())
+
+    async def _run(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < self._batch and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch = await self._backlog.take(self._batch)
             await self._score(batch)
-            for _ in batch:
-                self._queue.task_done()
+            self._backlog.done(len(batch))
 
     async def drained(self) -> None:
         """Wait until every response that was queued is scored or dropped."""
-        await self._queue.join()
+        await self._backlog.drained()
 
     async def _score(self, batch: list[Finished]) -> None:
         try:
-            scored = await self._worker.score([finished.request for finished in batch])
+            judged = await self._worker.score([finished.request for finished in batch])
         except TimeoutError:
             self._drop(batch, "timeout")
         except BrokenProcessPool:
@@ -102,16 +97,21 @@ class ScoringQueue:
                 logger.exception("response %s could not be scored", batch[0].id)
                 self._drop(batch, "failed")
         else:
-            for finished, judged in zip(batch, scored, strict=True):
-                self.record(finished, judged)
+            for finished, one in zip(batch, judged, strict=True):
+                self._record(finished, one)
 
-    def record(self, finished: Finished, scored: ScoredResponse) -> None:
-        """Count the scores of a response and keep them with it, once."""
-        self._recent.set_scores(finished.id, scored)
-        self._metrics.count_scores(finished.profile, finished.version, scored)
-        self._metrics.scoring_lag.observe(time.monotonic() - finished.at)
-        self._metrics.last_score.set_to_current_time()
+    def record(self, finished: Finished, judged: Judged) -> None:
+        """Take up the scores of a response that were needed before it was given."""
+        self._metrics.scoring.offered.labels(finished.profile).inc()
+        self._record(finished, judged)
+
+    def _record(self, finished: Finished, judged: Judged) -> None:
+        """Count the scores of a response and keep them with it."""
+        self._recent.set_scores(finished.id, judged.scored)
+        self._metrics.count_scores(finished, judged)
+        self._metrics.scoring.lag.observe(time.monotonic() - finished.at)
+        self._metrics.scoring.last_score.set_to_current_time()
 
     def _drop(self, batch: list[Finished], reason: str) -> None:
         for finished in batch:
-            self._metrics.dropped.labels(finished.profile, reason).inc()
+            self._metrics.scoring.dropped.labels(finished.profile, reason).inc()

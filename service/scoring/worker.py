@@ -1,52 +1,72 @@
-"""The scoring process: the reward models, loaded once, at low priority, on one thread."""
+"""The scoring processes: the reward models, loaded once in each, at low priority, on one thread."""
 
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+from rewards.traits import traits_of
+
 from rewards.scorer import Scorer
-from rewards.scores import ScoredResponse, ScoreRequest
+from rewards.scores import ScoreRequest
+from service.scoring.judged import Judged
 
 _PRIORITY = 10
 
 
 class ScoringWorker:
-    """Runs the reward models in one other process, which is replaced when it dies or hangs."""
+    """Runs the reward models in other processes, which are replaced when one dies or hangs."""
 
-    def __init__(self, rewards: Path | None, categories: Path | None, timeout: float) -> None:
-        """`rewards` and `categories` are the files Scorer.load takes; `timeout` is the seconds that a call may take."""
+    def __init__(
+        self,
+        rewards: Path | None,
+        categories: Path | None,
+        timeout: float,
+        *,
+        processes: int = 1,
+        on_work: Callable[[float], object] = lambda seconds: None,
+    ) -> None:
+        """`rewards` and `categories` are the files Scorer.load takes; `timeout` is the seconds that a call may take.
+
+        `on_work` is called with the seconds that each finished call kept a process busy.
+        """
         self._files = (rewards, categories)
         self._timeout = timeout
+        self._processes = processes
+        self._on_work = on_work
         self._pool = self._new_pool()
 
     async def start(self) -> None:
         """Load the reward models. Raises FgctlError when one is missing or damaged."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, _warm, *self._files)
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(self._pool, _warm, *self._files) for _ in range(self._processes)))
 
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[Judged]:
         """Score responses. Raises TimeoutError, BrokenProcessPool, or what the models raised on a response.
 
-        After the first two the next call waits for a new process.
+        After the first two the next call waits for new processes.
         """
         loop, pool = asyncio.get_running_loop(), self._pool
         try:
             scoring = loop.run_in_executor(pool, _score, *self._files, list(requests))
-            return await asyncio.wait_for(scoring, self._timeout)
+            judged, seconds = await asyncio.wait_for(scoring, self._timeout)
         except (TimeoutError, BrokenProcessPool):
             # Several calls learn of one dead process; only the first may replace it.
             if self._pool is pool:
                 self.stop()
                 self._pool = self._new_pool()
             raise
+        self._on_work(seconds)
+        return judged
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the processes, whatever they are doing."""
         processes = list((self._pool._processes or {}).values())  # the pool has no public way to end a hung worker
         # Waiting calls are not cancelled, which would cancel their callers: they break with the process.
         self._pool.shutdown(wait=False)
@@ -55,7 +75,7 @@ class ScoringWorker:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         # Spawned, not forked: this process has threads.
-        return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_settle)
+        return ProcessPoolExecutor(self._processes, mp_context=get_context("spawn"), initializer=_settle)
 
 
 def _settle() -> None:
@@ -77,5 +97,8 @@ def _warm(rewards: Path | None, categories: Path | None) -> None:
     _scorer(rewards, categories).feedback.score([ScoreRequest("What is it?", (), "It is a test.")])
 
 
-def _score(rewards: Path | None, categories: Path | None, requests: list[ScoreRequest]) -> list[ScoredResponse]:
-    return _scorer(rewards, categories).score(requests)
+def _score(rewards: Path | None, categories: Path | None, requests: list[ScoreRequest]) -> tuple[list[Judged], float]:
+    began = time.monotonic()
+    scored = _scorer(rewards, categories).score(requests)
+    judged = [Judged(one, traits_of(request)) for request, one in zip(requests, scored, strict=True)]
+    return judged, time.monotonic() - began

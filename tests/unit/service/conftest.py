@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from rewards.traits import traits_of
 
 from policies.store import Decoding, PolicyManifest, PolicyStore
 from policies.weights import Weights
@@ -19,6 +20,7 @@ from service.engine import EngineGone, Piece, Stopping, TokenLogprob
 from service.generation import Generation
 from service.mixtures import MixtureCache
 from service.roster import Roster, ServedPolicy
+from service.scoring.judged import Judged
 from service.scoring.queue import ScoringQueue
 from service.settings import Settings
 
@@ -125,7 +127,7 @@ class FakeWorker:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return [self._judge(request.response) for request in requests]
+        return [Judged(self._judge(request.response), traits_of(request)) for request in requests]
 
     def stop(self):
         pass
@@ -229,7 +231,9 @@ class Service:
         """What Backend.start does, with the stand-ins."""
         backend = self.backend
         backend._engine, backend._catalogue = self.engine, self.catalogue
-        self.scoring = ScoringQueue(self.worker, backend.metrics, backend.recent, queue=2, batch=2)
+        self.scoring = ScoringQueue(
+            self.worker, backend.metrics, backend.recent, queue=2, batch=2, sampling=backend._sampling
+        )
         backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(
             self.engine, self.catalogue, FakeFormatter(), self.scoring, backend.metrics, 64, backend.admission,

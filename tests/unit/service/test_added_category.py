@@ -10,7 +10,7 @@ from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from service.app import create_app
-from service.metrics import Metrics
+from service.monitoring.metrics import Metrics
 from service.roster import Roster
 from service.scoring.worker import ScoringWorker
 from service.settings import Settings
@@ -87,8 +87,9 @@ async def test_baselines_of_categories_that_are_not_in_use_are_left_out(service)
     policy.manifest.scores["error_ratio"] = {"shouting": 0.5, "factuality": 0.2}
     metrics = Metrics()
     metrics.announce([policy], ["factuality"])
-    assert 'baseline_error_ratio{category="factuality"' in metrics.exposition().decode()
-    assert "shouting" not in metrics.exposition().decode()
+    text = metrics.exposition()[0].decode()
+    assert 'baseline_error_ratio{category="factuality"' in text
+    assert "shouting" not in text
 
 
 async def test_a_request_may_weigh_it_by_name(service):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from service.admission import Admission, State
 from service.caller import ANONYMOUS, Caller, Limits
 from service.errors import Limited, Overloaded
-from service.metrics import Metrics
+from service.monitoring.metrics import Metrics
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio

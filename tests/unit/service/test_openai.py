@@ -5,6 +5,7 @@ import json
 
 import openai
 import pytest
+from sse_starlette import EventSourceResponse
 
 from service.openai.responses import ChatResponse, CompletionResponse
 
@@ -150,6 +151,19 @@ async def test_a_chat(client, service):
     assert service.engine.asked[0][1].max_tokens == 5
     await service.score_all()
     assert service.worker.batches == []
+
+
+async def test_a_stream_that_takes_long_is_not_pinged(service, monkeypatch):
+    """vLLM's benchmark client loses whatever follows a ping."""
+    monkeypatch.setattr(EventSourceResponse, "DEFAULT_PING_INTERVAL", 0.01)
+    service.engine.hold = asyncio.Event()
+    body = {"model": "short", "prompt": "Say", "stream": True}
+    asking = asyncio.create_task(service.client.post("/v1/completions", json=body))
+    await asyncio.sleep(0.05)
+    service.engine.hold.set()
+    text = (await asking).text
+    assert text.endswith("data: [DONE]\n\n")
+    assert all(line.startswith("data: ") for line in text.splitlines() if line)
 
 
 async def test_a_stream_of_chat(client):

@@ -7,6 +7,7 @@ import pytest
 
 from rewards.scores import ScoreRequest
 from service.draws import drawn
+from service.monitoring.scoring import DROP_REASONS
 from service.scoring import queue
 from service.scoring.worker import ScoringWorker
 
@@ -48,14 +49,49 @@ async def test_responses_without_passages_are_not_judged(service):
     assert service.metric("fg_scoring_dropped_total", profile="medium", reason="no_passages") == 3
 
 
-async def test_what_is_not_in_the_sample_is_dropped_and_counted(service):
-    service.scoring._share = 0.5
+async def test_what_is_not_in_the_sample_is_dropped_and_counted(serve):
+    service = serve(scoring_share=0.5)
     ids = [(await service.ask()).json()["id"] for _ in range(30)]
     scored = sum(drawn(one, 0.5) for one in ids)
     out = service.metric("fg_scoring_dropped_total", profile="medium", reason="sampled_out")
     full = service.metric("fg_scoring_dropped_total", profile="medium", reason="queue_full")
     assert 0 < scored < 30
     assert (out, full) == (30 - scored, scored - 2)
+
+
+async def test_a_profile_may_have_a_share_of_its_own(serve):
+    service = serve(scoring_share=0, scoring_shares="medium=1")
+    await service.ask(profile="medium")
+    await service.ask(profile="short")
+    await service.score_all()
+    scored = {name: _of(service, "fg_responses_scored_total", name) for name in ("short", "medium")}
+    assert scored == {"short": 0, "medium": 1}
+    shares = {name: service.metric("fg_scoring_share", profile=name) for name in ("short", "medium")}
+    assert shares == {"short": 0, "medium": 1}
+
+
+async def test_what_was_offered_is_scored_or_dropped_or_waits(serve):
+    service = serve(scoring_share=0.7)
+    for number in range(12):
+        await service.ask(profile=("short", "medium", "long")[number % 3])
+        if number % 5 == 0:
+            await service.score_all()
+    await service.ask({"prompt": "Say"}, profile="short")
+    assert service.metric("fg_scoring_queue_depth") > 0
+    found = dict.fromkeys(("offered", "scored", "dropped"), 0.0)
+    for profile in ("short", "medium", "long"):
+        found["offered"] += service.metric("fg_scoring_offered_total", profile=profile)
+        found["scored"] += _of(service, "fg_responses_scored_total", profile)
+        found["dropped"] += sum(
+            service.metric("fg_scoring_dropped_total", profile=profile, reason=reason) for reason in DROP_REASONS
+        )
+    assert found["offered"] == 13
+    assert found["offered"] == found["scored"] + found["dropped"] + service.metric("fg_scoring_queue_depth")
+
+
+def _of(service, name, profile):
+    """A metric of a profile's served version."""
+    return service.metric(name, profile=profile, policy=service.backend.roster.served[profile].version)
 
 
 def test_a_sample_is_as_large_as_asked_and_the_same_every_time():
@@ -93,7 +129,19 @@ async def test_rejected_requests_are_counted_under_known_labels_only(service):
     await service.ask({"question": "Where?", "max_tokens": 65}, profile="long")
     assert service.metric("fg_requests_total", profile="unknown", policy="unknown", outcome="rejected") == 1
     assert service.metric("fg_requests_total", profile="long", policy="000000000003", outcome="rejected") == 1
-    assert b"made-up" not in service.backend.metrics.exposition()
+    assert b"made-up" not in service.backend.metrics.exposition()[0]
+
+
+async def test_several_calls_are_made_at_once(service):
+    service.scoring._calls = 2
+    service.worker.hold = asyncio.Event()
+    for _ in range(2):
+        service.scoring._batch = 1
+        await service.ask()
+    running = asyncio.create_task(service.scoring.run())
+    await asyncio.sleep(0.01)
+    assert len(service.worker.batches) == 2
+    running.cancel()
 
 
 class CountingWorker(ScoringWorker):

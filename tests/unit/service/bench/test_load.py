@@ -13,7 +13,7 @@ from starlette.routing import Route
 from policies.prompt import Prompt
 from rewards.dataset import Example, Passage
 from rewards.errors import FgctlError
-from service.bench.load import drive, percentiles, question_and_passages, questions, whole_prompt
+from service.bench.load import arrive, drive, percentiles, question_and_passages, questions, whole_prompt
 
 pytest.importorskip("vllm")
 
@@ -105,6 +105,17 @@ def test_streams_may_begin_one_after_another(server):
     times = ask(server, 2, stagger=0.3)
     assert times.seconds > 0.3
     assert server.most_at_once == 1
+
+
+def test_requests_arrive_at_their_rate_however_many_are_open(server):
+    asked = questions(EXAMPLES, ["short"], Formatter(), 6)
+    times = asyncio.run(arrive("The server", server.url, asked, whole_prompt, rate=100, tokens=20))
+    assert len(times.latency) == 6
+    assert server.most_at_once == 6
+    assert times.seconds >= 5 / 100 + FIRST + 19 * PACE
+    server.fail = True
+    with pytest.raises(FgctlError, match="The server failed"):
+        asyncio.run(arrive("The server", server.url, asked, whole_prompt, rate=100, tokens=20))
 
 
 def test_both_servers_are_asked_the_same_in_their_own_ways(server):

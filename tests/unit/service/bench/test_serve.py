@@ -139,11 +139,11 @@ def test_scoring_that_does_not_catch_up_is_an_error(monkeypatch):
 
 def test_counts_are_read_from_the_metrics(monkeypatch, service):
     metrics = service.backend.metrics
-    metrics.scoring_lag.observe(1)
-    metrics.dropped.labels("short", "sampled_out").inc(3)
-    metrics.dropped.labels("short", "timeout").inc()
-    metrics.dropped.labels("long", "queue_full").inc()
-    text = metrics.exposition().decode()
+    metrics.scoring.lag.observe(1)
+    metrics.scoring.dropped.labels("short", "sampled_out").inc(3)
+    metrics.scoring.dropped.labels("short", "timeout").inc()
+    metrics.scoring.dropped.labels("long", "queue_full").inc()
+    text = metrics.exposition()[0].decode()
     monkeypatch.setattr(serve.httpx, "get", lambda *a, **o: SimpleNamespace(text=text))
     assert serve._scoring(Running(contenders([1.0])[1], None, "")) == (1, 2, 3)
     assert serve._scoring(Running(contenders([1.0])[0], None, "")) == (0, 0, 0)

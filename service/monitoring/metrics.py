@@ -1,0 +1,58 @@
+"""Every metric of the service, on a registry of its own. docs/metrics.md says what each is for."""
+
+from collections.abc import Collection, Iterable
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from rewards.categories import Category
+from service.monitoring.quality import QualityMetrics
+from service.monitoring.scoring import ScoringMetrics
+from service.monitoring.traffic import TrafficMetrics
+from service.monitoring.versions import VersionMetrics
+from service.roster import ServedPolicy
+from service.scoring.judged import Finished, Judged
+from service.scoring.sampling import Sampling
+
+
+class Metrics:
+    """One service's metrics."""
+
+    def __init__(self, sampling: Sampling | None = None) -> None:
+        """`sampling` says which share of a profile's answers is scored."""
+        disable_created_metrics()  # a series of its own for when each counter began would say nothing here
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        self.traffic = TrafficMetrics(registry)
+        self.quality = QualityMetrics(registry)
+        self.scoring = ScoringMetrics(registry)
+        self.versions = VersionMetrics(registry)
+        self._sampling = sampling or Sampling()
+
+    def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
+        """Create the series of served policies at zero, and their baselines.
+
+        `categories` are those that responses will be judged by.
+        """
+        policies = tuple(policies)
+        self.traffic.announce(policies, categories)
+        self.quality.announce(policies, categories)
+        self.scoring.announce(policies, self._sampling)
+
+    def count_scores(self, finished: Finished, judged: Judged) -> None:
+        """Count that an answer was scored, and its scores."""
+        self.scoring.scored.labels(finished.profile, finished.version).inc()
+        self.quality.count(finished, judged)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """The metrics and their content type: OpenMetrics, which has exemplars, where `accept` asks for it."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type

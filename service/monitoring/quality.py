@@ -1,0 +1,207 @@
+"""Metrics of what the reward models say of the answers, beside what they said of the version offline."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from rewards.distribution import INPUTS, SCORE_BINS, score_bin
+
+from rewards.categories import BUILT_IN, Category
+from service.monitoring import buckets
+from service.roster import ARMS, Canary, ServedPolicy
+from service.scoring.judged import Finished, Judged
+
+
+class QualityMetrics:
+    """Counted for every scored answer. Counters only, so that replicas add up and a restart loses nothing seen."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        policy = ("profile", "policy")
+        judged = (*policy, "category")
+        self.segments_scored = Counter(
+            "fg_segments_scored_total", "Segments judged by the reward models.", judged, registry=registry
+        )
+        self.segment_errors = Counter(
+            "fg_segment_errors_total", "Segments judged to be errors.", judged, registry=registry
+        )
+        self.segment_labels = Counter(
+            "fg_segment_labels_total",
+            "Segments judged to be errors, by their most likely annotation label.",
+            (*judged, "label"),
+            registry=registry,
+        )
+        self.score_bins = Counter(
+            "fg_score_bin_total",
+            "Segments by error probability; a bin is named by its lower edge.",
+            (*judged, "bin"),
+            registry=registry,
+        )
+        self.reward = Histogram(
+            "fg_reward",
+            "Reward of a segment, from -1 to 1.",
+            ("profile", "category"),
+            buckets=buckets.REWARD,
+            registry=registry,
+        )
+        self.words = Histogram(
+            "fg_answer_words", "Words of a scored answer.", policy, buckets=buckets.WORDS, registry=registry
+        )
+        self.repetition = Histogram(
+            "fg_answer_repetition",
+            "Share of a scored answer's four-word sequences that it had said before.",
+            policy,
+            buckets=buckets.REPETITION,
+            registry=registry,
+        )
+        self.declined = Counter(
+            "fg_declined_answers_total", "Scored answers that decline to answer.", policy, registry=registry
+        )
+        self.out_of_domain = Counter(
+            "fg_out_of_domain_total",
+            "Scored responses unlike what the reward models were fitted on.",
+            policy,
+            registry=registry,
+        )
+        self.inputs = Counter(
+            "fg_input_bin_total",
+            "Scored requests, by what was asked and shown.",
+            (*policy, "input", "bin"),
+            registry=registry,
+        )
+        self.baseline_error_ratio = Gauge(
+            "fg_policy_baseline_error_ratio",
+            "Share of segments judged errors in the policy's offline evaluation.",
+            judged,
+            registry=registry,
+        )
+        self.baseline_scores = Gauge(
+            "fg_baseline_score_ratio",
+            "Share of segments by error probability in the policy's offline evaluation.",
+            (*judged, "bin"),
+            registry=registry,
+        )
+        self.baseline_inputs = Gauge(
+            "fg_baseline_input_ratio",
+            "Share of requests by what was asked and shown in the policy's offline evaluation.",
+            (*policy, "input", "bin"),
+            registry=registry,
+        )
+        self.baseline_responses = Gauge(
+            "fg_baseline_responses", "Responses of the policy's offline evaluation.", policy, registry=registry
+        )
+        self.baseline_segments = Gauge(
+            "fg_baseline_segments", "Segments of the policy's offline evaluation.", judged, registry=registry
+        )
+        self._trial = _TrialMetrics(registry)
+
+    def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
+        """Create the series of served policies at zero, so that the first error is an increase, and their baselines.
+
+        `categories` are those that responses will be judged by.
+        """
+        for served in policies:
+            labels = (served.profile, served.label)
+            for metric in (self.out_of_domain, self.declined, self.words, self.repetition):
+                metric.labels(*labels)
+            for category in categories:
+                self.segments_scored.labels(*labels, category)
+                self.segment_errors.labels(*labels, category)
+                self.reward.labels(served.profile, category)
+                for name in SCORE_BINS:
+                    self.score_bins.labels(*labels, category, name)
+                for label in BUILT_IN[category].labels if category in BUILT_IN else ():
+                    self.segment_labels.labels(*labels, category, label)
+            for kind, names in INPUTS.items():
+                for name in names:
+                    self.inputs.labels(*labels, kind, name)
+            self._set_baseline(labels, served.manifest.scores, categories)
+
+    def announce_canaries(self, canaries: Mapping[str, Canary], categories: Collection[Category]) -> None:
+        """Begin to compare each profile's canary with the version that it may replace."""
+        for profile, canary in canaries.items():
+            self._trial.announce(profile, canary.policy.version, categories)
+
+    def count(self, finished: Finished, judged: Judged) -> None:
+        """Count one answer's scores and what it is like."""
+        labels = (finished.profile, finished.version)
+        scored, traits = judged.scored, judged.traits
+        if not scored.in_domain:
+            self.out_of_domain.labels(*labels).inc()
+        if traits.declined:
+            self.declined.labels(*labels).inc()
+        self.words.labels(*labels).observe(traits.words)
+        self.repetition.labels(*labels).observe(traits.repetition)
+        for kind, name in traits.inputs.items():
+            self.inputs.labels(*labels, kind, name).inc()
+        for category, one in scored.categories.items():
+            self.segments_scored.labels(*labels, category).inc(len(one.segments))
+            self.segment_errors.labels(*labels, category).inc(sum(segment.error for segment in one.segments))
+            for segment in one.segments:
+                # An exemplar leads from a rate to an answer behind it.
+                name = score_bin(segment.error_probability)
+                self.score_bins.labels(*labels, category, name).inc(exemplar={"response": finished.id})
+                if segment.label is not None:
+                    self.segment_labels.labels(*labels, category, segment.label).inc()
+            for reward in one.rewards:
+                self.reward.labels(finished.profile, category).observe(reward)
+        if finished.trial is not None:
+            self._trial.count(finished.profile, *finished.trial, judged)
+
+    def _set_baseline(
+        self, labels: tuple[str, str], scores: Mapping[str, Any], categories: Collection[Category]
+    ) -> None:
+        """What an evaluation said of a version: as it is served where that is known, else greedy."""
+        served: Mapping[str, Any] = scores.get("served", {})
+        for category, ratio in (served or scores).get("error_ratio", {}).items():
+            if category in categories:
+                self.baseline_error_ratio.labels(*labels, category).set(ratio)
+        for category, segments in served.get("segments", {}).items():
+            if category in categories:
+                self.baseline_segments.labels(*labels, category).set(segments)
+        for category, shares in served.get("score_ratio", {}).items():
+            for name, share in shares.items() if category in categories else ():
+                self.baseline_scores.labels(*labels, category, name).set(share)
+        for kind, shares in served.get("input_ratio", {}).items():
+            for name, share in shares.items():
+                self.baseline_inputs.labels(*labels, kind, name).set(share)
+        if served:
+            self.baseline_responses.labels(*labels).set(served["responses"])
+
+
+class _TrialMetrics:
+    """A canary and its incumbent, side by side: what the sequential test of policies.sequential needs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        arm = ("profile", "canary", "arm")
+        self._responses = Counter(
+            "fg_canary_responses_total",
+            "Scored responses while a canary runs, by arm (canary or incumbent).",
+            arm,
+            registry=registry,
+        )
+        self._sums = Counter(
+            "fg_canary_error_probability_total",
+            "Sum over these responses of the mean error probability of their segments.",
+            (*arm, "category"),
+            registry=registry,
+        )
+        self._squares = Counter(
+            "fg_canary_error_probability_squares_total", "Sum of its squares.", (*arm, "category"), registry=registry
+        )
+
+    def announce(self, profile: str, canary: str, categories: Collection[Category]) -> None:
+        for arm in ARMS:
+            self._responses.labels(profile, canary, arm)
+            for category in categories:
+                self._sums.labels(profile, canary, arm, category)
+                self._squares.labels(profile, canary, arm, category)
+
+    def count(self, profile: str, canary: str, arm: str, judged: Judged) -> None:
+        categories = judged.scored.categories
+        if not all(one.segments for one in categories.values()):
+            return  # an empty answer has no mean, and every category must count the same responses
+        self._responses.labels(profile, canary, arm).inc()
+        for category, one in categories.items():
+            mean = sum(segment.error_probability for segment in one.segments) / len(one.segments)
+            self._sums.labels(profile, canary, arm, category).inc(mean)
+            self._squares.labels(profile, canary, arm, category).inc(mean * mean)
