@@ -175,7 +175,9 @@ class Catalogue:
         """A version that is loaded and answers differently from the base and the other profiles. Raises FgctlError."""
         weights = profile.weights if version == profile.version else None
         if known := old.version(name, version):
-            return replace(known, weights=weights or known.weights, decoding=profile.decoding)
+            # A version's scores are all that may have changed.
+            manifest = await asyncio.to_thread(self._store.manifest, name, version)
+            return replace(known, weights=weights or known.weights, decoding=profile.decoding, manifest=manifest)
         policy = await self._stored(name, version, profile.decoding, weights)
         said = self._answers[policy.adapter_name] = await self._load(policy)
         others = {f"profile {other.profile}": self._answers[other.adapter_name] for other in new.served.values()}
