@@ -155,8 +155,10 @@ def first_alarms(difference, *, runs, responses, share, seed):
         drawn = {name: rng.beta(4 * mean, 4 * (1 - mean), responses) for name, mean in MEANS.items()}
         higher = MEANS["factuality"] + difference
         drawn["factuality"][gets] = rng.beta(4 * higher, 4 * (1 - higher), gets.sum())
-        sums = [(chosen.cumsum(), {name: (chosen * x, chosen * x * x) for name, x in drawn.items()}) for chosen in (gets, ~gets)]
-        sums = [(count, {name: [part.cumsum() for part in parts] for name, parts in of.items()}) for count, of in sums]
+        sums = [
+            (chosen.cumsum(), {name: ((chosen * x).cumsum(), (chosen * x * x).cumsum()) for name, x in drawn.items()})
+            for chosen in (gets, ~gets)
+        ]
         yield next((n for n in range(10, responses + 1, 10) if compare(*arms_at(sums, n)).verdict == "worse"), None)
 
 

@@ -87,7 +87,7 @@ def test_real_references_and_corrected_answers_hardly_ever_decline():
     assert all("no answer given" in answer for answer in declined)
 
 
-@pytest.mark.parametrize("loop", ["but and so, ", "sorry but ", "no mention ", "the provided given ", "I really do not "])
+@pytest.mark.parametrize("loop", ["but and so, ", "sorry but ", "no mention ", "the provided given ", "I do not "])
 def test_a_loop_takes_no_longer_than_other_text(loop):
     began = time.perf_counter()
     declines(loop * 2000)

@@ -16,8 +16,8 @@ def named(counts):
 
 
 @pytest.mark.parametrize(
-    ("probability", "found"), [(0, "0.0"), (0.05, "0.0"), (0.1, "0.1"), (0.3, "0.3"), (0.7, "0.7"), (0.99, "0.9"), (1, "0.9")]
-)  # fmt: skip
+    ("probability", "found"), [(0, "0.0"), (0.05, "0.0"), (0.1, "0.1"), (0.3, "0.3"), (0.7, "0.7"), (1, "0.9")]
+)
 def test_score_bins_at_their_edges(probability, found):
     assert score_bin(probability) == found
 
