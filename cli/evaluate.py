@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import busy, print_json, print_table
+from cli.output import busy, print_json, print_table, remarks
+
+if TYPE_CHECKING:
+    from policies.store import PolicyStore
 
 
 def evaluate(
@@ -25,12 +28,23 @@ def evaluate(
         str, typer.Option(help="Weights for the rewards of sft and base, which have none of their own.")
     ] = "0.3,0.5,0.3",
     greedy: Annotated[
-        bool, typer.Option("--greedy/--sampled", help="Always the most likely token, or sampled as served by default.")
+        bool, typer.Option("--greedy/--sampled", help="Always the most likely token, or sampled as each is served.")
     ] = True,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Answers to a question, with --sampled.", show_default="2 with --sampled, else 1"),
+    ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Also judge questions that are not held out of training.")
     ] = False,
-    record: Annotated[bool, typer.Option("--record", help="Keep the figures in each policy's policy.json.")] = False,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record",
+            help="Keep the figures in each policy's policy.json: greedy ones to compare versions by, sampled ones, "
+            "under served, to watch the service by.",
+        ),
+    ] = False,
     rewards: Annotated[Path | None, typer.Option(help="Fitted reward models.", show_default="the shipped ones")] = None,
     judged: Annotated[bool, typer.Option("--judge/--no-judge", help="Also ask the judge, a second opinion.")] = True,
     base: Annotated[str | None, typer.Option(help="Base model.", show_default="embedded")] = None,
@@ -43,13 +57,17 @@ def evaluate(
     where it is among them, and with each other.
     """
     from policies.base import resolve_base
-    from policies.store import Decoding, PolicyStore
+    from policies.store import PolicyStore
     from policies.weights import Weights
     from rewards.dataset import data_file, load_examples, only_held_out
+    from rewards.errors import FgctlError
     from rewards.judge import Judge
     from rewards.scorer import Scorer
     from trainer.evaluate import BASE, GREEDY, MAX_PROMPT_TOKENS, candidate, evaluate_policies, supervised_first
 
+    if greedy and samples not in (None, 1):
+        raise FgctlError("Greedy answers to a question are all the same; add --sampled, or leave out --samples.")
+    samples = samples or (1 if greedy else _SAMPLES)
     examples = load_examples(data or data_file("dev"))
     if not every:
         examples = only_held_out(examples) or examples
@@ -58,20 +76,20 @@ def evaluate(
     names = supervised_first(profile or list(store.profiles()))
     candidates = [candidate(store, name, fallback, model) for name in names]
     judge = Judge.load(resolve_base(None).path) if judged else None
-    decoding = GREEDY if greedy else Decoding()
+    decoding = GREEDY if greedy else None
     reports: list[dict[str, Any]] = []
-    running = evaluate_policies(candidates, examples, store, model, scorer, decoding, MAX_PROMPT_TOKENS, judge)
+    running = evaluate_policies(candidates, examples, store, model, scorer, decoding, MAX_PROMPT_TOKENS, judge, samples)
     for one in candidates:
         with busy(f"{one.name}: answering and judging {len(examples)} questions"):
             report = next(running)
         reports.append(report)
         if record and one.name != BASE:
-            store.record_scores(one.name, one.version, {k: v for k, v in report.items() if k not in _NOT_RECORDED})
+            _record(store, report, greedy)
     running.close()
     if json_output:
         print_json(reports[0] if profile and len(profile) == 1 else reports)
         return
-    how = "greedy" if greedy else "sampled"
+    how = "greedy" if greedy else f"{samples} answers each, sampled as served"
     _print_figures(f"{len(examples)} questions, {how}, reward models {reports[0]['rewards']}", reports)
     label = _labels(reports)
     _print_comparisons("Difference from sft", [(label(one), one["against"]) for one in reports if one["against"]])
@@ -79,8 +97,22 @@ def evaluate(
     _print_comparisons("Difference between policies", pairs)
 
 
-_NOT_RECORDED = ("profile", "version", "weights", "pairs")
-"""What a policy.json says already, and what depends on the other policies of the call."""
+_SAMPLES = 2
+_NOT_RECORDED = ("profile", "version", "weights", "pairs", "served")
+"""What a policy.json says already, what depends on the other policies of the call, and what has a place of its own."""
+
+
+def _record(store: "PolicyStore", report: dict[str, Any], greedy: bool) -> None:
+    """Keep a greedy report as the version's scores; of a sampled one, what the service is watched by."""
+    profile, version = report["profile"], report["version"]
+    if greedy:
+        store.record_scores(profile, version, {k: v for k, v in report.items() if k not in _NOT_RECORDED})
+    elif report["served"] is None:
+        remarks.print(
+            f"Nothing is kept for {profile}@{version}: no question has passages, and no such is scored online."
+        )
+    else:
+        store.record_served(profile, version, report["served"])
 
 
 def _print_figures(title: str, reports: Sequence[dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.canary import canary
 from cli.output import print_json, print_table, remarks
 
 if TYPE_CHECKING:
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from policies.store import PolicyStore
 
 app = typer.Typer(help="The registry: stored policies, and which of them each profile serves.", no_args_is_help=True)
+
+_NOT_COMPARED: dict[str, Any] = {"per_question": True, "against": True, "served": {"score_ratio", "input_ratio"}}
+"""Of the scores, what is too much to look at side by side."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 ReasonOption = Annotated[str, typer.Option(help="Why, for the ledger.")]
@@ -78,10 +82,7 @@ def show(
     print_table(
         f"{manifest.profile}@{manifest.version}",
         ["field", "value"],
-        [
-            [name, value]
-            for name, value in _flat(manifest.model_dump(mode="json", exclude={"scores": {"per_question"}}))
-        ],
+        [[name, value] for name, value in _flat(manifest.model_dump(mode="json") | {"scores": manifest.figures})],
     )
     if promotions := store.promotions(profile):
         print_table(
@@ -127,7 +128,7 @@ def diff(
         reward, reason = None, str(error)
     lineage = {"weights", "base", "parent", "recipe", "data", "rewards", "steps", "episodes"}
     differing = {name: pair for name, pair in _beside(one, other, include=lineage).items() if pair[0] != pair[1]}
-    scores = _beside(one, other, include={"scores"}, exclude={"scores": {"per_question", "against"}})
+    scores = _beside(one, other, include={"scores"}, exclude={"scores": _NOT_COMPARED})
     if json_output:
         print_json(
             {
@@ -178,25 +179,7 @@ def promote(
     remarks.print(f"{profile} now means {version}.")
 
 
-@app.command()
-def canary(
-    profile: ProfileArgument,
-    version: Annotated[str | None, typer.Argument(help="A stored version to try out.", show_default=False)] = None,
-    share: Annotated[float, typer.Option(min=0, max=1, help="Share of the callers who get it.")] = 0.1,
-    end: Annotated[bool, typer.Option("--end", help="Give all traffic to the current version again.")] = False,
-) -> None:
-    """Try a stored version on a share of a profile's callers: always the same ones; `promote` gives it all of them."""
-    from policies.store import PolicyStore
-    from rewards.errors import FgctlError
-
-    store = PolicyStore()
-    if end == (version is not None):
-        raise FgctlError("Give a version to try out, or --end.")
-    store.set_canary(profile, version, share)
-    if version is None:
-        remarks.print(f"All traffic of {profile} goes to {store.profile(profile).version}.")
-    else:
-        remarks.print(f"{share:.0%} of the callers of {profile} get {version}.")
+app.command()(canary)
 
 
 @app.command()

@@ -50,7 +50,7 @@ def paired_difference(candidate: Sequence[float], current: Sequence[float]) -> D
 
 
 def reward_difference(candidate: PolicyManifest, current: PolicyManifest) -> Difference:
-    """How much more weighted reward the candidate earns by the recorded evaluations of both.
+    """How much more weighted reward the candidate earns by the recorded evaluations of both, by greedy answers.
 
     Raises NotComparable unless the same reward models judged both on the same questions, sampled alike, and the two
     were trained for the same weights.
@@ -63,15 +63,16 @@ def reward_difference(candidate: PolicyManifest, current: PolicyManifest) -> Dif
             f"{current.weights or 'none'}, so their rewards mean different things",
             "train it under a profile of its own",
         )
-    for name, scores in ((one, candidate.scores), (other, current.scores)):
+    mine, theirs = candidate.greedy_scores, current.greedy_scores
+    for name, scores in ((one, mine), (other, theirs)):
         if not scores:
             raise NotComparable(f"{name} has no recorded scores", again)
         if not _by_question(scores):
             raise NotComparable(f"The scores of {name} were recorded without values by question", again)
     for field, what in _ALIKE.items():
-        if candidate.scores.get(field) != current.scores.get(field):
+        if mine.get(field) != theirs.get(field):
             raise NotComparable(f"{one} and {other} {what}", again)
-    return paired_difference(_by_question(candidate.scores), _by_question(current.scores))
+    return paired_difference(_by_question(mine), _by_question(theirs))
 
 
 def objection(candidate: PolicyManifest, current: PolicyManifest) -> tuple[Difference | None, str | None]:
@@ -80,7 +81,7 @@ def objection(candidate: PolicyManifest, current: PolicyManifest) -> tuple[Diffe
     A candidate is refused when the whole interval of the difference lies below zero, and when it cannot be compared
     with a current version that has scores.
     """
-    if not current.scores:
+    if not current.greedy_scores:
         return None, None
     anyway = f"promote it all the same by `fgctl policies promote {candidate.profile} {candidate.version} --force`"
     try:

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict
 
 from policies.weights import Weights
 
+SERVED = "served"
+"""Of the scores, the part that was found by the decoding the profile is served by; the rest is by greedy answers."""
+
 
 class Named(BaseModel):
     """Something identified by name and content."""
@@ -45,6 +48,19 @@ class PolicyManifest(BaseModel):
     scores: dict[str, Any]
     created: datetime
     fgctl: str
+
+    @property
+    def greedy_scores(self) -> dict[str, Any]:
+        """The scores by greedy answers: what promotions compare. Empty where it was evaluated only as it is served."""
+        return {name: value for name, value in self.scores.items() if name != SERVED}
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The scores without the values by question and the distributions: what is read at a glance."""
+        figures = {name: value for name, value in self.scores.items() if name != "per_question"}
+        if SERVED in figures:
+            figures[SERVED] = {k: v for k, v in figures[SERVED].items() if k not in ("score_ratio", "input_ratio")}
+        return figures
 
     def same_weights_as(self, other: "PolicyManifest") -> bool:
         """Whether both were trained for the same weights, or both for none."""

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policies.comparison import Difference, objection
 from policies.ledger import Ledger, Promotion, in_effect, promoter, trail
-from policies.manifest import Named, PolicyManifest, Versioned, card  # noqa: F401 - whoever writes needs Versioned
+from policies.manifest import SERVED, Named, PolicyManifest, Versioned, card  # noqa: F401 - whoever writes needs Versioned
 from policies.weights import Weights
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
@@ -200,7 +200,20 @@ class PolicyStore:
         return full
 
     def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
-        """Put an evaluation into a stored version's manifest; the version, its adapter's content, stays."""
+        """Put an evaluation by greedy answers into a stored version's manifest; one as it is served stays there.
+
+        The version, its adapter's content, stays as well.
+        """
+        with self._lock():
+            kept = {SERVED: found} if (found := self.manifest(profile, version).scores.get(SERVED)) else {}
+            self._write_scores(profile, version, scores | kept)
+
+    def record_served(self, profile: str, version: str, served: dict[str, Any]) -> None:
+        """Put an evaluation by the decoding the profile is served by beside the one by greedy answers."""
+        with self._lock():
+            self._write_scores(profile, version, self.manifest(profile, version).scores | {SERVED: served})
+
+    def _write_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         manifest = self.manifest(profile, version).model_copy(update={"scores": scores})
         _replace(self.path(profile, version) / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
 
@@ -271,7 +284,7 @@ class PolicyStore:
             _replace(file, tomlkit.dumps(document))
 
     def _lock(self) -> FileLock:
-        """Held while `profiles.toml` and the ledger are read to be written."""
+        """Held while `profiles.toml`, the ledger or a version's scores are read to be written."""
         return FileLock(self.root / f"{PROFILES}.lock")
 
     def _current(self, profile: str) -> str | None:
@@ -299,7 +312,7 @@ class PolicyStore:
             who=promoter(),
             when=_now(),
             reason=reason,
-            scores={name: value for name, value in manifest.scores.items() if name != "per_question"},
+            scores=manifest.figures,
             difference=difference,
             overridden=overridden,
         )

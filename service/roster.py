@@ -48,7 +48,7 @@ class ServedPolicy:
             "policy": {"name": self.profile, "version": self.version},
             "weights": rounded(self.weights),
             "decoding": self.decoding.model_dump(),
-            "scores": {name: value for name, value in self.manifest.scores.items() if name != "per_question"},
+            "scores": self.manifest.figures,
         }
 
 

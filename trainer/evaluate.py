@@ -1,7 +1,7 @@
 """Offline evaluation of policies: answer every question, judge the answers, compare them with the references."""
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import exp
 from statistics import fmean
 from typing import Any
@@ -15,12 +15,14 @@ from rewards.categories import JUDGED
 from rewards.dataset import Example, questions_digest, word_count
 from rewards.judge import Judge
 from rewards.scorer import Scorer
-from rewards.scores import ScoreRequest, weighted_reward
+from rewards.scores import ScoredResponse, ScoreRequest, weighted_reward
 from rewards.segmentation import segments
-from trainer.intervals import comparison, intervals
+from rewards.traits import repetition
+from trainer.intervals import by_question, comparison, intervals
 from trainer.perplexity import base_nll
 from trainer.recipe import LoraRecipe
 from trainer.rollouts import Sampler, make_sampler
+from trainer.served import served_scores
 from trainer.trunk import Trunk
 
 BASE = "base"
@@ -29,7 +31,6 @@ GREEDY = Decoding(temperature=0, top_p=1)
 """The most likely token every time, so that nothing is left to the draw."""
 MAX_PROMPT_TOKENS = 1024
 _SEED = 1
-_NGRAM = 4
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Candidate:
     version: str
     weights: Weights
     """By which `weighted_reward` is summed; the parent and the base, which have none, are given some."""
+    decoding: Decoding = field(default_factory=Decoding)
+    """How it is sampled where it is served."""
 
 
 def candidate(store: PolicyStore, name: str, fallback: Weights, base: BaseModel) -> Candidate:
@@ -51,12 +54,12 @@ def candidate(store: PolicyStore, name: str, fallback: Weights, base: BaseModel)
         return Candidate(BASE, base.digest[:12], fallback)
     profile, _, version = name.partition("@")
     if version:
-        weights = store.manifest(profile, version).weights
+        known, weights = store.profiles().get(profile), store.manifest(profile, version).weights
     else:
-        current = store.profile(profile)
-        version, weights = current.version, current.weights
+        known = store.profile(profile)
+        version, weights = known.version, known.weights
     store.verify(profile, version, Named(name=base.name, digest=base.digest))
-    return Candidate(profile, version, weights or fallback)
+    return Candidate(profile, version, weights or fallback, known.decoding if known else Decoding())
 
 
 def evaluate_policies(
@@ -65,42 +68,51 @@ def evaluate_policies(
     store: PolicyStore,
     base: BaseModel,
     scorer: Scorer,
-    decoding: Decoding,
+    decoding: Decoding | None,
     max_prompt_tokens: int,
     judge: Judge | None = None,
+    samples: int = 1,
 ) -> Generator[dict[str, Any], None, None]:
-    """One report a candidate, in order, all by the same decoding and seeds: the shape of `fgctl evaluate --json`.
+    """One report a candidate, in order, all by the same seeds: the shape of `fgctl evaluate --json`.
+
+    `decoding` is that of all, or None for each one's own, as it is served; `samples` are the responses to a question,
+    of which there is one where the most likely token is taken. `questions` is a digest of the questions in order, in
+    which `per_question` has its values.
 
     Beside what `report_on` says of the texts, `truncated` is the share of responses that did not end, `perplexity`
     that of the responses under the base without any adapter (trainer.perplexity), and `intervals` has the 95 %
     interval of each figure by its dotted name. `against` compares a policy with the first supervised parent before
     it, None where there is none, and `pairs` with every other policy before it (trainer.intervals.comparison).
+    `served` is what is expected of it online (trainer.served), None unless each is sampled as it is served.
+
     Raises FgctlError for weights of a category that is not in use.
     """
     for one in candidates:
         one.weights.check(scorer.categories)
     reports: list[dict[str, Any]] = []
     sampler: Sampler | None = None
+    longest = max((one.max_tokens for one in (decoding or c.decoding for c in candidates)), default=0)
     try:
         for one in candidates:
             path = None if one.name == BASE else store.path(one.name, one.version)
             trunk = Trunk(base, LoraRecipe(top_layers=1), path)
             if sampler is None:
-                sampler = make_sampler("auto", base, trunk, max_prompt_tokens + decoding.max_tokens)
+                sampler = make_sampler("auto", base, trunk, max_prompt_tokens + longest)
             sampler.synchronise(trunk)
-            formatter = PromptFormatter(trunk.tokenizer, max_prompt_tokens)
-            prompts = [formatter.format(e.question, e.passages) for e in examples]
-            ids = [prompt.token_ids for prompt in prompts]
-            sampled = sampler.sample(
-                ids, 1, decoding.max_tokens, _SEED, top_p=decoding.top_p, temperature=decoding.temperature
-            )
-            tokens = [answers[0].token_ids for answers in sampled]
-            requests = [
-                ScoreRequest(e.question, prompt.passages, trunk.decode(response))
-                for e, prompt, response in zip(examples, prompts, tokens, strict=True)
-            ]
-            report = report_on(one, requests, [e.answer for e in examples], scorer, judge)
-            report |= {"decoding": decoding.model_dump()} | _with_tokens(report, trunk, ids, tokens)
+            by = decoding or one.decoding
+            n = samples if by.temperature else 1
+            answers = _answer(examples, trunk, sampler, by, max_prompt_tokens, n)
+            scored = scorer.score(answers.requests)
+            report = report_on(one, answers.requests, scored, answers.references, scorer, judge)
+            report |= {"decoding": by.model_dump(), "samples": n} | _with_tokens(report, trunk, answers)
+            truncated = report["per_question"]["truncated"]
+            own = decoding is None
+            report |= {
+                "n": len(examples),
+                "questions": questions_digest(example.question for example in examples),
+                "per_question": by_question(report["per_question"], n),
+                "served": served_scores(by, scorer.version, answers.requests, scored, truncated) if own else None,
+            }
             report |= {"intervals": intervals(report)} | _compared(report, reports)
             reports.append(report)
             yield report
@@ -109,17 +121,53 @@ def evaluate_policies(
             sampler.close()
 
 
-def _with_tokens(
-    report: dict[str, Any], trunk: Trunk, prompts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Answers:
+    """By response: the samples of a question follow one another."""
+
+    requests: list[ScoreRequest]
+    references: list[str]
+    prompts: list[tuple[int, ...]]
+    """Token ids."""
+    tokens: list[list[int]]
+    """Of the response, with the end-of-text token where it ended."""
+
+
+def _answer(
+    examples: Sequence[Example], trunk: Trunk, sampler: Sampler, by: Decoding, max_prompt_tokens: int, samples: int
+) -> _Answers:
+    formatter = PromptFormatter(trunk.tokenizer, max_prompt_tokens)
+    prompts = [formatter.format(e.question, e.passages) for e in examples]
+    sampled = sampler.sample(
+        [prompt.token_ids for prompt in prompts],
+        samples,
+        by.max_tokens,
+        _SEED,
+        top_p=by.top_p,
+        temperature=by.temperature,
+    )
+    every = [
+        (example, prompt, one.token_ids)
+        for example, prompt, answers in zip(examples, prompts, sampled, strict=True)
+        for one in answers
+    ]
+    return _Answers(
+        [ScoreRequest(e.question, prompt.passages, trunk.decode(tokens)) for e, prompt, tokens in every],
+        [e.answer for e, _, _ in every],
+        [prompt.token_ids for _, prompt, _ in every],
+        [tokens for _, _, tokens in every],
+    )
+
+
+def _with_tokens(report: dict[str, Any], trunk: Trunk, answers: _Answers) -> dict[str, Any]:
     """The part of a report that depends on the responses' tokens."""
-    said = [[token for token in response if token != trunk.eos] for response in tokens]
-    nll = base_nll(trunk, prompts, said)
+    said = [[token for token in response if token != trunk.eos] for response in answers.tokens]
+    nll = base_nll(trunk, answers.prompts, said)
     lengths = [len(response) for response in said]
     total = sum(mean * length for mean, length in zip(nll, lengths, strict=True))
-    truncated = [int(trunk.eos not in response) for response in tokens]
+    truncated = [int(trunk.eos not in response) for response in answers.tokens]
     return {
-        "length": report["length"] | {"tokens": fmean(map(len, tokens))},
+        "length": report["length"] | {"tokens": fmean(map(len, answers.tokens))},
         "truncated": fmean(truncated),
         "perplexity": exp(total / max(1, sum(lengths))),
         "per_question": report["per_question"] | {"truncated": truncated, "nll": _rounded(nll), "nll_tokens": lengths},
@@ -137,24 +185,24 @@ def _compared(report: dict[str, Any], before: Sequence[dict[str, Any]]) -> dict[
 def report_on(
     one: Candidate,
     requests: Sequence[ScoreRequest],
+    scored: Sequence[ScoredResponse],
     references: Sequence[str],
     scorer: Scorer,
     judge: Judge | None = None,
 ) -> dict[str, Any]:
     """The part of a report that depends on the texts alone, judged against the passages that the policy was shown.
 
+    `scored` is what the scorer says of the requests.
     `clean_rate` is the share of segments not judged errors, `completeness` the mean log-odds of covering more than
     an average annotated response, `error_ratio` the share of segments judged errors, `corrected_error_ratio` the
     share that people would mark by the known rates of false alarms and misses, `in_domain` the share of answers
     like those the reward models were fitted on, `rouge_lsum` is on a scale of 100, `repetition` the share of four-
     word sequences that occurred before in the same response, `weighted_reward` the mean over responses of the
     weighted sum of the rewards of their segments; `judge` has what the judge says of the same, None without one.
-    `questions` is a digest of the questions in order, and `per_question` has the values by question in that order:
-    `reward` by category, in its unit, before weighting, numbers of `segments` and `errors` where a clean rate is made
-    of them.
+    `per_question` has the values by response in order: `reward` by category, in its unit, before weighting, numbers of
+    `segments` and `errors` where a clean rate is made of them.
     """
     texts = [request.response for request in requests]
-    scored = scorer.score(requests)
     judged = {c: [[s.error for s in one.categories[c].segments] for one in scored] for c in scorer.categories}
     errors = {category: _share(every) for category, every in judged.items()}
     completeness = [s.categories["completeness"].score or 0.0 for s in scored]
@@ -166,8 +214,6 @@ def report_on(
         "profile": one.name,
         "version": one.version,
         "weights": one.weights.as_dict(),
-        "n": len(texts),
-        "questions": questions_digest(request.question for request in requests),
         "length": {"words": word_count(texts)},
         "clean_rate": {category: 1 - share for category, share in errors.items() if category != "completeness"},
         "completeness": fmean(completeness),
@@ -247,13 +293,6 @@ def rouge_lsum(references: Sequence[str], texts: Sequence[str]) -> list[float]:
 
 def _lines(text: str) -> str:
     return "\n".join(text[start:end] for start, end in segments(text, "sentence"))
-
-
-def repetition(text: str) -> float:
-    """Share of the text's four-word sequences that occurred earlier in it: 0 for none, towards 1 for a loop."""
-    words = text.lower().split()
-    grams = [tuple(words[i : i + _NGRAM]) for i in range(len(words) - _NGRAM + 1)]
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def supervised_first(names: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from rewards.agreement import interval, ratio
 from rewards.errors import FgctlError
 
 Matrix = NDArray[np.float64]
+_SUMMED = frozenset({"segments", "errors", "nll_tokens"})
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,30 @@ def _judgements(per_question: Mapping[str, Any]) -> dict[str, Metric]:
 
 def _mean(values: Sequence[float] | Matrix) -> Metric:
     return Metric(np.asarray(values, dtype=np.float64), np.ones(len(values)))
+
+
+def by_question(per_response: Mapping[str, Any], samples: int) -> dict[str, Any]:
+    """Values by question of values by response, of which `samples` that follow one another answer each question.
+
+    Numbers of segments, errors and tokens are summed; of the others the mean is kept, that of `nll` over all tokens.
+    """
+    if samples == 1:
+        return dict(per_response)
+
+    def aggregate(name: str, values: Any) -> Any:
+        if values is None:
+            return None
+        if isinstance(values, Mapping):
+            return {key: aggregate(name if name in _SUMMED else key, inner) for key, inner in values.items()}
+        rows = np.asarray(values, dtype=np.float64).reshape(-1, samples)
+        if name in _SUMMED:
+            return rows.sum(1).astype(int).tolist()
+        if name == "nll":
+            tokens = np.asarray(per_response["nll_tokens"], dtype=np.float64).reshape(-1, samples)
+            return ratio((rows * tokens).sum(1), tokens.sum(1)).round(4).tolist()
+        return rows.mean(1).round(4).tolist()
+
+    return {name: aggregate(name, values) for name, values in per_response.items()}
 
 
 def intervals(report: Mapping[str, Any]) -> dict[str, list[float]]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from policies.weights import Weights
-from trainer.evaluate import repetition
+from rewards.traits import repetition
 from trainer.experience import Batch, Evaluated, Streams
 from trainer.kl import kl_estimates
 

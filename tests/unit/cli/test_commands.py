@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from policies.store import Decoding, PolicyStore
+from policies.store import PolicyStore
 from rewards.dataset import SAMPLE
 from rewards.errors import FgctlError
+from trainer.evaluate import GREEDY
 from trainer.intervals import comparison, intervals, metrics
 
 run = CliRunner()
@@ -146,8 +147,8 @@ def evaluating(evaluated, monkeypatch, tmp_path):
     monkeypatch.setenv("FGCTL_POLICIES", str(tmp_path / "policies"))
     asked = []
 
-    def evaluate_policies(candidates, examples, store, base, scorer, decoding, max_prompt_tokens, judge):
-        asked.append(decoding)
+    def evaluate_policies(candidates, examples, store, base, scorer, decoding, max_prompt_tokens, judge, samples):
+        asked.append((decoding, samples))
         before = []
         for seed, one in enumerate(candidates):
             report = evaluated(one.name, one.version, seed, questions=80)
@@ -161,6 +162,7 @@ def evaluating(evaluated, monkeypatch, tmp_path):
             report["intervals"] = intervals(report)
             report["against"] = comparison(report, before[0]) if before else None
             report["pairs"] = [comparison(report, other) for other in before[1:]]
+            report["served"] = {"responses": samples * 80} if decoding is None else None
             before.append(report)
             yield report
 
@@ -171,7 +173,7 @@ def evaluating(evaluated, monkeypatch, tmp_path):
 def test_evaluate_prints_figures_and_differences_with_intervals(evaluating):
     code, out = invoke("evaluate", "--no-judge", "--profile", "short", "--profile", "long", "--profile", "sft")
     assert code == 0
-    assert evaluating[-1].temperature == 0
+    assert evaluating[-1] == (GREEDY, 1)
     titles = ["questions, greedy", "Difference from sft", "Difference between policies"]
     figures, against, pairs = out[out.index(titles[0]) :], out[out.index(titles[1]) :], out[out.index(titles[2]) :]
     assert re.search(r"sft .* short .* long", figures)
@@ -185,15 +187,36 @@ def test_evaluate_prints_json_and_records_in_the_version_that_was_named(evaluati
     store = PolicyStore()
     version = store.profile("medium").version
     name = f"medium@{version}"
-    code, out = invoke("evaluate", "--no-judge", "--sampled", "--profile", name, "--json", "--record")
+    code, out = invoke("evaluate", "--no-judge", "--profile", name, "--json", "--record")
     assert code == 0
-    assert evaluating[-1] == Decoding()
     report = json.loads(out)
     assert (report["profile"], report["version"]) == ("medium", version)
     scores = store.manifest("medium", version).scores
-    assert scores == {k: v for k, v in report.items() if k not in ("profile", "version", "weights", "pairs")}
+    assert scores == {k: v for k, v in report.items() if k not in ("profile", "version", "weights", "pairs", "served")}
     code, out = invoke("policies", "show", "medium")
     assert "scores.rewards" in out
     assert "per_question" not in out
     code, out = invoke("evaluate", "--no-judge", "--profile", "base", "--profile", "sft", "--json")
     assert [one["profile"] for one in json.loads(out)] == ["sft", "base"]
+
+
+def test_evaluate_keeps_sampled_figures_beside_the_greedy_ones(evaluating):
+    store = PolicyStore()
+    version = store.profile("medium").version
+    before = store.manifest("medium", version)
+    assert before.greedy_scores
+    for options, samples in (((), 2), (("--samples", "3"), 3)):
+        code, out = invoke("evaluate", "--no-judge", "--sampled", *options, "--profile", "medium", "--json", "--record")
+        assert code == 0
+        assert evaluating[-1] == (None, samples)
+        after = store.manifest("medium", version)
+        assert after.scores["served"] == json.loads(out)["served"] == {"responses": 80 * samples}
+        assert after.greedy_scores == before.greedy_scores
+    assert invoke("evaluate", "--no-judge", "--profile", "medium", "--record")[0] == 0
+    greedy = store.manifest("medium", version)
+    assert greedy.scores["served"] == after.scores["served"]
+    assert greedy.greedy_scores != before.greedy_scores
+    assert invoke("evaluate", "--samples", "2") == (
+        1,
+        "Greedy answers to a question are all the same; add --sampled, or leave out --samples.",
+    )

@@ -48,6 +48,15 @@ def test_nothing_speaks_against_replacing_what_has_no_scores(pair):
     assert objection(*pair([1.0, 2.0], {})) == (None, None)
 
 
+def test_only_greedy_scores_are_compared(pair, recorded):
+    mine, theirs = recorded([1.0, 2.0]), recorded([0.5, 1.5])
+    found, refusal = objection(*pair(mine | {"served": {"responses": 4}}, theirs | {"served": {"responses": 9}}))
+    assert (found.difference, refusal) == (0.5, None)
+    served = {"served": {"responses": 160}}
+    assert objection(*pair(mine, served)) == (None, None)
+    assert "has no recorded scores" in objection(*pair(served, mine))[1]
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [

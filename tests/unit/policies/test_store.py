@@ -126,3 +126,27 @@ def test_scores_are_recorded_without_changing_the_version(store, tmp_path):
     store.record_scores("medium", version, {"n": 80})
     assert store.manifest("medium", version).scores == {"n": 80}
     assert store.verify("medium", version, BASE)
+
+
+def test_scores_as_served_and_greedy_ones_leave_each_other_alone(store, tmp_path):
+    version = store.write("medium", adapter(tmp_path), manifest()).version
+    served = {"responses": 160, "error_ratio": {"relevance": 0.4}, "score_ratio": {"relevance": {"0.0": 1.0}}}
+    store.record_served("medium", version, served)
+    alone = store.manifest("medium", version)
+    assert (alone.scores, alone.greedy_scores) == ({"served": served}, {})
+    for n in (80, 90):
+        store.record_scores("medium", version, {"n": n, "per_question": {}})
+        assert store.manifest("medium", version).scores == {"n": n, "per_question": {}, "served": served}
+    store.record_served("medium", version, {"responses": 2})
+    found = store.manifest("medium", version)
+    assert found.scores == {"n": 90, "per_question": {}, "served": {"responses": 2}}
+    assert found.greedy_scores == {"n": 90, "per_question": {}}
+
+
+def test_what_is_read_at_a_glance_has_no_distributions(store, tmp_path):
+    version = store.write("medium", adapter(tmp_path), manifest()).version
+    store.record_scores("medium", version, {"n": 80, "per_question": {"words": [1]}})
+    store.record_served("medium", version, {"responses": 160, "score_ratio": {}, "input_ratio": {}})
+    assert store.manifest("medium", version).figures == {"n": 80, "served": {"responses": 160}}
+    store.promote("medium", version)
+    assert store.promotions("medium")[0].scores == {"n": 80, "served": {"responses": 160}}

@@ -34,13 +34,13 @@ def store(tiny, tiny_trunk, tmp_path):
     return store
 
 
-def reports(store, tiny, monkeypatch, *names, decoding=GREEDY):
+def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1):
     monkeypatch.setattr(evaluate, "make_sampler", lambda kind, base, trunk, tokens: TransformersSampler(trunk))
     examples = [
         Example(question=q, passages=(Passage(title="Ostra", text="By the Lind."),), answer="It is.") for q in QUESTIONS
     ]
     candidates = [candidate(store, name, FALLBACK, tiny) for name in names]
-    found = list(evaluate_policies(candidates, examples, store, tiny, Scorer.load(), decoding, 256))
+    found = list(evaluate_policies(candidates, examples, store, tiny, Scorer.load(), decoding, 256, samples=samples))
     assert json.loads(json.dumps(found)) == found
     return found
 
@@ -85,8 +85,35 @@ def test_figures_follow_from_the_values_by_question(store, tiny, monkeypatch):
 def test_greedy_answers_are_the_same_twice_and_sampled_ones_differ(store, tiny, monkeypatch):
     once, again = (reports(store, tiny, monkeypatch, "medium")[0] for _ in range(2))
     assert once == again
+    assert (once["samples"], once["served"]) == (1, None)
     (sampled,) = reports(store, tiny, monkeypatch, "medium", decoding=Decoding(max_tokens=12))
     assert sampled["per_question"]["nll"] != once["per_question"]["nll"]
+
+
+def test_each_is_sampled_as_it_is_served(store, tiny, monkeypatch):
+    with (store.root / "profiles.toml").open("a") as file:
+        file.write("\n[medium.decoding]\ntemperature = 0.3\nmax_tokens = 5\n")
+    parent, policy = reports(store, tiny, monkeypatch, SFT, "medium", decoding=None, samples=2)
+    assert parent["decoding"] == Decoding().model_dump()
+    assert policy["decoding"] == {"temperature": 0.3, "top_p": 0.9, "max_tokens": 5}
+    for one in (parent, policy):
+        assert (one["n"], one["samples"], one["questions"]) == (3, 2, questions_digest(QUESTIONS))
+        assert {len(values) for values in one["per_question"].values() if isinstance(values, list)} == {3}
+    served = policy["served"]
+    assert (served["decoding"], served["rewards"], served["responses"]) == (policy["decoding"], policy["rewards"], 6)
+    assert served["words"] == pytest.approx(policy["length"]["words"])
+    assert served["error_ratio"] == pytest.approx(policy["error_ratio"])
+    assert served["truncated"] == policy["truncated"]
+    assert served["input_ratio"]["passages"]["1"] == 1
+    assert policy["pairs"] == []
+    assert policy["against"]["profile"] == SFT
+
+
+def test_where_the_most_likely_token_is_served_there_is_one_sample(store, tiny, monkeypatch):
+    with (store.root / "profiles.toml").open("a") as file:
+        file.write("\n[medium.decoding]\ntemperature = 0\nmax_tokens = 5\n")
+    (report,) = reports(store, tiny, monkeypatch, "medium", decoding=None, samples=2)
+    assert (report["samples"], report["served"]["responses"]) == (1, 3)
 
 
 def test_candidates_are_named_by_profile_and_version(store, tiny):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rewards.errors import FgctlError
-from trainer.intervals import Metric, at_equal_length, comparison, intervals, metrics
+from trainer.intervals import Metric, at_equal_length, by_question, comparison, intervals, metrics
 
 RESAMPLES = 4000
 
@@ -53,6 +53,34 @@ def test_intervals_of_means_rates_and_perplexity(evaluated):
     assert found["judge.clean_rate.factuality"] == about(
         resampled(20, lambda drawn: clean(second, "factuality", drawn))
     )
+
+
+def test_samples_of_a_question_are_one_question(evaluated):
+    by_response = evaluated("medium", questions=6)["per_question"]
+    found = by_question(by_response, 2)
+    for values in (found, found["judge"]):
+        assert {len(one) for one in values.values() if isinstance(one, list)} == {3}
+    assert found["words"][0] == fmean(by_response["words"][:2])
+    assert found["reward"]["relevance"][2] == pytest.approx(fmean(by_response["reward"]["relevance"][4:]), abs=1e-4)
+    assert found["errors"]["relevance"][1] == sum(by_response["errors"]["relevance"][2:4])
+    assert found["judge"]["segments"]["factuality"][1] == sum(by_response["judge"]["segments"]["factuality"][2:4])
+    assert found["nll_tokens"][0] == sum(by_response["nll_tokens"][:2])
+    assert perplexity(found, range(3)) == pytest.approx(perplexity(by_response, range(6)), rel=1e-3)
+    assert by_question(by_response, 1) == by_response
+    assert by_question(by_response | {"judge": None}, 3)["judge"] is None
+
+
+def test_the_interval_of_several_samples_counts_questions(evaluated):
+    once = evaluated("medium")
+    values = once["per_question"]
+    twice = {name: _doubled(of) for name, of in values.items()}
+    assert intervals(once | {"per_question": by_question(twice, 2)}) == intervals(once)
+
+
+def _doubled(values):
+    if isinstance(values, dict):
+        return {name: _doubled(of) for name, of in values.items()}
+    return values and [value for value in values for _ in range(2)]
 
 
 def test_differences_are_paired(evaluated):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rewards.errors import FgctlError
 from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.credit import at_the_end
-from trainer.evaluate import repetition, rouge_lsum
+from trainer.evaluate import rouge_lsum
 from trainer.experience import make_batch
 from trainer.metrics import correlation, explained_variance
 from trainer.packing import Group, bins, pack, split
@@ -185,10 +185,7 @@ def test_the_log_goes_on_where_the_checkpoint_left_off(tmp_path):
     assert lines == [{"step": 0, "loss": 0.0}, {"step": 1, "loss": 1.0}, {"step": 2, "loss": 9.0}]
 
 
-def test_repetition_and_rouge():
-    assert repetition("one two three four five") == 0
-    assert repetition("a b c d a b c d") == pytest.approx(1 / 5)
-    assert repetition("") == 0
+def test_rouge():
     assert rouge_lsum(["The tower is tall."] * 2, ["The tower is tall.", ""]) == [pytest.approx(100), 0]
 
 

@@ -1,0 +1,75 @@
+"""Whether an answer declines to answer: by the wordings in which models say so, in English.
+
+An answer declines when its first sentence does, or when the sentences that do hold two thirds of its words. The
+wordings are matched as they stand in running text, in small letters: "I Can't Tell You Why" is a song. What may be an
+answer, such as "it is not known who wrote it", or "the Constitution does not mention it", counts only where the
+passages are named as what is silent.
+"""
+
+import re
+
+from rewards.segmentation import sentences
+
+
+def declines(answer: str) -> bool:
+    """Whether the answer declines to answer; not for an empty one."""
+    said = [answer[start:end] for start, end in sentences(answer)]
+    if not said:
+        return False
+    if _declines(said[0]):
+        return True
+    declining = sum(len(one.split()) for one in said if _declines(one))
+    return 3 * declining >= 2 * sum(len(one.split()) for one in said)
+
+
+def _declines(sentence: str) -> bool:
+    sentence = (sentence[:1].lower() + sentence[1:_READ]).replace("’", "'")
+    return _BEGINS.match(sentence) is not None or _HOLDS.search(sentence) is not None
+
+
+_READ = 300
+"""Characters of a sentence that are read: a loop must not take long."""
+_NOT = r"(?:do not|don't|does not|doesn't|did not|didn't|can ?not|can't|could not|couldn't|fails? to|never)(?: \w+ly)?"
+_GIVEN = r"(?:given|provided|supplied|available|retrieved|above|following|reference)"
+_TEXTS = r"(?:texts?|information|sources?|documents?|articles?|references?|paragraphs?|data|materials?)"
+_SOURCE = (
+    r"(?:(?:the|this|these|those|your|any of the|all of the|both) )?"
+    rf"(?:(?:{_GIVEN} )*(?:passages?|excerpts?|context)(?: {_GIVEN})?|(?:{_GIVEN} )+{_TEXTS}|{_TEXTS} {_GIVEN})\b"
+)
+_SAY = (
+    r"(?:say|state|mention|specify|provide|contain|give|include|tell|answer|indicate|address|name|identify|discuss|"
+    r"describe|cover|offer|explain|reveal|have|list|refer|clarify|confirm|help|make)"
+)
+_SAID = (
+    r"(?:said|stated|mentioned|specified|provided|contained|given|included|answered|indicated|addressed|named|"
+    r"identified|discussed|described|covered|explained|listed|known|clear|found|available|possible)"
+)
+_FIND_OUT = r"(?:answer|determine|find|provide|identify|locate|confirm|verify|give|say|tell|know|help)"
+_SPEAKER = r"(?:I|i|we|We)"
+
+_BEGINS = re.compile(
+    # A short clause or two before: "Sorry, but", "Based on the passages,".
+    r"(?:[^,.;:\"“]{1,60}, |(?:sorry|but|and|so) ){0,3}?(?:"
+    rf"{_SPEAKER} (?:\w+ )?{_NOT} (?:{_FIND_OUT}|have (?:any|enough|sufficient|access|the|that|information))\b"
+    rf"|{_SPEAKER}(?: am| are|'m|'re)(?: \w+)? (?:unable|not able|not sure|unsure|not certain|uncertain|sorry|afraid)\b"
+    rf"|{_SOURCE} {_NOT} {_SAY}\b"
+    rf"|(?:none|neither) of {_SOURCE} (?:\w+ly )?{_SAY}s?\b"
+    rf"|no passages? (?:\w+ly )?{_SAY}s?\b"
+    r"|there(?: is|'s| are|'re) (?:no|not enough|not any|insufficient)(?: \w+)? (?:information|context|details?|data)\b"
+    r"|(?:the|this|that|your) (?:question|answer)(?: \w+){0,4} (?:can ?not|can't|could not|couldn't) be \w+"
+    r"|(?:the|this|that|your) answer(?: to (?:the|this|that|your) question)?(?: is|'s| remains) (?:not |un)\w+"
+    rf"|it(?: is not|'s not| isn't) possible to {_FIND_OUT}\b"
+    rf"|it (?:can ?not|can't|could not|couldn't) be (?:answered|determined|verified|confirmed)\b"
+    rf"|(?:unable to|not able to|can ?not|can't) {_FIND_OUT}\b"
+    r"|(?:insufficient|not enough|no)(?: \w+)? (?:information|context|data)\b"
+    r"|not (?:stated|specified|mentioned|given|provided|answered|available)\b"
+    r"|(?:unknown|unanswerable|n/?a|no answer|not sure|not known)\W*$"
+    r")"
+)
+"""Matched at the beginning of a sentence whose first letter was made small."""
+_HOLDS = re.compile(
+    rf"(?:n't|\bnot)(?: \w+ly)? (?:be )?{_SAID}(?: \w+)? (?:in|by|from|within|to|with) {_SOURCE}"
+    rf"|\b(?:unclear|unknown|unspecified|unstated) (?:in|from|by) {_SOURCE}"
+    rf"|\b(?:no|not any) (?:\w+ )?(?:mention|answers?|references?|evidence|indication|passage)\b[^.;]* {_SOURCE}"
+)
+"""Searched for in it."""
