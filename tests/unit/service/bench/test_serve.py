@@ -139,7 +139,7 @@ def test_scoring_that_does_not_catch_up_is_an_error(monkeypatch):
 
 def test_counts_are_read_from_the_metrics(monkeypatch, service):
     metrics = service.backend.metrics
-    metrics.scoring.lag.observe(1)
+    metrics.scoring.scored.labels("short", "v").inc()
     metrics.scoring.dropped.labels("short", "sampled_out").inc(3)
     metrics.scoring.dropped.labels("short", "timeout").inc()
     metrics.scoring.dropped.labels("long", "queue_full").inc()
