@@ -56,10 +56,19 @@ def prefit(
 def fit(
     data: DataOption = None,
     recipe: RecipeOption = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write rewards.json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the reward models, and the labels beside them.")
+    ] = None,
+    only_labels: Annotated[
+        bool, typer.Option("--only-labels", help="Fit the labels of the reward models that are there already.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Fit the reward models on feedback, leaving the held-out questions alone, and say how well they agree."""
+    """Fit the reward models on feedback, leaving the held-out questions alone, and say how well they agree.
+
+    The labels of errors are fitted with them, into a file of their own: with `--only-labels` they alone, so that
+    policies trained on the reward models keep the version they name.
+    """
     import numpy as np
 
     from rewards.dataset import data_file, file_digest, load_feedback, question_key, without_held_out
@@ -67,35 +76,49 @@ def fit(
     from rewards.evaluate import cross_validate
     from rewards.features import Extractor
     from rewards.fit import fit_heads, tabulate
-    from rewards.model import FITTED, assemble, save
+    from rewards.label_fit import fit_labels
+    from rewards.label_heads import assemble_labels, labels_path, save_labels
+    from rewards.model import FITTED, assemble, load_rewards, save
     from rewards.recipe import BEST, load_recipe
     from rewards.scores import ScoreRequest
 
-    how = load_recipe(recipe or BEST)
+    how, target = load_recipe(recipe or BEST), out or FITTED
+    if only_labels and recipe:
+        raise FgctlError("A recipe says how reward models are fitted; leave out --recipe or --only-labels.")
+    fitted = load_rewards(target)[0] if only_labels else None
     path = data or data_file("feedback")
     examples = without_held_out(load_feedback(path))
     if len(examples) < 10:
         raise FgctlError(f"{path} leaves {len(examples)} questions to fit on; at least 10 are needed.")
+    digests = {path.name: file_digest(path)}
     with busy(f"Encoding the feedback of {len(examples)} questions"):
         table = tabulate(examples, Extractor())
-    with busy("Fitting"):
-        heads = fit_heads(table, np.arange(len(examples)), how)
-        agreement = cross_validate(table, how)
-    target = out or FITTED
-    fitted = assemble(
-        heads,
-        fit_domain([ScoreRequest(e.question, e.passages, text) for e in examples for text in e.predictions]),
-        recipe=how,
-        data={path.name: file_digest(path)},
-        questions=[question_key(e.question) for e in examples],
-        agreement=agreement,
-    )
-    save(target, fitted)
+    if fitted is None:
+        with busy("Fitting"):
+            heads = fit_heads(table, np.arange(len(examples)), how)
+            agreement = cross_validate(table, how)
+        fitted = assemble(
+            heads,
+            fit_domain([ScoreRequest(e.question, e.passages, text) for e in examples for text in e.predictions]),
+            recipe=how,
+            data=digests,
+            questions=[question_key(e.question) for e in examples],
+            agreement=agreement,
+        )
+        save(target, fitted)
+    with busy("Fitting labels"):
+        kept, named = fit_labels(examples, table)
+    labels = assemble_labels(kept, fitted.version, data=digests, agreement=named)
+    save_labels(labels_path(target), labels)
+    agreement = {} if only_labels else fitted.agreement
     report = {"version": fitted.version, "path": str(target), "questions": len(examples)} | agreement
+    report["labels"] = {"version": labels.version, "path": str(labels_path(target)), "agreement": named}
     if json_output:
         print_json(report)
-    else:
-        _print_agreement(f"Reward models {report['version']} in {target}, {len(examples)} questions", agreement)
+        return
+    if agreement:
+        _print_agreement(f"Reward models {fitted.version} in {target}, {len(examples)} questions", agreement)
+    _print_labels(f"Labels {labels.version} in {labels_path(target)}, errors that people named", named)
 
 
 @app.command()
@@ -207,6 +230,7 @@ def report(
         recipe = scorer.feedback.fitted.recipe
         figures: dict[str, Any] = {"version": scorer.version, "data": path.name}
         figures["study"] = study(examples, table, recipe)
+        figures["named"] = list(scorer.feedback.labels.heads) if scorer.feedback.labels else []
     with busy("Attacking"):
         figures["attacks"] = attack(only_held_out(examples) or examples, scorer)
     figures["candidates"] = logs()
@@ -275,6 +299,18 @@ def _print_agreement(title: str, report: dict[str, Any]) -> None:
         rows.append([name, figures["n"], _with_interval(figures, accuracy), _with_interval(figures, "macro_f1")])
         rows[-1] += [calibration, baselines]
     print_table(title, ["category", "n", "accuracy", "macro-F1", "calibration error", "baselines"], rows)
+
+
+def _print_labels(title: str, agreement: dict[str, Any]) -> None:
+    rows = [
+        [
+            *(name, one["n"], _with_interval(one, "accuracy"), _with_interval(one, "macro_f1")),
+            f"{one['baselines']['majority']:.3f} / {one['majority_macro_f1']:.3f}",
+            "yes" if one["beats_majority"] else "no",
+        ]
+        for name, one in agreement.items()
+    ]
+    print_table(title, ["category", "n", "accuracy", "macro-F1", "majority", "named"], rows)
 
 
 def _with_interval(figures: dict[str, Any], name: str) -> str:

@@ -1,6 +1,7 @@
 """Figures of agreement with people, each with a 95 % interval that counts questions, not segments, as the sample."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,61 @@ def pairwise_agreement(margins: Matrix, question: Counts, questions: int) -> dic
         "pairwise_accuracy": _round(right.mean()) if len(right) else 0.0,
         "interval": {"pairwise_accuracy": interval(sums, lambda s: ratio(s[..., 0], s[..., 1]))},
         "n": len(margins),
+    }
+
+
+def label_agreement(
+    labels: Sequence[str], said: Sequence[str], names: Sequence[str], question: Counts, questions: int
+) -> dict[str, Any]:
+    """Accuracy and macro-F1 of what is said of N errors with labels, beside always saying the commonest label.
+
+    `names` are all labels there are; macro-F1 is the mean over those that occur. What is said to beat the majority is
+    no less accurate, and its gain in macro-F1 has an interval above 0.
+    """
+    k = len(names)
+    index = {name: i for i, name in enumerate(names)}
+    counts = np.zeros((questions, k, k + 1), dtype=np.int64)  # the last column is for no label of these
+    rows, columns = [index[name] for name in labels], [index.get(name, k) for name in said]
+    np.add.at(counts, (question, rows, columns), 1)
+    total = counts.sum(0)
+    occurring, commonest = total.sum(1) > 0, int(total.sum(1).argmax())
+
+    def cells(sums: Matrix) -> Matrix:
+        return sums.reshape(*sums.shape[:-1], k, k + 1)
+
+    def accuracy(sums: Matrix) -> Matrix:
+        return ratio(np.trace(cells(sums), axis1=-2, axis2=-1), sums.sum(-1))
+
+    def f1(sums: Matrix) -> Matrix:
+        one = cells(sums)
+        hits = np.diagonal(one, axis1=-2, axis2=-1)
+        each = ratio(2 * hits, one.sum(-1) + one[..., :k].sum(-2))
+        return np.asarray(each[..., occurring].sum(-1) / max(1, occurring.sum()))
+
+    def majority(sums: Matrix) -> Matrix:
+        always = np.zeros_like(cells(sums))
+        always[..., commonest] = cells(sums).sum(-1)
+        return always.reshape(sums.shape)
+
+    flat, all_sums = counts.reshape(questions, -1), total.reshape(-1).astype(np.float64)
+    gain = interval(flat, lambda sums: f1(sums) - f1(majority(sums)))
+    accurate, trivial = float(accuracy(all_sums)), float(accuracy(majority(all_sums)))
+    return {
+        "accuracy": _round(accurate),
+        "macro_f1": _round(f1(all_sums)),
+        "interval": {"accuracy": interval(flat, accuracy), "macro_f1": interval(flat, f1), "macro_f1_gain": gain},
+        "n": len(labels),
+        "baselines": {"majority": _round(trivial)},
+        "majority_macro_f1": _round(f1(majority(all_sums))),
+        "beats_majority": accurate >= trivial and gain[0] > 0,
+        "by_label": {
+            name: {
+                "n": int(total[i].sum()),
+                "recall": _round(ratio(total[i, i], total[i].sum())),
+                "precision": _round(ratio(total[i, i], total[:, i].sum())),
+            }
+            for name, i in index.items()
+        },
     }
 
 

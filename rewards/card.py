@@ -50,6 +50,14 @@ def render(report: Mapping[str, Any]) -> str:
             _labels(study["detected_by_label"]),
         ),
         (
+            "Are errors named rightly?",
+            "Of the segments that people marked, how many are given the label people gave: the one that covers most of "
+            "the segment, or, of missing information, the gravest. Accuracy / macro-F1 over the labels, beside always "
+            f"saying the commonest. {_named(report['named'])} `recall` is the share of a label's segments that are "
+            "given it, `precision` the share of the segments given it that are of it.",
+            _naming(study["labels"]) + "\n\n" + _naming_by_label(study["labels"]),
+        ),
+        (
             "Sentences with errors of two categories",
             "Share of sentences judged errors by each model. To the relevance model a sentence is one when any of its "
             "sub-sentences is.",
@@ -142,6 +150,37 @@ def _labels(figures: Mapping[str, Mapping[str, Any]]) -> str:
         for label, one in labels.items()
     ]
     return _table(["category", "label", "segments", "found"], rows)
+
+
+def _named(categories: Sequence[str]) -> str:
+    """Which categories' errors have a label."""
+    if not categories:
+        return "No category beats that, so that no error has a label."
+    return (
+        f"Errors have a label in {' and '.join(categories)}; a category that does not beat that, on the answers that "
+        "the heads were fitted on, has none."
+    )
+
+
+def _naming(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            *(category, one["n"], _with_interval(one, "accuracy"), _with_interval(one, "macro_f1")),
+            f"{_number(one['baselines']['majority'])} / {_number(one['majority_macro_f1'])}",
+            " to ".join(f"{value:+.3f}" for value in one["interval"]["macro_f1_gain"]),
+        ]
+        for category, one in figures.items()
+    ]
+    return _table(["category", "errors", "accuracy", "macro-F1", "commonest", "gain in macro-F1"], rows)
+
+
+def _naming_by_label(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        [category, label, by["n"], _number(by["recall"]), _number(by["precision"])]
+        for category, one in figures.items()
+        for label, by in one["by_label"].items()
+    ]
+    return _table(["category", "label", "errors", "recall", "precision"], rows)
 
 
 def _overlap(cells: Mapping[str, Mapping[str, Any]]) -> str:

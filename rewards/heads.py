@@ -1,6 +1,8 @@
 """Linear heads on named features, stored as JSON: their weights can be read, diffed and trusted."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +86,7 @@ def fit_logistic(
     """
     from sklearn.linear_model import LogisticRegression
 
-    mean, scale = _standard(x, weight)
+    mean, scale = standardisation(x, weight)
     mask = _mask(features, used)
     if y.all() or not y.any():  # nothing to separate: the smoothed base rate is all the data says
         rate = (y.sum() + 1) / (len(y) + 2)
@@ -115,7 +117,7 @@ def fit_bradley_terry(
     from sklearn.linear_model import LogisticRegression
 
     rows = np.concatenate([better, worse])
-    mean, scale = _standard(x[rows], None)
+    mean, scale = standardisation(x[rows])
     z = (x - mean) / scale * _mask(features, used)
     difference = z[better] - z[worse]
     both = np.concatenate([difference, -difference])
@@ -124,12 +126,17 @@ def fit_bradley_terry(
     return LinearHead(features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=tuple(model.coef_[0]))
 
 
-def _mask(features: Sequence[str], used: Sequence[str] | None) -> Matrix:
-    return np.array([used is None or name in used for name in features], dtype=np.float64)
+def nine_digits(dumped: Any) -> Any:
+    """The same JSON with its numbers rounded to nine digits, so that a file is the model."""
+    return json.loads(json.dumps(dumped), parse_float=lambda text: float(f"{float(text):.9g}"))
 
 
-def _standard(x: Matrix, weight: Matrix | None) -> tuple[Matrix, Matrix]:
+def standardisation(x: Matrix, weight: Matrix | None = None) -> tuple[Matrix, Matrix]:
     """Weighted mean and standard deviation of each column; 1 for a column that does not vary."""
     mean = np.average(x, axis=0, weights=weight)
     scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
     return mean, np.where(scale > 1e-9, scale, 1.0)
+
+
+def _mask(features: Sequence[str], used: Sequence[str] | None) -> Matrix:
+    return np.array([used is None or name in used for name in features], dtype=np.float64)

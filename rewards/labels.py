@@ -1,12 +1,12 @@
-"""From annotations to labels: which segments carry an error, which response covers more."""
+"""From annotations to labels: which segments carry an error and of what label, which response covers more."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.categories import Category, category_of
-from rewards.dataset import PAIRS, FeedbackExample
+from rewards.categories import BUILT_IN, Category, category_of
+from rewards.dataset import PAIRS, FeedbackExample, SpanError
 from rewards.lexical import content_words
 from rewards.segmentation import Span
 
@@ -19,15 +19,42 @@ def error_labels(
     example: FeedbackExample, spans: Sequence[Span], category: Category, label: str | None = None
 ) -> NDArray[np.bool_]:
     """Which of the spans of prediction 1 overlap an error span of the category, or of one label of it: bool [spans]."""
+    marked = [(e.start, e.end) for e in _marked(example, category) if label in (None, e.label)]
+    return np.array([any(a < end and start < b for start, end in marked) for a, b in spans], dtype=bool)
+
+
+def segment_labels(example: FeedbackExample, spans: Sequence[Span], category: Category) -> list[str | None]:
+    """The category's label that covers most of each span of prediction 1; None where no error span overlaps it.
+
+    Labels that cover equally much go by the category's order.
+    """
+    marked = _marked(example, category)
+    chosen: list[str | None] = []
+    for a, b in spans:
+        covered = {
+            label: len({i for e in marked if e.label == label for i in range(max(a, e.start), min(b, e.end))})
+            for label in BUILT_IN[category].labels
+        }
+        best = max(covered, key=lambda label: covered[label])
+        chosen.append(best if covered[best] else None)
+    return chosen
+
+
+def missing_label(example: FeedbackExample) -> str | None:
+    """The gravest label of information that prediction 1 lacks: the first in the category's order, None for none."""
+    named = {m.label for m in example.missing}
+    return next((label for label in BUILT_IN["completeness"].labels if label in named), None)
+
+
+def _marked(example: FeedbackExample, category: Category) -> list[SpanError]:
+    """The error spans of a category that count."""
     text = example.predictions[0]
-    marked = [
-        (e.start, e.end)
+    return [
+        e
         for e in example.errors
         if category_of(e.label) == category
-        and label in (None, e.label)
         and (category != "relevance" or len(text[e.start : e.end].split()) >= MIN_SPAN_WORDS)
     ]
-    return np.array([any(a < end and start < b for start, end in marked) for a, b in spans], dtype=bool)
 
 
 def covered_content(corrected: str, response: str) -> float:

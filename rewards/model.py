@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rewards.calibration import OperatingPoint
@@ -17,12 +18,15 @@ from rewards.dataset import PACKAGE
 from rewards.domain import Domain
 from rewards.errors import FgctlError
 from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES, Extractor, ResponseFeatures
-from rewards.heads import Heads, LinearHead, sigmoid
+from rewards.heads import Heads, LinearHead, nine_digits, sigmoid
+from rewards.label_heads import FittedLabels, LabelHead, load_labels
 from rewards.purpose import REWARD, Purpose, require_reward
 from rewards.reader import version_of as reader_version
 from rewards.recipe import FitRecipe
 from rewards.scores import CategoryScores, ScoreRequest, Segment
 from rewards.segmentation import Span, segments
+
+Matrix = NDArray[np.float64]
 
 FITTED = PACKAGE / "fitted" / "rewards.json"
 
@@ -53,37 +57,31 @@ class FittedRewards(BaseModel):
 class FeedbackRewards:
     """Judges responses by the built-in categories. One encoding of question, passages and segments serves all."""
 
-    def __init__(self, fitted: FittedRewards, digest: str, extractor: Extractor | None = None) -> None:
-        """`extractor` turns requests into features; by default one whose models load at first use."""
+    def __init__(
+        self,
+        fitted: FittedRewards,
+        digest: str,
+        extractor: Extractor | None = None,
+        labels: FittedLabels | None = None,
+    ) -> None:
+        """`extractor` turns requests into features; by default one whose models load at first use.
+
+        Without `labels`, errors are found and not named.
+        """
         self.fitted = fitted
         self.digest = digest
         self.extractor = extractor or Extractor()
+        self.labels = labels
 
     @classmethod
     def load(cls, path: Path | None = None) -> "FeedbackRewards":
-        """Load fitted heads, the shipped ones by default.
+        """Load fitted heads, the shipped ones by default, with the labels beside them.
 
-        Raises FgctlError when they are missing or damaged, or when the file is a judge's.
+        Raises FgctlError when either is missing or damaged, when the labels are of other heads, or when the file is a
+        judge's.
         """
-        path = path or FITTED
-        try:
-            content = path.read_bytes()
-            require_reward(str(path), _purpose(content))
-            fitted = FittedRewards.model_validate_json(content)
-        except FileNotFoundError:
-            raise FgctlError(f"{path} does not exist; fit the reward models with `fgctl rewards fit`.") from None
-        except (OSError, ValidationError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise FgctlError(f"{path} is damaged ({reason}); restore it or run `fgctl rewards fit`.") from None
-        if fitted.version != version_of(fitted.heads, fitted.reader):
-            raise FgctlError(f"{path} was changed after it was fitted; restore it or run `fgctl rewards fit`.")
-        heads = fitted.heads
-        for head, features in ((heads.relevance, SEGMENT_FEATURES), (heads.completeness, RESPONSE_FEATURES)):
-            if head.features != features:
-                raise FgctlError(f"{path} was fitted on other features than this version's; run `fgctl rewards fit`.")
-        if fitted.reader != reader_version():
-            raise FgctlError(f"{path} was fitted with another reader than the one installed; run `fgctl rewards fit`.")
-        return cls(fitted, hashlib.sha256(content).hexdigest())
+        fitted, digest = load_rewards(path or FITTED)
+        return cls(fitted, digest, labels=load_labels(path or FITTED, fitted.version))
 
     @property
     def version(self) -> str:
@@ -116,17 +114,42 @@ class FeedbackRewards:
         return [float(head.logits(features.response)) for features in self.extractor.extract(requests)]
 
     def _score(self, request: ScoreRequest, features: ResponseFeatures) -> dict[Category, CategoryScores]:
-        heads = self.fitted.heads
-        relevance = _judge(heads.relevance, features.sub_sentences, features.relevance)
-        factuality = _judge(heads.factuality, features.sentences, features.factuality)
+        heads, labels = self.fitted.heads, self.labels.heads if self.labels else {}
         whole = segments(request.response, "response")
-        missing = _judge(heads.missing, whole, features.response[None][: len(whole)])
+        relevance = _judge(heads.relevance, labels.get("relevance"), features.sub_sentences, features.relevance)
+        factuality = _judge(heads.factuality, labels.get("factuality"), features.sentences, features.factuality)
+        missing = _judge(heads.missing, labels.get("completeness"), whole, features.response[None][: len(whole)])
         score = float(heads.completeness.logits(features.response))
         return {
             "relevance": CategoryScores(relevance, _rewards("relevance", relevance)),
             "factuality": CategoryScores(factuality, _rewards("factuality", factuality)),
             "completeness": CategoryScores(missing, (float(2 * sigmoid(np.asarray(score)) - 1),) * len(whole), score),
         }
+
+
+def load_rewards(path: Path) -> tuple[FittedRewards, str]:
+    """Fitted heads and the SHA-256 of their file.
+
+    Raises FgctlError when the file is missing or damaged, does not fit this version, or is a judge's.
+    """
+    try:
+        content = path.read_bytes()
+        require_reward(str(path), _purpose(content))
+        fitted = FittedRewards.model_validate_json(content)
+    except FileNotFoundError:
+        raise FgctlError(f"{path} does not exist; fit the reward models with `fgctl rewards fit`.") from None
+    except (OSError, ValidationError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise FgctlError(f"{path} is damaged ({reason}); restore it or run `fgctl rewards fit`.") from None
+    if fitted.version != version_of(fitted.heads, fitted.reader):
+        raise FgctlError(f"{path} was changed after it was fitted; restore it or run `fgctl rewards fit`.")
+    heads = fitted.heads
+    for head, features in ((heads.relevance, SEGMENT_FEATURES), (heads.completeness, RESPONSE_FEATURES)):
+        if head.features != features:
+            raise FgctlError(f"{path} was fitted on other features than this version's; run `fgctl rewards fit`.")
+    if fitted.reader != reader_version():
+        raise FgctlError(f"{path} was fitted with another reader than the one installed; run `fgctl rewards fit`.")
+    return fitted, hashlib.sha256(content).hexdigest()
 
 
 def _purpose(content: bytes) -> str:
@@ -141,12 +164,13 @@ def _rewards(category: Category, judged: Sequence[Segment]) -> tuple[float, ...]
     return tuple(BUILT_IN[category].reward(s.error_probability) for s in judged)
 
 
-def _judge(head: LinearHead, spans: Sequence[Span], x: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Segment, ...]:
+def _judge(head: LinearHead, labels: LabelHead | None, spans: Sequence[Span], x: Matrix) -> tuple[Segment, ...]:
     if not spans:
         return ()
+    names = labels.most_likely(x) if labels else [None] * len(spans)
     return tuple(
-        Segment(start, end, float(p), bool(p >= head.threshold))
-        for (start, end), p in zip(spans, head.probabilities(x), strict=True)
+        Segment(start, end, float(p), bool(p >= head.threshold), name if p >= head.threshold else None)
+        for (start, end), p, name in zip(spans, head.probabilities(x), names, strict=True)
     )
 
 
@@ -167,7 +191,7 @@ def assemble(
     agreement: dict[str, Any] | None = None,
 ) -> FittedRewards:
     """Fitted heads with all that is known of them. Weights are rounded to nine digits, so that a file is the model."""
-    rounded = Heads.model_validate(json.loads(json.dumps(heads.model_dump(mode="json")), parse_float=_nine_digits))
+    rounded = Heads.model_validate(nine_digits(heads.model_dump(mode="json")))
     return FittedRewards(
         version=version_of(rounded, reader_version()),
         recipe=recipe,
@@ -188,7 +212,3 @@ def save(path: Path, fitted: FittedRewards) -> None:
     scratch = path.with_suffix(".new")
     scratch.write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
     scratch.replace(path)
-
-
-def _nine_digits(text: str) -> float:
-    return float(f"{float(text):.9g}")

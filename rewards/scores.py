@@ -27,6 +27,8 @@ class Segment:
     """Probability of an error of the category here; for the built-in categories calibrated, to what annotators mark."""
     error: bool
     """Whether the probability reaches the category's threshold."""
+    label: str | None = None
+    """The annotation label an error most likely has; None without an error, and where labels cannot be told apart."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class CategoryScores:
     """Completeness only: log-odds (Bradley-Terry) of covering more than an average annotated response."""
 
     def as_json(self) -> dict[str, Any]:
-        """The wire shape: segments, and the score where there is one."""
+        """The wire shape: segments, those with a label naming it, and the score where there is one."""
         segments = [
             {
                 "start": s.start,
@@ -50,6 +52,7 @@ class CategoryScores:
                 "error_probability": round(s.error_probability, 4),
                 "error": s.error,
             }
+            | ({} if s.label is None else {"label": s.label})
             for s in self.segments
         ]
         return {"segments": segments} | ({} if self.score is None else {"score": round(self.score, 4)})

@@ -19,6 +19,7 @@ from rewards.features import RESPONSE_FEATURES, RESPONSE_GROUPS, SEGMENT_FEATURE
 from rewards.fit import FOLDS, FeedbackTable, Segments, fit_heads, folds
 from rewards.heads import fit_logistic
 from rewards.illustrations import illustrate
+from rewards.label_fit import judge_labels, named_errors
 from rewards.labels import error_labels
 from rewards.recipe import FitRecipe, HeadRecipe
 from rewards.segmentation import segments
@@ -48,6 +49,7 @@ def study(examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: Fit
         },
         "learning_curve": [learning_curve_point(table, recipe, size) for size in (*SIZES, None)],
         "detected_by_label": {name: detected_by_label(examples, name, errors[name]) for name in JUDGED},
+        "labels": {name: judge_labels(name, one, len(examples)) for name, one in named_errors(examples, table).items()},
         "overlap": overlap(examples, errors),
         "densities": {name: densities(examples, table, recipe, name) for name in JUDGED},
         "examples": {name: illustrate(examples, name, getattr(said, name)) for name in JUDGED},

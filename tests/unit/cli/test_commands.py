@@ -11,6 +11,7 @@ from cli.main import app
 from policies.store import PolicyStore
 from rewards.dataset import SAMPLE
 from rewards.errors import FgctlError
+from rewards.model import FITTED
 from trainer.evaluate import GREEDY
 from trainer.intervals import comparison, intervals, metrics
 
@@ -73,9 +74,30 @@ def test_rewards_fit_writes_a_model_that_scores(tmp_path):
     target = tmp_path / "rewards.json"
     code, out = invoke("rewards", "fit", "--data", SAMPLE / "feedback.json", "--out", target, "--json")
     assert code == 0
-    assert json.loads(out)["questions"] == 24
+    report = json.loads(out)
+    assert report["questions"] == 24
+    assert report["labels"]["path"] == str(tmp_path / "rewards.labels.json")
+    assert report["labels"]["agreement"].keys() == {"relevance", "factuality", "completeness"}
     row = json.dumps({"question": "Where?", "response": "Here it is."})
     assert invoke("score", "--rewards", target, input=row)[0] == 0
+
+
+def test_labels_alone_are_fitted_for_rewards_that_stay_as_they_are(tmp_path):
+    target, labels = tmp_path / "rewards.json", tmp_path / "rewards.labels.json"
+    shutil.copy(FITTED, target)
+    arguments = ("rewards", "fit", "--only-labels", "--data", SAMPLE / "feedback.json", "--out", target)
+    code, out = invoke(*arguments, "--json")
+    assert code == 0
+    assert target.read_bytes() == FITTED.read_bytes()
+    written = json.loads(labels.read_text())
+    assert written["rewards"] == json.loads(out)["version"] == json.loads(FITTED.read_text())["version"]
+    assert invoke("score", "--rewards", target, input="")[0] == 0
+    code, out = invoke(*arguments)
+    assert code == 0
+    assert "Labels" in out
+    code, message = invoke(*arguments, "--recipe", "best")
+    assert code == 1
+    assert "leave out --recipe" in message
 
 
 def test_rewards_compare_keeps_a_log_of_each_candidate(tmp_path):

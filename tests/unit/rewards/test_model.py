@@ -1,12 +1,16 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
 from rewards.evaluate import cross_validate
+from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES
 from rewards.fit import tabulate
+from rewards.label_heads import assemble_labels, fit_label_head
 from rewards.model import FITTED, FeedbackRewards
 from rewards.scores import ScoredResponse, ScoreRequest
 
@@ -73,9 +77,47 @@ def test_an_irrelevant_and_an_unsupported_sentence_score_worse(model):
 def test_the_wire_shape(model, requests):
     wire = ScoredResponse(model.score(requests[:1])[0]).as_json()
     assert set(wire) == {"scores", "in_domain", "notes"}
-    assert set(wire["scores"]["relevance"]["segments"][0]) == {"start", "end", "error_probability", "error"}
+    for judged in wire["scores"].values():
+        assert {"start", "end", "error_probability", "error"} <= set(judged["segments"][0])
     assert isinstance(wire["scores"]["completeness"]["score"], float)
     json.dumps(wire)
+
+
+def test_errors_are_named_and_nothing_else_changes(model, requests):
+    """Of every category, as heads of the same features would."""
+    unnamed = FeedbackRewards(model.fitted, model.digest, model.extractor).score(requests)
+    heads = {
+        name: fit_label_head(np.zeros((1, len(features))), [BUILT_IN[name].labels[0]], features, 1.0)
+        for name, features in (
+            ("relevance", SEGMENT_FEATURES), ("factuality", SEGMENT_FEATURES), ("completeness", RESPONSE_FEATURES)
+        )
+    }  # fmt: skip
+    labels = assemble_labels(heads, model.version, data={}, agreement={})
+    named = FeedbackRewards(model.fitted, model.digest, model.extractor, labels).score(requests)
+    seen = {name: set() for name in BUILT_IN}
+    for with_labels, without in zip(named, unnamed, strict=True):
+        for name, judged in with_labels.items():
+            for segment in judged.segments:
+                assert segment.label == (BUILT_IN[name].labels[0] if segment.error else None)
+                seen[name].add(segment.error)
+            segments = tuple(replace(segment, label=None) for segment in judged.segments)
+            assert replace(judged, segments=segments) == without[name]
+    assert all(True in errors for errors in seen.values())
+
+
+def test_the_shipped_labels_are_those_of_the_shipped_rewards(model):
+    assert model.labels.rewards == model.version
+    assert set(model.labels.heads) == {n for n, one in model.labels.agreement.items() if one["beats_majority"]}
+    for name, head in model.labels.heads.items():
+        assert head.features == (RESPONSE_FEATURES if name == "completeness" else SEGMENT_FEATURES)
+        assert set(head.labels) <= set(BUILT_IN[name].labels)
+
+
+def test_rewards_without_their_labels_are_refused(tmp_path):
+    path = tmp_path / "rewards.json"
+    path.write_bytes(FITTED.read_bytes())
+    with pytest.raises(FgctlError, match=r"rewards\.labels\.json does not exist; run `fgctl rewards fit --only-labels"):
+        FeedbackRewards.load(path)
 
 
 def test_a_changed_file_is_refused(tmp_path):

@@ -25,3 +25,13 @@ def test_a_segment_pays_by_how_far_it_is_from_even():
     assert BUILT_IN["factuality"].reward(0.2) == 0
     assert BUILT_IN["factuality"].reward(1.0) == -1
     assert BUILT_IN["factuality"].reward(0.0) == pytest.approx(0.25)
+
+
+def test_a_label_is_on_the_wire_where_there_is_one():
+    judged = CategoryScores((Segment(0, 2, 0.1, False), Segment(3, 5, 0.9, True, "Redundant")), (0.8, -0.8))
+    assert judged.as_json() == {
+        "segments": [
+            {"start": 0, "end": 2, "error_probability": 0.1, "error": False},
+            {"start": 3, "end": 5, "error_probability": 0.9, "error": True, "label": "Redundant"},
+        ]
+    }

@@ -105,7 +105,7 @@ def test_an_attack_is_a_hole_where_it_is_paid_more_than_the_corrected_response()
 
 def test_the_card_shows_every_figure(rows, scorer, tmp_path):
     table, recipe = tabulate(rows, scorer.feedback.extractor), scorer.feedback.fitted.recipe
-    figures = {"version": scorer.version, "data": "feedback.json"}
+    figures = {"version": scorer.version, "data": "feedback.json", "named": ["relevance"]}
     figures["study"] = study(rows, table, recipe)
     figures["attacks"] = attack(rows[:4], scorer)
     kept = keep(compare(rows, table, recipe, scorer.feedback.extractor), tmp_path)
@@ -123,9 +123,14 @@ def test_the_card_shows_every_figure(rows, scorer, tmp_path):
     for shown in (
         *(CORRECTED, REFERENCE, *ATTACKS, "Irrelevant", "Unverifiable", "sub-sentence", "factuality only"),
         *(scorer.version, "*tried once*", f"`{recipe.name}`", "false alarm", "of its segments are missed"),
+        *("Missing-Minor-Auxiliary", "Errors have a label in relevance;", "gain in macro-F1"),
     ):
         assert shown in card
+    assert "so that no error has a label" in render(figures | {"named": []})
     tables = [line for line in card.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in tables)
     assert len(figures["study"]["learning_curve"]) == 4
-    assert card.count("\n## ") == 11
+    named = figures["study"]["labels"]
+    assert named["completeness"]["n"] == table.missing.sum()
+    assert all(one["n"] == sum(by["n"] for by in one["by_label"].values()) for one in named.values())
+    assert card.count("\n## ") == 12

@@ -1,0 +1,91 @@
+"""Fitting the label heads on errors that people named, and judging them: a head that names no better than always saying
+the commonest label is not kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewards.agreement import label_agreement
+from rewards.categories import BUILT_IN, Category
+from rewards.dataset import FeedbackExample
+from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES
+from rewards.fit import FeedbackTable, folds
+from rewards.label_heads import LabelHead, fit_label_head
+from rewards.labels import missing_label, segment_labels
+from rewards.segmentation import segments
+
+Matrix = NDArray[np.float64]
+
+STRENGTH: dict[Category, float] = {"relevance": 0.01, "factuality": 0.01, "completeness": 0.01}
+"""Inverse of the L2 regularisation of each category's head."""
+
+
+@dataclass(frozen=True)
+class NamedErrors:
+    """A category's segments that people marked and named: N rows."""
+
+    features: tuple[str, ...]
+    x: Matrix
+    """float64 [N, features]"""
+    labels: NDArray[np.str_]
+    """str [N]"""
+    question: NDArray[np.int64]
+    """int64 [N]: the feedback row each belongs to."""
+
+
+def named_errors(examples: Sequence[FeedbackExample], table: FeedbackTable) -> dict[Category, NamedErrors]:
+    """The named errors of each built-in category, from feedback and its table."""
+    spans = {name: [segments(e.predictions[0], BUILT_IN[name].density) for e in examples] for name in BUILT_IN}
+    relevance, factuality = (
+        [label for e, pieces in zip(examples, spans[name], strict=True) for label in segment_labels(e, pieces, name)]
+        for name in ("relevance", "factuality")
+    )
+    missing = [missing_label(e) for e in examples]
+    questions = np.arange(len(examples))
+    return {
+        "relevance": _named(SEGMENT_FEATURES, table.relevance.x, relevance, table.relevance.question),
+        "factuality": _named(SEGMENT_FEATURES, table.factuality.x, factuality, table.factuality.question),
+        "completeness": _named(RESPONSE_FEATURES, table.responses[::4], missing, questions),
+    }
+
+
+def fit_labels(
+    examples: Sequence[FeedbackExample], table: FeedbackTable
+) -> tuple[dict[Category, LabelHead], dict[Category, Any]]:
+    """The heads worth having, and the cross-validated agreement with people of every category's."""
+    errors = named_errors(examples, table)
+    agreement = {name: judge_labels(name, one, len(examples)) for name, one in errors.items()}
+    kept = {name: _fit(name, one) for name, one in errors.items() if agreement[name]["beats_majority"]}
+    return kept, agreement
+
+
+def judge_labels(category: Category, errors: NamedErrors, questions: int) -> dict[str, Any]:
+    """Agreement of heads fitted on all folds of the questions but one with people on that one, pooled over folds."""
+    said = np.full(len(errors.labels), "", dtype=errors.labels.dtype)
+    for rest, fold in folds(np.arange(questions)):
+        train, test = np.isin(errors.question, rest), np.isin(errors.question, fold)
+        if train.any() and test.any():
+            head = _fit(category, _select(errors, train))
+            said[test] = head.most_likely(errors.x[test])
+    return label_agreement(errors.labels.tolist(), said.tolist(), BUILT_IN[category].labels, errors.question, questions)
+
+
+def _fit(category: Category, errors: NamedErrors) -> LabelHead:
+    return fit_label_head(errors.x, errors.labels.tolist(), errors.features, STRENGTH[category])
+
+
+def _named(
+    features: tuple[str, ...], x: Matrix, labels: Sequence[str | None], question: NDArray[np.int64]
+) -> NamedErrors:
+    named = np.array([label is not None for label in labels], dtype=bool)
+    return NamedErrors(
+        features, x[named], np.array([label for label in labels if label], dtype=np.str_), question[named]
+    )
+
+
+def _select(errors: NamedErrors, chosen: NDArray[np.bool_]) -> NamedErrors:
+    return NamedErrors(errors.features, errors.x[chosen], errors.labels[chosen], errors.question[chosen])

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from rewards.agreement import label_agreement
+
+NAMES = ("a", "b", "c")
+
+
+def judged(labels, said):
+    return label_agreement(labels, said, NAMES, np.arange(len(labels)), len(labels))
+
+
+def test_labels_are_compared_by_hand_computed_figures():
+    figures = judged(list("aaaabb"), list("aaabba"))
+    assert figures["n"] == 6
+    assert figures["accuracy"] == pytest.approx(4 / 6, abs=1e-4)
+    assert figures["macro_f1"] == pytest.approx((2 * 3 / (4 + 4) + 2 * 1 / (2 + 2)) / 2, abs=1e-4)
+    assert figures["baselines"] == {"majority": pytest.approx(4 / 6, abs=1e-4)}
+    assert figures["majority_macro_f1"] == pytest.approx(2 * 4 / (4 + 6) / 2, abs=1e-4)
+    assert figures["by_label"] == {
+        "a": {"n": 4, "recall": 0.75, "precision": 0.75},
+        "b": {"n": 2, "recall": 0.5, "precision": 0.5},
+        "c": {"n": 0, "recall": 0.0, "precision": 0.0},
+    }
+    low, high = figures["interval"]["accuracy"]
+    assert 0.2 < low < figures["accuracy"] < high <= 1
+
+
+def test_what_is_always_right_beats_the_majority_and_what_always_says_it_does_not():
+    labels = list("aab" * 40)
+    assert judged(labels, labels)["beats_majority"] is True
+    assert judged(labels, ["a"] * 120)["beats_majority"] is False
+
+
+def test_naming_the_rare_label_at_the_cost_of_accuracy_is_no_gain():
+    labels = list("a" * 90 + "b" * 10)
+    said = list("b" * 20 + "a" * 70 + "b" * 10)
+    figures = judged(labels, said)
+    assert figures["interval"]["macro_f1_gain"][0] > 0
+    assert figures["accuracy"] < figures["baselines"]["majority"]
+    assert figures["beats_majority"] is False
+
+
+def test_without_errors_nothing_is_beaten():
+    figures = judged([], [])
+    assert (figures["n"], figures["accuracy"], figures["macro_f1"]) == (0, 0.0, 0.0)
+    assert figures["beats_majority"] is False
+
+
+def test_an_error_that_no_label_is_given_is_wrong():
+    assert judged(["a", "b"], ["a", ""])["accuracy"] == 0.5
