@@ -1,0 +1,365 @@
+"""From a response to a page at night: the real service, Prometheus and Alertmanager, under traffic on three profiles.
+
+Hours pass in minutes (deploy.monitoring.windows.Timing); everything else is as it is deployed. First all is well: every
+query of every dashboard, every rule and whatever an alert looks at must have an answer, and nobody may be told of
+anything. Then a policy that was degraded on purpose is promoted.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count, cycle
+
+import httpx
+import pytest
+import yaml
+from deploy.monitoring import alerts, files, rules
+from deploy.monitoring.dashboards import queries
+from deploy.monitoring.windows import MINUTE, Timing
+from prometheus_client.parser import text_string_to_metric_families
+from safetensors.torch import load_file, save_file
+
+from policies.sequential import MIN_RESPONSES
+from policies.store import ADAPTER, SFT, PolicyStore
+from rewards.dataset import SAMPLE, load_examples
+from service.caller import Limits
+from service.keys import KeyFile
+
+TIMING = Timing(scale=1 / 60, counts=0.1, scrape=1.0)
+PROFILES = ("short", "medium", "long")
+DEPLOY = files.ROOT / "deploy"
+TOKENS = 48
+CALLERS = 12
+"""Keys, so that a canary gets some callers and its incumbent others."""
+
+
+class Receiver:
+    """What Alertmanager notifies."""
+
+    def __init__(self):
+        received = self.received = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                content = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                received.extend((self.path, alert) for alert in content["alerts"] if alert["status"] == "firing")
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def told(self):
+        """Who was told of what: path, alert's name, profile and policy."""
+        return {
+            (path, alert["labels"]["alertname"], alert["labels"].get("profile"), alert["labels"].get("policy"))
+            for path, alert in self.received
+        }
+
+
+class Traffic:
+    """Clients that ask without a pause, in a thread of their own."""
+
+    def __init__(self, url, keys, clients=3):
+        self.url, self.keys = url, keys
+        self.statuses = Counter()
+        self._stop = threading.Event()
+        self._clients = clients
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(60)
+
+    async def _run(self):
+        examples = [example for example in load_examples(SAMPLE / "train.json") if example.passages]
+        asked = zip(cycle(examples), cycle(PROFILES), cycle(self.keys), count())
+        async with httpx.AsyncClient(base_url=self.url, timeout=120) as client:
+            await asyncio.gather(*(self._ask(client, asked) for _ in range(self._clients)))
+
+    async def _ask(self, client, asked):
+        for example, profile, key, number in asked:
+            if self._stop.is_set():
+                return
+            body = {
+                "question": example.question,
+                "passages": [passage.model_dump() for passage in example.passages],
+                "max_tokens": TOKENS,
+            }
+            query = {"profile": profile}
+            if number % 20 == 10:
+                query = {"weights": "0.5,0.3,0.2" if number % 40 == 10 else "0.2,0.6,0.2"}
+            elif number % 20 == 15:
+                body["best_of"] = 2
+            reply = await client.post("/generate", json=body, params=query, headers={"x-api-key": key})
+            self.statuses[reply.status_code] += 1
+
+
+class Watched:
+    """The service, what watches it, and who is told."""
+
+    def __init__(self, store, server, traffic, receiver, prometheus, admin):
+        self.store, self.server, self.traffic = store, server, traffic
+        self.receiver, self.prometheus, self.admin = receiver, prometheus, admin
+
+    def query(self, expression):
+        reply = httpx.get(f"{self.prometheus}/api/v1/query", params={"query": expression}, timeout=30).json()
+        assert reply["status"] == "success", (expression, reply)
+        return reply["data"]["result"]
+
+    def metrics(self):
+        text = httpx.get(f"{self.server.url}/metrics", timeout=30).text
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def total(self, name, **labels):
+        return sum(s.value for s in self.metrics() if s.name == name and labels.items() <= s.labels.items())
+
+    def reload(self):
+        reply = httpx.post(f"{self.server.url}/admin/reload", headers={"x-api-key": self.admin}, timeout=120)
+        assert reply.status_code == 200, reply.text
+
+
+def wait_until(true, seconds, what):
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
+        time.sleep(1)
+    return found
+
+
+def changed(store, profile, directory, change):
+    """A version of a profile's current policy with every tensor of its adapter changed."""
+    version = store.profile(profile).version
+    shutil.copytree(store.path(profile, version), directory)
+    file = directory / ADAPTER
+    save_file({name: change(tensor) for name, tensor in load_file(file).items()}, file, {"format": "pt"})
+    manifest = store.manifest(profile, version).model_copy(update={"scores": {}})
+    fields = manifest.model_dump(exclude={"profile", "version", "created", "fgctl"})
+    return store.write(profile, directory, fields | {"weights": manifest.weights}).version
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """The three profiles and their parent, of which none has been evaluated by the decoding it is served with."""
+    mine, shipped = PolicyStore(tmp_path_factory.mktemp("watching") / "policies"), PolicyStore()
+    for name in (SFT, *PROFILES):
+        version = shipped.profile(name).version
+        shutil.copytree(shipped.path(name, version), mine.path(name, version))
+        mine.promote(name, version)
+    return mine
+
+
+@pytest.fixture(scope="module")
+def watched(store, start, program, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("watched")
+    keys = KeyFile(directory / "keys.toml")
+    callers = [keys.add(f"client {number}", ["generate"], Limits())[1] for number in range(CALLERS)]
+    admin = keys.add("admin", ["admin"], Limits())[1]
+    store.set_canary("medium", changed(store, "medium", directory / "canary", lambda tensor: tensor * 0.99), 0.5)
+    receiver = Receiver()
+    with ExitStack() as stack:
+        server = start(
+            FGCTL_POLICIES=str(store.root),
+            FGCTL_KEYS=str(directory / "keys.toml"),
+            FGCTL_MIXTURES=str(directory / "mixtures"),
+        )
+        stack.callback(ended, server.process)
+        alertmanager = start_alertmanager(stack, program, directory, receiver)
+        prometheus = start_prometheus(stack, program, directory, server.url, alertmanager)
+        traffic = Traffic(server.url, callers)
+        stack.callback(traffic.stop)
+        yield Watched(store, server, traffic, receiver, prometheus, admin)
+
+
+def ended(process):
+    process.terminate()
+    process.wait(60)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run_server(stack, log, url, *command):
+    """A server that is ready, and ends with the stack."""
+    process = subprocess.Popen(command, stdout=log.open("w"), stderr=subprocess.STDOUT)
+    stack.callback(ended, process)
+
+    def ready():
+        assert process.poll() is None, log.read_text()
+        try:
+            return httpx.get(f"{url}/-/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_until(ready, 60, log.read_text)
+
+
+def start_alertmanager(stack, program, directory, receiver):
+    """Alertmanager as it is deployed, but for whom it tells and how long it waits for more to tell."""
+    config = yaml.safe_load((DEPLOY / "alertmanager/alertmanager.yml").read_text())
+    config["route"] |= {"group_wait": "2s", "group_interval": "2s"}
+    text = yaml.safe_dump(config).replace("http://127.0.0.1:9099", receiver.address)
+    (directory / "alertmanager.yml").write_text(text)
+    address = f"127.0.0.1:{free_port()}"
+    run_server(
+        stack, directory / "alertmanager.log", f"http://{address}", program("alertmanager"),
+        f"--config.file={directory / 'alertmanager.yml'}", f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address={address}", "--cluster.listen-address=",
+    )  # fmt: skip
+    return address
+
+
+def start_prometheus(stack, program, directory, service, alertmanager):
+    """Prometheus as it is deployed, but for whom it watches and how fast time passes."""
+    config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+    for name, text in files.rule_files(TIMING).items():
+        (directory / name).write_text(text)
+    (directory / "targets").mkdir()
+    for name, target in (("fgctl", service.removeprefix("http://")), ("alertmanager", alertmanager)):
+        (directory / f"targets/{name}.yml").write_text(yaml.safe_dump([{"targets": [target]}]))
+    address = f"127.0.0.1:{free_port()}"
+    run_server(
+        stack, directory / "prometheus.log", f"http://{address}", program("prometheus"),
+        f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address={address}", "--enable-feature=exemplar-storage",
+    )  # fmt: skip
+    return f"http://{address}"
+
+
+@pytest.fixture(scope="module")
+def well(watched):
+    """After some minutes of the rules' time in which all was well, with what is scored now as every version's baseline.
+
+    The baselines are of the very questions that are asked, as those of production are meant to be.
+    """
+    served = [(name, watched.store.profile(name).version) for name in PROFILES]
+
+    def scored():
+        return min(watched.total("fg_responses_scored_total", profile=name) for name in PROFILES) >= 25
+
+    wait_until(scored, 180, lambda: watched.traffic.statuses)
+    samples = watched.metrics()
+    for profile, version in served:
+        watched.store.record_scores(profile, version, {"served": baseline(samples, profile, version)})
+    watched.reload()
+    arms = [("medium", arm) for arm in ("canary", "incumbent")]
+
+    def judged():
+        return all(
+            watched.total("fg_canary_responses_total", profile=profile, arm=arm) >= MIN_RESPONSES
+            for profile, arm in arms
+        )
+
+    wait_until(judged, 300, lambda: watched.traffic.statuses)
+    time.sleep(TIMING.seconds(5 * MINUTE) + 10)
+    return watched
+
+
+def baseline(samples, profile, version):
+    """What `fgctl evaluate --sampled --record` keeps, of what a service has scored."""
+    mine = [s for s in samples if s.labels.get("profile") == profile and s.labels.get("policy") == version]
+
+    def by(name, *labels):
+        found = defaultdict(float)
+        for sample in mine:
+            if sample.name == name:
+                found[tuple(sample.labels[label] for label in labels)] += sample.value
+        return found
+
+    def ratios(name, kind):
+        found = defaultdict(dict)
+        totals = by(name, kind)
+        for (what, bin_), value in by(name, kind, "bin").items():
+            found[what][bin_] = value / max(1, totals[what,])
+        return found
+
+    segments = by("fg_segments_scored_total", "category")
+    errors = by("fg_segment_errors_total", "category")
+    return {
+        "responses": by("fg_responses_scored_total")[()],
+        "segments": {category: value for (category,), value in segments.items()},
+        "error_ratio": {category: errors[category,] / max(1, value) for (category,), value in segments.items()},
+        "score_ratio": ratios("fg_score_bin_total", "category"),
+        "input_ratio": ratios("fg_input_bin_total", "input"),
+    }
+
+
+def test_every_query_of_every_dashboard_has_an_answer(well):
+    empty = [asked for asked in queries("10s", "2m") if not well.query(asked.expression)]
+    assert not empty
+
+
+def test_every_recorded_series_has_a_value(well):
+    names = {record.name for group in rules.groups(TIMING) for record in group.rules}
+    empty = [name for name in names if not well.query(name)]
+    assert not empty
+
+
+def test_every_alert_looks_at_something(well):
+    """An alert's expression has no answer when all is well, so each series in it must have one."""
+    empty = set()
+    for alert in alerts.alerts(TIMING):
+        selectors = set(re.findall(r"fg[_:][\w:]+(?:\{[^}]*\})?|up\{[^}]*\}", alert.expr))
+        assert selectors, alert.name
+        # Of what only some budgets, or some reasons, match, the name alone must be there.
+        empty |= {(alert.name, one) for one in selectors if not well.query(one.partition("{")[0])}
+    assert not empty
+
+
+def test_a_rate_leads_to_the_answer_behind_it(well):
+    now = time.time()
+    asked = {"query": "fg_score_bin_total", "start": now - 120, "end": now}
+    found = httpx.get(f"{well.prometheus}/api/v1/query_exemplars", params=asked, timeout=30).json()["data"]
+    ids = {exemplar["labels"]["response"] for series in found for exemplar in series["exemplars"]}
+    assert ids
+    reply = httpx.get(f"{well.server.url}/responses/{ids.pop()}", headers={"x-api-key": well.traffic.keys[0]})
+    assert reply.status_code == 200
+    assert reply.json()["scores"]
+
+
+def test_what_was_offered_adds_up_in_prometheus_too(well):
+    left = "sum(fg_scoring_offered_total) - sum(fg_responses_scored_total) - sum(fg_scoring_dropped_total)"
+    ((_, waiting),) = (one["value"] for one in well.query(left))
+    assert 0 <= float(waiting) <= 3 * CALLERS
+
+
+def test_the_canary_is_shown_with_its_evidence(well):
+    done = well.server.fgctl("policies", "canary", "medium", "--service", well.server.url, "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["verdict"] == "undecided"
+
+
+def test_nobody_is_told_of_anything_while_all_is_well(well):
+    assert set(well.traffic.statuses) == {200}
+    assert well.receiver.told() == set()
+    assert well.query('ALERTS{alertstate="firing"}') == []
+
+
+def test_a_degraded_policy_is_told_of_and_nothing_else(well, tmp_path):
+    degraded = changed(well.store, "long", tmp_path / "degraded", lambda tensor: tensor * 8)
+    well.store.promote("long", degraded, "degraded on purpose", force=True)
+    right = {("FgctlErrorBudgetBurnFast", "long", degraded)}
+    wait_until(well.receiver.told, 240, lambda: well.query("fg:error_ratio:1h"))
+    time.sleep(30)  # for whatever else might follow
+    told = well.receiver.told()
+    assert {one[1:] for one in told} == right
+    assert ("/page", *next(iter(right))) in told
