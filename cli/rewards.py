@@ -306,7 +306,7 @@ def _print_labels(title: str, agreement: dict[str, Any]) -> None:
         [
             *(name, one["n"], _with_interval(one, "accuracy"), _with_interval(one, "macro_f1")),
             f"{one['baselines']['majority']:.3f} / {one['majority_macro_f1']:.3f}",
-            "yes" if one["beats_majority"] else "no",
+            "yes" if one["worth"] else "no",
         ]
         for name, one in agreement.items()
     ]

@@ -1,6 +1,4 @@
-"""Fitting the label heads on errors that people named, and judging them: a head that names no better than always saying
-the commonest label is not kept.
-"""
+"""Fitting the label heads on errors that people named, and judging them: only those worth hearing are kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +18,8 @@ from rewards.segmentation import segments
 
 Matrix = NDArray[np.float64]
 
-STRENGTH: dict[Category, float] = {"relevance": 0.01, "factuality": 0.01, "completeness": 0.01}
-"""Inverse of the L2 regularisation of each category's head."""
+STRENGTH = 0.1
+"""Inverse of the L2 regularisation, chosen on other folds of the questions than those that judge it."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,10 @@ def named_errors(examples: Sequence[FeedbackExample], table: FeedbackTable) -> d
 def fit_labels(
     examples: Sequence[FeedbackExample], table: FeedbackTable
 ) -> tuple[dict[Category, LabelHead], dict[Category, Any]]:
-    """The heads worth having, and the cross-validated agreement with people of every category's."""
+    """The heads whose labels are worth saying, and the cross-validated agreement with people of every category's."""
     errors = named_errors(examples, table)
     agreement = {name: judge_labels(name, one, len(examples)) for name, one in errors.items()}
-    kept = {name: _fit(name, one) for name, one in errors.items() if agreement[name]["beats_majority"]}
+    kept = {name: _fit(one) for name, one in errors.items() if agreement[name]["worth"]}
     return kept, agreement
 
 
@@ -69,13 +67,13 @@ def judge_labels(category: Category, errors: NamedErrors, questions: int) -> dic
     for rest, fold in folds(np.arange(questions)):
         train, test = np.isin(errors.question, rest), np.isin(errors.question, fold)
         if train.any() and test.any():
-            head = _fit(category, _select(errors, train))
+            head = _fit(_select(errors, train))
             said[test] = head.most_likely(errors.x[test])
     return label_agreement(errors.labels.tolist(), said.tolist(), BUILT_IN[category].labels, errors.question, questions)
 
 
-def _fit(category: Category, errors: NamedErrors) -> LabelHead:
-    return fit_label_head(errors.x, errors.labels.tolist(), errors.features, STRENGTH[category])
+def _fit(errors: NamedErrors) -> LabelHead:
+    return fit_label_head(errors.x, errors.labels.tolist(), errors.features, STRENGTH)
 
 
 def _named(

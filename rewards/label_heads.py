@@ -60,7 +60,7 @@ class FittedLabels(BaseModel):
     rewards: str
     """Version of the fitted rewards whose errors they name."""
     heads: dict[Category, LabelHead]
-    """Of the categories whose labels can be told apart better than by always naming the commonest."""
+    """Of the categories whose labels are worth saying (rewards.agreement.label_agreement)."""
     data: dict[str, str]
     """Name and SHA-256 of the feedback."""
     agreement: dict[Category, Any]

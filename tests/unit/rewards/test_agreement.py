@@ -26,10 +26,10 @@ def test_labels_are_compared_by_hand_computed_figures():
     assert 0.2 < low < figures["accuracy"] < high <= 1
 
 
-def test_what_is_always_right_beats_the_majority_and_what_always_says_it_does_not():
+def test_labels_that_are_always_right_are_worth_saying_and_the_commonest_alone_is_not():
     labels = list("aab" * 40)
-    assert judged(labels, labels)["beats_majority"] is True
-    assert judged(labels, ["a"] * 120)["beats_majority"] is False
+    assert judged(labels, labels)["worth"] is True
+    assert judged(labels, ["a"] * 120)["worth"] is False
 
 
 def test_naming_the_rare_label_at_the_cost_of_accuracy_is_no_gain():
@@ -38,13 +38,22 @@ def test_naming_the_rare_label_at_the_cost_of_accuracy_is_no_gain():
     figures = judged(labels, said)
     assert figures["interval"]["macro_f1_gain"][0] > 0
     assert figures["accuracy"] < figures["baselines"]["majority"]
-    assert figures["beats_majority"] is False
+    assert figures["worth"] is False
 
 
-def test_without_errors_nothing_is_beaten():
+def test_labels_that_are_mostly_wrong_are_not_worth_saying_however_much_they_gain():
+    labels = list("abc" * 100)
+    said = [label if i % 9 < 4 else "abc"[(i + 1) % 3] for i, label in enumerate(labels)]
+    figures = judged(labels, said)
+    assert figures["accuracy"] > figures["baselines"]["majority"] + 0.1
+    assert figures["interval"]["macro_f1_gain"][0] > 0
+    assert figures["worth"] is False
+
+
+def test_without_errors_nothing_is_worth_saying():
     figures = judged([], [])
     assert (figures["n"], figures["accuracy"], figures["macro_f1"]) == (0, 0.0, 0.0)
-    assert figures["beats_majority"] is False
+    assert figures["worth"] is False
 
 
 def test_an_error_that_no_label_is_given_is_wrong():

@@ -107,7 +107,7 @@ def test_errors_are_named_and_nothing_else_changes(model, requests):
 
 def test_the_shipped_labels_are_those_of_the_shipped_rewards(model):
     assert model.labels.rewards == model.version
-    assert set(model.labels.heads) == {n for n, one in model.labels.agreement.items() if one["beats_majority"]}
+    assert set(model.labels.heads) == {n for n, one in model.labels.agreement.items() if one["worth"]}
     for name, head in model.labels.heads.items():
         assert head.features == (RESPONSE_FEATURES if name == "completeness" else SEGMENT_FEATURES)
         assert set(head.labels) <= set(BUILT_IN[name].labels)

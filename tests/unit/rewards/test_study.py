@@ -123,10 +123,10 @@ def test_the_card_shows_every_figure(rows, scorer, tmp_path):
     for shown in (
         *(CORRECTED, REFERENCE, *ATTACKS, "Irrelevant", "Unverifiable", "sub-sentence", "factuality only"),
         *(scorer.version, "*tried once*", f"`{recipe.name}`", "false alarm", "of its segments are missed"),
-        *("Missing-Minor-Auxiliary", "Errors have a label in relevance;", "gain in macro-F1"),
+        *("Missing-Minor-Auxiliary", "Errors of relevance have a label", "gain in macro-F1"),
     ):
         assert shown in card
-    assert "so that no error has a label" in render(figures | {"named": []})
+    assert "No error has a label" in render(figures | {"named": []})
     tables = [line for line in card.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in tables)
     assert len(figures["study"]["learning_curve"]) == 4
