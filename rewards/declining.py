@@ -63,7 +63,7 @@ _BEGINS = re.compile(
     rf"|(?:unable to|not able to|can ?not|can't) {_FIND_OUT}\b"
     r"|(?:insufficient|not enough|no)(?: \w+)? (?:information|context|data)\b"
     r"|not (?:stated|specified|mentioned|given|provided|answered|available)\b"
-    r"|(?:unknown|unanswerable|n/?a|no answer|not sure|not known)\W*$"
+    r"|(?:unknown|unanswerable|n/?[aA]|no answer|not sure|not known)\W*$"
     r")"
 )
 """Matched at the beginning of a sentence whose first letter was made small."""

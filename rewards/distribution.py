@@ -89,7 +89,9 @@ def psi_by_chance(bins: int, online: float, baseline: float) -> float:
     "Statistical properties of the population stability index", Journal of Risk Model Validation 14(4): divided by
     `1/n + 1/m`, the index is distributed as chi-squared with `bins - 1` degrees of freedom. With bins that are nearly
     empty the smoothed index stays below this. Segments of one answer resemble each other, and answers to one question
-    do: counting them as independent makes chance look smaller than it is. Infinite without observations.
+    do: counted as independent they make chance look smaller than it is. By two answers to each of 150 annotated
+    questions, chance gives 1.2 to 1.3 times this for segments of different questions, 1.4 to 1.6 times where each
+    question is answered twice, as in a recorded baseline. Infinite without observations.
     """
     if not online or not baseline:
         return float("inf")

@@ -170,7 +170,7 @@ def arms_at(sums, n):
 
 
 def test_looking_at_all_times_alarms_no_more_often_than_said():
-    runs = 200
+    runs = 400
     alarms = [at for at in first_alarms(0.0, runs=runs, responses=3000, share=0.3, seed=0) if at]
     # Three standard errors above ALPHA.
     assert len(alarms) / runs <= ALPHA + 3 * sqrt(ALPHA * (1 - ALPHA) / runs)
