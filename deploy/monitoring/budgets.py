@@ -109,9 +109,4 @@ def entries() -> Iterator[Entry]:
             yield Entry(budget_of(profile, category), category, profile, selector)
         others = f', profile!~"{"|".join(own)}"' if own else ""
         yield Entry(BUDGETS[category], category, None, f'category="{category}"{others}')
-    yield Entry(OTHER, None, None, others_selector())
-
-
-def others_selector() -> str:
-    """Matches every category that has no budget of its own."""
-    return f'category!~"{"|".join(BUDGETS)}"'
+    yield Entry(OTHER, None, None, f'category!~"{"|".join(BUDGETS)}"')

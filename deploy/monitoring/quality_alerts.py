@@ -1,9 +1,6 @@
 """Alerts on what the answers are like: budgets, drift from the baseline, canaries."""
 
-from collections.abc import Iterator
-from math import sqrt
-
-from deploy.monitoring.budgets import BUDGETS, OTHER, Budget, Entry, entries, others_selector
+from deploy.monitoring.budgets import BUDGETS, Severity
 from deploy.monitoring.groups import Alert
 from deploy.monitoring.windows import MINUTE, Timing
 
@@ -21,6 +18,7 @@ LARGE_SHIFT = 0.25
 ENOUGH = 100
 """Segments, or requests, in the window below which normal approximations are not trusted."""
 
+_NOBODY_IS_WOKEN_FOR = [category for category, budget in BUDGETS.items() if budget.fast_severity == "ticket"]
 _POLICY = ("profile", "policy")
 _WHICH = "{{ $labels.profile }} {{ $labels.policy }}"
 _BURNS = f"{_WHICH} makes {{{{ $labels.category }}}} errors in {{{{ $value | humanizePercentage }}}} of segments"
@@ -29,87 +27,86 @@ _BURNS = f"{_WHICH} makes {{{{ $labels.category }}}} errors in {{{{ $value | hum
 def quality_alerts(timing: Timing) -> list[Alert]:
     """Every alert on the quality of answers."""
     return [
-        *(_burn_fast(entry, timing) for entry in entries()),
-        *(_burn_slow(entry, timing) for entry in entries()),
-        *(_above_baseline(selector, budget, timing) for selector, budget in _categories()),
-        *(_score_shift(selector, budget, timing) for selector, budget in _categories()),
+        _burn_fast(f'category!~"{"|".join(_NOBODY_IS_WOKEN_FOR)}"', "page"),
+        _burn_fast(f'category=~"{"|".join(_NOBODY_IS_WOKEN_FOR)}"', "ticket"),
+        _burn_slow(),
+        _above_baseline(timing),
+        _score_shift(timing),
         _input_shift(timing),
         _canary_worse(),
     ]
 
 
-def _categories() -> Iterator[tuple[str, Budget]]:
-    for category, budget in BUDGETS.items():
-        yield f'category="{category}"', budget
-    yield others_selector(), OTHER
-
-
-def _burn_fast(entry: Entry, timing: Timing) -> Alert:
-    threshold, minimum = entry.budget.threshold(entry.budget.fast), entry.budget.minimum(entry.budget.fast)
-    where = entry.selector
+def _burn_fast(where: str, severity: Severity) -> Alert:
     return Alert(
         name="FgctlErrorBudgetBurnFast",
-        severity=entry.budget.fast_severity,
+        severity=severity,
         component="quality",
         expr=f"""
-        fg:error_ratio:1h{{{where}}} > {threshold:g}
+        fg:error_ratio:1h{{{where}}} > fg:burn_threshold:fast
         and
-        fg:error_ratio:5m{{{where}}} > {threshold:g}
+        fg:error_ratio:5m > fg:burn_threshold:fast
         and
-        fg:segments_scored:increase1h{{{where}}} >= {timing.count(minimum)}
+        fg:segments_scored:increase1h >= fg:burn_minimum:fast
         """,
         lasting=2 * MINUTE,
         summary=_BURNS,
-        description=_burned(entry, threshold, minimum, "hour", "and in the last five minutes"),
+        description=_burned("fast", "hour", "five minutes"),
         dashboard="fgctl-quality",
         variables=_POLICY,
     )
 
 
-def _burn_slow(entry: Entry, timing: Timing) -> Alert:
-    threshold, minimum = entry.budget.threshold(entry.budget.slow), entry.budget.minimum(entry.budget.slow)
-    where = entry.selector
+def _burn_slow() -> Alert:
     return Alert(
         name="FgctlErrorBudgetBurnSlow",
         severity="ticket",
         component="quality",
-        expr=f"""
-        fg:error_ratio:6h{{{where}}} > {threshold:g}
+        expr="""
+        fg:error_ratio:6h > fg:burn_threshold:slow
         and
-        fg:error_ratio:30m{{{where}}} > {threshold:g}
+        fg:error_ratio:30m > fg:burn_threshold:slow
         and
-        fg:segments_scored:increase6h{{{where}}} >= {timing.count(minimum)}
+        fg:segments_scored:increase6h >= fg:burn_minimum:slow
         """,
         lasting=15 * MINUTE,
         summary=_BURNS,
-        description=_burned(entry, threshold, minimum, "six hours", "and in the last half hour"),
+        description=_burned("slow", "six hours", "30 minutes"),
         dashboard="fgctl-quality",
         variables=_POLICY,
     )
 
 
-def _burned(entry: Entry, threshold: float, minimum: int, window: str, still: str) -> str:
-    budget = entry.budget.error_ratio
+def _burned(speed: str, window: str, still: str) -> str:
     return (
         f"In the last {window} {{{{ $value | humanizePercentage }}}} of the segments that {_WHICH} wrote were "
-        f"{{{{ $labels.category }}}} errors, {still} still more than {threshold:.1%}: the budget is {budget:.1%}, and "
-        f"this is {threshold / budget:.2f} times as much. At least {minimum} segments were scored."
+        f"{{{{ $labels.category }}}} errors. More than {_looked_up(f'fg:burn_threshold:{speed}')} alerts, and the last "
+        f"{still} were no better; the budget is {_looked_up('fg:error_budget')}."
     )
 
 
-def _above_baseline(where: str, budget: Budget, timing: Timing) -> Alert:
+def _looked_up(series: str) -> str:
+    """A template for what a recorded series says of the alert's policy and category, in percent."""
+    return (
+        f"{{{{ with printf \"{series}{{profile='%s', policy='%s', category='%s'}}\" "
+        "$labels.profile $labels.policy $labels.category | query }}"
+        "{{ first . | value | humanizePercentage }}{{ end }}"
+    )
+
+
+def _above_baseline(timing: Timing) -> Alert:
     return Alert(
         name="FgctlErrorsAboveBaseline",
         severity="ticket",
         component="quality",
         expr=f"""
-        fg:error_drift:6h{{{where}}} > {SMALLEST_DRIFT:g}
+        fg:error_drift:6h > {SMALLEST_DRIFT:g}
         and
-        fg:error_drift:6h{{{where}}} > {Z * sqrt(budget.design_effect):.4g} * fg:error_drift_chance:6h{{{where}}}
+        fg:error_drift:6h > {Z:g} * sqrt(fg:design_effect) * fg:error_drift_chance:6h
         and
-        fg:error_drift:30m{{{where}}} > {SMALLEST_DRIFT:g}
+        fg:error_drift:30m > {SMALLEST_DRIFT:g}
         and
-        fg:segments_scored:increase6h{{{where}}} >= {timing.count(ENOUGH)}
+        fg:segments_scored:increase6h >= {timing.count(ENOUGH)}
         """,
         lasting=15 * MINUTE,
         summary=f"{_WHICH} errs more in {{{{ $labels.category }}}} than when it was evaluated",
@@ -123,18 +120,17 @@ def _above_baseline(where: str, budget: Budget, timing: Timing) -> Alert:
     )
 
 
-def _score_shift(where: str, budget: Budget, timing: Timing) -> Alert:
+def _score_shift(timing: Timing) -> Alert:
     return Alert(
         name="FgctlScoreShift",
         severity="ticket",
         component="quality",
         expr=f"""
-        fg:score_shift_psi:6h{{{where}}} > {LARGE_SHIFT:g}
+        fg:score_shift_psi:6h > {LARGE_SHIFT:g}
         and
-        fg:score_shift_psi:6h{{{where}}}
-          > {CHI_SQUARED * budget.design_effect:.4g} * fg:score_shift_chance:6h{{{where}}}
+        fg:score_shift_psi:6h > {CHI_SQUARED:g} * fg:design_effect * fg:score_shift_chance:6h
         and
-        fg:segments_scored:increase6h{{{where}}} >= {timing.count(ENOUGH)}
+        fg:segments_scored:increase6h >= {timing.count(ENOUGH)}
         """,
         lasting=30 * MINUTE,
         summary=f"The {{{{ $labels.category }}}} scores of {_WHICH} are not spread as in its evaluation",

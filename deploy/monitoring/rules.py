@@ -5,7 +5,9 @@ they are summed: a restart, which sets counters to zero, and an instance that go
 between two scrapes.
 """
 
-from deploy.monitoring.budgets import entries
+from collections.abc import Callable
+
+from deploy.monitoring.budgets import Budget, entries
 from deploy.monitoring.canary import canary_records
 from deploy.monitoring.groups import Group, Record
 from deploy.monitoring.shift import baseline_records, shift_records
@@ -18,7 +20,7 @@ KNOWN_ENOUGH = 0.1
 
 def groups(timing: Timing) -> list[Group]:
     """The groups of rules.yml: what has no window, then each window's."""
-    timeless = Group("fgctl-baselines", 30, [_budget(), *baseline_records()])
+    timeless = Group("fgctl-baselines", 30, [*_budgets(timing), *baseline_records()])
     return [
         timeless,
         *(Group(f"fgctl-{window.name}", window.every, _records(window, timing)) for window in WINDOWS),
@@ -36,13 +38,23 @@ def _records(window: Window, timing: Timing) -> list[Record]:
     ]
 
 
-def _budget() -> Record:
-    """Also for policies that have not been scored yet: counters exist from the start."""
-    branches = [
-        f"0 * sum by ({POLICY}) (fg_segments_scored_total{{{entry.selector}}}) + {entry.budget.error_ratio:g}"
-        for entry in entries()
+def _budgets(timing: Timing) -> list[Record]:
+    """What deploy.monitoring.budgets says, for every policy and category, scored already or not."""
+    values: dict[str, Callable[[Budget], float]] = {
+        "fg:error_budget": lambda budget: budget.error_ratio,
+        "fg:burn_threshold:fast": lambda budget: budget.threshold(budget.fast),
+        "fg:burn_threshold:slow": lambda budget: budget.threshold(budget.slow),
+        "fg:burn_minimum:fast": lambda budget: timing.count(budget.minimum(budget.fast)),
+        "fg:burn_minimum:slow": lambda budget: timing.count(budget.minimum(budget.slow)),
+        "fg:design_effect": lambda budget: budget.design_effect,
+    }
+    return [
+        Record("fg:zero", f"0 * sum by ({POLICY}) (fg_segments_scored_total)"),
+        *(
+            Record(name, "\nor\n".join(f"fg:zero{{{entry.selector}}} + {value(entry.budget):g}" for entry in entries()))
+            for name, value in values.items()
+        ),
     ]
-    return Record("fg:error_budget", "\nor\n".join(branches))
 
 
 def _errors(name: str, back: str) -> list[Record]:

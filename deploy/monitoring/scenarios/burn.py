@@ -25,6 +25,14 @@ _GOOD = Scenario(
             '{category="factuality", policy="v2", profile="long"}': 2400,
         }),
         (90, "round(fg:scoring_coverage:1h, 0.000001)", {'{profile="short"}': 1, '{profile="long"}': 1}),
+        (90, 'fg:burn_threshold:fast{category="factuality"}', {
+            'fg:burn_threshold:fast{category="factuality", policy="v1", profile="short"}': 0.475,
+            'fg:burn_threshold:fast{category="factuality", policy="v2", profile="long"}': 0.405,
+        }),
+        (90, 'fg:burn_minimum:fast{category="factuality"}', {
+            'fg:burn_minimum:fast{category="factuality", policy="v1", profile="short"}': 294,
+            'fg:burn_minimum:fast{category="factuality", policy="v2", profile="long"}': 182,
+        }),
         (90, "fg:error_budget", {
             'fg:error_budget{category="relevance", policy="v1", profile="short"}': 0.6,
             'fg:error_budget{category="factuality", policy="v1", profile="short"}': 0.25,
@@ -63,9 +71,8 @@ _FAST_BURN = Scenario(
             at=170,
             summary="short v1 makes factuality errors in 51.67% of segments",
             description=(
-                "In the last hour 51.67% of the segments that short v1 wrote were factuality errors, and in the last "
-                "five minutes still more than 47.5%: the budget is 25.0%, and this is 1.90 times as much. At least 294 "
-                "segments were scored."
+                "In the last hour 51.67% of the segments that short v1 wrote were factuality errors. More than 47.5% "
+                "alerts, and the last five minutes were no better; the budget is 25%."
             ),
             dashboard=_QUALITY,
         )
@@ -88,9 +95,8 @@ _SLOW_BURN = Scenario(
             at=330,
             summary="short v1 makes factuality errors in 34.55% of segments",
             description=(
-                "In the last six hours 34.55% of the segments that short v1 wrote were factuality errors, and in the "
-                "last half hour still more than 34.0%: the budget is 25.0%, and this is 1.36 times as much. At least "
-                "1712 segments were scored."
+                "In the last six hours 34.55% of the segments that short v1 wrote were factuality errors. More than "
+                "34% alerts, and the last 30 minutes were no better; the budget is 25%."
             ),
             dashboard=_QUALITY,
         )
@@ -162,7 +168,7 @@ _ABOVE_BASELINE = Scenario(
     samples=[
         # sqrt(p (1 - p) (1/2400 + 1/320)) with p = (720 + 32) / 2720
         (60, "round(fg:error_drift_chance:6h{profile='short', category='factuality'}, 0.000001)", {
-            '{category="factuality", policy="v1", profile="short"}': 0.026618,
+            '{category="factuality", policy="v1", profile="short"}': 0.026617,
         }),
     ],
     told=[
