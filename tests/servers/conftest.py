@@ -12,12 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {
-    "prometheus": "prometheus",
-    "promtool": "promtool",
-    "alertmanager": "prometheus-alertmanager",
-    "amtool": "amtool",
+    "prometheus": ROOT / ".servers/usr/bin/prometheus",
+    "promtool": ROOT / ".servers/usr/bin/promtool",
+    "alertmanager": ROOT / ".servers/bin/alertmanager",
+    "amtool": ROOT / ".servers/usr/bin/amtool",
 }
-"""What Debian's packages call them; `make servers` unpacks those."""
+"""Where `make servers` puts them."""
 
 
 class Server:
@@ -61,7 +61,7 @@ def program():
 
     def path_of(name):
         variable = f"FGCTL_{name.upper()}"
-        path = Path(os.environ.get(variable) or ROOT / ".servers/usr/bin" / PROGRAMS[name])
+        path = Path(os.environ.get(variable) or PROGRAMS[name])
         if not path.is_file():
             pytest.fail(f"{path} is missing: run `make servers`, or set {variable} to the path of {name}.")
         return path

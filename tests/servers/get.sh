@@ -36,3 +36,18 @@ for package in *.deb; do
 done
 cd ..
 rm -rf packages
+
+# Debian's Alertmanager reads its templates at an absolute path, where only root could put them. The unpacked one reads
+# them from an open folder, a path of the same length, which bin/alertmanager opens for it.
+if [ -f usr/bin/prometheus-alertmanager ]; then
+  LC_ALL=C sed -i 's#/usr/share/prometheus/alertmanager#/proc/self/fd/9///////////////////#g' \
+    usr/bin/prometheus-alertmanager
+  mkdir -p bin
+  cat >bin/alertmanager <<'END'
+#!/bin/sh
+root=$(cd "$(dirname "$0")/.." && pwd)
+exec 9<"$root/usr/share/prometheus/alertmanager"
+exec "$root/usr/bin/prometheus-alertmanager" "$@"
+END
+  chmod +x bin/alertmanager
+fi

@@ -10,11 +10,11 @@ _QUALITY = "/d/fgctl-quality?var-profile=short&var-policy=v1"
 
 _GOOD = Scenario(
     "a good day",
-    good_day(480, ("short", "v1"), ("long", "v2"))
+    good_day(370, ("short", "v1"), ("long", "v2"))
     | baseline("short", "v1", {"relevance": 600, "factuality": 320, "completeness": 80}, {
         "relevance": 0.48, "factuality": 0.1, "completeness": 0.7,
     }),
-    firing={10: [], 60: [], 240: [], 480: []},
+    firing={10: [], 60: [], 240: [], 370: []},
     samples=[
         (90, 'round(fg:error_ratio:1h{profile="long"}, 0.000001)', {
             '{category="relevance", policy="v2", profile="long"}': 0.5,
@@ -46,9 +46,9 @@ _GOOD = Scenario(
 
 _AT_BUDGET = Scenario(
     "every category errs exactly as much as its budget, all day",
-    health(480)
-    | answers("short", "v1", [Answers(480, errors={"relevance": 0.6, "factuality": 0.25, "completeness": 0.85})]),
-    firing={60: [], 240: [], 480: []},
+    health(370)
+    | answers("short", "v1", [Answers(370, errors={"relevance": 0.6, "factuality": 0.25, "completeness": 0.85})]),
+    firing={60: [], 240: [], 370: []},
 )
 
 _FAST_BURN = Scenario(
@@ -104,13 +104,13 @@ _SLOW_BURN = Scenario(
 )
 
 _NO_TRAFFIC = Scenario(
-    "an hour of traffic, then none for eight; another version was never asked for",
-    health(540) | answers("short", "v1", [Answers(60), Answers(480, a_minute=0)])
-    | answers("long", "v2", [Answers(540, a_minute=0)]),
-    firing={30: [], 62: [], 70: [], 120: [], 300: [], 540: []},
+    "an hour of traffic, then none for six; another version was never asked for",
+    health(420) | answers("short", "v1", [Answers(60), Answers(360, a_minute=0)])
+    | answers("long", "v2", [Answers(420, a_minute=0)]),
+    firing={30: [], 62: [], 70: [], 120: [], 300: [], 420: []},
     samples=[
-        (540, "fg:error_ratio:1h", {}),
-        (540, 'fg:segments_scored:increase1h{profile="short", category="factuality"}', {
+        (420, "fg:error_ratio:1h", {}),
+        (420, 'fg:segments_scored:increase1h{profile="short", category="factuality"}', {
             'fg:segments_scored:increase1h{category="factuality", policy="v1", profile="short"}': 0,
         }),
     ],

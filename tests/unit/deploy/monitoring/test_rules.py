@@ -1,6 +1,7 @@
-"""What rules and alerts name exists: metrics of the service, their labels, recorded series."""
+"""What rules, alerts and the runbook name exists: metrics of the service, their labels, recorded series."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,10 @@ WINDOWED = [
 
 
 def expressions():
-    return [rule.expr for group in (*rules.groups(TIMING), *alerts.groups(TIMING)) for rule in group.rules]
+    runbook = (Path(__file__).parents[4] / "docs/runbook.md").read_text()
+    queries = re.findall(r"```promql\n(.*?)```", runbook, re.DOTALL)
+    assert len(queries) > 5
+    return queries + [rule.expr for group in (*rules.groups(TIMING), *alerts.groups(TIMING)) for rule in group.rules]
 
 
 @pytest.fixture(scope="module")
