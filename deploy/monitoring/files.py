@@ -40,7 +40,7 @@ _Dumper.add_representer(Line, _line)
 
 def as_yaml(content: Mapping[str, Any]) -> str:
     """A file's text."""
-    dumped = yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
+    dumped: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
     return _HEADER + dumped
 
 

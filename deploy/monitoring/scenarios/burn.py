@@ -80,13 +80,14 @@ _FAST_BURN = Scenario(
 )
 
 _SLOW_BURN = Scenario(
-    "slow burn: four in ten sentences are wrong from the second hour on",
-    health(360) | answers("short", "v1", [Answers(60), Answers(300, errors={"factuality": 0.4})]),
+    "slow burn: four in ten sentences are wrong from the second hour on, until the sixth",
+    health(400) | answers("short", "v1", [Answers(60), Answers(300, errors={"factuality": 0.4}), Answers(40)]),
     firing={
         60: [],
         300: [],  # (60 x 0.1 + 240 x 0.4) / 300 is 0.34: at the threshold
         330: [_SLOW],
         360: [_SLOW],
+        400: [],  # half an hour was good, though the six hours are at 0.35
     },
     told=[
         Expected(
@@ -158,17 +159,18 @@ _CONFIGURED = Scenario(
 )
 
 _ABOVE_BASELINE = Scenario(
-    "within its budget, but above the version's own baseline: more than sampling explains, and not more",
-    health(60)
-    | answers("short", "v1", [Answers(60, errors={"factuality": 0.3})])
-    | answers("long", "v2", [Answers(60, errors={"factuality": 0.2})])
-    | baseline("short", "v1", {"factuality": 320}, {"factuality": 0.1})
-    | baseline("long", "v2", {"factuality": 320}, {"factuality": 0.1}),
-    firing={60: [firing("FgctlErrorsAboveBaseline", "ticket", "quality", **_SHORT, category="factuality")]},
+    "within its budget, but above the version's own baseline for an hour",
+    health(100)
+    | answers("short", "v1", [Answers(60, errors={"factuality": 0.3}), Answers(40)])
+    | baseline("short", "v1", {"factuality": 2000}, {"factuality": 0.1}),
+    firing={
+        60: [firing("FgctlErrorsAboveBaseline", "ticket", "quality", **_SHORT, category="factuality")],
+        100: [],  # the last half hour is as the baseline
+    },
     samples=[
-        # sqrt(p (1 - p) (1/2400 + 1/320)) with p = (720 + 32) / 2720
-        (60, "round(fg:error_drift_chance:6h{profile='short', category='factuality'}, 0.000001)", {
-            '{category="factuality", policy="v1", profile="short"}': 0.026617,
+        # sqrt(p (1 - p) (1/2400 + 1/2000)) with p = (720 + 200) / 4400
+        (60, "round(fg:error_drift_chance:6h{category='factuality'}, 0.000001)", {
+            '{category="factuality", policy="v1", profile="short"}': 0.012312,
         }),
     ],
     told=[
@@ -185,6 +187,18 @@ _ABOVE_BASELINE = Scenario(
         )
     ],
 )  # fmt: skip
+
+_NOT_ABOVE_BASELINE = Scenario(
+    "above the baseline, but no more than sampling explains, or by next to nothing, or in next to no segments",
+    health(60)
+    | answers("short", "v1", [Answers(60, errors={"factuality": 0.2})])
+    | baseline("short", "v1", {"factuality": 320}, {"factuality": 0.1})
+    | answers("medium", "v2", [Answers(60, a_minute=100, errors={"factuality": 0.14})])
+    | baseline("medium", "v2", {"factuality": 100_000}, {"factuality": 0.1})
+    | answers("long", "v3", [Answers(60, a_minute=0.1, errors={"factuality": 1})])
+    | baseline("long", "v3", {"factuality": 100_000}, {"factuality": 0.1}),
+    firing={30: [], 60: []},
+)
 
 _CORRECTED = Scenario(
     "rates are corrected by what the reward model is known to get wrong, where it is known to tell anything",
@@ -219,5 +233,6 @@ SCENARIOS = [
     _UNSURE,
     _CONFIGURED,
     _ABOVE_BASELINE,
+    _NOT_ABOVE_BASELINE,
     _CORRECTED,
 ]

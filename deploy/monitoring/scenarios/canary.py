@@ -37,12 +37,12 @@ TOO_FEW = (
     Evidence(29, {"relevance": (29, 29), "factuality": (29, 29), "completeness": (29, 29)}),
     Evidence(3600, {"relevance": (1620, 873), "factuality": (360, 108), "completeness": (2520, 2088)}),
 )
-RADIUS = {
+RADIUS: Mapping[str, Mapping[str, float]] = {
     "worse": {"relevance": 0.036949, "factuality": 0.026127, "completeness": 0.055424},
     "undecided": {"relevance": 0.036949, "factuality": 0.026127, "completeness": 0.055424},
     "no_worse": {"relevance": 0.022169, "factuality": 0.015676, "completeness": 0.033254},
 }
-DIFFERENCE = {
+DIFFERENCE: Mapping[str, Mapping[str, float]] = {
     "worse": {"relevance": 0.1, "factuality": 0, "completeness": 0},
     "undecided": {"relevance": 0.02, "factuality": 0, "completeness": 0},
     "no_worse": {"relevance": 0, "factuality": 0, "completeness": 0},

@@ -31,10 +31,10 @@ def _scores(counts: Mapping[str, int], *, silent: bool = False) -> dict[str, str
     }
 
 
-def _score_baseline() -> dict[str, str]:
+def _score_baseline(segments: int = SENTENCES) -> dict[str, str]:
     labels = {**INSTANCE, **_SHORT, "category": "factuality"}
     shares = {series("fg_baseline_score_ratio", **labels, bin=name): gauge((400, x)) for name, x in SCORES.items()}
-    return shares | {series("fg_baseline_segments", **labels): gauge((400, SENTENCES))}
+    return shares | {series("fg_baseline_segments", **labels): gauge((400, segments))}
 
 
 def _inputs(counts: Mapping[str, int]) -> dict[str, str]:
@@ -103,6 +103,11 @@ SCENARIOS = [
         _world() | _scores(GAPS, silent=True) | _score_baseline(),
         firing={60: []},
         samples=[_score("psi", PSI["gaps"]), _score("chance", CHANCE["scores"])],
+    ),
+    Scenario(
+        "a small shift that no sampling explains",
+        _world() | _scores(ALIKE) | _score_baseline(100_000),
+        firing={400: []},
     ),
     Scenario(
         "half of the questions are not English",
