@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint
+.PHONY: help setup serve test lint servers monitoring
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/'
@@ -21,14 +21,31 @@ setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and con
 serve: setup ## Serve every profile on HOST:PORT, in the foreground.
 	@exec $(VENV)/bin/fgctl serve --host $(HOST) --port $(PORT)
 
-test: setup ## Run the whole test suite.
+test: setup servers ## Run the whole test suite.
 	@$(VENV)/bin/pytest
+
+monitoring: $(INSTALLED) ## Write the rules, alerts and dashboards in deploy/ again from deploy/monitoring.
+	@$(VENV)/bin/python -m deploy.monitoring
 
 lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/hadolint Dockerfile
+
+# Prometheus and Alertmanager, for tests alone: unpacked, neither installed nor started. Not fetched when the paths of
+# all four programs are given.
+SERVERS := .servers
+ifneq ($(and $(FGCTL_PROMETHEUS),$(FGCTL_PROMTOOL),$(FGCTL_ALERTMANAGER),$(FGCTL_AMTOOL)),)
+servers: ## Fetch the servers that tests start.
+else
+servers: $(SERVERS)/.unpacked
+endif
+
+$(SERVERS)/.unpacked: tests/servers/get.sh
+	@echo "Fetching Prometheus and Alertmanager for the tests."
+	@tests/servers/get.sh $(SERVERS) prometheus prometheus-alertmanager
+	@touch $@
 
 # The stamp is written last, so a half-finished installation is done again. A virtual environment that was moved or
 # whose Python has gone cannot be mended and is made anew.

@@ -1,5 +1,6 @@
 """Whole programs, started as their users start them."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,13 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = {
+    "prometheus": ROOT / ".servers/usr/bin/prometheus",
+    "promtool": ROOT / ".servers/usr/bin/promtool",
+    "alertmanager": ROOT / ".servers/bin/alertmanager",
+    "amtool": ROOT / ".servers/usr/bin/amtool",
+}
+"""Where `make servers` puts them."""
 
 
 class Server:
@@ -45,6 +53,20 @@ class Server:
         environment = self._environment | {"FGCTL_SERVER": self.url}
         command = [sys.executable, "-m", "cli", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def program():
+    """Gives the path of a program of PROGRAMS: $FGCTL_PROMETHEUS and so on, or what `make servers` unpacked."""
+
+    def path_of(name):
+        variable = f"FGCTL_{name.upper()}"
+        path = Path(os.environ.get(variable) or PROGRAMS[name])
+        if not path.is_file():
+            pytest.fail(f"{path} is missing: run `make servers`, or set {variable} to the path of {name}.")
+        return path
+
+    return path_of
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,21 @@
+"""Every alert, in groups by what is ill."""
+
+from deploy.monitoring.groups import Alert, Group
+from deploy.monitoring.quality_alerts import quality_alerts
+from deploy.monitoring.scoring_alerts import scoring_alerts
+from deploy.monitoring.serving_alerts import serving_alerts
+from deploy.monitoring.windows import Timing
+
+
+def alerts(timing: Timing) -> list[Alert]:
+    """Every alert. Several may have one name: a threshold for each budget."""
+    return [alert for group in groups(timing) for alert in group.rules if isinstance(alert, Alert)]
+
+
+def groups(timing: Timing) -> list[Group]:
+    """The groups of alerts.yml."""
+    return [
+        Group("fgctl-alerts-quality", 30, quality_alerts(timing)),
+        Group("fgctl-alerts-scoring", 30, scoring_alerts(timing)),
+        Group("fgctl-alerts-serving", 15, serving_alerts(timing)),
+    ]

@@ -1,0 +1,36 @@
+"""Cases for `promtool test rules`: what the service exports, and which alerts must fire then, and no others.
+
+What is exported is made here, since it is long and regular. What is expected is written by hand.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from deploy.monitoring.scenarios import burn, canary, restart, scoring, serving, shift
+from deploy.monitoring.scenarios.parts import Scenario
+
+FILES: Mapping[str, list[Scenario]] = {
+    "burn": burn.SCENARIOS,
+    "canary": canary.SCENARIOS,
+    "restart": restart.SCENARIOS,
+    "scoring": scoring.SCENARIOS,
+    "serving": serving.SCENARIOS,
+    "shift": shift.SCENARIOS,
+}
+
+
+def test_files() -> dict[str, dict[str, Any]]:
+    """The files of deploy/prometheus/tests by name, without suffix."""
+    from deploy.monitoring import alerts, rules
+    from deploy.monitoring.windows import Timing
+
+    order = [group.name for group in (*rules.groups(Timing()), *alerts.groups(Timing()))]
+    return {
+        name: {
+            "rule_files": ["../rules.yml", "../alerts.yml"],
+            "evaluation_interval": "1m",
+            "group_eval_order": order,
+            "tests": [scenario.as_yaml() for scenario in scenarios],
+        }
+        for name, scenarios in FILES.items()
+    }
