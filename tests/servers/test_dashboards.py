@@ -89,5 +89,6 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_is_of_another_type_is_found(validator, what):
     dashboard = copy.deepcopy(DASHBOARDS["fgctl-quality"])
+    assert validator.is_valid(dashboard)
     BROKEN[what](dashboard)
     assert not validator.is_valid(dashboard)

@@ -64,6 +64,9 @@ class Board:
             .links([_other_dashboards(), _document("Runbook", "runbook.md"), _document("Metrics", "metrics.md")])
             .build()
         )
+        for variable in built.templating.list_val or ():
+            # The SDK sets them for every variable; Grafana knows them of intervals alone.
+            variable.auto = variable.auto_min = variable.auto_count = None
         built.annotations.list_val = [_promotions()]
         built.panels = list(_placed(self.rows))
         return json.dumps(built, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

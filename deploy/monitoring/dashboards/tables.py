@@ -114,7 +114,9 @@ def trade_off(
 def _series(x: str, y: str) -> xychart.XYSeriesConfig:
     across = xychart.XychartXYSeriesConfigX().matcher(xychart.MatcherConfig().id("byName").options(x))
     up = xychart.XychartXYSeriesConfigY().matcher(xychart.MatcherConfig().id("byName").options(y))
-    return xychart.XYSeriesConfig().x(across).y(up)
+    # Without a frame Grafana draws nothing: there is one, after the transformation.
+    frame = xychart.XychartXYSeriesConfigFrame().matcher(xychart.MatcherConfig().id("byIndex").options(0))
+    return xychart.XYSeriesConfig().frame(frame).x(across).y(up)
 
 
 def _joined(labels: Sequence[str], columns: Sequence[Column]) -> list[DataTransformerConfig]:
@@ -129,7 +131,7 @@ def _joined(labels: Sequence[str], columns: Sequence[Column]) -> list[DataTransf
 
 
 def _by_both(row: str, column: str) -> DataTransformerConfig:
-    options = {"rowField": row, "columnField": column, "valueField": "Value"}
+    options = {"rowField": row, "columnField": column, "valueField": "Value", "emptyValue": "null"}
     return DataTransformerConfig("groupingToMatrix", options=options)
 
 

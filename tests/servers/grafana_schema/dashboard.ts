@@ -1,8 +1,9 @@
 // A dashboard as Grafana's types have it, and stricter: each kind of panel with its own options, custom fields and
 // queries, which Grafana's type of a panel leaves open. Every kind that our dashboards use is listed.
-import {
+import type {
   AnnotationQuery,
   Dashboard as AnyDashboard,
+  DataQuery,
   DataTransformerConfig,
   FieldConfig,
   MatcherConfig,
@@ -10,14 +11,13 @@ import {
   RowPanel,
   VariableModel,
 } from '@grafana/schema';
-import * as barchart from '@grafana/schema/dist/esm/raw/composable/barchart/panelcfg/x/BarChartPanelCfg_types.gen';
-import * as bargauge from '@grafana/schema/dist/esm/raw/composable/bargauge/panelcfg/x/BarGaugePanelCfg_types.gen';
-import * as heatmap from '@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen';
-import * as prometheus from '@grafana/schema/dist/esm/raw/composable/prometheus/dataquery/x/PrometheusDataQuery_types.gen';
-import * as stat from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen';
-import * as table from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
-import * as timeseries from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
-import * as xychart from '@grafana/schema/dist/esm/raw/composable/xychart/panelcfg/x/XYChartPanelCfg_types.gen';
+import type * as barchart from '@grafana/schema/dist/esm/raw/composable/barchart/panelcfg/x/BarChartPanelCfg_types.gen.d.ts';
+import type * as bargauge from '@grafana/schema/dist/esm/raw/composable/bargauge/panelcfg/x/BarGaugePanelCfg_types.gen.d.ts';
+import type * as heatmap from '@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen.d.ts';
+import type * as stat from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen.d.ts';
+import type * as table from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen.d.ts';
+import type * as timeseries from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen.d.ts';
+import type * as xychart from '@grafana/schema/dist/esm/raw/composable/xychart/panelcfg/x/XYChartPanelCfg_types.gen.d.ts';
 
 interface Override {
   matcher: MatcherConfig;
@@ -31,7 +31,7 @@ type Kind<Type extends string, Options, Custom> = Omit<
   type: Type;
   options?: Partial<Options>;
   fieldConfig: { defaults: Omit<FieldConfig, 'custom'> & { custom?: Partial<Custom> }; overrides: Override[] };
-  targets: prometheus.PrometheusDataquery[];
+  targets: PrometheusQuery[];
   transformations?: DataTransformerConfig[];
 };
 
@@ -44,7 +44,18 @@ type Panel =
   | Kind<'timeseries', timeseries.Options, timeseries.FieldConfig>
   | Kind<'xychart', xychart.Options, xychart.FieldConfig>;
 
-// The fields that Grafana's Prometheus data source reads of an annotation; @grafana/schema has no type of them.
+// What Grafana's Prometheus data source reads of a query and of an annotation. @grafana/schema has no types of these.
+interface PrometheusQuery extends DataQuery {
+  expr: string;
+  editorMode?: 'code' | 'builder';
+  exemplar?: boolean;
+  format?: 'time_series' | 'table' | 'heatmap';
+  instant?: boolean;
+  interval?: string;
+  legendFormat?: string;
+  range?: boolean;
+}
+
 type PrometheusAnnotation = Omit<AnnotationQuery, 'target' | 'snapshotData'> & {
   expr: string;
   step?: string;
