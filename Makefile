@@ -8,10 +8,9 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 # Where torch's CPU build is found when the machine's own pip configuration does not know it.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
-SCHEMA := tests/servers/grafana_schema
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint grafana-schema
+.PHONY: help setup serve test lint
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/'
@@ -22,13 +21,16 @@ setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and con
 serve: setup ## Serve every profile on HOST:PORT, in the foreground.
 	@exec $(VENV)/bin/fgctl serve --host $(HOST) --port $(PORT)
 
-test: setup $(SCHEMA)/dashboard.schema.json ## Run the whole test suite.
+test: setup ## Run the whole test suite.
 	@$(VENV)/bin/pytest
 
 # The JSON schema of Grafana's own types, which the dashboards are checked against. That check is left out without npm.
+SCHEMA := tests/servers/grafana_schema
+.PHONY: grafana-schema
 grafana-schema: $(SCHEMA)/dashboard.schema.json
+test: $(SCHEMA)/dashboard.schema.json
 $(SCHEMA)/dashboard.schema.json: $(SCHEMA)/package-lock.json $(SCHEMA)/dashboard.ts $(SCHEMA)/tsconfig.json
-	@if command -v npm >/dev/null; then cd $(SCHEMA) && npm ci --silent && npm run --silent schema; \
+	@if command -v npm >/dev/null; then cd $(SCHEMA) && npm ci --loglevel=error >/dev/null && npm run --silent schema; \
 	else echo "npm is missing: the dashboards are not checked against Grafana's types."; fi
 
 lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile.

@@ -74,7 +74,8 @@ _STYLE = Row(
 def _bins_of(category: str) -> tuple[Column, Column]:
     """Segments by error probability, online over six hours and in the evaluation of the versions chosen."""
     where = f'{VERSION}, category="{category}"'
-    online = f"sum by (bin) (fg:scores:6h{{{where}}}) / on () group_left () sum(fg:scores:6h{{{where}}})"
+    counted = f"fg:score_bin:increase6h{{{where}}}"
+    online = f"sum by (bin) ({counted}) / on () group_left () sum({counted})"
     return (
         Column("online", online, "percentunit"),
         Column("offline", f"avg by (bin) (fg_baseline_score_ratio{{{where}}})", "percentunit"),

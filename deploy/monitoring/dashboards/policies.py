@@ -17,8 +17,8 @@ _PROMOTED = latest("fg_policy_promoted_timestamp_seconds", _PAIR)
 _ANSWERS = hourly("fg_requests_total", _PAIR, f'{VERSION}, outcome="ok"')
 _OF_PROFILE = hourly("fg_requests_total", "profile", f'{VERSION}, outcome="ok"')
 _SHARE = f"{_ANSWERS} / on (profile) group_left () {_OF_PROFILE}"
-_BASELINE = latest("fg_policy_baseline_error_ratio", _JUDGED)
-_RESPONSES = f"0 * {_BASELINE} + on ({_PAIR}) group_left () {latest('fg_baseline_responses', _PAIR)}"
+_BASELINE = f"fg:baseline_error_ratio{{{VERSION}}}"
+_RESPONSES = f"0 * {_BASELINE} + on ({_PAIR}) group_left () fg:baseline_responses{{{VERSION}}}"
 _VERDICTS = {"worse": ("worse", "red"), "no_worse": ("no worse", "green"), "undecided": ("undecided", "blue")}
 
 _SERVED = Row(
@@ -163,7 +163,7 @@ _EVALUATED = Row(
             ["profile", "policy", "category"],
             Column("Offline error ratio", _BASELINE, "percentunit"),
             Column("Responses", _RESPONSES, "short"),
-            Column("Segments", latest("fg_baseline_segments", _JUDGED), "short"),
+            Column("Segments", f"fg:baseline_segments{{{VERSION}}}", "short"),
             Column("Online error ratio", f"fg:error_ratio:1h{{{VERSION}}}", "percentunit"),
             Column("Score shift", f"fg:score_shift_psi:6h{{{VERSION}}}", "short", rising(NOTABLE_SHIFT, LARGE_SHIFT)),
         ),

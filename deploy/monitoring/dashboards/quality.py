@@ -3,17 +3,16 @@
 from deploy.monitoring.budgets import BUDGETS, PROFILES, budget_of
 from deploy.monitoring.dashboards import changes
 from deploy.monitoring.dashboards.board import Board, Row
-from deploy.monitoring.dashboards.expressions import PROFILE, VERSION, hourly, latest, quantile, rate, share
+from deploy.monitoring.dashboards.expressions import PROFILE, VERSION, hourly, quantile, rate, share
 from deploy.monitoring.dashboards.panels import bars, distribution, number, time_series
 from deploy.monitoring.dashboards.parts import Query, Thresholds, falling, limits, rising
 from deploy.monitoring.dashboards.tables import Column, matrix, rows_of, trade_off
 
 CATEGORIES = tuple(BUDGETS)
-_JUDGED = "profile, policy, category"
 _NAMED = "{{profile}} {{policy}}"
 _ERRORS = "fg:segment_errors:increase1h"
 _SCORED = "fg:segments_scored:increase1h"
-_BASELINE = latest("fg_policy_baseline_error_ratio", _JUDGED)
+_BASELINE = f"fg:baseline_error_ratio{{{VERSION}}}"
 _DRIFT_BY_CHANCE = f"fg:error_drift:1h{{{VERSION}}} / fg:error_drift_chance:1h{{{VERSION}}}"
 
 
@@ -75,7 +74,7 @@ _NOW = Row(
             Column("Drift", f"fg:error_drift:1h{{{VERSION}}}", "percentunit"),
             Column("Drift in standard errors", _DRIFT_BY_CHANCE, "short", rising(2, 3)),
             Column("Corrected", f"fg:error_ratio_corrected:1h{{{VERSION}}}", "percentunit"),
-            Column("Budget", f"max by ({_JUDGED}) (fg:error_budget{{{VERSION}}})", "percentunit"),
+            Column("Budget", f"fg:error_budget{{{VERSION}}}", "percentunit"),
             Column("Segments", f"{_SCORED}{{{VERSION}}}", "short"),
         ),
     ],
@@ -92,7 +91,7 @@ _COURSE = Row(
                 "A step at a promotion: compare the versions and roll back. A step without one: the questions or "
                 "the passages have changed.",
                 Query(f"fg:error_ratio:30m{{{_of(category)}}}", _NAMED),
-                Query(latest("fg_policy_baseline_error_ratio", _JUDGED, _of(category)), f"{_NAMED} offline", True),
+                Query(f"fg:baseline_error_ratio{{{_of(category)}}}", f"{_NAMED} offline", True),
                 Query(f"max by (profile) (fg:error_budget{{{_of(category)}}})", "{{profile}} budget", True, "red"),
                 unit="percentunit",
                 height=10,
