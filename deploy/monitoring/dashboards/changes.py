@@ -13,7 +13,8 @@ NOTABLE_SHIFT = 0.1
 
 _NAMED = "{{profile}} {{policy}}"
 _BEYOND_CHANCE = (
-    f"fg:score_shift_psi:6h{{{VERSION}}} - on (profile, policy, category) fg:score_shift_chance:6h{{{VERSION}}}"
+    f"fg:score_shift_psi:6h{{{VERSION}}} - on (profile, policy, category) "
+    f"fg:score_shift_chance:6h{{{VERSION}}} * on (profile, policy, category) fg:design_effect{{{VERSION}}}"
 )
 
 _STYLE = Row(

@@ -13,7 +13,9 @@ _NAMED = "{{profile}} {{policy}}"
 _ERRORS = "fg:segment_errors:increase1h"
 _SCORED = "fg:segments_scored:increase1h"
 _BASELINE = f"fg:baseline_error_ratio{{{VERSION}}}"
-_DRIFT_BY_CHANCE = f"fg:error_drift:1h{{{VERSION}}} / fg:error_drift_chance:1h{{{VERSION}}}"
+_DRIFT_BY_CHANCE = (
+    f"fg:error_drift:1h{{{VERSION}}} / (fg:error_drift_chance:1h{{{VERSION}}} * sqrt(fg:design_effect{{{VERSION}}}))"
+)
 
 
 def _of(category: str) -> str:
@@ -26,9 +28,13 @@ def _recent_ratio(by: str, where: str = VERSION) -> str:
 
 
 def _margin(where: str = VERSION) -> str:
-    """Half width of a 95 % interval of the ratio (Agresti and Coull 1998): two errors and two clean ones added."""
-    segments = f"({_SCORED}{{{where}}} + 4)"
-    ratio = f"(({_ERRORS}{{{where}}} + 2) / {segments})"
+    """Half width of a 95 % interval of the ratio (Agresti and Coull 1998): two errors and two clean ones added.
+
+    Segments of one answer resemble each other; they count as so many fewer as the rules' design effect says.
+    """
+    alike = f"fg:design_effect{{{where}}}"
+    segments = f"({_SCORED}{{{where}}} / {alike} + 4)"
+    ratio = f"(({_ERRORS}{{{where}}} / {alike} + 2) / {segments})"
     return f"1.96 * sqrt({ratio} * (1 - {ratio}) / {segments})"
 
 
@@ -39,9 +45,9 @@ def _budgets(category: str) -> dict[str, Thresholds]:
 
 
 def _enough_segments() -> dict[str, Thresholds]:
-    """Orange under what the slow alert waits for."""
+    """Orange under what the alert over an hour waits for."""
     pairs = [(category, profile, budget_of(profile, category)) for category in CATEGORIES for profile in PROFILES]
-    return {f"{category} {profile}": falling(1, one.minimum(one.slow)) for category, profile, one in pairs}
+    return {f"{category} {profile}": falling(1, one.minimum(one.fast)) for category, profile, one in pairs}
 
 
 _NOW = Row(
@@ -128,7 +134,7 @@ _TRUST = Row(
     [
         bars(
             "Segments scored in the last hour",
-            "By category and profile. Orange: too few for the alerts to speak, and the ratios above are guesses. When "
+            "By category and profile. Orange: too few for an alert within the hour; the ratios above are guesses. When "
             "few are scored although many are answered, look at the Scoring dashboard.",
             Query(f"sum by (category, profile) ({_SCORED}{{{VERSION}}})", "{{category}} {{profile}}"),
             unit="short",
@@ -137,9 +143,8 @@ _TRUST = Row(
         ),
         time_series(
             "Half width of the error ratio's interval",
-            "95 % of the time the ratio over an hour is no further than this from the long-run one, if segments were "
-            "independent (those of one answer are not: the truth is somewhat wider). Too wide to decide: wait, choose "
-            "a longer range, or score a larger share.",
+            "In 95 of 100 hours the ratio is no further than this from the long-run one; that segments of one answer "
+            "resemble each other is counted in. Too wide to decide: wait, look at six hours, or score a larger share.",
             Query(_margin(), "{{category}} " + _NAMED),
             unit="percentunit",
             height=9,

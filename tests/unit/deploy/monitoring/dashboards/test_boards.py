@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy.monitoring.alerts import alerts
 from deploy.monitoring.budgets import PROFILES, budget_of
 from deploy.monitoring.dashboards import BOARDS, FOLDER, generated
 from deploy.monitoring.dashboards.board import TAG
+from deploy.monitoring.windows import Timing
 
 ROOT = Path(__file__).parents[5]
 GRAFANA = ROOT / "deploy/grafana"
@@ -54,6 +56,11 @@ def test_alerts_and_links_find_the_dashboards():
     assert tuple(DASHBOARDS) == UIDS
     assert [dashboard["uid"] for dashboard in DASHBOARDS.values()] == list(UIDS)
     assert len({board.title for board in BOARDS}) == len(BOARDS)
+    for alert in alerts(Timing()):
+        assert alert.dashboard in UIDS
+        assert set(alert.variables) <= {
+            variable["name"] for variable in DASHBOARDS[alert.dashboard]["templating"]["list"]
+        }
 
 
 @pytest.mark.parametrize("uid", UIDS)
