@@ -24,6 +24,12 @@ serve: setup ## Serve every profile on HOST:PORT, in the foreground.
 test: setup ## Run the whole test suite.
 	@$(VENV)/bin/pytest
 
+lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile.
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/hadolint Dockerfile
+
 # The JSON schema of Grafana's own types, which the dashboards are checked against. That check is left out without npm.
 SCHEMA := tests/servers/grafana_schema
 .PHONY: grafana-schema
@@ -32,12 +38,6 @@ test: $(SCHEMA)/dashboard.schema.json
 $(SCHEMA)/dashboard.schema.json: $(SCHEMA)/package-lock.json $(SCHEMA)/dashboard.ts $(SCHEMA)/tsconfig.json
 	@if command -v npm >/dev/null; then cd $(SCHEMA) && npm ci --loglevel=error >/dev/null && npm run --silent schema; \
 	else echo "npm is missing: the dashboards are not checked against Grafana's types."; fi
-
-lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile.
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy
-	@$(VENV)/bin/hadolint Dockerfile
 
 # The stamp is written last, so a half-finished installation is done again. A virtual environment that was moved or
 # whose Python has gone cannot be mended and is made anew.
