@@ -30,15 +30,6 @@ lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile.
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/hadolint Dockerfile
 
-# The JSON schema of Grafana's own types, which the dashboards are checked against. That check is left out without npm.
-SCHEMA := tests/servers/grafana_schema
-.PHONY: grafana-schema
-grafana-schema: $(SCHEMA)/dashboard.schema.json
-test: $(SCHEMA)/dashboard.schema.json
-$(SCHEMA)/dashboard.schema.json: $(SCHEMA)/package-lock.json $(SCHEMA)/dashboard.ts $(SCHEMA)/tsconfig.json
-	@if command -v npm >/dev/null; then cd $(SCHEMA) && npm ci --loglevel=error >/dev/null && npm run --silent schema; \
-	else echo "npm is missing: the dashboards are not checked against Grafana's types."; fi
-
 # The stamp is written last, so a half-finished installation is done again. A virtual environment that was moved or
 # whose Python has gone cannot be mended and is made anew.
 $(INSTALLED): requirements/cpu.txt pyproject.toml
@@ -59,3 +50,12 @@ tcmalloc:
 	  apt-get update -qq >/dev/null 2>&1; \
 	  apt-get install -y -qq --no-install-recommends libtcmalloc-minimal4 >/dev/null 2>&1 || true; \
 	fi
+
+# The JSON schema of Grafana's own types, which the dashboards are checked against. That check is left out without npm.
+SCHEMA := tests/servers/grafana_schema
+.PHONY: grafana-schema
+grafana-schema: $(SCHEMA)/dashboard.schema.json
+test: $(SCHEMA)/dashboard.schema.json
+$(SCHEMA)/dashboard.schema.json: $(SCHEMA)/package-lock.json $(SCHEMA)/dashboard.ts $(SCHEMA)/tsconfig.json
+	@if command -v npm >/dev/null; then cd $(SCHEMA) && npm ci --loglevel=error >/dev/null && npm run --silent schema; \
+	else echo "npm is missing: the dashboards are not checked against Grafana's types."; fi
