@@ -67,3 +67,12 @@ tcmalloc:
 	  apt-get update -qq >/dev/null 2>&1; \
 	  apt-get install -y -qq --no-install-recommends libtcmalloc-minimal4 >/dev/null 2>&1 || true; \
 	fi
+
+# The JSON schema of Grafana's own types, which the dashboards are checked against. That check is left out without npm.
+SCHEMA := tests/servers/grafana_schema
+.PHONY: grafana-schema
+grafana-schema: $(SCHEMA)/dashboard.schema.json
+test: $(SCHEMA)/dashboard.schema.json
+$(SCHEMA)/dashboard.schema.json: $(SCHEMA)/package-lock.json $(SCHEMA)/dashboard.ts $(SCHEMA)/tsconfig.json
+	@if command -v npm >/dev/null; then cd $(SCHEMA) && npm ci --loglevel=error >/dev/null && npm run --silent schema; \
+	else echo "npm is missing: the dashboards are not checked against Grafana's types."; fi
