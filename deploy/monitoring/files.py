@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from deploy.monitoring import alerts, rules
+from deploy.monitoring import alerts, dashboards, rules
 from deploy.monitoring.groups import Group
 from deploy.monitoring.kubernetes import prometheus_rule
 from deploy.monitoring.scenarios import test_files
@@ -16,8 +16,6 @@ from deploy.monitoring.windows import Timing
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = Path("deploy/prometheus")
 KUBERNETES = Path("deploy/kubernetes/monitoring")
-RUNBOOK = "docs/runbook.md"
-"""Where alerts say the runbook is. A site of your own that shows it: change this and run `make monitoring`."""
 _HEADER = "# Written by `make monitoring` from deploy/monitoring: change that instead.\n"
 
 
@@ -46,17 +44,17 @@ def as_yaml(content: Mapping[str, Any]) -> str:
     return _HEADER + dumped
 
 
-def rule_files(timing: Timing | None = None, runbook: str = RUNBOOK) -> dict[str, str]:
+def rule_files(timing: Timing | None = None) -> dict[str, str]:
     """rules.yml and alerts.yml by name, with times of their own where a test wants hours to pass in seconds."""
     timing = timing or Timing()
     return {
-        "rules.yml": _groups_file(rules.groups(timing), timing, runbook),
-        "alerts.yml": _groups_file(alerts.groups(timing), timing, runbook),
+        "rules.yml": _groups_file(rules.groups(timing), timing),
+        "alerts.yml": _groups_file(alerts.groups(timing), timing),
     }
 
 
-def _groups_file(groups: list[Group], timing: Timing, runbook: str) -> str:
-    return as_yaml({"groups": [group.as_yaml(timing, runbook) for group in groups]})
+def _groups_file(groups: list[Group], timing: Timing) -> str:
+    return as_yaml({"groups": [group.as_yaml(timing) for group in groups]})
 
 
 def _prometheus() -> dict[Path, str]:
@@ -66,11 +64,11 @@ def _prometheus() -> dict[Path, str]:
 
 def _kubernetes() -> dict[Path, str]:
     timing = Timing()
-    groups = [group.as_yaml(timing, RUNBOOK) for group in (*rules.groups(timing), *alerts.groups(timing))]
+    groups = [group.as_yaml(timing) for group in (*rules.groups(timing), *alerts.groups(timing))]
     return {KUBERNETES / "prometheusrule.yaml": as_yaml(prometheus_rule(groups))}
 
 
-PRODUCERS: tuple[Callable[[], dict[Path, str]], ...] = (_prometheus, _kubernetes)
+PRODUCERS: tuple[Callable[[], dict[Path, str]], ...] = (_prometheus, _kubernetes, dashboards.generated)
 """Each gives some of the files."""
 
 

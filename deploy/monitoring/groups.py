@@ -8,6 +8,9 @@ from typing import Any, Literal
 from deploy.monitoring.budgets import Severity
 from deploy.monitoring.windows import Timing
 
+DOCUMENTATION = "https://fgctl.example/docs"
+"""Where links in alerts and dashboards lead: set it to where you publish `docs/`, and run `make monitoring`."""
+RUNBOOK = f"{DOCUMENTATION}/runbook.md"
 JOB = "fgctl"
 """The `job` label of the service's targets."""
 
@@ -53,8 +56,8 @@ class Alert:
         """Of its entry in the runbook."""
         return self.name.lower()
 
-    def as_yaml(self, timing: Timing, runbook: str) -> dict[str, Any]:
-        """The rule as Prometheus reads it; `runbook` is the runbook's address."""
+    def as_yaml(self, timing: Timing) -> dict[str, Any]:
+        """The rule as Prometheus reads it."""
         chosen = "&".join(f"var-{name}={{{{ $labels.{name} }}}}" for name in self.variables)
         rule: dict[str, Any] = {"alert": self.name, "expr": tidy(self.expr)}
         if self.lasting:
@@ -64,7 +67,7 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{runbook}#{self.anchor}",
+                "runbook_url": f"{RUNBOOK}#{self.anchor}",
                 "dashboard": f"/d/{self.dashboard}" + (f"?{chosen}" if chosen else ""),
             },
         }
@@ -79,9 +82,9 @@ class Group:
     """Seconds between evaluations."""
     rules: Sequence[Record] | Sequence[Alert]
 
-    def as_yaml(self, timing: Timing, runbook: str) -> dict[str, Any]:
+    def as_yaml(self, timing: Timing) -> dict[str, Any]:
         """The group as Prometheus reads it."""
-        rules = [rule.as_yaml() if isinstance(rule, Record) else rule.as_yaml(timing, runbook) for rule in self.rules]
+        rules = [rule.as_yaml() if isinstance(rule, Record) else rule.as_yaml(timing) for rule in self.rules]
         return {"name": self.name, "interval": timing.pause(self.every), "rules": rules}
 
 

@@ -21,12 +21,11 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from deploy.monitoring.dashboards.expressions import PROFILE, VERSION
 from deploy.monitoring.dashboards.parts import DATASOURCE
+from deploy.monitoring.groups import DOCUMENTATION
 
 COLUMNS = 24
 TAG = "fgctl"
 """Dashboards with this tag are linked with each other."""
-DOCUMENTATION = "https://fgctl.example/docs"
-"""Where you publish docs/: change this line and run `make monitoring`."""
 
 _VERSIONS = "fg_segments_scored_total"
 """Its series exist, at zero, for every version that is served."""
