@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploy.monitoring.groups import RUNBOOK
+
 RESTART = "restart"
 """Among a counter's phases: it begins at zero again."""
 Labels = Mapping[str, str]
@@ -111,7 +113,7 @@ def _told(one: Expected) -> dict[str, Any]:
     annotations = {
         "summary": one.summary,
         "description": one.description,
-        "runbook_url": f"docs/runbook.md#{one.alertname.lower()}",
+        "runbook_url": f"{RUNBOOK}#{one.alertname.lower()}",
         "dashboard": one.dashboard,
     }
     alert = {"exp_labels": dict(one.labels), "exp_annotations": annotations}

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from deploy.monitoring.alerts import alerts
+from deploy.monitoring.groups import RUNBOOK as RUNBOOK_ADDRESS
 from deploy.monitoring.scenarios import FILES
 from deploy.monitoring.windows import Timing
 
@@ -40,9 +41,9 @@ def test_links_within_the_runbook_lead_somewhere():
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_alerts_say_what_is_the_matter_and_where_to_look(alert):
-    written = alert.as_yaml(Timing(), "docs/runbook.md")
+    written = alert.as_yaml(Timing())
     said = written["annotations"]
-    assert said["runbook_url"] == f"docs/runbook.md#{alert.name.lower()}"
+    assert said["runbook_url"] == f"{RUNBOOK_ADDRESS}#{alert.name.lower()}"
     assert re.match(r"/d/fgctl-(quality|policies|serving|scoring)($|\?var-)", said["dashboard"])
     assert written["labels"]["severity"] in {"page", "ticket"}
     assert said["description"].endswith(".")
