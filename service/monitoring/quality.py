@@ -8,7 +8,7 @@ from rewards.distribution import INPUTS, SCORE_BINS, score_bin
 
 from rewards.categories import BUILT_IN, Category
 from service.monitoring import buckets
-from service.roster import ARMS, Canary, ServedPolicy
+from service.roster import ARMS, Roster, ServedPolicy
 from service.scoring.judged import Finished, Judged
 
 
@@ -116,10 +116,10 @@ class QualityMetrics:
                     self.inputs.labels(*labels, kind, name)
             self._set_baseline(labels, served.manifest.scores, categories)
 
-    def announce_canaries(self, canaries: Mapping[str, Canary], categories: Collection[Category]) -> None:
-        """Begin to compare each profile's canary with the version that it may replace."""
-        for profile, canary in canaries.items():
-            self._trial.announce(profile, canary.policy.version, categories)
+    def announce_trials(self, roster: Roster, categories: Collection[Category]) -> None:
+        """Begin to compare each canary with the version that it may replace; forget those that run no more."""
+        pairs = {name: (canary.policy.version, roster.served[name].version) for name, canary in roster.canaries.items()}
+        self._trial.announce(pairs, categories)
 
     def count(self, finished: Finished, judged: Judged) -> None:
         """Count one answer's scores and what it is like."""
@@ -152,6 +152,8 @@ class QualityMetrics:
     ) -> None:
         """What an evaluation said of a version: as it is served where that is known, else greedy."""
         served: Mapping[str, Any] = scores.get("served", {})
+        if served and served.get("decoding") != decoding or not self._same_rewards(served):
+            served = {}
         for category, ratio in (served or scores).get("error_ratio", {}).items():
             if category in categories:
                 self.baseline_error_ratio.labels(*labels, category).set(ratio)
@@ -189,14 +191,26 @@ class _TrialMetrics:
             "fg_canary_error_probability_squares_total", "Sum of its squares.", (*arm, "category"), registry=registry
         )
 
-    def announce(self, profile: str, canary: str, categories: Collection[Category]) -> None:
-        for arm in ARMS:
-            self._responses.labels(profile, canary, arm)
-            for category in categories:
-                self._sums.labels(profile, canary, arm, category)
-                self._squares.labels(profile, canary, arm, category)
+        self._running: dict[str, tuple[str, str]] = {}
+
+    def announce(self, pairs: Mapping[str, tuple[str, str]], categories: Collection[Category]) -> None:
+        """`pairs` are the canary and the incumbent of each profile. With either, the evidence begins anew."""
+        for profile, (canary, incumbent) in list(self._running.items()):
+            if pairs.get(profile) != (canary, incumbent):
+                del self._running[profile]
+                for counter in (self._responses, self._sums, self._squares):
+                    counter.remove_by_labels({"profile": profile, "canary": canary})
+        for profile, (canary, incumbent) in pairs.items():
+            self._running[profile] = canary, incumbent
+            for arm in ARMS:
+                self._responses.labels(profile, canary, arm)
+                for category in categories:
+                    self._sums.labels(profile, canary, arm, category)
+                    self._squares.labels(profile, canary, arm, category)
 
     def count(self, profile: str, canary: str, arm: str, judged: Judged) -> None:
+        if self._running.get(profile, ("", ""))[0] != canary:
+            return  # the canary ended while this answer waited to be scored
         categories = judged.scored.categories
         if not all(one.segments for one in categories.values()):
             return  # an empty answer has no mean, and every category must count the same responses

@@ -94,7 +94,9 @@ def _scorer(rewards: Path | None, categories: Path | None) -> Scorer:
 
 def _warm(rewards: Path | None, categories: Path | None) -> None:
     # Only what runs in this process: an endpoint that does not answer yet must not keep the service from starting.
-    _scorer(rewards, categories).feedback.score([ScoreRequest("What is it?", (), "It is a test.")])
+    request = ScoreRequest("What is it called?", (), "It is a test.")
+    _scorer(rewards, categories).feedback.score([request])
+    traits_of(request)
 
 
 def _score(rewards: Path | None, categories: Path | None, requests: list[ScoreRequest]) -> tuple[list[Judged], float]:
