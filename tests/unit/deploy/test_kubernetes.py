@@ -11,9 +11,9 @@ import kubernetes_validate
 import pytest
 import yaml
 from pydantic import ValidationError
-from service.metrics import Metrics
 
 from policies.store import PolicyStore
+from service.monitoring.metrics import Metrics
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[3]
