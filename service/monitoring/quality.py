@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from rewards.distribution import INPUTS, SCORE_BINS, score_bin
 
 from rewards.categories import BUILT_IN, Category
+from rewards.distribution import INPUTS, SCORE_BINS, score_bin
 from service.monitoring import buckets
 from service.roster import ARMS, Roster, ServedPolicy
 from service.scoring.judged import Finished, Judged

@@ -4,9 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rewards.traits import Traits
-
 from rewards.scores import ScoredResponse, ScoreRequest
+from rewards.traits import Traits
 
 
 class Trial(NamedTuple):

@@ -11,10 +11,9 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-from rewards.traits import traits_of
-
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
+from rewards.traits import traits_of
 from service.scoring.judged import Judged
 
 _PRIORITY = 10

@@ -21,12 +21,12 @@ from itertools import count, cycle
 import httpx
 import pytest
 import yaml
-from deploy.monitoring import alerts, files, rules
-from deploy.monitoring.dashboards import queries
-from deploy.monitoring.windows import MINUTE, Timing
 from prometheus_client.parser import text_string_to_metric_families
 from safetensors.torch import load_file, save_file
 
+from deploy.monitoring import alerts, files, rules
+from deploy.monitoring.dashboards import queries
+from deploy.monitoring.windows import MINUTE, Timing
 from policies.sequential import MIN_RESPONSES
 from policies.store import ADAPTER, SFT, PolicyStore
 from rewards.dataset import SAMPLE, load_examples

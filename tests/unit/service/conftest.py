@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from rewards.traits import traits_of
 
 from policies.store import Decoding, PolicyManifest, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
+from rewards.traits import traits_of
 from service.app import create_app
 from service.best_of import Chooser
 from service.catalogue import Catalogue

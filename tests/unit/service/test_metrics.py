@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from rewards.distribution import INPUTS, SCORE_BINS
 
 from policies.weights import Weights
 from rewards.calibration import OperatingPoint
+from rewards.distribution import INPUTS, SCORE_BINS
 from service.roster import Canary
 
 pytestmark = pytest.mark.anyio
