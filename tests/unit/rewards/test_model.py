@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rewards.calibration import OperatingPoint
 from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
@@ -84,8 +85,12 @@ def test_the_wire_shape(model, requests):
 
 
 def test_errors_are_named_and_nothing_else_changes(model, requests):
-    """Of every category, as heads of the same features would."""
-    unnamed = FeedbackRewards(model.fitted, model.digest, model.extractor).score(requests)
+    """Of every category, by heads that know one label."""
+    missing = model.fitted.heads.missing.model_copy(update={"operating": OperatingPoint(threshold=0.7)})
+    fitted = model.fitted.model_copy(
+        update={"heads": model.fitted.heads.model_copy(update={"missing": missing})}
+    )  # so that some of these lack information
+    unnamed = FeedbackRewards(fitted, model.digest, model.extractor).score(requests)
     heads = {
         name: fit_label_head(np.zeros((1, len(features))), [BUILT_IN[name].labels[0]], features, 1.0)
         for name, features in (
@@ -93,7 +98,7 @@ def test_errors_are_named_and_nothing_else_changes(model, requests):
         )
     }  # fmt: skip
     labels = assemble_labels(heads, model.version, data={}, agreement={})
-    named = FeedbackRewards(model.fitted, model.digest, model.extractor, labels).score(requests)
+    named = FeedbackRewards(fitted, model.digest, model.extractor, labels).score(requests)
     seen = {name: set() for name in BUILT_IN}
     for with_labels, without in zip(named, unnamed, strict=True):
         for name, judged in with_labels.items():
@@ -102,7 +107,7 @@ def test_errors_are_named_and_nothing_else_changes(model, requests):
                 seen[name].add(segment.error)
             segments = tuple(replace(segment, label=None) for segment in judged.segments)
             assert replace(judged, segments=segments) == without[name]
-    assert all(True in errors for errors in seen.values())
+    assert all(errors == {True, False} for errors in seen.values())
 
 
 def test_the_shipped_labels_are_those_of_the_shipped_rewards(model):
