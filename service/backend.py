@@ -13,6 +13,7 @@ from policies.store import SFT, PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
 from rewards.model import FeedbackRewards
+from rewards.scorer import Scorer
 from service.admission import Admission
 from service.answers import Answers
 from service.best_of import Chooser
@@ -94,6 +95,7 @@ class Backend:
             residents=settings.resident_adapters,
             grid=settings.weights_grid,
         )
+        self.metrics.announce_scorer(await asyncio.to_thread(_scorer, settings))
         await self._catalogue.reload()
         if not self.roster.served:
             reasons = " ".join(self.roster.broken.values()) or "Train and promote one by `fgctl train`."
@@ -130,10 +132,8 @@ class Backend:
             self._unneeded.append(asyncio.create_task(watch_store(store.root, self._catalogue.reload)))
 
     async def _start_scorer(self) -> ScoringWorker:
-        """The scoring processes, and in the metrics how far to trust them. Raises FgctlError."""
+        """The scoring processes. Raises FgctlError."""
         settings, metrics = self.settings, self.metrics.scoring
-        fitted = await asyncio.to_thread(FeedbackRewards.load, settings.rewards)
-        metrics.announce_scorer(fitted.operating_points, fitted.fitted.agreement)
         metrics.workers.set(settings.scoring_processes)
         worker = ScoringWorker(
             settings.rewards,
@@ -261,6 +261,11 @@ def _resolve_base(name: str | None) -> "BaseModel":
     from policies.base import resolve_base
 
     return resolve_base(name)
+
+
+def _scorer(settings: Settings) -> Scorer:
+    """What scores, as far as its version and its known errors go: without the models of further categories."""
+    return Scorer(FeedbackRewards.load(settings.rewards), load_configuration(settings.categories))
 
 
 def _shapes(store: PolicyStore, spare: int) -> Shapes:

@@ -126,7 +126,7 @@ class Catalogue:
                 for name, reason in reasons.items():
                     logger.error("profile %s: %s", name, reason)
             self._metrics.announce(new.policies(), self._categories)
-            self._metrics.quality.announce_canaries(new.canaries, self._categories)
+            self._metrics.quality.announce_trials(new, self._categories)
             self._metrics.versions.show(new, await asyncio.to_thread(_promoted, self._store, new))
             for name in profiles:
                 self._metrics.versions.refused.labels(name).set(name in new.refused)

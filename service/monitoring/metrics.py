@@ -12,6 +12,7 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from rewards.categories import Category
+from rewards.scorer import Scorer
 from service.monitoring.quality import QualityMetrics
 from service.monitoring.scoring import ScoringMetrics
 from service.monitoring.traffic import TrafficMetrics
@@ -36,6 +37,11 @@ class Metrics:
         self.scoring = ScoringMetrics(registry)
         self.versions = VersionMetrics(registry)
         self._sampling = sampling or Sampling()
+
+    def announce_scorer(self, scorer: Scorer) -> None:
+        """Say what judges, and how well it agrees with people. Baselines are shown of versions announced later."""
+        self.quality.rewards = scorer.version
+        self.scoring.announce_scorer(scorer.feedback.operating_points, scorer.feedback.fitted.agreement)
 
     def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
         """Create the series of served policies at zero, and their baselines.

@@ -5,6 +5,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from policies.manifest import SERVED
 from rewards.categories import BUILT_IN, Category
 from rewards.distribution import INPUTS, SCORE_BINS, score_bin
 from service.monitoring import buckets
@@ -93,6 +94,8 @@ class QualityMetrics:
             "fg_baseline_segments", "Segments of the policy's offline evaluation.", judged, registry=registry
         )
         self._trial = _TrialMetrics(registry)
+        self.rewards: str | None = None
+        """Version of the reward models that judge; baselines by others are left out."""
 
     def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
         """Create the series of served policies at zero, so that the first error is an increase, and their baselines.
@@ -114,7 +117,7 @@ class QualityMetrics:
             for kind, names in INPUTS.items():
                 for name in names:
                     self.inputs.labels(*labels, kind, name)
-            self._set_baseline(labels, served.manifest.scores, categories)
+            self._set_baseline(served, categories)
 
     def announce_trials(self, roster: Roster, categories: Collection[Category]) -> None:
         """Begin to compare each canary with the version that it may replace; forget those that run no more."""
@@ -147,12 +150,15 @@ class QualityMetrics:
         if finished.trial is not None:
             self._trial.count(finished.profile, *finished.trial, judged)
 
-    def _set_baseline(
-        self, labels: tuple[str, str], scores: Mapping[str, Any], categories: Collection[Category]
-    ) -> None:
-        """What an evaluation said of a version: as it is served where that is known, else greedy."""
-        served: Mapping[str, Any] = scores.get("served", {})
-        if served and served.get("decoding") != decoding or not self._same_rewards(served):
+    def _set_baseline(self, policy: ServedPolicy, categories: Collection[Category]) -> None:
+        """What an evaluation said of a version: as it is served where that is known, else greedy.
+
+        An evaluation by other reward models, or by another decoding, is no baseline.
+        """
+        labels = (policy.profile, policy.label)
+        scores = policy.manifest.scores if policy.manifest.scores.get("rewards") == self.rewards else {}
+        served: Mapping[str, Any] = policy.manifest.scores.get(SERVED, {})
+        if (served.get("rewards"), served.get("decoding")) != (self.rewards, policy.decoding.model_dump()):
             served = {}
         for category, ratio in (served or scores).get("error_ratio", {}).items():
             if category in categories:

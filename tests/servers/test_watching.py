@@ -28,8 +28,9 @@ from deploy.monitoring import alerts, files, rules
 from deploy.monitoring.dashboards import queries
 from deploy.monitoring.windows import MINUTE, Timing
 from policies.sequential import MIN_RESPONSES
-from policies.store import ADAPTER, SFT, PolicyStore
+from policies.store import ADAPTER, SFT, Decoding, PolicyStore
 from rewards.dataset import SAMPLE, load_examples
+from rewards.scorer import Scorer
 from service.caller import Limits
 from service.keys import KeyFile
 
@@ -257,8 +258,9 @@ def well(watched):
 
     wait_until(scored, 180, lambda: watched.traffic.statuses)
     samples = watched.metrics()
+    judged_by = {"rewards": Scorer.load().version, "decoding": Decoding().model_dump()}
     for profile, version in served:
-        watched.store.record_scores(profile, version, {"served": baseline(samples, profile, version)})
+        watched.store.record_served(profile, version, judged_by | baseline(samples, profile, version))
     watched.reload()
     arms = [("medium", arm) for arm in ("canary", "incumbent")]
 

@@ -84,8 +84,9 @@ def test_an_empty_variable_names_no_file(monkeypatch):
 
 async def test_baselines_of_categories_that_are_not_in_use_are_left_out(service):
     policy = service.backend.roster.served["medium"]
-    policy.manifest.scores["error_ratio"] = {"shouting": 0.5, "factuality": 0.2}
+    policy.manifest.scores.update(rewards="r1", error_ratio={"shouting": 0.5, "factuality": 0.2})
     metrics = Metrics()
+    metrics.quality.rewards = "r1"
     metrics.announce([policy], ["factuality"])
     text = metrics.exposition()[0].decode()
     assert 'baseline_error_ratio{category="factuality"' in text

@@ -9,6 +9,7 @@ import pytest
 from policies.weights import Weights
 from rewards.calibration import OperatingPoint
 from rewards.distribution import INPUTS, SCORE_BINS
+from service.monitoring.metrics import Metrics
 from service.roster import Canary
 
 pytestmark = pytest.mark.anyio
@@ -48,9 +49,13 @@ async def test_answers_and_what_was_asked_are_described(service):
 
 async def test_a_version_shows_what_it_was_offline_as_it_is_served(service):
     served = service.backend.roster.served["short"]
+    metrics = service.backend.metrics
+    metrics.quality.rewards = "r1"
     served.manifest.scores.update(
         {
             "served": {
+                "rewards": "r1",
+                "decoding": served.decoding.model_dump(),
                 "error_ratio": {"factuality": 0.3},
                 "segments": {"factuality": 40},
                 "responses": 20,
@@ -59,14 +64,36 @@ async def test_a_version_shows_what_it_was_offline_as_it_is_served(service):
             }
         }
     )
-    service.backend.metrics.announce([served], service.backend.categories)
+    metrics.announce([served], service.backend.categories)
     assert service.metric("fg_policy_baseline_error_ratio", **SHORT, category="factuality") == 0.3
     assert service.metric("fg_baseline_segments", **SHORT, category="factuality") == 40
     assert service.metric("fg_baseline_responses", **SHORT) == 20
     assert service.metric("fg_baseline_score_ratio", **SHORT, category="factuality", bin="0.9") == 0.3
     assert service.metric("fg_baseline_input_ratio", **SHORT, input="passages", bin="1") == 1
-    greedy = {"profile": "long", "policy": "000000000003", "category": "factuality"}
-    assert service.metric("fg_policy_baseline_error_ratio", **greedy) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"rewards": "r1", "error_ratio": {"factuality": 0.2}}, 0.2),
+        ({"rewards": "r0", "error_ratio": {"factuality": 0.2}}, None),
+        ({"rewards": "r1", "decoding": {"temperature": 0.7, "top_p": 0.9, "max_tokens": 200}}, 0.4),
+        ({"rewards": "r0", "decoding": {"temperature": 0.7, "top_p": 0.9, "max_tokens": 200}}, None),
+        ({"rewards": "r1", "decoding": {"temperature": 1.0, "top_p": 0.9, "max_tokens": 200}}, None),
+    ],
+    ids=["greedy", "greedy, other rewards", "as served", "other rewards", "other decoding"],
+)
+def test_only_what_was_evaluated_as_it_is_now_is_a_baseline(service, given, shown):
+    policy = service.backend.roster.served["long"]
+    policy.manifest.scores.clear()
+    if "decoding" in given:
+        given = {"served": given | {"error_ratio": {"factuality": 0.4}, "responses": 20}}
+    policy.manifest.scores.update(given)
+    metrics = Metrics()
+    metrics.quality.rewards = "r1"
+    metrics.announce([policy], service.backend.categories)
+    labels = {"profile": "long", "policy": "000000000003", "category": "factuality"}
+    assert metrics.registry.get_sample_value("fg_policy_baseline_error_ratio", labels) == shown
 
 
 def with_canary(service, share):
@@ -76,7 +103,7 @@ def with_canary(service, share):
     service.backend.roster.canaries["short"] = Canary(canary, share)
     metrics = service.backend.metrics
     metrics.announce([canary], service.backend.categories)
-    metrics.quality.announce_canaries(service.backend.roster.canaries, service.backend.categories)
+    metrics.quality.announce_trials(service.backend.roster, service.backend.categories)
     return canary
 
 
@@ -106,6 +133,24 @@ async def test_who_asks_for_a_version_or_the_best_of_several_is_no_part_of_the_t
     assert (await service.ask(body, profile="short")).status_code == 200
     await service.score_all()
     assert trial(service, "incumbent") == trial(service, "canary") == [0, 0, 0]
+
+
+async def test_with_another_incumbent_the_evidence_begins_anew(service):
+    with_canary(service, 1e-9)
+    await service.ask(profile="short")
+    await service.score_all()
+    assert trial(service, "incumbent")[0] == 1
+    roster, quality = service.backend.roster, service.backend.metrics.quality
+    quality.announce_trials(roster, service.backend.categories)
+    assert trial(service, "incumbent")[0] == 1
+    await service.ask(profile="short")
+    roster.served["short"] = replace(roster.served["short"], version="00000000000b", adapter_id=98)
+    quality.announce_trials(roster, service.backend.categories)
+    assert trial(service, "incumbent") == [0, 0, 0]
+    roster.canaries.clear()
+    quality.announce_trials(roster, service.backend.categories)
+    await service.score_all()  # what the ended trial still had to be scored
+    assert trial(service, "incumbent") == [None, None, None]
 
 
 async def test_versions_that_are_served_no_more_are_shown_no_more(service):
