@@ -157,7 +157,9 @@ def _named(categories: Sequence[str]) -> str:
     having = f"Errors of {' and '.join(categories)} have" if categories else "No error has"
     return (
         f"{having} a label: a category is left without one unless its labels are right in over half of the errors, no "
-        "less often than the commonest label, and gain on it in macro-F1, where mere guessing gains too."
+        "less often than the commonest label, and gain on it in macro-F1 (on which alone mere guessing gains too). "
+        "What is falsely judged an error is given a label as well, and rare labels are given too seldom: compare a "
+        "label's counts with its own at another time, not with another label's."
     )
 
 
