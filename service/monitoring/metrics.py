@@ -39,8 +39,10 @@ class Metrics:
         self._sampling = sampling or Sampling()
 
     def announce_scorer(self, scorer: Scorer) -> None:
-        """Say what judges, and how well it agrees with people. Baselines are shown of versions announced later."""
+        """Say what judges, and how well it agrees with people. Versions must be announced after it."""
         self.quality.rewards = scorer.version
+        labels = scorer.feedback.labels
+        self.quality.named = {name: head.labels for name, head in labels.heads.items()} if labels else {}
         self.scoring.announce_scorer(scorer.feedback.operating_points, scorer.feedback.fitted.agreement)
 
     def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:

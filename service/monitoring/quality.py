@@ -6,7 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from policies.manifest import SERVED
-from rewards.categories import BUILT_IN, Category
+from rewards.categories import Category
 from rewards.distribution import INPUTS, SCORE_BINS, score_bin
 from service.monitoring import buckets
 from service.roster import ARMS, Roster, ServedPolicy
@@ -96,6 +96,8 @@ class QualityMetrics:
         self._trial = _TrialMetrics(registry)
         self.rewards: str | None = None
         """Version of the reward models that judge; baselines by others are left out."""
+        self.named: Mapping[Category, tuple[str, ...]] = {}
+        """The labels that errors are given, of the categories whose labels can be told."""
 
     def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
         """Create the series of served policies at zero, so that the first error is an increase, and their baselines.
@@ -112,7 +114,7 @@ class QualityMetrics:
                 self.reward.labels(served.profile, category)
                 for name in SCORE_BINS:
                     self.score_bins.labels(*labels, category, name)
-                for label in BUILT_IN[category].labels if category in BUILT_IN else ():
+                for label in self.named.get(category, ()):
                     self.segment_labels.labels(*labels, category, label)
             for kind, names in INPUTS.items():
                 for name in names:

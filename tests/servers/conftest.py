@@ -29,7 +29,7 @@ class Server:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
-        self._environment = environment
+        self._environment = environment | settings
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli", "serve", "--port", str(self.port)],
             cwd=ROOT,

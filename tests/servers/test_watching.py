@@ -87,7 +87,8 @@ class Traffic:
 
     async def _run(self):
         examples = [example for example in load_examples(SAMPLE / "train.json") if example.passages]
-        asked = zip(cycle(examples), cycle(PROFILES), cycle(self.keys), count())
+        # Twice as many for the profile whose canary is tried.
+        asked = zip(cycle(examples), cycle((*PROFILES, "medium")), cycle(self.keys), count())
         async with httpx.AsyncClient(base_url=self.url, timeout=120) as client:
             await asyncio.gather(*(self._ask(client, asked) for _ in range(self._clients)))
 

@@ -114,6 +114,7 @@ class FakeWorker:
         self.batches = []
         self.raises = []
         self.rewards = {}
+        self.label = None
         self.cancelled = 0
         self.hold: asyncio.Event | None = None
 
@@ -134,7 +135,7 @@ class FakeWorker:
 
     def _judge(self, text):
         """`rewards` has the relevance and factuality of some texts."""
-        segment = (Segment(0, len(text), 0.75, True),)
+        segment = (Segment(0, len(text), 0.75, True, self.label),)
         rewards = self.rewards.get(text, {})
         return ScoredResponse(
             {

@@ -9,9 +9,11 @@ from rewards.categories import BUILT_IN
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
+from rewards.traits import traits_of
 from service.app import create_app
 from service.monitoring.metrics import Metrics
 from service.roster import Roster
+from service.scoring.judged import Judged
 from service.scoring.worker import ScoringWorker
 from service.settings import Settings
 
@@ -26,7 +28,7 @@ def service(shouting, starting):
     scorer = Scorer.load()
 
     async def score(requests):
-        return scorer.score(requests)
+        return [Judged(one, traits_of(request)) for one, request in zip(scorer.score(requests), requests, strict=True)]
 
     starting.worker.score = score
     return starting
@@ -50,8 +52,9 @@ async def test_the_scoring_process_judges_it(shouting):
     worker = ScoringWorker(None, shouting, 120)
     try:
         await worker.start()
-        (scored,) = await worker.score([ScoreRequest("Where?", (), "HERE.")])
-        assert scored.categories["shouting"].rewards == (-1,)
+        (judged,) = await worker.score([ScoreRequest("Where?", (), "HERE.")])
+        assert judged.scored.categories["shouting"].rewards == (-1,)
+        assert judged.traits.words == 1
     finally:
         worker.stop()
 

@@ -9,6 +9,7 @@ import pytest
 from policies.weights import Weights
 from rewards.calibration import OperatingPoint
 from rewards.distribution import INPUTS, SCORE_BINS
+from rewards.scorer import Scorer
 from service.monitoring.metrics import Metrics
 from service.roster import Canary
 
@@ -176,6 +177,20 @@ async def test_requests_are_counted_by_the_region_of_their_weights(service):
     service.backend.roster.served["long"] = factual
     await service.ask(profile="long")
     assert service.metric("fg_weights_region_total", region="factuality") == 1
+
+
+async def test_errors_are_counted_by_label_where_they_have_one(service):
+    metrics = service.backend.metrics
+    metrics.announce_scorer(Scorer.load())
+    metrics.announce(service.backend.roster.served.values(), service.backend.categories)
+    factual = SHORT | {"category": "factuality"}
+    assert service.metric("fg_segment_labels_total", **factual, label="Unverifiable") == 0
+    assert service.metric("fg_segment_labels_total", **SHORT, category="completeness", label="Missing-Answer") is None
+    service.worker.label = "Unverifiable"
+    await service.ask(profile="short")
+    await service.score_all()
+    assert service.metric("fg_segment_labels_total", **factual, label="Unverifiable") == 1
+    assert service.metric("fg_segment_labels_total", **factual, label="Wrong-Grounding") == 0
 
 
 def test_the_scorers_known_errors_are_shown_where_they_are_known(service):
