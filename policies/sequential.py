@@ -153,9 +153,13 @@ def half_width(responses: float, variance: float, alpha: float, narrowest_at: fl
 
 
 def rho_squared(alpha: float, narrowest_at: float = N_STAR) -> float:
-    """The tuning that makes the sequence next to narrowest at so many responses (ibid., appendix B.2)."""
+    """The tuning that makes the sequence next to narrowest at so many responses (ibid., appendix B.2).
+
+    With `L = -2 log(alpha)` and `u = n r2` the narrowest has `u = L + log(1 + u)`, of which `L + log(1 + L)` is the first
+    approximation.
+    """
     logs = -2 * log(alpha)
-    return (logs + log(logs) + 1) / narrowest_at
+    return (logs + log(logs + 1)) / narrowest_at
 
 
 def _radius(canary: Arm, incumbent: Arm, category: Category, alpha: float) -> float:

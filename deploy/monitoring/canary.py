@@ -50,7 +50,7 @@ def _sequence() -> list[Record]:
             "fg:canary_growth",
             f"""
             sum by (profile, canary) (fg:canary_responses)
-            * ({logs} + ln({logs}) + 1) / {N_STAR}
+            * ({logs} + ln({logs} + 1)) / {N_STAR}
             """,
         ),
         Record(

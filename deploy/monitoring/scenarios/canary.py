@@ -38,9 +38,9 @@ TOO_FEW = (
     Evidence(3600, {"relevance": (1620, 873), "factuality": (360, 108), "completeness": (2520, 2088)}),
 )
 RADIUS: Mapping[str, Mapping[str, float]] = {
-    "worse": {"relevance": 0.036949, "factuality": 0.026127, "completeness": 0.055424},
-    "undecided": {"relevance": 0.036949, "factuality": 0.026127, "completeness": 0.055424},
-    "no_worse": {"relevance": 0.022169, "factuality": 0.015676, "completeness": 0.033254},
+    "worse": {"relevance": 0.03686, "factuality": 0.026064, "completeness": 0.05529},
+    "undecided": {"relevance": 0.03686, "factuality": 0.026064, "completeness": 0.05529},
+    "no_worse": {"relevance": 0.022116, "factuality": 0.015638, "completeness": 0.033174},
 }
 DIFFERENCE: Mapping[str, Mapping[str, float]] = {
     "worse": {"relevance": 0.1, "factuality": 0, "completeness": 0},
@@ -99,7 +99,7 @@ SCENARIOS = [
                 at=10,
                 summary="The canary v2 of short is worse than what it may replace",
                 description=(
-                    "In relevance its mean error probability is above the incumbent's by at least 6.305%. The test may "
+                    "In relevance its mean error probability is above the incumbent's by at least 6.314%. The test may "
                     "be read at any time: the chance that it ever says so of a canary that is no worse is 5 %."
                 ),
                 dashboard="/d/fgctl-policies?var-profile=short",

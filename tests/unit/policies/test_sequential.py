@@ -32,10 +32,10 @@ def spread(mean, count, deviation=0.1):
 
 
 def test_the_half_width_by_hand():
-    # rho^2 = (5.9915 + ln 5.9915 + 1) / 1000 = 0.0087818; sqrt(2 * 9.7818 / (1000^2 * 0.0087818) * ln(3.1276 / 0.05))
-    assert rho_squared(0.05, 1000) == pytest.approx(0.0087818, abs=1e-7)
-    assert half_width(1000, 1.0, 0.05, 1000) == pytest.approx(0.09599, abs=1e-5)
-    assert half_width(1000, 0.04, 0.05, 1000) == pytest.approx(0.2 * 0.09599, abs=1e-5)
+    # rho^2 = (5.9915 + ln 6.9915) / 1000 = 0.0079362; sqrt(2 * 8.9362 / (1000^2 * 0.0079362) * ln(2.9893 / 0.05))
+    assert rho_squared(0.05, 1000) == pytest.approx(0.0079362, abs=1e-7)
+    assert half_width(1000, 1.0, 0.05, 1000) == pytest.approx(0.09598, abs=1e-5)
+    assert half_width(1000, 0.04, 0.05, 1000) == pytest.approx(0.2 * 0.09598, abs=1e-5)
     assert half_width(1000, 0.0, 0.05) == 0
 
 
