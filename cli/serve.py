@@ -35,7 +35,7 @@ def serve(
         settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
-        name = "FGCTL_" + "_".join(map(str, first["loc"])).upper()
+        name = f"FGCTL_{first['loc'][0]}".upper()
         raise FgctlError(f"{name}: {first['msg']}; mend the environment variable.") from None
     for lack in missing(os.environ, settings.kv_cache_gib):
         remarks.print(lack)

@@ -35,6 +35,8 @@ MIN_RESPONSES = 30
 """Of each arm: with fewer, their variance is not known well enough for any verdict."""
 
 Verdict = Literal["worse", "no_worse", "undecided"]
+CANARY, INCUMBENT = ARMS = ("canary", "incumbent")
+"""The two versions that a profile's traffic is divided between."""
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _ROUNDING = 1e-6
 
@@ -155,8 +157,8 @@ def half_width(responses: float, variance: float, alpha: float, narrowest_at: fl
 def rho_squared(alpha: float, narrowest_at: float = N_STAR) -> float:
     """The tuning that makes the sequence next to narrowest at so many responses (ibid., appendix B.2).
 
-    With `L = -2 log(alpha)` and `u = n r2` the narrowest has `u = L + log(1 + u)`, of which `L + log(1 + L)` is the first
-    approximation.
+    With `L = -2 log(alpha)` and `u = n r2` the narrowest has `u = L + log(1 + u)`, of which `L + log(1 + L)` is the
+    first approximation.
     """
     logs = -2 * log(alpha)
     return (logs + log(logs + 1)) / narrowest_at

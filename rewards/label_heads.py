@@ -6,6 +6,7 @@ rewards' version, by which policies say what they were trained on, stays what it
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
@@ -20,6 +21,7 @@ from rewards.categories import Category
 from rewards.errors import FgctlError
 from rewards.heads import nine_digits, standardisation
 
+logger = logging.getLogger(__name__)
 Matrix = NDArray[np.float64]
 
 
@@ -92,17 +94,19 @@ def assemble_labels(
     )
 
 
-def load_labels(rewards: Path, version: str) -> FittedLabels:
-    """Load the labels beside a file of fitted rewards, which are of that version.
+def load_labels(rewards: Path, version: str) -> FittedLabels | None:
+    """Load the labels beside a file of fitted rewards, which are of that version; None where there are none.
 
-    Raises FgctlError when they are missing, damaged or of other rewards.
+    Rewards that were fitted before there were labels score as they did. Raises FgctlError when the labels are damaged
+    or of other rewards.
     """
     path = labels_path(rewards)
     mend = f"run `fgctl rewards fit --only-labels --out {rewards}`"
     try:
         fitted = FittedLabels.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise FgctlError(f"{path} does not exist; {mend}, which leaves the rewards as they are.") from None
+        logger.warning("errors get no labels: %s does not exist; %s, which leaves the rewards as they are", path, mend)
+        return None
     except (OSError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise FgctlError(f"{path} is damaged ({reason}); restore it or {mend}.") from None

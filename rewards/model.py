@@ -75,10 +75,10 @@ class FeedbackRewards:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "FeedbackRewards":
-        """Load fitted heads, the shipped ones by default, with the labels beside them.
+        """Load fitted heads, the shipped ones by default, with the labels beside them, if any.
 
-        Raises FgctlError when either is missing or damaged, when the labels are of other heads, or when the file is a
-        judge's.
+        Raises FgctlError when the heads are missing, when either is damaged, when the labels are of other heads, or
+        when the file is a judge's.
         """
         fitted, digest = load_rewards(path or FITTED)
         return cls(fitted, digest, labels=load_labels(path or FITTED, fitted.version))

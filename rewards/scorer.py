@@ -71,6 +71,9 @@ class Scorer:
         Raises FgctlError when a configured category's model cannot judge, or answers other than RewardModel says.
         """
         scored = [dict(judged) for judged in self.feedback.score(requests)]
+        for judged in scored:
+            for name, one in judged.items():
+                _check_range(name, [segment.error_probability for segment in one.segments])
         for name, config in self._configuration.category.items():
             for judged, scores in zip(scored, self._judge(name, config, requests), strict=True):
                 judged[name] = scores
@@ -116,9 +119,13 @@ def _check(name: Category, judged: Sequence[Sequence[float]], counts: Sequence[i
             f"segments; it must give one for each segment of each response."
         )
     for probabilities in judged:
-        for p in probabilities:
-            if not 0 <= p <= 1:
-                raise FgctlError(f"The reward model of category {name} gave {p}, which is no probability in [0, 1].")
+        _check_range(name, probabilities)
+
+
+def _check_range(name: Category, probabilities: Sequence[float]) -> None:
+    for p in probabilities:
+        if not 0 <= p <= 1:
+            raise FgctlError(f"The reward model of category {name} gave {p}, which is no probability in [0, 1].")
 
 
 def _some(counts: Sequence[int]) -> str:

@@ -59,6 +59,8 @@ class Answers:
     def _keep(self, prepared: Prepared, answer: Answer) -> None:
         for choice in answer.choices:
             self._recent.add(record(answer, choice))
+            if choice.judged is not None:
+                self._recent.set_scores(choice_id(answer.id, choice.index), choice.judged.scored)
             self._generation.monitor(prepared, choice)
 
 

@@ -26,7 +26,7 @@ from service.monitoring.metrics import Metrics
 from service.roster import Roster
 from service.scoring.queue import ScoringQueue
 from service.scoring.recent import RecentResponses
-from service.scoring.sampling import Sampling
+from service.scoring.shares import ScoringShares
 from service.scoring.worker import ScoringWorker
 from service.selection import DEFAULT_PROFILE
 from service.settings import Settings
@@ -51,8 +51,8 @@ class Backend:
         self.settings = settings
         self._make_engine = make_engine
         self.categories = load_configuration(settings.categories).specs
-        self._sampling = Sampling(settings.scoring_share, settings.scoring_shares)
-        self.metrics = Metrics(self._sampling)
+        self._shares = ScoringShares(settings.scoring_share, settings.scoring_shares)
+        self.metrics = Metrics(self._shares)
         self.metrics.versions.engine_up.set_function(lambda: float(self.engine_up))
         self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)
@@ -107,7 +107,7 @@ class Backend:
             self.recent,
             queue=settings.scoring_queue,
             batch=settings.scoring_batch,
-            sampling=self._sampling,
+            shares=self._shares,
             calls=settings.scoring_processes,
         )
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)

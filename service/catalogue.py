@@ -12,6 +12,7 @@ from policies.base import BaseModel
 from policies.geometry import on_grid
 from policies.manifest import Named
 from policies.mixing import MIXTURE, Anchor, Mixture, anchors, mixture_for
+from policies.sequential import CANARY, INCUMBENT
 from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore, Profile
 from policies.weights import Weights
 from rewards.categories import Category
@@ -20,7 +21,7 @@ from service.errors import NotFound, ServiceError, Unavailable
 from service.mixtures import MixtureCache
 from service.monitoring.metrics import Metrics
 from service.residents import InUse, Residents
-from service.roster import CANARY, INCUMBENT, Canary, Roster, ServedPolicy, stored_policy
+from service.roster import Canary, Roster, ServedPolicy, stored_policy
 from service.scoring.judged import Trial
 from service.selection import DEFAULT_PROFILE, Selection
 
@@ -104,7 +105,9 @@ class Catalogue:
         canary = self.roster.canaries.get(policy.profile)
         if canary is None or selection.version is not None or selection.weights is not None:
             return None
-        return Trial(canary.policy.version, CANARY if policy.version == canary.policy.version else INCUMBENT)
+        incumbent = self.roster.served[policy.profile]
+        arm = CANARY if policy.version == canary.policy.version else INCUMBENT
+        return Trial(canary.policy.version, incumbent.version, arm)
 
     async def reload(self) -> Roster:
         """Read the store again, load and check what is new beside what is served, then switch to it at once.
@@ -128,11 +131,10 @@ class Catalogue:
             self._metrics.announce(new.policies(), self._categories)
             self._metrics.quality.announce_trials(new, self._categories)
             self._metrics.versions.show(new, await asyncio.to_thread(_promoted, self._store, new))
-            for name in profiles:
-                self._metrics.versions.refused.labels(name).set(name in new.refused)
             staying = {policy.adapter_id for policy in new.policies()}
             for policy in old.policies():
                 if policy.adapter_id not in staying:
+                    self._metrics.quality.forget_baseline(policy.profile, policy.label)
                     self._retire(policy)
             return new
 
@@ -319,8 +321,9 @@ def _promoted(store: PolicyStore, roster: Roster) -> dict[str, datetime]:
         except FgctlError as error:  # a damaged ledger is no reason to serve nothing
             logger.error("%s", error)
             continue
-        if promotions and promotions[-1].version == served.version:
-            found[name] = promotions[-1].when
+        # While a newer version is refused, the last line is not the one that is served.
+        if last := next((one for one in reversed(promotions) if one.version == served.version), None):
+            found[name] = last.when
     return found
 
 

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies.sequential import Arm, Sums
+from policies.sequential import ARMS, Arm, Sums
 from rewards.errors import FgctlError
 
 RESPONSES = "fg_canary_responses_total"
 PROBABILITY = "fg_canary_error_probability_total"
 SQUARES = "fg_canary_error_probability_squares_total"
 COUNTERS = (RESPONSES, PROBABILITY, SQUARES)
-ARMS = ("canary", "incumbent")
 _SECONDS = 5.0
 
 

@@ -21,7 +21,8 @@ from service.errors import Invalid, ServiceError, TimedOut, Unavailable
 from service.monitoring.metrics import Metrics
 from service.monitoring.traffic import UNKNOWN
 from service.roster import ServedPolicy
-from service.scoring.queue import Finished, ScoringQueue
+from service.scoring.judged import Finished
+from service.scoring.queue import ScoringQueue
 from service.task import Answer, Choice, Conversation, Prepared, Question, Sampling, Task, choice_id
 from service.tracing import NO_SPAN, Span
 
@@ -172,18 +173,16 @@ class Generation:
         )
 
     def monitor(self, prepared: Prepared, choice: Choice) -> None:
-        """Hand a finished completion to online scoring, which only counts one that was scored to be chosen."""
+        """Count a finished completion, and have it scored unless it was scored to be chosen."""
         # Judged against what the policy was shown, which also bounds what scoring has to read.
         request = ScoreRequest(prepared.question, prepared.prompt.passages, choice.text)
         policy = prepared.policy
         self._metrics.traffic.finished.labels(policy.profile, policy.label, choice.finish_reason).inc()
-        # A chosen answer says as much of the choosing as of the policy.
-        trial = prepared.trial if choice.judged is None else None
-        finished = Finished(choice_id(prepared.id, choice.index), policy.profile, policy.label, request, trial)
-        if choice.judged is None:
-            self._scoring.submit(finished)
-        else:
-            self._scoring.record(finished, choice.judged)
+        if choice.judged is not None:
+            return  # chosen by its scores, it says as much of the choosing as of the policy
+        self._scoring.submit(
+            Finished(choice_id(prepared.id, choice.index), policy.profile, policy.label, request, prepared.trial)
+        )
 
     def _format(self, task: Task) -> Prompt:
         content = task.content

@@ -13,8 +13,6 @@ from rewards.errors import FgctlError
 from service.draws import drawn
 from service.errors import NotFound, Unavailable
 
-CANARY, INCUMBENT = ARMS = ("canary", "incumbent")
-"""The two versions that a profile's traffic is divided between."""
 _adapter_ids = count(1)
 
 
@@ -39,7 +37,7 @@ class ServedPolicy:
     @property
     def label(self) -> str:
         """The version as a metric's label: one for all mixtures, of which there may be hundreds."""
-        return MIXTURE if MIXTURE in self.manifest.recipe else self.version
+        return MIXTURE if self.profile == MIXTURE else self.version
 
     def as_json(self) -> dict[str, Any]:
         """The policy in a list of profiles."""

@@ -111,8 +111,13 @@ class Settings(BaseSettings):
     def _by_profile(cls, given: object) -> object:
         if not isinstance(given, str):
             return given
-        pairs = (one.partition("=") for one in given.split(",") if one.strip())
-        return {name.strip(): share for name, _, share in pairs}
+        shares: dict[str, str] = {}
+        for one in filter(None, map(str.strip, given.split(","))):
+            name, equals, share = (part.strip() for part in one.partition("="))
+            if not name or not equals or name in shares:
+                raise ValueError(f"{one!r} is no share of a profile, or its second; write medium=0.1,long=0.5")
+            shares[name] = share
+        return shares
 
     @field_validator("scoring_shares")
     @classmethod

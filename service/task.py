@@ -109,7 +109,7 @@ class Choice:
     judged: Judged | None = None
     """What it was chosen by; None where nothing was to choose, or scoring failed."""
     reward: float | None = None
-    """By the weights that were asked for; None like `scored`."""
+    """By the weights that were asked for; None like `judged`."""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ def served_scores(
     """What `scores.served` of a policy.json holds, for the service to compare its own counts with.
 
     `rewards` is the version of the reward models, `truncated` is 1 for responses that did not end. Responses without
-    passages are left out, as the service does not score them. `error_ratio` is the share of a category's segments that
-    are judged errors, `segments` their number, `score_ratio` their shares by bin of error probability; `input_ratio`
-    has the responses' shares by bin of each input (rewards.distribution), `words` their mean number of words,
-    `truncated` and `declined` are shares, `repetition` a mean. None where no response has passages.
+    passages are left out, as the service does not score them; `questions` is how many different ones are left.
+    `error_ratio` is the share of a category's segments that are judged errors, `segments` their number, `score_ratio`
+    their shares by bin of error probability; `input_ratio` has the responses' shares by bin of each input
+    (rewards.distribution), `words` their mean number of words, `truncated` and `declined` are shares, `repetition` a
+    mean. None where no response has passages.
     """
     kept = [i for i, request in enumerate(requests) if request.passages]
     if not kept:
@@ -38,6 +39,7 @@ def served_scores(
         "decoding": decoding.model_dump(),
         "rewards": rewards,
         "responses": len(kept),
+        "questions": len({(requests[i].question, requests[i].passages) for i in kept}),
         "error_ratio": {
             category: fmean(segment.error for segment in every) if every else 0.0 for category, every in judged.items()
         },

@@ -8,7 +8,6 @@ from deploy.monitoring.groups import Record
 from policies.sequential import ALPHA, MARGIN, MIN_RESPONSES, N_STAR
 
 ARM, CATEGORY = "profile, canary, arm", "profile, canary, arm, category"
-VERDICTS = ("worse", "no_worse", "undecided")
 
 
 def canary_records() -> list[Record]:

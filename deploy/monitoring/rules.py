@@ -125,6 +125,6 @@ def _scoring(name: str, back: str) -> list[Record]:
         ),
         Record(
             f"fg:scoring_busy_ratio:{name}",
-            f"sum(rate(fg_scoring_busy_seconds_total[{back}])) / sum(fg_scoring_workers)",
+            f"sum(rate(fg_scoring_busy_seconds_total[{back}])) / (sum(fg_scoring_workers) > 0)",
         ),
     ]

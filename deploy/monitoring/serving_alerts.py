@@ -6,6 +6,8 @@ from deploy.monitoring.windows import HOUR, MINUTE, Timing
 FIRST_TOKEN_SECONDS = 5
 GENERATION_SECONDS = 60
 """95th percentiles above which users wait too long."""
+START = 10 * MINUTE
+"""In which an engine must have started, compiled even. One that never does keeps starting, which alerts as well."""
 ENOUGH = 20
 """Requests in a window below which no share or percentile is looked at."""
 
@@ -24,6 +26,7 @@ def serving_alerts(timing: Timing) -> list[Alert]:
         ),
         _slow(timing, "FgctlGenerationSlow", "fg_generation_seconds", GENERATION_SECONDS, "the whole answer"),
         _policy_refused(),
+        _policy_broken(),
     ]
 
 
@@ -35,13 +38,20 @@ def _engine(timing: Timing) -> list[Alert]:
             severity="page",
             component="engine",
             expr=f"""
-            fg_engine_up == 0
+            (
+              fg_engine_up == 0
+              unless on (job, instance)
+              time() - process_start_time_seconds < {timing.seconds(START):g}
+            )
             or
             up{{job="{JOB}"}} == 0
             """,
             lasting=2 * MINUTE,
             summary="{{ $labels.instance }} answers nothing",
-            description="For two minutes {{ $labels.instance }} has had no working engine, or could not be scraped.",
+            description=(
+                "For two minutes {{ $labels.instance }} has had no working engine, though it has had the time to "
+                "start one, or could not be scraped."
+            ),
             dashboard="fgctl-serving",
         ),
         Alert(
@@ -136,6 +146,23 @@ def _slow(timing: Timing, name: str, histogram: str, limit: float, what: str) ->
             f"for {what}; {limit} s are meant."
         ),
         dashboard="fgctl-serving",
+        variables=("profile",),
+    )
+
+
+def _policy_broken() -> Alert:
+    return Alert(
+        name="FgctlPolicyBroken",
+        severity="page",
+        component="policies",
+        expr="max by (profile) (fg_policy_broken) > 0",
+        lasting=2 * MINUTE,
+        summary="{{ $labels.profile }} is not served",
+        description=(
+            "On some instance no version of {{ $labels.profile }} can be served: whoever asks for it gets 503, and the "
+            "instance is not ready. GET /readyz says why."
+        ),
+        dashboard="fgctl-policies",
         variables=("profile",),
     )
 

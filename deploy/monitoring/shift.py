@@ -6,9 +6,7 @@ The same arithmetic as rewards.distribution.psi and psi_by_chance, which say whe
 from dataclasses import dataclass
 
 from deploy.monitoring.groups import Record
-
-SMOOTHING = 0.5
-"""Added to every bin's count, online and offline."""
+from rewards.distribution import SMOOTHING
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,8 @@ DISTRIBUTIONS: tuple[_Distribution, ...] = (
         "fg_input_bin_total",
         "fg_baseline_input_ratio",
         "profile, policy, input",
-        "fg:baseline_responses",
+        # Several answers to a question are asked the same.
+        "fg:baseline_questions",
         "profile, policy",
     ),
 )
@@ -51,6 +50,7 @@ def baseline_records() -> list[Record]:
     records = [
         Record("fg:baseline_error_ratio", "avg by (profile, policy, category) (fg_policy_baseline_error_ratio)"),
         Record("fg:baseline_segments", "max by (profile, policy, category) (fg_baseline_segments)"),
+        Record("fg:baseline_questions", "max by (profile, policy) (fg_baseline_questions)"),
         Record("fg:baseline_responses", "max by (profile, policy) (fg_baseline_responses)"),
     ]
     for one in DISTRIBUTIONS:

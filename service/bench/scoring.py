@@ -129,6 +129,10 @@ def _settled(url: str, profiles: Sequence[str], before: Counts, requests: int) -
         return gone >= requests
 
     _await(settled, "accounted for every answer")
+    for profile, now in found.items():
+        grown = {what: now[what] - before[profile][what] for what in now}
+        if grown["offered"] != grown["scored"] + grown["sampled_out"] + grown["dropped"]:
+            raise FgctlError(f"The counts of {profile} do not add up: {grown}.")
     return found
 
 

@@ -19,14 +19,14 @@ from service.monitoring.traffic import TrafficMetrics
 from service.monitoring.versions import VersionMetrics
 from service.roster import ServedPolicy
 from service.scoring.judged import Finished, Judged
-from service.scoring.sampling import Sampling
+from service.scoring.shares import ScoringShares
 
 
 class Metrics:
     """One service's metrics."""
 
-    def __init__(self, sampling: Sampling | None = None) -> None:
-        """`sampling` says which share of a profile's answers is scored."""
+    def __init__(self, shares: ScoringShares | None = None) -> None:
+        """`shares` says which share of a profile's answers is scored."""
         disable_created_metrics()  # a series of its own for when each counter began would say nothing here
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -36,7 +36,7 @@ class Metrics:
         self.quality = QualityMetrics(registry)
         self.scoring = ScoringMetrics(registry)
         self.versions = VersionMetrics(registry)
-        self._sampling = sampling or Sampling()
+        self._shares = shares or ScoringShares()
 
     def announce_scorer(self, scorer: Scorer) -> None:
         """Say what judges, and how well it agrees with people. Versions must be announced after it."""
@@ -53,7 +53,7 @@ class Metrics:
         policies = tuple(policies)
         self.traffic.announce(policies, categories)
         self.quality.announce(policies, categories)
-        self.scoring.announce(policies, self._sampling)
+        self.scoring.announce(policies, self._shares)
 
     def count_scores(self, finished: Finished, judged: Judged) -> None:
         """Count that an answer was scored, and its scores."""

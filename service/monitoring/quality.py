@@ -6,11 +6,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from policies.manifest import SERVED
+from policies.sequential import ARMS
 from rewards.categories import Category
 from rewards.distribution import INPUTS, SCORE_BINS, score_bin
 from service.monitoring import buckets
-from service.roster import ARMS, Roster, ServedPolicy
-from service.scoring.judged import Finished, Judged
+from service.roster import Roster, ServedPolicy
+from service.scoring.judged import Finished, Judged, Trial
 
 
 class QualityMetrics:
@@ -90,6 +91,9 @@ class QualityMetrics:
         self.baseline_responses = Gauge(
             "fg_baseline_responses", "Responses of the policy's offline evaluation.", policy, registry=registry
         )
+        self.baseline_questions = Gauge(
+            "fg_baseline_questions", "Questions of the policy's offline evaluation.", policy, registry=registry
+        )
         self.baseline_segments = Gauge(
             "fg_baseline_segments", "Segments of the policy's offline evaluation.", judged, registry=registry
         )
@@ -150,7 +154,19 @@ class QualityMetrics:
             for reward in one.rewards:
                 self.reward.labels(finished.profile, category).observe(reward)
         if finished.trial is not None:
-            self._trial.count(finished.profile, *finished.trial, judged)
+            self._trial.count(finished.profile, finished.trial, judged)
+
+    def forget_baseline(self, profile: str, version: str) -> None:
+        """Show no baseline of a version any more."""
+        for gauge in (
+            self.baseline_error_ratio,
+            self.baseline_scores,
+            self.baseline_inputs,
+            self.baseline_responses,
+            self.baseline_questions,
+            self.baseline_segments,
+        ):
+            gauge.remove_by_labels({"profile": profile, "policy": version})
 
     def _set_baseline(self, policy: ServedPolicy, categories: Collection[Category]) -> None:
         """What an evaluation said of a version: as it is served where that is known, else greedy.
@@ -158,6 +174,7 @@ class QualityMetrics:
         An evaluation by other reward models, or by another decoding, is no baseline.
         """
         labels = (policy.profile, policy.label)
+        self.forget_baseline(*labels)
         scores = policy.manifest.scores if policy.manifest.scores.get("rewards") == self.rewards else {}
         served: Mapping[str, Any] = policy.manifest.scores.get(SERVED, {})
         if (served.get("rewards"), served.get("decoding")) != (self.rewards, policy.decoding.model_dump()):
@@ -176,6 +193,7 @@ class QualityMetrics:
                 self.baseline_inputs.labels(*labels, kind, name).set(share)
         if served:
             self.baseline_responses.labels(*labels).set(served["responses"])
+            self.baseline_questions.labels(*labels).set(served["questions"])
 
 
 class _TrialMetrics:
@@ -216,9 +234,10 @@ class _TrialMetrics:
                     self._sums.labels(profile, canary, arm, category)
                     self._squares.labels(profile, canary, arm, category)
 
-    def count(self, profile: str, canary: str, arm: str, judged: Judged) -> None:
-        if self._running.get(profile, ("", ""))[0] != canary:
-            return  # the canary ended while this answer waited to be scored
+    def count(self, profile: str, trial: Trial, judged: Judged) -> None:
+        canary, arm = trial.canary, trial.arm
+        if self._running.get(profile) != (canary, trial.incumbent):
+            return  # the trial ended while this answer waited to be scored
         categories = judged.scored.categories
         if not all(one.segments for one in categories.values()):
             return  # an empty answer has no mean, and every category must count the same responses

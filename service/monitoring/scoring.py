@@ -9,7 +9,7 @@ from rewards.calibration import OperatingPoint
 from rewards.categories import Category
 from service.monitoring import buckets
 from service.roster import ServedPolicy
-from service.scoring.sampling import Sampling
+from service.scoring.shares import ScoringShares
 
 DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sampled_out")
 STATISTICS = ("accuracy", "macro_f1", "pairwise_accuracy")
@@ -67,12 +67,12 @@ class ScoringMetrics:
             registry=registry,
         )
 
-    def announce(self, policies: Iterable[ServedPolicy], sampling: Sampling) -> None:
+    def announce(self, policies: Iterable[ServedPolicy], shares: ScoringShares) -> None:
         """Create the series of served policies at zero."""
         for served in policies:
             self.offered.labels(served.profile)
             self.scored.labels(served.profile, served.label)
-            self.share.labels(served.profile).set(sampling.share(served.profile))
+            self.share.labels(served.profile).set(shares.of(served.profile))
             for reason in DROP_REASONS:
                 self.dropped.labels(served.profile, reason)
 

@@ -13,11 +13,14 @@ class VersionMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         policy = ("profile", "policy")
-        self.refused = Gauge(
+        self._refused = Gauge(
             "fg_policy_refused",
             "1 while a profile's newest version, or its canary, cannot be served and an older one is.",
             ("profile",),
             registry=registry,
+        )
+        self._broken = Gauge(
+            "fg_policy_broken", "1 while no version of a profile can be served.", ("profile",), registry=registry
         )
         self._promoted = Gauge(
             "fg_policy_promoted_timestamp_seconds",
@@ -38,8 +41,11 @@ class VersionMetrics:
 
     def show(self, roster: Roster, promoted: Mapping[str, datetime]) -> None:
         """Say what is served now; `promoted` is when each profile's current version was."""
-        for gauge in (self._promoted, self._weight, self._canary_share):
+        for gauge in (self._promoted, self._weight, self._canary_share, self._refused, self._broken):
             gauge.clear()
+        for profile in (*roster.served, *roster.broken):
+            self._refused.labels(profile).set(profile in roster.refused)
+            self._broken.labels(profile).set(profile in roster.broken)
         for profile, canary in roster.canaries.items():
             self._canary_share.labels(profile, canary.policy.label).set(canary.share)
         for served in roster.policies():

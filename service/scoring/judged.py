@@ -9,9 +9,10 @@ from rewards.traits import Traits
 
 
 class Trial(NamedTuple):
-    """A canary's version, and which arm of its trial an answer belongs to: `canary` or `incumbent`."""
+    """A canary's and its incumbent's versions, and which arm an answer belongs to: `canary` or `incumbent`."""
 
     canary: str
+    incumbent: str
     arm: str
 
 

@@ -13,7 +13,7 @@ from service.monitoring.metrics import Metrics
 from service.scoring.backlog import Backlog
 from service.scoring.judged import Finished, Judged
 from service.scoring.recent import RecentResponses
-from service.scoring.sampling import Sampling
+from service.scoring.shares import ScoringShares
 
 logger = logging.getLogger(__name__)
 RESTART_PAUSE = 1.0
@@ -38,7 +38,7 @@ class ScoringQueue:
         *,
         queue: int,
         batch: int,
-        sampling: Sampling | None = None,
+        shares: ScoringShares | None = None,
         calls: int = 1,
     ) -> None:
         """`queue` responses may wait, `batch` are scored in a call, and `calls` are made at once."""
@@ -46,7 +46,7 @@ class ScoringQueue:
         self._metrics = metrics
         self._recent = recent
         self._batch = batch
-        self._sampling = sampling or Sampling()
+        self._shares = shares or ScoringShares()
         self._calls = calls
         self._backlog = Backlog(queue)
         metrics.scoring.queue_depth.set_function(self._backlog.__len__)
@@ -59,10 +59,10 @@ class ScoringQueue:
             # Factuality is judged against passages; without any, every sentence would count as unverifiable.
             self._drop([finished], "no_passages")
             return
-        share, place = self._sampling.share(finished.profile), draw(finished.id)
-        if place >= share:
+        share, drawn_at = self._shares.of(finished.profile), draw(finished.id)
+        if drawn_at >= share:
             self._drop([finished], "sampled_out")
-        elif shed := self._backlog.put(finished, place / share):
+        elif shed := self._backlog.put(finished, drawn_at / share):
             self._drop([shed], "queue_full")
 
     async def run(self) -> None:
@@ -99,11 +99,6 @@ class ScoringQueue:
         else:
             for finished, one in zip(batch, judged, strict=True):
                 self._record(finished, one)
-
-    def record(self, finished: Finished, judged: Judged) -> None:
-        """Take up the scores of a response that were needed before it was given."""
-        self._metrics.scoring.offered.labels(finished.profile).inc()
-        self._record(finished, judged)
 
     def _record(self, finished: Finished, judged: Judged) -> None:
         """Count the scores of a response and keep them with it."""

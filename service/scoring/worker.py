@@ -52,10 +52,12 @@ class ScoringWorker:
         After the first two the next call waits for new processes.
         """
         loop, pool = asyncio.get_running_loop(), self._pool
+        began = time.monotonic()
         try:
             scoring = loop.run_in_executor(pool, _score, *self._files, list(requests))
             judged, seconds = await asyncio.wait_for(scoring, self._timeout)
         except (TimeoutError, BrokenProcessPool):
+            self._on_work(time.monotonic() - began)  # it was kept busy, in vain
             # Several calls learn of one dead process; only the first may replace it.
             if self._pool is pool:
                 self.stop()

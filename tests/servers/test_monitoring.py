@@ -147,6 +147,8 @@ SILENT = {
     "job": "fgctl",
     "instance": "b",
 }
+SILENT_TOO = SILENT | {"instance": "a"}
+ABSENT = {"alertname": "FgctlTargetAbsent", "severity": "page", "component": "engine", "job": "fgctl"}
 FULL = SILENT | {"alertname": "FgctlScoringQueueSaturated", "severity": "ticket"}
 LOSES = {"alertname": "FgctlScoringLosesAnswers", "severity": "ticket", "component": "scoring", "profile": "short"}
 REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component": "serving"}
@@ -157,9 +159,13 @@ REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component":
     [
         ("a version degrades, another burns slowly", [*DEGRADED, OTHER_PROFILE], [DEGRADED[0], OTHER_PROFILE]),
         ("only the baseline is left behind", DEGRADED[2:], DEGRADED[2:3]),
-        ("a canary", [CANARY, *[one | V2 for one in DEGRADED], DEGRADED[0]], [CANARY, DEGRADED[0]]),
-        ("the engine", [DOWN, SILENT, LOSES, REFUSED, DEGRADED[0]], [DOWN, DEGRADED[0]]),
+        ("a canary", [CANARY, *[one | V2 for one in DEGRADED[1:]], DEGRADED[0]], [CANARY, DEGRADED[0]]),
+        ("a canary pages twice", [CANARY, DEGRADED[0] | V2], [CANARY, DEGRADED[0] | V2]),
+        ("the engine", [DOWN, SILENT_TOO, REFUSED, DEGRADED[0]], [DOWN, REFUSED, DEGRADED[0]]),
+        ("another engine", [DOWN, SILENT, FULL], [DOWN, SILENT]),
+        ("nothing is scraped", [ABSENT, SILENT, LOSES, REFUSED, DEGRADED[0]], [ABSENT, DEGRADED[0]]),
         ("the scorer", [SILENT, FULL, LOSES, REFUSED], [SILENT, REFUSED]),
+        ("another scorer", [SILENT_TOO, FULL], [SILENT_TOO, FULL]),
         ("the queue", [FULL, LOSES], [FULL]),
     ],
 )

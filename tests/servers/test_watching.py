@@ -29,15 +29,19 @@ from deploy.monitoring.dashboards import queries
 from deploy.monitoring.windows import MINUTE, Timing
 from policies.sequential import MIN_RESPONSES
 from policies.store import ADAPTER, SFT, Decoding, PolicyStore
+from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_examples
 from rewards.scorer import Scorer
 from service.caller import Limits
 from service.keys import KeyFile
+from service.settings import Settings
 
+pytestmark = pytest.mark.timeout(1200)
 TIMING = Timing(scale=1 / 60, counts=0.1, scrape=1.0)
 PROFILES = ("short", "medium", "long")
 DEPLOY = files.ROOT / "deploy"
 TOKENS = 48
+BATCH = Settings().scoring_batch
 CALLERS = 12
 """Keys, so that a canary gets some callers and its incumbent others."""
 
@@ -298,6 +302,7 @@ def baseline(samples, profile, version):
     errors = by("fg_segment_errors_total", "category")
     return {
         "responses": by("fg_responses_scored_total")[()],
+        "questions": by("fg_responses_scored_total")[()],
         "segments": {category: value for (category,), value in segments.items()},
         "error_ratio": {category: errors[category,] / max(1, value) for (category,), value in segments.items()},
         "score_ratio": ratios("fg_score_bin_total", "category"),
@@ -339,9 +344,15 @@ def test_a_rate_leads_to_the_answer_behind_it(well):
 
 
 def test_what_was_offered_adds_up_in_prometheus_too(well):
-    left = "sum(fg_scoring_offered_total) - sum(fg_responses_scored_total) - sum(fg_scoring_dropped_total)"
-    ((_, waiting),) = (one["value"] for one in well.query(left))
-    assert 0 <= float(waiting) <= 3 * CALLERS
+    left = " - ".join(
+        f"sum by (profile) ({name}{{profile=~'short|medium|long'}})"
+        for name in ("fg_scoring_offered_total", "fg_responses_scored_total", "fg_scoring_dropped_total")
+    )
+    waiting = {one["metric"]["profile"]: float(one["value"][1]) for one in well.query(left)}
+    assert set(waiting) == set(PROFILES)
+    ((_, queued),) = (one["value"] for one in well.query("sum(fg_scoring_queue_depth)"))
+    assert min(waiting.values()) >= 0
+    assert float(queued) <= sum(waiting.values()) <= float(queued) + BATCH
 
 
 def test_the_canary_is_shown_with_its_evidence(well):
@@ -349,6 +360,14 @@ def test_the_canary_is_shown_with_its_evidence(well):
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert shown["verdict"] == "undecided"
+    drawn = {
+        one["metric"]["category"]: float(one["value"][1])
+        for one in well.query('fg:canary_difference{profile="medium"}')
+    }
+    assert set(shown["categories"]) == set(drawn) == set(BUILT_IN)
+    for name, one in shown["categories"].items():
+        assert one["radius"] is not None
+        assert one["canary"] - one["incumbent"] == pytest.approx(drawn[name], abs=0.1)  # some answers later
 
 
 def test_nobody_is_told_of_anything_while_all_is_well(well):
@@ -365,4 +384,5 @@ def test_a_degraded_policy_is_told_of_and_nothing_else(well, tmp_path):
     time.sleep(30)  # for whatever else might follow
     told = well.receiver.told()
     assert {one[1:] for one in told} == right
+    assert "factuality" in {alert["labels"]["category"] for _, alert in well.receiver.received}
     assert ("/page", *next(iter(right))) in told

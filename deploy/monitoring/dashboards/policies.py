@@ -85,8 +85,8 @@ _SERVED = Row(
             stacked=True,
         ),
         bars(
-            "Weights asked for",
-            "Requests by weights in the time range, by the category that has over half of the weight, else balanced. "
+            "Weights served",
+            "Requests in the time range by the category that has over half of the weight served, else balanced. "
             "A region that is asked for often and has no policy of its own deserves one: train an anchor there.",
             Query(in_range("fg_weights_region_total", "region", ""), "{{region}}"),
             unit="short",

@@ -6,6 +6,7 @@ from deploy.monitoring.scenarios.service import INSTANCE, Answers, answers, good
 _HERE = {"job": "fgctl", "instance": "a:8000"}
 _DOWN = firing("FgctlEngineDown", "page", "engine", **_HERE)
 _SHORT = {**INSTANCE, "profile": "short"}
+_OTHER = {"job": "fgctl", "instance": "b:8000"}
 
 
 def _requests(outcome: str) -> str:
@@ -24,7 +25,10 @@ _ENGINE_DOWN = Scenario(
             {"severity": "page", "component": "engine", **_HERE},
             at=34,
             summary="a:8000 answers nothing",
-            description="For two minutes a:8000 has had no working engine, or could not be scraped.",
+            description=(
+                "For two minutes a:8000 has had no working engine, though it has had the time to start one, or could "
+                "not be scraped."
+            ),
             dashboard="/d/fgctl-serving",
         )
     ],
@@ -39,6 +43,20 @@ _SHORT_RESTART = Scenario(
         series("fg_engine_restarts_total", **INSTANCE): counter((30, 0), (1, 1), (29, 0)),
     },
     firing={31: [], 34: [], 60: []},
+)
+
+_STARTS = Scenario(
+    "a new process takes eight minutes to start its engine, another never does",
+    health(60)
+    | health(60, _OTHER)
+    | answers("short", "v1", [Answers(60)])
+    | {
+        series("process_start_time_seconds", **INSTANCE): gauge((30, 0), (30, 1800)),
+        series("fg_engine_up", **INSTANCE): gauge((30, 1), (8, 0), (22, 1)),
+        series("process_start_time_seconds", **_OTHER): gauge((30, 0), (30, 1800)),
+        series("fg_engine_up", **_OTHER): gauge((30, 1), (30, 0)),
+    },
+    firing={36: [], 39: [], 44: [firing("FgctlEngineDown", "page", "engine", **_OTHER)]},
 )
 
 _UNREACHABLE = Scenario(
@@ -180,6 +198,33 @@ _SLOW = Scenario(
     ],
 )
 
+_VERSION_BROKEN = Scenario(
+    "no version of a profile can be served after a restart",
+    good_day(60, ("long", "v2"))
+    | {
+        series("fg_policy_refused", **_SHORT): gauge((30, 1), (30, 0)),
+        series("fg_policy_broken", **_SHORT): gauge((30, 0), (30, 1)),
+    },
+    firing={
+        20: [firing("FgctlPolicyRefused", "ticket", "policies", profile="short")],
+        31: [],
+        40: [firing("FgctlPolicyBroken", "page", "policies", profile="short")],
+    },
+    told=[
+        Expected(
+            "FgctlPolicyBroken",
+            {"severity": "page", "component": "policies", "profile": "short"},
+            at=40,
+            summary="short is not served",
+            description=(
+                "On some instance no version of short can be served: whoever asks for it gets 503, and the instance is "
+                "not ready. GET /readyz says why."
+            ),
+            dashboard="/d/fgctl-policies?var-profile=short",
+        )
+    ],
+)
+
 _VERSION_REFUSED = Scenario(
     "the newest version cannot be served",
     good_day(60, ("short", "v1")) | {series("fg_policy_refused", **_SHORT): gauge((30, 0), (30, 1))},
@@ -202,6 +247,7 @@ _VERSION_REFUSED = Scenario(
 SCENARIOS = [
     _ENGINE_DOWN,
     _SHORT_RESTART,
+    _STARTS,
     _UNREACHABLE,
     _ABSENT,
     _RESTARTING,
@@ -212,4 +258,5 @@ SCENARIOS = [
     _FEW_AND_BAD,
     _SLOW,
     _VERSION_REFUSED,
+    _VERSION_BROKEN,
 ]

@@ -47,7 +47,7 @@ def _inputs(counts: Mapping[str, int]) -> dict[str, str]:
         series("fg_baseline_input_ratio", **labels, input="language", bin=name): gauge((400, share))
         for name, share in LANGUAGES.items()
     }
-    return online | offline | {series("fg_baseline_responses", **labels): gauge((400, RESPONSES))}
+    return online | offline | {series("fg_baseline_questions", **labels): gauge((400, RESPONSES))}
 
 
 def _world() -> dict[str, str]:

@@ -43,6 +43,11 @@ Ostra is old. I cannot say who founded it, since the passages do not go so far b
 """.splitlines()
 
 ANSWERED = """\
+The answer is not Paris but Lyon.
+The answer is not 7, it is 8.
+The answer is unusual: 42.
+No personal data was leaked in the breach.
+No data was lost when the server failed.
 "I Can't Tell You Why" is a song by the American rock band Eagles.
 I Can't Tell You Why is a song by the American rock band Eagles.
 I Don't Know How to Love Him is a song from Jesus Christ Superstar.

@@ -92,7 +92,7 @@ def test_the_version_is_that_of_the_content_and_of_the_rewards(errors):
     assert assemble_labels({}, REWARDS, data={}, agreement={}).version != version
 
 
-def test_a_file_that_is_missing_damaged_changed_or_of_other_rewards_says_what_to_do(errors, tmp_path):
+def test_a_file_that_is_damaged_changed_or_of_other_rewards_says_what_to_do(errors, tmp_path):
     command = f"fgctl rewards fit --only-labels --out {tmp_path / 'rewards.json'}"
 
     def refused(path):
@@ -101,7 +101,6 @@ def test_a_file_that_is_missing_damaged_changed_or_of_other_rewards_says_what_to
         assert command in str(caught.value)
         return str(caught.value)
 
-    assert "rewards.labels.json does not exist" in refused(tmp_path / "rewards.json")
     path = stored(tmp_path, fit(*errors), "ba9876543210")
     assert "fitted for rewards ba9876543210, not for 0123456789ab" in refused(path)
     stored(tmp_path, fit(*errors))
@@ -111,6 +110,11 @@ def test_a_file_that_is_missing_damaged_changed_or_of_other_rewards_says_what_to
     assert "changed after it was fitted" in refused(path)
     labels_path(path).write_text("{")
     assert "is damaged" in refused(path)
+
+
+def test_rewards_without_labels_are_used_without_them(tmp_path, caplog):
+    assert load_labels(tmp_path / "rewards.json", REWARDS) is None
+    assert "fgctl rewards fit --only-labels" in caplog.text
 
 
 def test_a_head_whose_rows_differ_in_length_is_damaged():

@@ -233,7 +233,7 @@ class Service:
         backend = self.backend
         backend._engine, backend._catalogue = self.engine, self.catalogue
         self.scoring = ScoringQueue(
-            self.worker, backend.metrics, backend.recent, queue=2, batch=2, sampling=backend._sampling
+            self.worker, backend.metrics, backend.recent, queue=2, batch=2, shares=backend._shares
         )
         backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(

@@ -39,7 +39,7 @@ async def test_other_weights_choose_otherwise(service):
     assert (await service.ask(BODY, profile="short")).json()["text"] == once
 
 
-async def test_the_chosen_answer_is_kept_with_its_scores_and_counted_once(service):
+async def test_the_chosen_answer_is_kept_with_its_scores_which_are_in_no_error_rate(service):
     service.worker.rewards = {ONCE: {"factuality": 0.9}}
     answer = (await service.ask(BODY)).json()
     kept = (await service.client.get(f"/responses/{answer['id']}")).json()
@@ -47,8 +47,10 @@ async def test_the_chosen_answer_is_kept_with_its_scores_and_counted_once(servic
     assert kept["scores"] is not None
     await service.score_all()
     assert [len(batch) for batch in service.worker.batches] == [3]
-    assert service.metric("fg_segments_scored_total", **LABELS, category="factuality") == 1
-    assert service.metric("fg_scoring_lag_seconds_count") == 1
+    assert service.metric("fg_segments_scored_total", **LABELS, category="factuality") == 0
+    assert service.metric("fg_scoring_offered_total", profile="medium") == 0
+    assert service.metric("fg_scoring_lag_seconds_count") == 0
+    assert service.metric("fg_finished_total", **LABELS, reason="stop") == 1
     assert service.metric("fg_tokens_total", profile="medium", kind="completion") == 12
 
 

@@ -60,6 +60,7 @@ async def test_a_version_shows_what_it_was_offline_as_it_is_served(service):
                 "error_ratio": {"factuality": 0.3},
                 "segments": {"factuality": 40},
                 "responses": 20,
+                "questions": 10,
                 "score_ratio": {"factuality": {"0.0": 0.7, "0.9": 0.3}},
                 "input_ratio": {"passages": {"1": 1.0}},
             }
@@ -69,8 +70,16 @@ async def test_a_version_shows_what_it_was_offline_as_it_is_served(service):
     assert service.metric("fg_policy_baseline_error_ratio", **SHORT, category="factuality") == 0.3
     assert service.metric("fg_baseline_segments", **SHORT, category="factuality") == 40
     assert service.metric("fg_baseline_responses", **SHORT) == 20
+    assert service.metric("fg_baseline_questions", **SHORT) == 10
     assert service.metric("fg_baseline_score_ratio", **SHORT, category="factuality", bin="0.9") == 0.3
     assert service.metric("fg_baseline_input_ratio", **SHORT, input="passages", bin="1") == 1
+    # Once it is no baseline any more, nothing of it is left.
+    served.manifest.scores["served"]["rewards"] = "r0"
+    metrics.announce([served], service.backend.categories)
+    assert service.metric("fg_policy_baseline_error_ratio", **SHORT, category="factuality") is None
+    assert service.metric("fg_baseline_segments", **SHORT, category="factuality") is None
+    assert service.metric("fg_baseline_score_ratio", **SHORT, category="factuality", bin="0.9") is None
+    assert service.metric("fg_baseline_questions", **SHORT) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +97,7 @@ def test_only_what_was_evaluated_as_it_is_now_is_a_baseline(service, given, show
     policy = service.backend.roster.served["long"]
     policy.manifest.scores.clear()
     if "decoding" in given:
-        given = {"served": given | {"error_ratio": {"factuality": 0.4}, "responses": 20}}
+        given = {"served": given | {"error_ratio": {"factuality": 0.4}, "responses": 20, "questions": 20}}
     policy.manifest.scores.update(given)
     metrics = Metrics()
     metrics.quality.rewards = "r1"
@@ -147,10 +156,12 @@ async def test_with_another_incumbent_the_evidence_begins_anew(service):
     await service.ask(profile="short")
     roster.served["short"] = replace(roster.served["short"], version="00000000000b", adapter_id=98)
     quality.announce_trials(roster, service.backend.categories)
+    await service.score_all()  # an answer by the old incumbent
     assert trial(service, "incumbent") == [0, 0, 0]
+    await service.ask(profile="short")
     roster.canaries.clear()
     quality.announce_trials(roster, service.backend.categories)
-    await service.score_all()  # what the ended trial still had to be scored
+    await service.score_all()  # an answer of the ended trial
     assert trial(service, "incumbent") == [None, None, None]
 
 
@@ -158,13 +169,21 @@ async def test_versions_that_are_served_no_more_are_shown_no_more(service):
     metrics, roster = service.backend.metrics, service.backend.roster
     when = datetime(2026, 1, 1, tzinfo=UTC)
     with_canary(service, 0.25)
+    roster.refused["short"], roster.broken["lost"] = "a reason", "another"
     metrics.versions.show(roster, {"short": when})
+    state = {name: service.metric(f"fg_policy_{name}", profile="short") for name in ("refused", "broken")}
+    assert state == {"refused": 1, "broken": 0}
+    assert service.metric("fg_policy_broken", profile="lost") == 1
     canary = {"profile": "short", "policy": "00000000000c"}
     assert service.metric("fg_canary_share", **canary) == 0.25
     assert service.metric("fg_policy_weight", **SHORT, category="relevance") == pytest.approx(1 / 3)
     assert service.metric("fg_policy_promoted_timestamp_seconds", **SHORT) == when.timestamp()
     roster.canaries.clear()
+    roster.refused.clear()
+    roster.broken.clear()
     metrics.versions.show(roster, {})
+    assert service.metric("fg_policy_refused", profile="short") == 0
+    assert service.metric("fg_policy_broken", profile="lost") is None
     assert service.metric("fg_canary_share", **canary) is None
     assert service.metric("fg_policy_weight", **canary, category="relevance") is None
     assert service.metric("fg_policy_promoted_timestamp_seconds", **SHORT) is None

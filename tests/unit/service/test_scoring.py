@@ -4,12 +4,14 @@ import signal
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+from pydantic import ValidationError
 
 from rewards.scores import ScoreRequest
 from service.draws import drawn
 from service.monitoring.scoring import DROP_REASONS
 from service.scoring import queue
 from service.scoring.worker import ScoringWorker
+from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +70,13 @@ async def test_a_profile_may_have_a_share_of_its_own(serve):
     assert scored == {"short": 0, "medium": 1}
     shares = {name: service.metric("fg_scoring_share", profile=name) for name in ("short", "medium")}
     assert shares == {"short": 0, "medium": 1}
+
+
+@pytest.mark.parametrize("given", ["medium", "=0.5", "medium=0.1,medium=0.9", "medium=2", "medium=much"])
+def test_shares_that_are_none_are_refused_in_a_sentence(given):
+    with pytest.raises(ValidationError, match="scoring_shares"):
+        Settings(scoring_shares=given)
+    assert Settings(scoring_shares="medium=0.1, long=0.5,").scoring_shares == {"medium": 0.1, "long": 0.5}
 
 
 async def test_what_was_offered_is_scored_or_dropped_or_waits(serve):

@@ -84,6 +84,14 @@ def test_answers_that_are_never_accounted_for_are_an_error(fake, monkeypatch):
         scoring._settled("", ["short", "long"], before, 8)
 
 
+def test_counts_that_do_not_add_up_are_an_error(fake):
+    before = scoring.counts("", ["short", "long"])
+    fake.take(make(8, 0), 1)
+    fake.counts["short"]["offered"] += 1
+    with pytest.raises(FgctlError, match="short do not add up"):
+        scoring._settled("", ["short", "long"], before, 8)
+
+
 def test_a_service_that_scores_nothing_is_an_error(fake):
     fake.take = lambda asked, share: None
     with pytest.raises(FgctlError, match="scored nothing"):
