@@ -119,7 +119,7 @@ def test_the_example_has_every_variable():
 
 def test_settings_are_the_services(compose, monkeypatch):
     environment = compose["services"]["fgctl"]["environment"]
-    ours = {name: str(value) for name, value in environment.items() if name.startswith("FGCTL_")}
+    ours = {name: str(value or "") for name, value in environment.items() if name.startswith("FGCTL_")}
     assert {name.removeprefix("FGCTL_").lower() for name in ours} <= set(Settings.model_fields)
     for name, value in ours.items():
         monkeypatch.setenv(name, value)
