@@ -52,5 +52,5 @@ class VersionMetrics:
             for category, weight in served.weights.as_dict().items():
                 self._weight.labels(served.profile, served.label, category).set(weight)
         for profile, when in promoted.items():
-            if served := roster.served.get(profile):
-                self._promoted.labels(profile, served.label).set(when.timestamp())
+            if current := roster.served.get(profile):
+                self._promoted.labels(profile, current.label).set(when.timestamp())
