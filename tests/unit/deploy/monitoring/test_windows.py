@@ -68,7 +68,8 @@ def _without_times(text):
     exprs = [(rule.get("record") or rule["alert"], DURATIONS.sub("TIME", rule["expr"])) for rule in rules]
     counts = re.compile(r">= \d+$|>= \d+(?=\))", re.MULTILINE)
     exprs = [(name, counts.sub(">= COUNT", expr)) for name, expr in exprs if not name.startswith("fg:burn_minimum")]
-    return [(name, re.sub(r"(?<=_timestamp_seconds\) > )\d+|(?<=process_start_time_seconds < )\d+", "TIME", expr)) for name, expr in exprs]
+    compared = r"(?<=_timestamp_seconds\) > )\d+|(?<=process_start_time_seconds < )\d+"
+    return [(name, re.sub(compared, "TIME", expr)) for name, expr in exprs]
 
 
 def _seconds(text):
