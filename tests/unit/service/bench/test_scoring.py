@@ -95,4 +95,4 @@ def test_counts_that_do_not_add_up_are_an_error(fake):
 def test_a_service_that_scores_nothing_is_an_error(fake):
     fake.take = lambda asked, share: None
     with pytest.raises(FgctlError, match="scored nothing"):
-        scoring.calibrate("The service", "", make)
+        scoring.calibrate("The service", "", make, 0)
