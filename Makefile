@@ -38,18 +38,18 @@ lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy 
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
 	@$(VENV)/bin/kubernetes-validate --strict --quiet -k 1.30 -k 1.37 $(KUBERNETES)
 
-# Prometheus and Alertmanager, for tests alone: unpacked, neither installed nor started. Not fetched when the paths of
-# all four programs are given.
+# Prometheus, Alertmanager and PostgreSQL, for tests alone: unpacked, neither installed nor started. Not fetched when
+# the paths of all programs are given.
 SERVERS := .servers
-ifneq ($(and $(FGCTL_PROMETHEUS),$(FGCTL_PROMTOOL),$(FGCTL_ALERTMANAGER),$(FGCTL_AMTOOL)),)
+ifneq ($(and $(FGCTL_PROMETHEUS),$(FGCTL_PROMTOOL),$(FGCTL_ALERTMANAGER),$(FGCTL_AMTOOL),$(FGCTL_POSTGRES),$(FGCTL_INITDB)),)
 servers: ## Fetch the servers that tests start.
 else
 servers: $(SERVERS)/.unpacked
 endif
 
 $(SERVERS)/.unpacked: tests/servers/get.sh
-	@echo "Fetching Prometheus and Alertmanager for the tests."
-	@tests/servers/get.sh $(SERVERS) prometheus prometheus-alertmanager
+	@echo "Fetching Prometheus, Alertmanager and PostgreSQL for the tests."
+	@tests/servers/get.sh $(SERVERS) prometheus prometheus-alertmanager postgresql
 	@touch $@
 
 # The stamp is written last, so a half-finished installation is done again. A virtual environment that was moved or

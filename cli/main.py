@@ -6,9 +6,10 @@ import sys
 import typer
 from rich.console import Console
 
-from cli import bench, experiment, keys, policies, rewards, train
+from cli import bench, experiment, feedback, keys, policies, rewards, train
 from cli.base import base
 from cli.evaluate import evaluate
+from cli.fit import fit
 from cli.generate import generate
 from cli.judge import fit_judge
 from cli.sample import sample
@@ -29,10 +30,12 @@ app.command()(serve)
 app.command()(generate)
 app.command()(sample)
 app.command()(rewards.score)
+rewards.app.command()(fit)
 rewards.app.command()(fit_judge)
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(policies.app, name="policies")
 app.add_typer(keys.app, name="keys")
+app.add_typer(feedback.app, name="feedback")
 app.add_typer(experiment.app, name="experiment")
 app.add_typer(bench.app, name="bench")
 

@@ -62,3 +62,11 @@ def steps(what: str) -> Iterator[Callable[[int, int, float], None]]:
                 remarks.print(f"{what}: {step} of {total}, loss {loss:.3f}")
 
         yield advance
+
+
+@contextlib.contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A function to call with how many are done: it moves a bar; nothing is shown when nobody watches."""
+    with Progress(*_COLUMNS, console=remarks, disable=not remarks.is_terminal) as bar:
+        task = bar.add_task(what, total=total, loss="")
+        yield lambda done: bar.update(task, completed=done)

@@ -1,4 +1,4 @@
-"""`fgctl rewards prefit|fit|evaluate|compare|report` and `fgctl score`."""
+"""`fgctl rewards prefit|evaluate|compare|report` and `fgctl score`."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import busy, print_json, print_table, remarks, steps
+from cli.tables import print_agreement
 from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Fit the reward models and measure their agreement with people.", no_args_is_help=True)
 
 DataOption = Annotated[Path | None, typer.Option(help="Span feedback (the schema of feedback.json).")]
+FeedbackOption = Annotated[
+    str | None,
+    typer.Option(help="Span feedback: a file (the schema of feedback.json) or a store (sqlite:///…, postgresql://…)."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 ModelOption = Annotated[
     Path | None, typer.Option("--rewards", help="Fitted reward models; the shipped ones by default.")
@@ -53,77 +58,8 @@ def prefit(
 
 
 @app.command()
-def fit(
-    data: DataOption = None,
-    recipe: RecipeOption = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Where to write the reward models, and the labels beside them.")
-    ] = None,
-    only_labels: Annotated[
-        bool, typer.Option("--only-labels", help="Fit the labels of the reward models that are there already.")
-    ] = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Fit the reward models on feedback, leaving the held-out questions alone, and say how well they agree.
-
-    The labels of errors are fitted with them, into a file of their own: with `--only-labels` they alone, so that
-    policies trained on the reward models keep the version they name.
-    """
-    import numpy as np
-
-    from rewards.dataset import data_file, file_digest, load_feedback, question_key, without_held_out
-    from rewards.domain import fit_domain
-    from rewards.evaluate import cross_validate
-    from rewards.features import Extractor
-    from rewards.fit import fit_heads, tabulate
-    from rewards.label_fit import fit_labels
-    from rewards.label_heads import assemble_labels, labels_path, save_labels
-    from rewards.model import FITTED, assemble, load_rewards, save
-    from rewards.recipe import BEST, load_recipe
-    from rewards.scores import ScoreRequest
-
-    how, target = load_recipe(recipe or BEST), out or FITTED
-    if only_labels and recipe:
-        raise FgctlError("A recipe says how reward models are fitted; leave out --recipe or --only-labels.")
-    fitted = load_rewards(target)[0] if only_labels else None
-    path = data or data_file("feedback")
-    examples = without_held_out(load_feedback(path))
-    if len(examples) < 10:
-        raise FgctlError(f"{path} leaves {len(examples)} questions to fit on; at least 10 are needed.")
-    digests = {path.name: file_digest(path)}
-    with busy(f"Encoding the feedback of {len(examples)} questions"):
-        table = tabulate(examples, Extractor())
-    if fitted is None:
-        with busy("Fitting"):
-            heads = fit_heads(table, np.arange(len(examples)), how)
-            agreement = cross_validate(table, how)
-        fitted = assemble(
-            heads,
-            fit_domain([ScoreRequest(e.question, e.passages, text) for e in examples for text in e.predictions]),
-            recipe=how,
-            data=digests,
-            questions=[question_key(e.question) for e in examples],
-            agreement=agreement,
-        )
-        save(target, fitted)
-    with busy("Fitting labels"):
-        kept, named = fit_labels(examples, table)
-    labels = assemble_labels(kept, fitted.version, data=digests, agreement=named)
-    save_labels(labels_path(target), labels)
-    agreement = {} if only_labels else fitted.agreement
-    report = {"version": fitted.version, "path": str(target), "questions": len(examples)} | agreement
-    report["labels"] = {"version": labels.version, "path": str(labels_path(target)), "agreement": named}
-    if json_output:
-        print_json(report)
-        return
-    if agreement:
-        _print_agreement(f"Reward models {fitted.version} in {target}, {len(examples)} questions", agreement)
-    _print_labels(f"Labels {labels.version} in {labels_path(target)}, errors that people named", named)
-
-
-@app.command()
 def evaluate(
-    data: DataOption = None,
+    data: FeedbackOption = None,
     model: ModelOption = None,
     recipe: RecipeOption = None,
     folds: Annotated[
@@ -137,13 +73,13 @@ def evaluate(
     Questions the models were fitted on are never judged by models that saw them: where the file holds any, fresh
     models are cross-validated over five folds of its questions; so they are with a recipe.
     """
-    from rewards.dataset import data_file, load_feedback
+    from cli.feedback_data import load_feedback_from
     from rewards.evaluate import evaluate as evaluate_heads
     from rewards.model import FeedbackRewards
     from rewards.recipe import load_recipe
 
-    path = data or data_file("feedback")
-    examples = load_feedback(path)
+    found = load_feedback_from(data)
+    examples = found.examples
     rewards = FeedbackRewards.load(model)
     how = load_recipe(recipe) if recipe else None
     with busy(f"Judging the responses to {len(examples)} questions"):
@@ -151,7 +87,7 @@ def evaluate(
     if json_output:
         print_json(report)
     else:
-        _print_agreement(f"{path.name}, {len(examples)} questions, {report['protocol']}", report)
+        print_agreement(f"{found.name}, {len(examples)} questions, {report['protocol']}", report)
 
 
 @app.command()
@@ -286,35 +222,3 @@ def _request(row: Any) -> "ScoreRequest":
             raise ValueError(f"{name!r} is missing or not text")
     passages: tuple[Passage, ...] = parse_passages(row.get("passages"))
     return ScoreRequest(row["question"], passages, row["response"])
-
-
-def _print_agreement(title: str, report: dict[str, Any]) -> None:
-    rows = []
-    for name, figures in report.items():
-        if not isinstance(figures, dict) or "n" not in figures:
-            continue
-        accuracy = "accuracy" if "accuracy" in figures else "pairwise_accuracy"
-        baselines = ", ".join(f"{key} {value:.3f}" for key, value in figures["baselines"].items())
-        calibration = figures.get("calibration_error", "-")
-        rows.append([name, figures["n"], _with_interval(figures, accuracy), _with_interval(figures, "macro_f1")])
-        rows[-1] += [calibration, baselines]
-    print_table(title, ["category", "n", "accuracy", "macro-F1", "calibration error", "baselines"], rows)
-
-
-def _print_labels(title: str, agreement: dict[str, Any]) -> None:
-    rows = [
-        [
-            *(name, one["n"], _with_interval(one, "accuracy"), _with_interval(one, "macro_f1")),
-            f"{one['baselines']['majority']:.3f} / {one['majority_macro_f1']:.3f}",
-            "yes" if one["worth"] else "no",
-        ]
-        for name, one in agreement.items()
-    ]
-    print_table(title, ["category", "n", "accuracy", "macro-F1", "majority", "named"], rows)
-
-
-def _with_interval(figures: dict[str, Any], name: str) -> str:
-    if name not in figures:
-        return "-"
-    low, high = figures["interval"][name]
-    return f"{figures[name]:.3f} [{low:.3f}, {high:.3f}]"

@@ -29,6 +29,23 @@ class Versioned(BaseModel):
     digest: str
 
 
+class SeenFeedback(BaseModel):
+    """The feedback that reward models were fitted on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: tuple[Named, ...]
+    questions: int
+    annotations: int | None
+
+
+class UsedRewards(Versioned):
+    """The reward models that shaped a policy."""
+
+    feedback: SeenFeedback | None = None
+    """None of policies from before it was recorded."""
+
+
 class PolicyManifest(BaseModel):
     """`policy.json`: what a policy is, where it came from and how it scored."""
 
@@ -42,7 +59,7 @@ class PolicyManifest(BaseModel):
     parent: Versioned | None
     recipe: dict[str, Any]
     data: tuple[Named, ...]
-    rewards: Versioned | None
+    rewards: UsedRewards | None
     steps: int
     episodes: int
     scores: dict[str, Any]

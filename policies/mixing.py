@@ -191,7 +191,8 @@ def write_adapter(directory: Path, mixed: Mixed, source: Path) -> None:
 
 def _manifest(mixture: Mixture, mixed: Mixed, manifests: Sequence[PolicyManifest]) -> dict[str, Any]:
     """The fields of a mixture's manifest; parent and rewards where all anchors have the same."""
-    parents, rewards = {m.parent for m in manifests}, {m.rewards for m in manifests}
+    parents = {m.parent for m in manifests}
+    rewards = {m.rewards.digest if m.rewards else None: m.rewards for m in manifests}
     return {
         "weights": mixture.served,
         "base": manifests[0].base,
@@ -207,7 +208,7 @@ def _manifest(mixture: Mixture, mixed: Mixed, manifests: Sequence[PolicyManifest
             }
         },
         "data": tuple({data.digest: data for m in manifests for data in m.data}.values()),
-        "rewards": rewards.pop() if len(rewards) == 1 else None,
+        "rewards": manifests[0].rewards if len(rewards) == 1 else None,
         "steps": 0,
         "episodes": 0,
         "scores": {},

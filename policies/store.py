@@ -24,7 +24,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policies.comparison import Difference, objection
 from policies.ledger import Ledger, Promotion, in_effect, promoter, trail
-from policies.manifest import SERVED, Named, PolicyManifest, Versioned, card  # noqa: F401 - whoever writes needs Versioned
+from policies.manifest import (  # noqa: F401 - whoever writes needs all of them
+    SERVED,
+    Named,
+    PolicyManifest,
+    SeenFeedback,
+    UsedRewards,
+    Versioned,
+    card,
+)
 from policies.weights import Weights
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError

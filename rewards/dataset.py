@@ -173,6 +173,14 @@ def load_feedback(path: Path | str) -> list[FeedbackExample]:
     return [row.convert() for row in _load(Path(path), _FeedbackRow)]
 
 
+def feedback_examples(rows: Sequence[Any], source: str) -> list[FeedbackExample]:
+    """Rows of the schema of `feedback.json` from elsewhere than a file.
+
+    Raises FgctlError naming the source, and the row and field where one is wrong.
+    """
+    return [row.convert() for row in _checked(rows, source, _FeedbackRow)]
+
+
 def load_answers(path: Path) -> dict[str, list[str]]:
     """Answers by question key, from JSON lines of `question` and `response` as `fgctl sample` writes them.
 
@@ -211,13 +219,17 @@ def _load(path: Path, row_type: type[_Row]) -> list[_Row]:
         raise FgctlError(f"{path} is not JSON ({error.msg}, line {error.lineno}); mend or replace the file.") from None
     if not isinstance(rows, list):
         raise FgctlError(f"{path} holds a JSON {type(rows).__name__}; a list of rows is expected.")
+    return _checked(rows, str(path), row_type)
+
+
+def _checked(rows: Sequence[Any], source: str, row_type: type[_Row]) -> list[_Row]:
     try:
         return TypeAdapter(list[row_type]).validate_python(rows)  # type: ignore[valid-type]
     except ValidationError as error:
         first = error.errors()[0]
         row, *field = first["loc"]
         where = f", field {'.'.join(map(str, field))}" if field else ""
-        raise FgctlError(f"{path}, row {row}{where}: {first['msg']}; mend that row and run again.") from None
+        raise FgctlError(f"{source}, row {row}{where}: {first['msg']}; mend that row and run again.") from None
 
 
 def parse_passages(value: Any) -> tuple[Passage, ...]:

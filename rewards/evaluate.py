@@ -81,7 +81,7 @@ class Predictions:
 def out_of_fold(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> Predictions:
     """Predictions on each fold of the questions by heads fitted on the others."""
     every = np.arange(len(table.keys))
-    return predict(table, [(fit_heads(table, rest, recipe), fold) for rest, fold in folds(every, count)])
+    return predict(table, [(fit_heads(table, rest, recipe), fold) for rest, fold in folds(every, count, table.groups)])
 
 
 def predict(table: FeedbackTable, parts: Sequence[tuple[Heads, NDArray[np.int64]]]) -> Predictions:
@@ -107,21 +107,22 @@ def _decide(into: Decisions, head: LinearHead, x: Matrix, chosen: NDArray[np.boo
 
 def agreement(table: FeedbackTable, said: Predictions) -> dict[str, Any]:
     """Every figure of agreement with people, beside its trivial baselines: the shape of `rewards evaluate --json`."""
-    count = len(table.keys)
+    # The sample that intervals count is questions, of which several rows may be.
+    group = np.unique(table.groups, return_inverse=True)[1]
+    count = len(set(table.keys))
 
     def binary(segments: Segments, one: Decisions, baseline: str, leave_out: NDArray[np.bool_]) -> dict[str, Any]:
         y, kept = segments.y[~leave_out], ~leave_out
         rate = _mean(y)
         trivial = round(max(rate, 1 - rate) if baseline == "majority" else 1 - rate, 4)
-        figures = binary_agreement(y, one.probabilities[kept], one.errors[kept], segments.question[kept], count)
+        figures = binary_agreement(y, one.probabilities[kept], one.errors[kept], group[segments.question[kept]], count)
         return figures | {"baselines": {baseline: trivial}}
 
     def pairwise(scores: Matrix, pairs: Pairs, baselines: dict[str, float]) -> dict[str, Any]:
         margins = scores[pairs.better] - scores[pairs.worse]
-        return pairwise_agreement(margins, pairs.question, count) | {"baselines": baselines}
+        return pairwise_agreement(margins, group[pairs.question], count) | {"baselines": baselines}
 
     longer = table.words.astype(np.float64)
-    every = np.arange(count)
     rate = _mean(table.missing)
     nothing = {name: np.zeros(len(getattr(table, name).y), dtype=bool) for name in ("relevance", "factuality")}
     return {
@@ -130,7 +131,7 @@ def agreement(table: FeedbackTable, said: Predictions) -> dict[str, Any]:
         "factuality_paper_rule": binary(table.factuality, said.factuality, "no_error", table.factuality.only_relevance),
         "completeness": pairwise(said.completeness, table.coverage, {"longer": _accuracy(longer, table.coverage)}),
         "completeness_missing": binary_agreement(
-            table.missing, said.missing.probabilities, said.missing.errors, every, count
+            table.missing, said.missing.probabilities, said.missing.errors, group, count
         )
         | {"baselines": {"majority": max(rate, round(1 - rate, 4))}},
         "preference": pairwise(

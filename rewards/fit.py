@@ -50,9 +50,10 @@ class Pairs:
 
 @dataclass(frozen=True)
 class FeedbackTable:
-    """Feedback of Q questions as features and labels."""
+    """Feedback of Q rows as features and labels. Several people's feedback on one question is as many rows."""
 
     keys: list[str]
+    """The question's key, of each row."""
     relevance: Segments
     factuality: Segments
     responses: Matrix
@@ -63,6 +64,17 @@ class FeedbackTable:
     """bool [Q]: information is missing from prediction 1."""
     coverage: Pairs
     preference: Pairs
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """int64 [Q]: which rows are of the same question (grouped)."""
+        return grouped(self.keys)
+
+
+def grouped(keys: Sequence[str]) -> NDArray[np.int64]:
+    """int64 [Q]: rows with the same of Q keys have the same number, the first such row's."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(key, row) for row, key in enumerate(keys)], dtype=np.int64)
 
 
 def tabulate(examples: Sequence[FeedbackExample], extractor: Extractor) -> FeedbackTable:
@@ -94,7 +106,7 @@ def fit_heads(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRec
     Both are chosen on the predictions of heads fitted without the fold they judge, over all segments. Raises
     FgctlError when there are too few annotations to fit.
     """
-    parts = [(_fit(table, rest, recipe), fold) for rest, fold in folds(questions)]
+    parts = [(_fit(table, rest, recipe), fold) for rest, fold in folds(questions, groups=table.groups)]
     heads = _fit(table, questions, recipe)
     updated = {name: _calibrated(getattr(heads, name), table, parts, name) for name in ("relevance", "factuality")}
     logits = np.concatenate([h.missing.logits(table.responses[4 * fold]) for h, fold in parts])
@@ -129,11 +141,19 @@ def recalibrate(head: LinearHead, logits: Matrix, labels: NDArray[np.bool_]) -> 
     return head.scaled(slope, shift).model_copy(update={"operating": point})
 
 
-def folds(questions: NDArray[np.int64], count: int = FOLDS) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Split questions into (rest, fold) pairs, at random with a fixed seed, whole questions together."""
-    shuffled = np.random.default_rng(0).permutation(questions)
+def folds(
+    questions: NDArray[np.int64], count: int = FOLDS, groups: NDArray[np.int64] | None = None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Split rows into (rest, fold) pairs, at random with a fixed seed, whole questions together.
+
+    `groups` says by row of the table which rows are of the same question (`grouped`); all differ by default.
+    """
+    group = questions if groups is None else groups[questions]
+    _, first = np.unique(group, return_index=True)
+    shuffled = np.random.default_rng(0).permutation(group[np.sort(first)])
     parts = np.array_split(shuffled, min(count, len(shuffled)))
-    return [(np.sort(np.concatenate([p for p in parts if p is not part])), np.sort(part)) for part in parts]
+    own = [np.isin(group, part) for part in parts]
+    return [(np.sort(questions[~fold]), np.sort(questions[fold])) for fold in own]
 
 
 def _fit(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe) -> Heads:

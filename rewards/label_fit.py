@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from rewards.agreement import label_agreement
 from rewards.categories import BUILT_IN, Category
-from rewards.dataset import FeedbackExample
+from rewards.dataset import FeedbackExample, question_key
 from rewards.features import RESPONSE_FEATURES, SEGMENT_FEATURES
-from rewards.fit import FeedbackTable, folds
+from rewards.fit import FeedbackTable, folds, grouped
 from rewards.label_heads import LabelHead, fit_label_head
 from rewards.labels import missing_label, segment_labels
 from rewards.segmentation import segments
@@ -56,15 +56,21 @@ def fit_labels(
 ) -> tuple[dict[Category, LabelHead], dict[Category, Any]]:
     """The heads whose labels are worth saying, and the cross-validated agreement with people of every category's."""
     errors = named_errors(examples, table)
-    agreement = {name: judge_labels(name, one, len(examples)) for name, one in errors.items()}
+    groups = grouped([question_key(e.question) for e in examples])
+    agreement = {name: judge_labels(name, one, len(examples), groups) for name, one in errors.items()}
     kept = {name: _fit(one) for name, one in errors.items() if agreement[name]["worth"]}
     return kept, agreement
 
 
-def judge_labels(category: Category, errors: NamedErrors, questions: int) -> dict[str, Any]:
-    """Agreement of heads fitted on all folds of the questions but one with people on that one, pooled over folds."""
+def judge_labels(
+    category: Category, errors: NamedErrors, questions: int, groups: NDArray[np.int64] | None = None
+) -> dict[str, Any]:
+    """Agreement of heads fitted on all folds of the questions but one with people on that one, pooled over folds.
+
+    `groups` says which rows are of the same question (rewards.fit.grouped).
+    """
     said = np.full(len(errors.labels), "", dtype=errors.labels.dtype)
-    for rest, fold in folds(np.arange(questions)):
+    for rest, fold in folds(np.arange(questions), groups=groups):
         train, test = np.isin(errors.question, rest), np.isin(errors.question, fold)
         if train.any() and test.any():
             head = _fit(_select(errors, train))

@@ -46,6 +46,8 @@ class FittedRewards(BaseModel):
     """What the fitted inputs were like."""
     data: dict[str, str]
     """Name and SHA-256 of the feedback."""
+    annotations: int | None = None
+    """How many annotations of these questions were fitted on; None in files from before they were counted."""
     questions: tuple[str, ...]
     """Keys of the questions fitted on, so that an evaluation can tell which it may use."""
     agreement: dict[str, Any]
@@ -187,6 +189,7 @@ def assemble(
     *,
     recipe: FitRecipe,
     data: dict[str, str] | None = None,
+    annotations: int | None = None,
     questions: Sequence[str] = (),
     agreement: dict[str, Any] | None = None,
 ) -> FittedRewards:
@@ -199,7 +202,8 @@ def assemble(
         heads=rounded,
         domain=domain,
         data=data or {},
-        questions=tuple(sorted(questions)),
+        annotations=annotations,
+        questions=tuple(sorted(set(questions))),
         agreement=agreement or {},
         created=datetime.now(UTC).replace(microsecond=0),
         fgctl=package_version("fgctl"),

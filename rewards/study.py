@@ -69,7 +69,7 @@ def reliability(probabilities: Matrix, labels: Mask) -> list[dict[str, float]]:
 def learning_curve_point(table: FeedbackTable, recipe: FitRecipe, size: int | None) -> dict[str, Any]:
     """Cross-validated agreement of heads fitted on at most `size` of each fold's other questions; None for all."""
     parts = []
-    for rest, fold in folds(np.arange(len(table.keys))):
+    for rest, fold in folds(np.arange(len(table.keys)), groups=table.groups):
         drawn = np.sort(np.random.default_rng(1).permutation(rest)[:size])
         parts.append((fit_heads(table, drawn, recipe), fold))
     figures = agreement(table, predict(table, parts))

@@ -1,6 +1,6 @@
 """What every endpoint does with a request: generate, choose the best where asked, keep the answer, have it scored."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -17,10 +17,18 @@ from service.task import Answer, Choice, Prepared, Task, choice_id
 class Answers:
     """Answers requests, and keeps each completion for GET /responses/{id}."""
 
-    def __init__(self, generation: Generation, chooser: Chooser, recent: RecentResponses) -> None:
+    def __init__(
+        self,
+        generation: Generation,
+        chooser: Chooser,
+        recent: RecentResponses,
+        on_answer: Callable[[Prepared, Answer, Choice], None],
+    ) -> None:
+        """`on_answer` is told of every completion that is returned; it must not wait."""
         self._generation = generation
         self._chooser = chooser
         self._recent = recent
+        self._on_answer = on_answer
 
     async def prepare(self, task: Task) -> Prepared:
         """Check a request. Raises ServiceError."""
@@ -61,6 +69,7 @@ class Answers:
             self._recent.add(record(answer, choice))
             if choice.judged is not None:
                 self._recent.set_scores(choice_id(answer.id, choice.index), choice.judged.scored)
+            self._on_answer(prepared, answer, choice)
             self._generation.monitor(prepared, choice)
 
 

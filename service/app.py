@@ -12,6 +12,7 @@ from service.authentication import Authentication
 from service.backend import Backend, MakeEngine, start_or_fail
 from service.engine import Engine
 from service.errors import install_handlers
+from service.feedback.api import router as feedback_router
 from service.generate.router import router as generate_router
 from service.keys import Keyring
 from service.middleware import BodyLimit, HeadLimit, Requests, SecurityHeaders
@@ -53,6 +54,7 @@ def create_app(
     install_handlers(app)
     app.include_router(generate_router)
     app.include_router(openai_router)
+    app.include_router(feedback_router)
     app.include_router(status.router)
     app.include_router(admin.router)
     # What is added last is outermost.

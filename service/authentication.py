@@ -1,5 +1,7 @@
 """Who a request comes from, and whether they may: pure ASGI middleware before anything reads the body."""
 
+import re
+
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Send
@@ -12,7 +14,8 @@ from service.keys import Keyring
 
 _OPEN = frozenset({"/livez", "/readyz", "/docs", "/openapi.json"})
 """What says nothing that is not public: whether the service works, and its interface."""
-_AREAS: tuple[tuple[str, Scope], ...] = (("/admin", "admin"), ("/feedback", "feedback"))
+_AREAS: tuple[tuple[str, Scope], ...] = (("/admin", "admin"), ("/annotation", "feedback"))
+_FEEDBACK = re.compile(r"/responses/[^/]+/feedback/?")
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
@@ -25,7 +28,7 @@ def needed_scope(path: str, metrics_open: bool) -> Scope | None:
     for area, scope in _AREAS:
         if path == area or path.startswith(f"{area}/"):
             return scope
-    return "generate"
+    return "feedback" if _FEEDBACK.fullmatch(path) else "generate"
 
 
 class Authentication:

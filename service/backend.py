@@ -20,6 +20,7 @@ from service.best_of import Chooser
 from service.catalogue import Catalogue
 from service.engine import Engine, Shapes, shapes_of
 from service.errors import Unavailable
+from service.feedback.service import Feedback
 from service.generation import Generation
 from service.mixtures import MixtureCache
 from service.monitoring.metrics import Metrics
@@ -56,6 +57,7 @@ class Backend:
         self.metrics.versions.engine_up.set_function(lambda: float(self.engine_up))
         self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)
+        self.feedback = Feedback(settings, self.metrics.feedback, lambda: self.metrics.quality.rewards or "")
         self.failure: str | None = None
         """Why the backend could not start."""
         self._catalogue: Catalogue | None = None
@@ -79,6 +81,7 @@ class Backend:
         from policies.base import cache_directory
 
         settings = self.settings
+        await self.feedback.start()
         base: BaseModel = await asyncio.to_thread(_resolve_base, settings.base)
         store = PolicyStore(settings.policies)
         shapes = await asyncio.to_thread(_shapes, store, settings.resident_adapters)
@@ -109,6 +112,7 @@ class Backend:
             batch=settings.scoring_batch,
             shares=self._shares,
             calls=settings.scoring_processes,
+            on_scores=self.feedback.scored,
         )
         formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
         self._supervisor = Supervisor(
@@ -173,6 +177,7 @@ class Backend:
             self._worker.stop()
         if self._engine is not None:
             await asyncio.to_thread(self._engine.stop)
+        await self.feedback.stop()
 
     async def reload(self) -> None:
         """Take over what was promoted meanwhile. Raises Unavailable like `catalogue`, and BrokenPolicy."""
@@ -201,7 +206,7 @@ class Backend:
     def answers(self) -> Answers:
         """What endpoints answer by. Raises Unavailable like `generation`."""
         generation = self.generation  # there is a chooser once there is this
-        return Answers(generation, self._chooser, self.recent)
+        return Answers(generation, self._chooser, self.recent, self.feedback.answered)
 
     @property
     def alive(self) -> bool:

@@ -149,6 +149,8 @@ class ErrorDetail(BaseModel):
     """The parameter it is about."""
     code: str | None = None
     """OpenAI's name for it, on /v1 alone."""
+    violations: list[dict[str, str]] | None = None
+    """Of an annotation: every rule it breaks, as `code`, `field` and `message`."""
 
 
 class ErrorBody(BaseModel):
@@ -162,6 +164,7 @@ _DESCRIPTIONS = {
     401: "No key, or none that is known.",
     403: "The key has not the scope that is needed.",
     404: "Nothing of that name.",
+    409: "The submission_id is kept with other content.",
     408: "The body did not arrive in time.",
     413: "The body is over the limit.",
     422: "A parameter that cannot be used.",

@@ -94,6 +94,14 @@ class Settings(BaseSettings):
     """Mixtures kept there; the least recently used go first."""
     watch_policies: bool = True
     """Whether a promotion is picked up as it happens; POST /admin/reload does so in any case."""
+    feedback_store: str | None = None
+    """Where answers, scores and feedback are kept: `sqlite:///PATH` or `postgresql://…`; None keeps nothing."""
+    feedback_overlap: float = Field(0.1, ge=0, le=1)
+    """Share of the answers that two people annotate, so that their agreement is known."""
+    feedback_queue: int = Field(1000, ge=1)
+    """Answers and scores that may wait for the store; of more, the newest are lost and counted."""
+    feedback_keep_days: int | None = Field(None, ge=1)
+    """Days after which answers that nobody has judged are deleted; None keeps them."""
     drain_seconds: float = Field(30.0, ge=0)
     """How long requests may go on after the service was told to stop; then they end with an error that says so."""
     kv_cache_gib: int = Field(2, ge=1)

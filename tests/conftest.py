@@ -1,13 +1,117 @@
 """What every tier uses."""
 
 import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
 
 import pytest
 
 _STARTED_IN = dict(os.environ)
+SERVERS = Path(__file__).parents[1] / ".servers/bin"
+"""Where `make servers` puts PostgreSQL's programs."""
+NOBODY = 65534
 
 
 @pytest.fixture(scope="session")
 def environment():
     """The environment of a user's shell: that of the suite before engines in this process added to it."""
     return dict(_STARTED_IN)
+
+
+class Postgres:
+    """A PostgreSQL server of the tests' own, which trusts every local connection."""
+
+    def __init__(self, directory, programs):
+        self._programs = programs
+        self._data = directory / "data"
+        self.log = directory / "log.txt"
+        # PostgreSQL refuses to run as root.
+        self._as = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        if self._as:
+            os.chown(directory, NOBODY, NOBODY)
+        command = [programs["initdb"], "-D", self._data, "-U", "fgctl", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+        made = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, **self._as)
+        assert made.returncode == 0, made.stderr
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.start()
+
+    def start(self):
+        """Start it and wait until it answers."""
+        settings = {"listen_addresses": "127.0.0.1", "port": self._port, "unix_socket_directories": "", "jit": "off"}
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [self._programs["postgres"], "-D", self._data, *options],
+                cwd=self._data, stdout=log, stderr=log, **self._as,
+            )  # fmt: skip
+        for _ in range(300):
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                self._connect().close()
+            except Exception:  # noqa: BLE001  # whatever the driver raises until it answers
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError(self.log.read_text())
+
+    def kill(self):
+        """End it as a power failure would."""
+        self.process.kill()
+        self.process.wait(60)
+
+    def stop(self):
+        """End it and every connection."""
+        self.process.send_signal(2)
+        self.process.wait(60)
+
+    def database(self):
+        """The URL of a new, empty database."""
+        name = f"fgctl_{uuid.uuid4().hex}"
+        with self._connect() as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self._url(name)
+
+    def _url(self, name):
+        return f"postgresql://fgctl@127.0.0.1:{self._port}/{name}"
+
+    def _connect(self):
+        import psycopg
+
+        return psycopg.connect(self._url("postgres"), autocommit=True, connect_timeout=5)
+
+
+@pytest.fixture(scope="session")
+def start_postgres():
+    """Starts PostgreSQL servers: $FGCTL_POSTGRES and $FGCTL_INITDB, or what `make servers` unpacked."""
+    programs = {}
+    for name in ("postgres", "initdb"):
+        variable = f"FGCTL_{name.upper()}"
+        programs[name] = Path(os.environ.get(variable) or SERVERS / name)
+        if not programs[name].is_file():
+            pytest.fail(f"{programs[name]} is missing: run `make servers`, or set {variable} to the path of {name}.")
+    started, directories = [], []
+
+    def start():
+        # Not pytest's own directory, which only its owner may enter.
+        directories.append(Path(tempfile.mkdtemp(prefix="fgctl-postgres-")))
+        started.append(Postgres(directories[-1], programs))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+    for directory in directories:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres(start_postgres):
+    """A server for tests that need no server of their own."""
+    return start_postgres()

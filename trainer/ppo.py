@@ -14,7 +14,7 @@ from torch import Tensor
 
 from policies.base import BaseModel
 from policies.prompt import PromptFormatter
-from policies.store import SFT, Named, PolicyManifest, PolicyStore, Versioned
+from policies.store import SFT, Named, PolicyManifest, PolicyStore, SeenFeedback, UsedRewards, Versioned
 from policies.weights import Weights
 from rewards.dataset import Example, file_digest, load_examples, without_held_out
 from rewards.errors import FgctlError
@@ -105,7 +105,7 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
         "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
         "data": (Named(name=job.data.name, digest=data_digest),),
-        "rewards": Versioned(version=scorer.version, digest=scorer.digest),
+        "rewards": used_rewards(scorer),
         "steps": steps,
         "episodes": steps * job.recipe.ppo.prompts_per_step * job.recipe.ppo.samples_per_prompt,
         "scores": {},
@@ -116,6 +116,17 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         return store.write(job.profile, job.run / "adapter", manifest)
 
     return processes.on_main(write)
+
+
+def used_rewards(scorer: Scorer) -> UsedRewards:
+    """The reward models, and the feedback that they were fitted on."""
+    fitted = scorer.feedback.fitted
+    seen = SeenFeedback(
+        data=tuple(Named(name=name, digest=digest) for name, digest in fitted.data.items()),
+        questions=len(fitted.questions),
+        annotations=fitted.annotations,
+    )
+    return UsedRewards(version=scorer.version, digest=scorer.digest, feedback=seen)
 
 
 def check_shares(ppo: PpoRecipe, processes: Processes) -> None:

@@ -28,7 +28,7 @@ WeightsQuery = Annotated[
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer, or with `stream` its events: `token` for each piece, then `done`, or `error`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 

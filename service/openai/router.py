@@ -26,7 +26,7 @@ _LISTING = ANY_ROUTE | error_responses(400, 404, 503)
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The completion, or with `stream` its chunks as server-sent events, then `[DONE]`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
-from rewards.scores import ScoreRequest
+from rewards.scores import ScoredResponse, ScoreRequest
 from service.draws import draw
 from service.monitoring.metrics import Metrics
 from service.scoring.backlog import Backlog
@@ -40,14 +40,19 @@ class ScoringQueue:
         batch: int,
         shares: ScoringShares | None = None,
         calls: int = 1,
+        on_scores: Callable[[str, ScoredResponse], None] | None = None,
     ) -> None:
-        """`queue` responses may wait, `batch` are scored in a call, and `calls` are made at once."""
+        """`queue` responses may wait, `batch` are scored in a call, and `calls` are made at once.
+
+        `on_scores` is told of every response's scores; it must not wait.
+        """
         self._worker = worker
         self._metrics = metrics
         self._recent = recent
         self._batch = batch
         self._shares = shares or ScoringShares()
         self._calls = calls
+        self._on_scores = on_scores
         self._backlog = Backlog(queue)
         metrics.scoring.queue_depth.set_function(self._backlog.__len__)
         metrics.scoring.queue_capacity.set(queue)
@@ -103,6 +108,8 @@ class ScoringQueue:
     def _record(self, finished: Finished, judged: Judged) -> None:
         """Count the scores of a response and keep them with it."""
         self._recent.set_scores(finished.id, judged.scored)
+        if self._on_scores is not None:
+            self._on_scores(finished.id, judged.scored)
         self._metrics.count_scores(finished, judged)
         self._metrics.scoring.lag.observe(time.monotonic() - finished.at)
         self._metrics.scoring.last_score.set_to_current_time()

@@ -69,6 +69,8 @@ def check_policy(store, manifest):
     assert manifest["weights"] == pytest.approx({"relevance": 0.3, "factuality": 0.5, "completeness": 0.2})
     assert manifest["parent"]["version"] == store.profile("sft").version
     assert manifest["rewards"]["version"] == Scorer.load().version
+    seen = Scorer.load().feedback.fitted
+    assert {one["name"]: one["digest"] for one in manifest["rewards"]["feedback"]["data"]} == seen.data
     assert manifest["steps"] == 3
     assert (directory / "adapter_model.safetensors").stat().st_size < 4 << 20
 

@@ -87,8 +87,8 @@ def start(tmp_path_factory, environment):
 
 
 @pytest.fixture(scope="session")
-def server(start):
-    started = start()
+def server(start, tmp_path_factory):
+    started = start(FGCTL_FEEDBACK_STORE=f"sqlite:///{tmp_path_factory.mktemp('feedback')}/feedback.db")
     yield started
     started.process.terminate()
     started.process.wait(60)

@@ -7,7 +7,7 @@ shift
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
   echo "There is no apt-get here to fetch $* with: install them, and set FGCTL_PROMETHEUS, FGCTL_PROMTOOL," >&2
-  echo "FGCTL_ALERTMANAGER and FGCTL_AMTOOL to the paths of their programs." >&2
+  echo "FGCTL_ALERTMANAGER, FGCTL_AMTOOL, FGCTL_POSTGRES and FGCTL_INITDB to the paths of their programs." >&2
   exit 1
 fi
 
@@ -15,17 +15,43 @@ mkdir -p "$directory/packages"
 cd "$directory/packages"
 rm -f -- *.deb
 
+lists=
 apt() {
-  apt-get -qq -o APT::Sandbox::User=root "$@" >>apt.log 2>&1
+  program=$1
+  shift
+  # shellcheck disable=SC2086  # two options, or none
+  "$program" -qq -o APT::Sandbox::User=root $lists "$@" 2>>apt.log
+}
+
+depends() {
+  apt apt-cache depends "$1" | sed -n 's/^ *\(Pre\)\{0,1\}Depends: \([a-z0-9][^ <>]*\)$/\2/p'
+}
+
+# The server that `postgresql` stands for, the newest, with the libraries that are not installed. LLVM only compiles
+# long queries.
+resolved() {
+  for package; do
+    [ "$package" = postgresql ] || { echo "$package" && continue; }
+    server=$(depends postgresql | grep '^postgresql-[0-9]' | tail -n 1)
+    [ -n "$server" ] || return 1
+    echo "$server"
+    for library in $(depends "$server" | grep '^lib' | grep -v -e '^libllvm' -e 'perl$'); do
+      dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
+    done
+  done
+}
+
+download() {
+  names=$(resolved "$@") || return 1
+  # shellcheck disable=SC2086  # names of packages
+  apt apt-get download $names >>apt.log
 }
 
 # The machine's own package lists may be missing or too old, and only root may renew them: then into lists of our own.
-if ! apt download "$@"; then
+if ! download "$@"; then
   mkdir -p lists/partial cache/archives/partial
-  own_lists() {
-    apt -o "Dir::State::lists=$PWD/lists" -o "Dir::Cache=$PWD/cache" "$@"
-  }
-  if ! { own_lists update && own_lists download "$@"; }; then
+  lists="-o Dir::State::lists=$PWD/lists -o Dir::Cache=$PWD/cache"
+  if ! { apt apt-get update >>apt.log && download "$@"; }; then
     cat apt.log >&2
     echo "$* could not be downloaded for the reason above; mend it and run the command again." >&2
     exit 1
@@ -51,3 +77,19 @@ exec "$root/usr/bin/prometheus-alertmanager" "$@"
 END
   chmod +x bin/alertmanager
 fi
+
+# PostgreSQL finds its files beside its programs, and its libraries here.
+for program in usr/lib/postgresql/*/bin/postgres usr/lib/postgresql/*/bin/initdb; do
+  [ -f "$program" ] || continue
+  mkdir -p bin
+  cat >"bin/${program##*/}" <<END
+#!/bin/sh
+root=\$(cd "\$(dirname "\$0")/.." && pwd)
+for folder in "\$root"/usr/lib/*-linux-gnu* "\$root"/lib/*-linux-gnu*; do
+  LD_LIBRARY_PATH=\$folder\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}
+done
+export LD_LIBRARY_PATH
+exec "\$root/$program" "\$@"
+END
+  chmod +x "bin/${program##*/}"
+done

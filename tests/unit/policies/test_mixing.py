@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from policies.adapter import LoraAdapter
 from policies.mixing import MIXTURE, anchors, compress, mix, mixture_for, store_mixture
-from policies.store import PolicyStore
+from policies.store import Named, PolicyStore, SeenFeedback, UsedRewards
 from policies.verification import problem
 from policies.weights import Weights
 from rewards.errors import FgctlError
@@ -159,3 +159,13 @@ def test_anchors_of_different_modules_are_refused(store, write_policy):
     parts = [(adapter_of(store, "brief"), 0.5), (LoraAdapter(store.path("odd", odd.version)), 0.5)]
     with pytest.raises(FgctlError, match="change different modules"):
         mix(parts)
+
+
+def test_reward_models_are_the_same_whether_or_not_their_feedback_was_recorded(tmp_path, write_policy):
+    store = PolicyStore(tmp_path / "policies")
+    seen = SeenFeedback(data=(Named(name="feedback.json", digest="f"),), questions=2, annotations=3)
+    for seed, (profile, weights) in enumerate(CORNERS.items()):
+        rewards = UsedRewards(version="v", digest="d", feedback=seen if seed else None)
+        store.promote(profile, write_policy(store, profile, seed, weights=weights, rewards=rewards).version)
+    stored = store_mixture(store, mixture_for(Weights.parse("1,1,1"), anchors(store, BASE)))
+    assert (stored.rewards.version, stored.rewards.digest) == ("v", "d")

@@ -233,8 +233,9 @@ class Service:
         backend = self.backend
         backend._engine, backend._catalogue = self.engine, self.catalogue
         self.scoring = ScoringQueue(
-            self.worker, backend.metrics, backend.recent, queue=2, batch=2, shares=backend._shares
-        )
+            self.worker, backend.metrics, backend.recent, queue=2, batch=2, shares=backend._shares,
+            on_scores=backend.feedback.scored,
+        )  # fmt: skip
         backend.metrics.announce(backend.roster.served.values(), backend.categories)
         backend._generation = Generation(
             self.engine, self.catalogue, FakeFormatter(), self.scoring, backend.metrics, 64, backend.admission,

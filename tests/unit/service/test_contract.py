@@ -1,5 +1,7 @@
 """What the service answers is what its OpenAPI schema says, for requests that the schema allows and that it forbids."""
 
+import asyncio
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -12,13 +14,49 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from service.feedback.database import Database, async_url, create
+from service.feedback.records import Recorded, StoredPassage
+from service.feedback.store import FeedbackStore, open_store
+
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 40
 """For each operation and mode; the whole file takes some seconds of one core."""
 
 
+class OpenedForEachCall:
+    """The feedback store: every request comes in an event loop of its own, where no other's connections can be used."""
+
+    def __init__(self, url):
+        self._url = async_url(url)
+
+    def __getattr__(self, name):
+        async def call(*given, **settings):
+            store = FeedbackStore(Database(create(self._url)))
+            try:
+                return await getattr(store, name)(*given, **settings)
+            finally:
+                await store.close()
+
+        return call
+
+
 @pytest.fixture
-def schema(service):
+def schema(serve, tmp_path):
+    url = f"sqlite:///{tmp_path}/feedback.db"
+    service = serve(feedback_store=url)
+
+    async def fill():
+        store = await open_store(url)
+        passages = (StoredPassage(title="T", text="It is here.", sentences=("It is here.",)),)
+        await store.record(
+            [Recorded(id=f"r{i}", text=f"Here {i}.", question="Where?", passages=passages) for i in "12"]
+        )
+        await store.annotator("Ann")
+        await store.close()
+
+    asyncio.run(fill())
+    service.backend.feedback._store = OpenedForEachCall(url)
+    service.backend.stop = service.backend.start  # which does nothing
     return schemathesis.openapi.from_asgi("/openapi.json", service.app, config=SchemathesisConfig())
 
 
@@ -39,6 +77,18 @@ def schema(service):
         ("POST /v1/completions", GenerationMode.NEGATIVE),
         ("POST /v1/chat/completions", GenerationMode.POSITIVE),
         ("POST /v1/chat/completions", GenerationMode.NEGATIVE),
+        ("POST /responses/{response_id}/feedback", GenerationMode.POSITIVE),
+        ("POST /responses/{response_id}/feedback", GenerationMode.NEGATIVE),
+        ("POST /annotation/next", GenerationMode.POSITIVE),
+        ("POST /annotation/draft", GenerationMode.POSITIVE),
+        ("POST /annotation/skip", GenerationMode.POSITIVE),
+        ("POST /annotation/submit", GenerationMode.POSITIVE),
+        ("POST /annotation/submit", GenerationMode.NEGATIVE),
+        ("POST /annotation/pairs", GenerationMode.POSITIVE),
+        ("POST /annotation/compare", GenerationMode.POSITIVE),
+        ("GET /annotation/annotations", GenerationMode.POSITIVE),
+        ("GET /annotation/comparisons", GenerationMode.POSITIVE),
+        ("GET /annotation/feedback", GenerationMode.POSITIVE),
     ],
 )
 def test_answers_are_as_declared(schema, operation, mode):
@@ -61,6 +111,9 @@ def test_every_route_is_checked_and_declares_its_errors(service):
     assert set(declared) == {
         "/generate", "/responses/{response_id}", "/profiles", "/livez", "/readyz", "/metrics", "/admin/reload",
         "/v1/models", "/v1/models/{model}", "/v1/completions", "/v1/chat/completions",
+        "/responses/{response_id}/feedback", "/annotation/next", "/annotation/draft", "/annotation/skip",
+        "/annotation/submit", "/annotation/pairs", "/annotation/compare", "/annotation/annotations",
+        "/annotation/comparisons", "/annotation/feedback",
     }  # fmt: skip
     assert set(declared["/generate"]["post"]["responses"]) == {
         "200", "400", "401", "403", "404", "408", "413", "422", "429", "431", "503",

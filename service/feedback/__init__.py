@@ -1,0 +1,1 @@
+"""What people say of answers: kept, handed out to be annotated, and given back."""

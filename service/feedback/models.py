@@ -1,0 +1,212 @@
+"""The tables of the feedback store.
+
+Texts that people or models wrote are JSON strings, in which every character has a spelling: PostgreSQL's text cannot
+hold U+0000, which an answer may. Offsets are code points into the response's text, end exclusive.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+Words = JSON(none_as_null=True)
+"""A text, or what holds texts."""
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC, to the microsecond; SQLite knows no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Every table; constraints have names, which migrations need."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+
+
+def _response() -> Mapped[str]:
+    return mapped_column(ForeignKey("responses.id", ondelete="CASCADE"), index=True)
+
+
+def _annotator() -> Mapped[int]:
+    return mapped_column(ForeignKey("annotators.id", ondelete="CASCADE"), index=True)
+
+
+class Response(Base):
+    """An answer that was served or imported, with what it answers."""
+
+    __tablename__ = "responses"
+
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    created: Mapped[datetime] = mapped_column(Moment)
+    """When it was stored."""
+    profile: Mapped[str | None] = mapped_column(String)
+    policy: Mapped[str | None] = mapped_column(String)
+    """The policy's version."""
+    weights: Mapped[dict[str, float] | None] = mapped_column(Words)
+    question: Mapped[str] = mapped_column(Words)
+    """Empty for prompts and conversations, which are not kept."""
+    passages: Mapped[list[dict[str, Any]]] = mapped_column(Words)
+    text: Mapped[str] = mapped_column(Words)
+    finish_reason: Mapped[str | None] = mapped_column(String)
+    source: Mapped[str] = mapped_column(String)
+    """served or imported."""
+    caller: Mapped[str | None] = mapped_column(String, index=True)
+    extra: Mapped[dict[str, Any] | None] = mapped_column(Words)
+    """What an imported file said besides, to be exported again."""
+    annotatable: Mapped[bool]
+    """Whether there is a question, a passage and an answer."""
+    prompt_key: Mapped[str] = mapped_column(String)
+    """The same for answers to the same question and passages: those can be compared."""
+    text_key: Mapped[str] = mapped_column(String)
+    """The same for the same text."""
+    lot: Mapped[float] = mapped_column(Float)
+    """Its place in a random order, from 0 to 1."""
+    overlap_lot: Mapped[float] = mapped_column(Float)
+    """Below the share that is annotated by several people, it is among those."""
+    uncertainty: Mapped[float | None] = mapped_column(Float)
+    """How unsure the reward models are, from 0 to 1; None until scored."""
+    disagreement: Mapped[float | None] = mapped_column(Float)
+    """How far those who judged it differ, people and reward models, from 0 to 1; None until two have."""
+
+    __table_args__ = (
+        Index(None, "created", "id"),
+        Index(None, "prompt_key"),
+        Index(None, "lot"),
+        Index(None, "uncertainty"),
+        Index(None, "disagreement"),
+    )
+
+
+class Score(Base):
+    """The reward models' judgement of a response."""
+
+    __tablename__ = "scores"
+
+    response_id: Mapped[str] = mapped_column(ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True)
+    rewards: Mapped[str] = mapped_column(String, primary_key=True)
+    """The version of the reward models."""
+    labels: Mapped[str | None] = mapped_column(String)
+    """The version of what names errors, where there is one."""
+    json: Mapped[dict[str, Any]] = mapped_column(Words)
+    """As of ScoredResponse.as_json."""
+    created: Mapped[datetime] = mapped_column(Moment)
+
+
+class Annotator(Base):
+    """A person who annotates."""
+
+    __tablename__ = "annotators"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String, unique=True)
+    created: Mapped[datetime] = mapped_column(Moment)
+    retired: Mapped[datetime | None] = mapped_column(Moment)
+
+
+class Assignment(Base):
+    """A response handed to an annotator: open, drafted, submitted or skipped."""
+
+    __tablename__ = "assignments"
+
+    response_id: Mapped[str] = mapped_column(ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(
+        ForeignKey("annotators.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    state: Mapped[str] = mapped_column(String)
+    draft: Mapped[dict[str, Any] | None] = mapped_column(Words)
+    skip_reason: Mapped[str | None] = mapped_column(Words)
+    created: Mapped[datetime] = mapped_column(Moment)
+    updated: Mapped[datetime] = mapped_column(Moment)
+
+
+class Annotation(Base):
+    """One version of what an annotator says of a response; never changed, a correction is a further version."""
+
+    __tablename__ = "annotations"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    submission_id: Mapped[str] = mapped_column(String, unique=True)
+    response_id: Mapped[str] = _response()
+    annotator_id: Mapped[int] = _annotator()
+    version: Mapped[int]
+    errors: Mapped[list[dict[str, Any]]] = mapped_column(Words)
+    missing: Mapped[list[dict[str, Any]]] = mapped_column(Words)
+    corrected: Mapped[str | None] = mapped_column(Words)
+    suggestions: Mapped[list[dict[str, Any]]] = mapped_column(Words)
+    """What the reward models suggested, and what became of it."""
+    seconds: Mapped[float | None] = mapped_column(Float)
+    """How long the annotator took."""
+    created: Mapped[datetime] = mapped_column(Moment)
+
+    __table_args__ = (UniqueConstraint("response_id", "annotator_id", "version"), Index(None, "created", "id"))
+
+
+class QuickFeedback(Base):
+    """A thumb and spans from an application."""
+
+    __tablename__ = "quick_feedback"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    submission_id: Mapped[str] = mapped_column(String, unique=True)
+    response_id: Mapped[str] = _response()
+    caller: Mapped[str] = mapped_column(String, index=True)
+    thumb: Mapped[int]
+    spans: Mapped[list[dict[str, Any]]] = mapped_column(Words)
+    comment: Mapped[str | None] = mapped_column(Words)
+    created: Mapped[datetime] = mapped_column(Moment)
+
+    __table_args__ = (Index(None, "created", "id"),)
+
+
+class Comparison(Base):
+    """Which of two answers to the same question is better; of several by one annotator the latest counts."""
+
+    __tablename__ = "comparisons"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    submission_id: Mapped[str] = mapped_column(String, unique=True)
+    a: Mapped[str] = _response()
+    b: Mapped[str] = _response()
+    shown_first: Mapped[str | None] = mapped_column(String)
+    """a or b: which was on the left; None where an imported file does not say."""
+    choice: Mapped[str] = mapped_column(String)
+    """a, b or tie."""
+    annotator_id: Mapped[int] = _annotator()
+    created: Mapped[datetime] = mapped_column(Moment)
+
+    __table_args__ = (Index(None, "created", "id"),)
+
+
+class Audit(Base):
+    """Who did what to the store, and when."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime] = mapped_column(Moment)
+    who: Mapped[str | None] = mapped_column(String, index=True)
+    """None where it was the operator, or a person whose data were deleted."""
+    action: Mapped[str] = mapped_column(String)
+    what: Mapped[str] = mapped_column(String)

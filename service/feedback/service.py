@@ -1,0 +1,105 @@
+"""The feedback store inside a running service: opened with it, written to beside its answers, closed with it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from rewards.scores import ScoredResponse
+from service.errors import NotFound, Unavailable
+from service.feedback.errors import StoreFailed
+from service.feedback.recorder import Recorder
+from service.feedback.records import Stored
+from service.feedback.store import FeedbackStore, open_store
+from service.monitoring.feedback import FeedbackMetrics
+from service.settings import Settings
+from service.task import Answer, Choice, Prepared
+
+logger = logging.getLogger(__name__)
+_PRUNE_EVERY = 3600.0
+"""Seconds between two looks for answers that were kept long enough."""
+_SETTLING = 2.0
+"""Seconds that feedback on an answer may wait for the answer to be stored."""
+_LAST_WRITES = 5.0
+"""Seconds that the store has for what still waits when the service ends."""
+
+
+class Feedback:
+    """A service's store, if the settings name one."""
+
+    def __init__(self, settings: Settings, metrics: FeedbackMetrics, rewards: Callable[[], str]) -> None:
+        """`rewards` gives the version of the reward models that score."""
+        self.metrics = metrics
+        self._settings = settings
+        self._store: FeedbackStore | None = None
+        self._recorder = Recorder(metrics, settings.feedback_queue, rewards) if settings.feedback_store else None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open the store and begin to write to it. Raises FgctlError when it cannot be opened."""
+        url = self._settings.feedback_store
+        if url is None or self._recorder is None:
+            return
+        self._store = store = await open_store(url, self._settings.feedback_overlap)
+        self._tasks = [asyncio.create_task(self._recorder.run(store))]
+        if self._settings.feedback_keep_days is not None:
+            keep = timedelta(days=self._settings.feedback_keep_days)
+            self._tasks.append(asyncio.create_task(_prune(store, keep)))
+
+    @property
+    def store(self) -> FeedbackStore:
+        """The open store. Raises NotFound where the service has none, and Unavailable until it is open."""
+        if self._settings.feedback_store is None:
+            raise NotFound("This service keeps no feedback; start it with FGCTL_FEEDBACK_STORE=sqlite:///PATH.")
+        if self._store is None:
+            raise Unavailable("The feedback store is not open yet; try again in a few seconds.")
+        return self._store
+
+    def answered(self, prepared: Prepared, answer: Answer, choice: Choice) -> None:
+        """Have a finished completion kept, without waiting."""
+        if self._recorder is not None:
+            self._recorder.answered(prepared, answer, choice)
+
+    def scored(self, response_id: str, scored: ScoredResponse) -> None:
+        """Have scores kept, without waiting."""
+        if self._recorder is not None:
+            self._recorder.scored(response_id, scored)
+
+    async def settled(self) -> None:
+        """Wait a moment until the answers given so far are in the store."""
+        if self._recorder is not None and self._store is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SETTLING):
+                    await self._recorder.drained()
+
+    def count(self, kind: str, stored: Stored) -> Stored:
+        """Count a submission the first time it comes."""
+        if not stored.again:
+            self.metrics.submissions.labels(kind).inc()
+        return stored
+
+    async def stop(self) -> None:
+        """Write what still waits, as long as that does not take long, and close the store."""
+        if self._recorder is None or self._store is None:
+            return
+        try:
+            async with asyncio.timeout(_LAST_WRITES):
+                await self._recorder.drained()
+        except TimeoutError:
+            self._recorder.give_up()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._store.close()
+        self._store = None
+
+
+async def _prune(store: FeedbackStore, keep: timedelta) -> None:
+    while True:
+        try:
+            if deleted := await store.prune(datetime.now(UTC) - keep):
+                logger.info("deleted %d answers that nobody judged in %d days", deleted, keep.days)
+        except StoreFailed as error:
+            logger.error("old answers were not deleted: %s", error)
+        await asyncio.sleep(_PRUNE_EVERY)

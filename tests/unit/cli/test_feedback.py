@@ -1,0 +1,128 @@
+"""`fgctl feedback`, as a user types it, and the reward models fitted on a store."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.feedback_data import is_store, load_feedback_from, store_name
+from cli.main import app
+from rewards.dataset import SAMPLE, load_feedback
+from rewards.errors import FgctlError
+from service.feedback.exchange import FORMATS
+
+run = CliRunner()
+FILE = SAMPLE / "feedback.json"
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'feedback.db'}"
+    monkeypatch.setenv("FGCTL_FEEDBACK_STORE", url)
+    return url
+
+
+def invoke(*arguments, **options):
+    result = run.invoke(app, ["feedback", *map(str, arguments)], **options)
+    if isinstance(result.exception, FgctlError):
+        return 1, result.stdout, str(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_sample_is_imported_once_and_exported_as_it_was(store, tmp_path):
+    rows = json.loads(FILE.read_text(encoding="utf-8"))
+    assert invoke("import", FILE, "--store", store)[2].startswith("24 stored")
+    again = json.loads(invoke("import", FILE, "--format", "qa-feedback", "--json")[1])
+    assert again == {"stored": 0, "corrected": 0, "again": 24, "refused": []}
+    for name in FORMATS:
+        out = tmp_path / f"{name}.json"
+        assert json.loads(invoke("export", out, "--format", name, "--json")[1])["annotations"] == 24
+        found = json.loads(invoke("import", out, "--format", name, "--json")[1])
+        assert (found["again"], found["stored"], found["refused"]) == (24, 0, [])
+    assert json.loads((tmp_path / "qa-feedback.json").read_text(encoding="utf-8")) == rows
+
+
+def test_the_store_gives_the_examples_that_the_file_gives(store):
+    invoke("import", FILE)
+    found = load_feedback_from(store)
+    assert found.examples == load_feedback(FILE)
+    assert found.name == "feedback.db"
+    assert load_feedback_from(store).digest == found.digest != load_feedback_from(str(FILE)).digest
+
+
+def test_refusals_are_reported_and_nothing_taken_is_an_error(store, tmp_path):
+    rows = json.loads(FILE.read_text(encoding="utf-8"))[:2]
+    bad = rows[1] | {"preference": []}
+    (tmp_path / "some.json").write_text(json.dumps([rows[0], bad]))
+    code, _, said = invoke("import", tmp_path / "some.json")
+    assert code == 0
+    assert "1 refused" in said
+    assert "record 2: Field preference" in said
+    (tmp_path / "none.json").write_text(json.dumps([bad]))
+    code, _, said = invoke("import", tmp_path / "none.json")
+    assert code == 1
+    assert "Nothing of" in said
+
+
+def test_stats_count_and_say_what_is_new(store):
+    invoke("import", FILE)
+    report = json.loads(invoke("stats", "--json")[1])
+    assert report["counts"]["annotations"] == 24
+    assert report["rewards"]["questions_not_seen"] == 24
+    assert report["agreement"]["people"]["categories"]["relevance"]["alpha"] is None
+    code, out, _ = invoke("stats")
+    assert code == 0
+    assert "shared answers" in out
+
+
+def test_people_are_listed_retired_and_deleted(store):
+    invoke("import", FILE)
+    (entry,) = json.loads(invoke("annotators", "--json")[1])
+    assert (entry["name"], entry["retired"]) == ("imported", None)
+    assert json.loads(invoke("annotators", "--retire", "imported", "--json")[1])[0]["retired"]
+    assert invoke("delete-person", "imported", input="n\n")[0] == 1
+    deleted = json.loads(invoke("delete-person", "imported", "--yes", "--json")[1])
+    assert deleted["annotations"] == 24
+    assert json.loads(invoke("prune", "--older-than", "0", "--json")[1]) == {"responses": 96}
+    with pytest.raises(FgctlError, match="Nobody has annotated"):
+        load_feedback_from(store)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("stats",), "FGCTL_FEEDBACK_STORE"),
+        (("import", FILE, "--format", "csv"), "choose qa-feedback, label-studio, argilla"),
+        (("import", "none.json"), "does not exist"),
+        (("stats", "--store", "mysql://host/db"), "sqlite:///PATH"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(arguments, said):
+    code, _, message = invoke(*arguments)
+    assert code == 1
+    assert said in message
+
+
+def test_a_store_is_told_from_a_file_and_named_without_its_password():
+    assert is_store("sqlite:///a.db")
+    assert is_store("postgresql://u@h/d")
+    assert not is_store("feedback.json")
+    assert not is_store("C:/sqlite/a.json")
+    assert store_name("postgresql://ann:secret@db.example.org:5433/feedback") == "db.example.org/feedback"
+    assert store_name("sqlite:////var/lib/fgctl/feedback.db") == "feedback.db"
+
+
+def test_rewards_are_fitted_on_a_store_and_say_what_it_changed(store, tmp_path):
+    invoke("import", FILE)
+    target = tmp_path / "rewards.json"
+    result = run.invoke(app, ["rewards", "fit", "--data", store, "--out", str(target), "--json"])
+    assert result.exception is None, result.exception
+    report = json.loads(result.stdout)
+    assert (report["questions"], report["annotations"]) == (24, 24)
+    assert report["change"]["new"]["questions"] == 24
+    assert report["change"]["new"]["before"]["relevance"]["n"] == report["relevance"]["n"]
+    written = json.loads(Path(target).read_text(encoding="utf-8"))
+    assert written["data"] == report["data"] == {"feedback.db": load_feedback_from(store).digest}
+    assert written["annotations"] == 24

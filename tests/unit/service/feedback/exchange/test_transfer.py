@@ -1,0 +1,148 @@
+"""Feedback into a store and out again."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rewards.dataset import SAMPLE, MissingInfo, SpanError, data_file
+from service.feedback.exchange import FORMATS, Item, Refusal
+from service.feedback.exchange.transfer import Imported, export_items, import_items
+from service.feedback.records import Annotation, Comparison, Recorded
+from service.feedback.store import FeedbackStore, open_store
+
+T = TypeVar("T")
+PASSAGES = (("Rockets", "They fly high.", "They are loud."),)
+ERROR = SpanError(label="Irrelevant", start=0, end=4)
+ITEM = Item("What flies?", PASSAGES, ("Some rockets.", "Birds."), (ERROR,), (), "Rockets.", (1, 0, 0, 0, 0, 0), "Gold.")
+
+
+def with_store(where: Path | str, work: Callable[[FeedbackStore], Awaitable[T]]) -> T:
+    """Work on the store of a URL, or of a file in a directory."""
+    url = where if isinstance(where, str) else f"sqlite:///{where / 'feedback.db'}"
+
+    async def run() -> T:
+        store = await open_store(url)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+async def all_of(items: AsyncIterator[Item]) -> list[Item]:
+    return [item async for item in items]
+
+
+def through(where: Path | str, *items: Item | Refusal) -> tuple[Imported, list[Item]]:
+    async def work(store: FeedbackStore) -> tuple[Imported, list[Item]]:
+        return await import_items(store, items), await all_of(export_items(store))
+
+    return with_store(where, work)
+
+
+def normalised(path: Path) -> list[str]:
+    return [json.dumps(row, sort_keys=True) for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def there_and_back(source: Path, tmp_path: Path, url: str | None = None) -> None:
+    qa = FORMATS["qa-feedback"]
+    report, items = through(url or tmp_path, *qa.read(source))
+    qa.write(items, tmp_path / "out.json")
+    assert report.refused == []
+    assert report.stored == len(items)
+    assert normalised(tmp_path / "out.json") == normalised(source)
+
+
+def test_the_sample_comes_back_byte_for_byte(url: str, tmp_path: Path) -> None:
+    """From either database."""
+    there_and_back(SAMPLE / "feedback.json", tmp_path, url)
+
+
+def test_the_real_feedback_comes_back_byte_for_byte(tmp_path: Path) -> None:
+    real = data_file("feedback")
+    if real.parent == SAMPLE or not real.is_file():
+        pytest.skip("QA-Feedback's 400 annotated answers are not here; set FGCTL_DATA to where they are")
+    there_and_back(real, tmp_path)
+
+
+letters = st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("🚀e\u0301\u202e \n\0"))
+texts = st.text(letters, min_size=1, max_size=20).filter(lambda text: bool(text.strip()))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(question=texts, answers=st.lists(texts, min_size=2, max_size=4), corrected=texts, seed=st.uuids())
+def test_any_text_comes_back(
+    question: str, answers: list[str], corrected: str, seed: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = answers[0]
+    end = len(text.rstrip())
+    start = len(text) - len(text.lstrip())
+    item = Item(
+        question, ((answers[1], question), ("",), ()), tuple(answers), (replace_span(start, end),),
+        (MissingInfo(label="Missing-Answer", passage_id=1, sentence_id=(1, 0)),), corrected, (2, 0, 0, 0, 0, 0),
+        corrected, "ann", f"r-{seed}", str(seed),
+    )  # fmt: skip
+    report, items = through(tmp_path_factory.mktemp("store"), item)
+    assert (report.refused, items) == ([], [item])
+
+
+def replace_span(start: int, end: int) -> SpanError:
+    return SpanError(label="Unverifiable", start=start, end=end, explanation="é\u0301🚀")
+
+
+def test_a_second_import_finds_the_first(tmp_path: Path) -> None:
+    named = replace(ITEM, annotator="ann", submission_id="s-1", response_id="r-1")
+    first, _ = through(tmp_path, ITEM, named)
+    again, items = through(tmp_path, ITEM, named, ITEM)
+    assert (first.stored, first.again) == (2, 0)
+    assert (again.stored, again.again, again.corrected) == (0, 3, 0)
+    assert items == [ITEM, replace(named, preference=named.preference)]
+
+
+def test_what_was_changed_elsewhere_is_a_further_version_once(tmp_path: Path) -> None:
+    named = replace(ITEM, annotator="ann", submission_id="s-1")
+    changed = replace(named, corrected="Rockets fly.")
+    first, _ = through(tmp_path, named, changed)
+    again, items = through(tmp_path, changed, named)
+    assert (first.stored, first.corrected) == (1, 1)
+    assert (again.again, again.corrected) == (2, 0)
+    assert [one.corrected for one in items] == ["Rockets fly."]
+
+
+def test_what_the_store_refuses_is_reported_with_its_place(tmp_path: Path) -> None:
+    other = replace(ITEM, response_id="r-1", where="record 1")
+    same_id = replace(other, predictions=("Something else.",), preference=(0,) * 6, where="record 2")
+    unprintable = replace(ITEM, annotator="a\nb", where="record 3")
+    report, items = through(tmp_path, other, same_id, unprintable, Refusal("record 4", "It is not a JSON object."))
+    assert len(items) == 1
+    assert [one.where for one in report.refused] == ["record 2", "record 3", "record 4"]
+    assert "another text" in report.refused[0].reason
+    assert report.refused[1].reason == (
+        "Field annotator: An id or name holds a character that cannot be printed; leave it out."
+    )
+
+
+def test_feedback_from_the_pages_is_exported_with_its_ids(tmp_path: Path) -> None:
+    async def work(store: FeedbackStore) -> list[list[Item]]:
+        await store.record([Recorded(id=name, text=f"Answer {name}.", question="Q?") for name in "xyz"])
+        for name in ("ann", "bo"):
+            await store.annotator(name)
+        await store.submit(Annotation(submission_id="s", response_id="x", annotator="ann"))
+        await store.compare(Comparison(submission_id="c1", a="y", b="x", choice="a", annotator="ann"))
+        await store.compare(Comparison(submission_id="c2", a="z", b="x", choice="b", annotator="bo"))
+        return [await all_of(export_items(store)), await all_of(export_items(store, borrowing=True))]
+
+    (own,), (borrowed,) = with_store(tmp_path, work)
+    assert (own.annotator, own.response_id, own.submission_id) == ("ann", "x", "s")
+    assert own.predictions == ("Answer x.", "Answer y.")
+    assert own.preference == (2, 0, 0, 0, 0, 0)
+    assert borrowed.predictions == ("Answer x.", "Answer y.", "Answer z.")
+    assert borrowed.preference == (2, 1, 0, 0, 0, 0)

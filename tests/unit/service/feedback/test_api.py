@@ -1,0 +1,186 @@
+"""Feedback over HTTP, on a store of its own and the stand-in engine."""
+
+import json
+
+import pytest
+
+from service.caller import Limits
+from service.keys import KeyFile
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def kept(serve, tmp_path, answer, scored):
+    """A service whose store has two answers to one question, one scored."""
+    service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db", max_body_bytes=1 << 20)
+    await service.backend.feedback.start()
+    store = service.backend.feedback.store
+    await store.record([answer("r1"), answer("r2", "It plays somewhere else.")])
+    await store.record_scores("r1", "v1", scored())
+    yield service
+    await service.backend.feedback.stop()
+
+
+@pytest.fixture
+def post(kept):
+    """Posts a body; gives the status and the answer."""
+
+    async def sent(path, **body):
+        reply = await kept.client.post(path, json=body)
+        return reply.status_code, reply.json()
+
+    return sent
+
+
+async def test_quick_feedback_is_kept_once(kept, post):
+    spans = [{"start": 0, "end": 8, "label": "Irrelevant", "comment": "no 👎"}]
+    given = {"submission_id": "q1", "thumb": -1, "spans": spans, "comment": "Bad."}
+    status, first = await post("/responses/r1/feedback", **given)
+    assert (status, first["again"]) == (200, False)
+    assert await post("/responses/r1/feedback", **given) == (200, first | {"again": True})
+    status, error = await post("/responses/r1/feedback", **given | {"thumb": 1})
+    assert (status, error["error"]["type"], error["error"]["param"]) == (409, "conflict", "submission_id")
+    (item,) = (await kept.client.get("/annotation/feedback", params={"response_id": "r1"})).json()["items"]
+    assert {name: item[name] for name in given} == given
+    assert item["caller"] == "anonymous"
+    assert kept.metric("fg_feedback_submissions_total", kind="quick") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "param"),
+    [
+        ({"thumb": 2}, 422, "thumb"),
+        ({"submission_id": ""}, 422, "submission_id"),
+        ({"submission_id": "a\x00"}, 422, "submission_id"),
+        ({"spans": [{"start": 0, "end": 999}]}, 422, "spans.0"),
+        ({"spans": [{"start": 0, "end": 3, "label": "x"}]}, 422, "spans.0"),
+        ({"spans": [{"start": -(1 << 80), "end": 1 << 80}]}, 422, "spans.0"),
+        ({"other": 1}, 422, "other"),
+    ],
+)
+async def test_quick_feedback_that_cannot_be_kept(post, change, status, param):
+    answer = await post("/responses/r1/feedback", **{"submission_id": "q1", "thumb": 1} | change)
+    assert (answer[0], answer[1]["error"]["param"]) == (status, param)
+
+
+async def test_feedback_on_a_response_that_is_unknown(post):
+    status, error = await post("/responses/r9/feedback", submission_id="q1", thumb=1)
+    assert (status, error["error"]["type"]) == (404, "not_found")
+
+
+async def test_feedback_right_after_an_answer(kept):
+    reply = (await kept.ask()).json()
+    given = {"submission_id": "q1", "thumb": 1}
+    assert (await kept.client.post(f"/responses/{reply['id']}/feedback", json=given)).status_code == 200
+
+
+async def test_an_annotation_from_queue_to_page(kept, post):
+    status, held = await post("/annotation/next", annotator="Ann", order="uncertain")
+    assert (status, held["response"]["id"], held["state"]) == (200, "r1", "open")
+    assert held["response"]["scored"]["scores"]["relevance"]["segments"][0]["error"] is True
+    draft = {"annotator": "Ann", "response_id": "r1", "draft": {"errors": ["👍"]}}
+    assert await post("/annotation/draft", **draft) == (200, None)
+    assert (await post("/annotation/next", annotator="Ann"))[1]["draft"] == {"errors": ["👍"]}
+    given = {
+        "submission_id": "s1", "response_id": "r1", "annotator": "Ann", "corrected": "Better.", "seconds": 12.5,
+        "errors": [{"label": "Wrong-Grounding", "start": 18, "end": 27}],
+    }  # fmt: skip
+    status, stored = await post("/annotation/submit", **given)
+    assert (status, stored["version"]) == (200, 1)
+    assert len(stored["questions"]) == 1
+    (item,) = (await kept.client.get("/annotation/annotations")).json()["items"]
+    assert item["errors"] == [{"label": "Wrong-Grounding", "start": 18, "end": 26 + 1, "explanation": ""}]
+    assert kept.metric("fg_feedback_submissions_total", kind="annotation") == 1
+    assert (await post("/annotation/next", annotator="Ann"))[1]["response"]["id"] == "r2"
+    assert await post("/annotation/skip", annotator="Ann", response_id="r2", reason="Not my field.") == (200, None)
+    assert await post("/annotation/next", annotator="Ann") == (200, None)
+
+
+async def test_what_breaks_the_rules_is_explained(post):
+    await post("/annotation/next", annotator="Ann")
+    errors = [{"label": "Irrelevant", "start": 0, "end": 9}, {"label": "Redundant", "start": 4, "end": 13}]
+    given = {"submission_id": "s1", "response_id": "r1", "annotator": "Ann", "errors": errors}
+    status, answer = await post("/annotation/submit", **given)
+    assert (status, answer["error"]["type"], answer["error"]["param"]) == (422, "invalid_request", "errors.1")
+    assert [v["code"] for v in answer["error"]["violations"]] == ["overlap", "no_correction"]
+
+
+async def test_comparisons(kept, post):
+    status, pair = await post("/annotation/pairs", annotator="Ann")
+    assert status == 200
+    assert pair["shown_first"] in ("a", "b")
+    given = {
+        "submission_id": "c1", "annotator": "Ann", "a": pair["a"]["id"], "b": pair["b"]["id"], "choice": "a",
+    }  # fmt: skip
+    assert (await post("/annotation/compare", **given))[0] == 200
+    assert await post("/annotation/pairs", annotator="Ann") == (200, None)
+    (item,) = (await kept.client.get("/annotation/comparisons", params={"annotator": "Ann"})).json()["items"]
+    assert item["shown_first"] == pair["shown_first"]
+
+
+async def test_pages(kept, post):
+    await post("/annotation/next", annotator="Ann")
+    for i in range(5):
+        await post("/annotation/submit", submission_id=f"s{i}", response_id="r1", annotator="Ann")
+    seen, cursor = [], {}
+    while True:
+        page = (await kept.client.get("/annotation/annotations", params={"limit": 2} | cursor)).json()
+        seen += [item["submission_id"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert seen == [f"s{i}" for i in range(5)]
+    for wrong in ({"cursor": "x"}, {"limit": 0}, {"limit": 1001}, {"response_id": "\x00"}):
+        reply = await kept.client.get("/annotation/annotations", params=wrong)
+        assert (reply.status_code, reply.json()["error"]["param"]) == (422, next(iter(wrong)))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/annotation/draft", {"annotator": "Ann", "response_id": "r1", "draft": {"x": "\ud800"}}),
+        ("/annotation/draft", {"annotator": "Ann", "response_id": "r1", "draft": {"\udfff": 1}}),
+        ("/annotation/draft", {"annotator": "Ann", "response_id": "r1", "draft": {"x": float("nan")}}),
+        ("/annotation/skip", {"annotator": "Ann", "response_id": "r1", "reason": "\ud800"}),
+        ("/annotation/next", {"annotator": "\ud800"}),
+        ("/annotation/next", {"annotator": "\u202eAnn"}),
+        ("/annotation/submit", {"submission_id": "s", "response_id": "r1", "annotator": "Ann", "corrected": "\ud800"}),
+        (
+            "/annotation/submit",
+            {"submission_id": "s", "response_id": "r1", "annotator": "Ann", "seconds": float("inf")},
+        ),
+        ("/responses/r1/feedback", {"submission_id": "s", "comment": "\ud800"}),
+    ],
+)
+async def test_what_no_database_can_hold(kept, path, body):
+    await kept.client.post("/annotation/next", json={"annotator": "Ann"})
+    content = json.dumps(body).encode()
+    reply = await kept.client.post(path, content=content, headers={"content-type": "application/json"})
+    assert reply.status_code == 422
+
+
+async def test_a_service_without_a_store_says_so(service):
+    for reply in (
+        await service.client.post("/responses/r1/feedback", json={"submission_id": "q1"}),
+        await service.client.post("/annotation/next", json={"annotator": "Ann"}),
+        await service.client.get("/annotation/annotations"),
+    ):
+        assert (reply.status_code, reply.json()["error"]["type"]) == (404, "not_found")
+        assert "FGCTL_FEEDBACK_STORE" in reply.json()["error"]["message"]
+
+
+async def test_the_key_and_its_scope(serve, tmp_path, answer):
+    file = KeyFile(tmp_path / "keys.toml")
+    keys = {scope: file.add(scope, [scope], Limits()) for scope in ("generate", "feedback")}
+    service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db", keys=file.path)
+    await service.backend.feedback.start()
+    await service.backend.feedback.store.record_response(answer())
+    for path in ("/responses/r1/feedback", "/annotation/next"):
+        body = {"submission_id": "q1"} if path.startswith("/responses") else {"annotator": "Ann"}
+        for scope, status in (("generate", 403), ("feedback", 200)):
+            reply = await service.client.post(path, json=body, headers={"x-api-key": keys[scope][1]})
+            assert reply.status_code == status
+    (item,) = (await service.backend.feedback.store.quick_feedbacks()).items
+    assert item.caller == f"key:{keys['feedback'][0]}"
+    await service.backend.feedback.stop()

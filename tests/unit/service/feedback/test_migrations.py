@@ -1,0 +1,147 @@
+"""Stores of every older fgctl are brought up to date, whole or not at all."""
+
+import asyncio
+import json
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from rewards.errors import FgctlError
+from service.feedback import migrations
+from service.feedback.database import async_url, create
+from service.feedback.models import Base
+from service.feedback.ordering import derived
+from service.feedback.store import open_store
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def raw(url):
+    """Runs a function on a connection to the database, without migrating it."""
+    engine = create(async_url(url))
+
+    async def run(function, *arguments):
+        async with engine.begin() as connection:
+            return await connection.run_sync(function, *arguments)
+
+    yield run
+    await engine.dispose()
+
+
+def revision(connection):
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+async def test_the_migrations_make_the_tables_of_the_models(store, raw):
+    def differences(connection):
+        options = {"compare_type": lambda *_: None}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+
+    assert await raw(differences) == []
+    assert await raw(revision) == "0002"
+
+
+async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
+    given = [answer("r1", "Text 👩‍👩‍👧\x00."), answer("r2", question=""), answer("r3", "Third.")]
+
+    def fill(connection):
+        migrations.migrate(connection, "0001")
+        tables = sa.MetaData()
+        tables.reflect(connection)
+        at = (
+            "2025-01-01 00:00:00.000000+00:00"
+            if connection.dialect.name == "postgresql"
+            else "2025-01-01 00:00:00.000000"
+        )
+        for one in given:
+            row = one.model_dump(mode="json")
+            words = {name: json.dumps(row[name]) for name in ("weights", "question", "passages", "text", "extra")}
+            row |= words | {"created": at}
+            columns = ", ".join(row)
+            connection.execute(
+                sa.text(f"INSERT INTO responses ({columns}) VALUES ({', '.join(f':{name}' for name in row)})"),  # noqa: S608
+                row,
+            )
+        connection.execute(sa.text(f"INSERT INTO annotators (id, name, created) VALUES (1, 'Ann', '{at}')"))  # noqa: S608
+
+    await raw(fill)
+    assert await raw(revision) == "0001"
+    store = await open_()
+    kept = {response.id: response for response in (await store.responses()).items}
+    for one in given:
+        assert (kept[one.id].text, kept[one.id].passages) == (one.text, one.passages)
+
+    def columns(connection):
+        rows = connection.execute(
+            sa.text("SELECT id, annotatable, prompt_key, text_key, lot, overlap_lot FROM responses")
+        )
+        return {row.id: dict(row._mapping) | {"annotatable": bool(row.annotatable)} for row in rows}
+
+    found = await raw(columns)
+    for one in given:
+        assert found[one.id] == {"id": one.id} | derived(one.id, one.question, one.passages, one.text)
+    await store.submit(annotation(errors=()))
+    assert (await store.next_for("Ann")).response.id == "r3"
+
+
+async def test_a_migration_that_fails_changes_nothing(raw, url, monkeypatch):
+    await raw(migrations.migrate, "0001")
+
+    def tables(connection):
+        return {
+            (t, c["name"])
+            for t in sa.inspect(connection).get_table_names()
+            for c in sa.inspect(connection).get_columns(t)
+        }
+
+    before = await raw(tables)
+    await raw(lambda connection: connection.execute(sa.text("CREATE INDEX ix_responses_lot ON audit (at)")))
+    with pytest.raises(FgctlError, match="ix_responses_lot"):
+        await open_store(url)
+    assert await raw(tables) == before
+    assert await raw(revision) == "0001"
+
+
+async def test_processes_that_open_a_new_store_at_once(open_):
+    stores = await asyncio.gather(*(open_() for _ in range(4)))
+    assert [(await store.counts()).responses for store in stores] == [0] * 4
+
+
+async def test_a_store_of_a_newer_fgctl_is_left_alone(store, raw, url):
+    await raw(lambda connection: connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(FgctlError, match="update fgctl"):
+        await open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("sqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+        ("sqlite:////a/x.db", "sqlite+aiosqlite:////a/x.db"),
+        ("postgresql://u@h:1/d?sslmode=require", "postgresql+psycopg://u@h:1/d?sslmode=require"),
+        ("postgres://u@h/d", "postgresql+psycopg://u@h/d"),
+    ],
+)
+async def test_urls(given, expected):
+    assert async_url(given).render_as_string(hide_password=False) == expected
+
+
+@pytest.mark.parametrize(
+    "given", ["", "x.db", "mysql://h/d", "sqlite://", "sqlite:///:memory:", "postgresql://h:port/d"]
+)
+async def test_urls_of_nothing_that_is_known(given):
+    with pytest.raises(FgctlError, match="give sqlite:///PATH"):
+        async_url(given)
+
+
+async def test_what_is_no_database(tmp_path):
+    (tmp_path / "x.db").write_text("no database at all, but long enough to have a header" * 20)
+    with pytest.raises(FgctlError, match="damaged"):
+        await open_store(f"sqlite:///{tmp_path}/x.db")
+    with pytest.raises(FgctlError, match="cannot be made"):
+        await open_store(f"sqlite:///{tmp_path}/x.db/y/x.db")
+    with pytest.raises(FgctlError, match=r"does not answer \(.*127.0.0.1"):
+        await open_store("postgresql://fgctl@127.0.0.1:1/x")
