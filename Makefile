@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint servers monitoring
+.PHONY: help setup serve test lint servers browser monitoring
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/'
@@ -21,7 +21,7 @@ setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and con
 serve: setup ## Serve every profile on HOST:PORT, in the foreground.
 	@exec $(VENV)/bin/fgctl serve --host $(HOST) --port $(PORT)
 
-test: setup servers ## Run the whole test suite.
+test: setup servers browser ## Run the whole test suite.
 	@$(VENV)/bin/pytest
 
 monitoring: $(INSTALLED) ## Write the rules, alerts and dashboards in deploy/ again from deploy/monitoring.
@@ -51,6 +51,21 @@ $(SERVERS)/.unpacked: tests/servers/get.sh
 	@echo "Fetching Prometheus, Alertmanager and PostgreSQL for the tests."
 	@tests/servers/get.sh $(SERVERS) prometheus prometheus-alertmanager postgresql
 	@touch $@
+
+# Chromium, which tests drive, and axe-core, by which they judge accessibility; without npm that is left out.
+AXE := tests/browser/axe
+browser: $(AXE)/node_modules/.package-lock.json ## Install the browser that tests drive.
+	@if [ -z "$$FGCTL_CHROMIUM" ] && ! { command -v chromium || command -v google-chrome; } >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Chromium for the tests."; \
+	    apt-get update -qq >/dev/null 2>&1; \
+	    apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else echo "Chromium is missing: install it, or set FGCTL_CHROMIUM to the path of one."; exit 1; fi; \
+	fi
+
+$(AXE)/node_modules/.package-lock.json: $(AXE)/package-lock.json
+	@if command -v npm >/dev/null; then cd $(AXE) && npm ci --loglevel=error >/dev/null && touch node_modules/.package-lock.json; \
+	else echo "npm is missing: the pages' accessibility is not checked."; fi
 
 # The stamp is written last, so a half-finished installation is done again. A virtual environment that was moved or
 # whose Python has gone cannot be mended and is made anew.

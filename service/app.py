@@ -17,6 +17,8 @@ from service.generate.router import router as generate_router
 from service.keys import Keyring
 from service.middleware import BodyLimit, HeadLimit, Requests, SecurityHeaders
 from service.openai.router import router as openai_router
+from service.pages.router import assets
+from service.pages.router import router as pages_router
 from service.settings import Settings
 from service.tracing import Tracing
 
@@ -57,6 +59,8 @@ def create_app(
     app.include_router(feedback_router)
     app.include_router(status.router)
     app.include_router(admin.router)
+    app.include_router(pages_router)
+    app.mount("/static", assets)
     # What is added last is outermost.
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.receive_timeout)
     keyring = None if settings.keys is None else Keyring(settings.keys)

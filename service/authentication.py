@@ -12,16 +12,21 @@ from service.context import current
 from service.errors import Forbidden, Unauthenticated, error_response
 from service.keys import Keyring
 
-_OPEN = frozenset({"/livez", "/readyz", "/docs", "/openapi.json"})
-"""What says nothing that is not public: whether the service works, and its interface."""
-_AREAS: tuple[tuple[str, Scope], ...] = (("/admin", "admin"), ("/annotation", "feedback"))
+_OPEN = frozenset({"/livez", "/readyz", "/docs", "/openapi.json", "/", "/annotate", "/compare", "/agreement"})
+"""What says nothing that is not public: whether the service works, its interface, and pages that ask with a key."""
+_ASSETS = "/static/"
+_AREAS: tuple[tuple[str, Scope], ...] = (
+    ("/admin", "admin"),
+    ("/annotation", "feedback"),
+    ("/agreement", "feedback"),
+)
 _FEEDBACK = re.compile(r"/responses/[^/]+/feedback/?")
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 def needed_scope(path: str, metrics_open: bool) -> Scope | None:
     """The scope a path needs; None for none. What nobody thought of needs `generate`."""
-    if path in _OPEN:
+    if path in _OPEN or path.startswith(_ASSETS):
         return None
     if path == "/metrics":
         return None if metrics_open else "metrics"

@@ -1,0 +1,1 @@
+"""What a person sees: server-rendered pages whose plain JavaScript works against the HTTP interface."""

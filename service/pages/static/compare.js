@@ -1,0 +1,76 @@
+// The comparison page: two answers to one question, in an order drawn by the service.
+
+import * as service from "./annotation.js";
+import { make, Problem, show } from "./call.js";
+
+const $ = (id) => document.getElementById(id);
+const annotator = () => $("annotator").value.trim();
+
+/** The pair being compared, with which of a and b comes first. */
+let task = null;
+let busy = false;
+
+async function next(said = "") {
+  if (!$("queue").reportValidity()) return;
+  try {
+    const pair = await service.nextPair(annotator());
+    show($("problem"), null);
+    $("task").hidden = !pair;
+    task = pair && { ...pair, first: pair.shown_first, submissionId: service.newId() };
+    $("status").textContent = said;
+    if (pair) open();
+    else $("status").textContent = `${said} There is nothing left to compare. It takes two answers to the same question.`.trim();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function fail(error) {
+  if (!(error instanceof Problem)) throw error;
+  show($("problem"), error.message);
+}
+
+const second = () => (task.first === "a" ? "b" : "a");
+
+function open() {
+  const { question, passages } = task.a;
+  $("question").textContent = question;
+  $("passages").replaceChildren(...passages.map(({ title, text }) => make("p", {}, make("strong", { textContent: title }), " ", text)));
+  $("first").textContent = task[task.first].text;
+  $("second").textContent = task[second()].text;
+  $("question").focus();
+}
+
+async function choose(side) {
+  if (busy) return;
+  busy = true;
+  const choice = { first: task.first, second: second(), tie: "tie" }[side];
+  try {
+    const kept = await service.compare({
+      submission_id: task.submissionId, a: task.a.id, b: task.b.id, shown_first: task.first, choice, annotator: annotator(),
+    });
+    await next(kept.contradicts?.length ? circle(kept.contradicts) : "Kept.");
+  } catch (error) {
+    fail(error);
+  } finally {
+    busy = false;
+  }
+}
+
+function circle(ids) {
+  return `Kept. But your choices now go in a circle (${[...ids, ids[0]].join(" over ")}): one of them is worth another look.`;
+}
+
+$("queue").addEventListener("submit", (event) => { event.preventDefault(); next(); });
+$("choices").addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button) choose(button.value);
+});
+document.addEventListener("keydown", (event) => {
+  if (!task || event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const side = { 1: "first", 2: "second", 3: "tie" }[event.key];
+  if (side) choose(side);
+});
+service.rememberName($("annotator"));
+window.addEventListener("key", () => { if (!task && annotator()) next(); });
+if (annotator()) next();

@@ -1,0 +1,174 @@
+// The weights of three categories as a point in a triangle, moved by pointer or arrow keys.
+
+import { make } from "./call.js";
+
+/** Steps from weight 0 to 1. */
+export const STEPS = 20;
+
+const SVG = "http://www.w3.org/2000/svg";
+// Where each category's weight is 1: relevance left, factuality on top, completeness right.
+const CORNERS = [[24, 196], [140, 20], [256, 196]];
+const ANCHORS = ["start", "middle", "end"];
+
+/** The point of three weights that sum to 1. */
+export function position(weights) {
+  return [0, 1].map((axis) => weights.reduce((sum, weight, i) => sum + weight * CORNERS[i][axis], 0));
+}
+
+/** The steps (three whole numbers that sum to STEPS) nearest to a point, or to the triangle's edge beside it. */
+export function steps([x, y]) {
+  const [[ax, ay], [bx, by], [cx, cy]] = CORNERS;
+  const area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy);
+  const a = ((by - cy) * (x - cx) + (cx - bx) * (y - cy)) / area;
+  const b = ((cy - ay) * (x - cx) + (ax - cx) * (y - cy)) / area;
+  return rounded([a, b, 1 - a - b].map((weight) => Math.max(0, weight)));
+}
+
+/** Weights as whole steps that sum to STEPS. */
+export function rounded(weights) {
+  const sum = weights.reduce((a, b) => a + b);
+  const exact = weights.map((weight) => (weight / sum) * STEPS);
+  const whole = exact.map(Math.floor);
+  const order = [0, 1, 2].sort((i, j) => exact[j] - whole[j] - (exact[i] - whole[i]));
+  const left = STEPS - whole[0] - whole[1] - whole[2];
+  for (const i of order.slice(0, left)) whole[i] += 1;
+  return whole;
+}
+
+/** The steps after an arrow key, or null for any other key. */
+export function moved(at, key) {
+  const [relevance, factuality, completeness] = at;
+  switch (key) {
+    case "ArrowLeft":
+      return completeness ? [relevance + 1, factuality, completeness - 1] : at;
+    case "ArrowRight":
+      return relevance ? [relevance - 1, factuality, completeness + 1] : at;
+    case "ArrowUp":
+      if (factuality === STEPS) return at;
+      return relevance > completeness
+        ? [relevance - 1, factuality + 1, completeness]
+        : [relevance, factuality + 1, completeness - 1];
+    case "ArrowDown":
+      if (factuality === 0) return at;
+      return relevance > completeness
+        ? [relevance, factuality - 1, completeness + 1]
+        : [relevance + 1, factuality - 1, completeness];
+    case "Home":
+      return rounded([1, 1, 1]);
+    default:
+      return null;
+  }
+}
+
+/** A triangle for `names`, three categories; `onMove` is called when the person has moved the point. */
+export class Triangle {
+  constructor(figure, names, onMove) {
+    this.names = names;
+    this.onMove = onMove;
+    this.weights = [1 / 3, 1 / 3, 1 / 3];
+    this.svg = shape("svg", { viewBox: "0 0 280 236", role: "group", "aria-label": "Weights" });
+    this.svg.append(shape("polygon", { class: "area", points: CORNERS.join(" ") }));
+    for (let i = 1; i < 4; i += 1) this.svg.append(shape("path", { class: "grid", d: lines(i / 4) }));
+    this.marks = shape("g", { class: "marks", "aria-hidden": "true" });
+    this.numbers = CORNERS.map(([x, y], i) => this.corner(i, x, y));
+    this.handle = shape("circle", {
+      class: "handle", r: 9, tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuemax": 100,
+      "aria-label": `Weights of ${names.join(", ")}`, "aria-roledescription": "point in a triangle",
+    });
+    this.svg.append(this.marks, this.handle);
+    figure.append(this.svg, make("figcaption", { textContent: "Drag the point, or move it by the arrow keys." }));
+    this.listen();
+    this.set(this.weights);
+  }
+
+  /** Show weights, without calling `onMove`. */
+  set(weights) {
+    this.weights = weights;
+    const [x, y] = position(weights);
+    this.handle.setAttribute("cx", x);
+    this.handle.setAttribute("cy", y);
+    const said = weights.map((weight) => percent(weight));
+    this.numbers.forEach((number, i) => { number.textContent = said[i]; });
+    this.handle.setAttribute("aria-valuenow", Math.round(weights[0] * 100));
+    this.handle.setAttribute("aria-valuetext", this.words());
+  }
+
+  /** The weights in words. */
+  words() {
+    return this.names.map((name, i) => `${name} ${percent(this.weights[i])}`).join(", ");
+  }
+
+  /** Mark the places of profiles, by their weights. */
+  mark(profiles) {
+    this.marks.replaceChildren(...profiles.map((weights) => {
+      const [x, y] = position(weights);
+      return shape("circle", { class: "mark", cx: x, cy: y, r: 4 });
+    }));
+  }
+
+  corner(i, x, y) {
+    const middle = ANCHORS[i] === "middle";
+    const number = text("", middle ? x + 14 : x, middle ? y + 6 : y + 36, middle ? "start" : ANCHORS[i], "number");
+    const name = text(this.names[i], middle ? x - 14 : x, middle ? y + 6 : y + 20, middle ? "end" : ANCHORS[i], "corner");
+    this.svg.append(name, number);
+    return number;
+  }
+
+  listen() {
+    const follow = (event) => {
+      const matrix = this.svg.getScreenCTM().inverse();
+      const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix);
+      this.move(steps([x, y]));
+    };
+    this.svg.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      this.svg.setPointerCapture(event.pointerId);
+      this.handle.focus();
+      follow(event);
+    });
+    this.svg.addEventListener("pointermove", (event) => {
+      if (this.svg.hasPointerCapture(event.pointerId)) follow(event);
+    });
+    this.handle.addEventListener("keydown", (event) => {
+      const to = moved(rounded(this.weights), event.key);
+      if (!to) return;
+      event.preventDefault();
+      this.move(to);
+    });
+  }
+
+  move(to) {
+    this.set(to.map((step) => step / STEPS));
+    this.onMove(this.weights);
+  }
+}
+
+/** A weight in words. */
+export function percent(weight) {
+  return `${Math.round(weight * 100)} %`;
+}
+
+/** Lines where each weight is `share`. */
+function lines(share) {
+  return [0, 1, 2].map((i) => {
+    const ends = [1, 2].map((other) => {
+      const weights = [0, 0, 0];
+      weights[i] = share;
+      weights[(i + other) % 3] = 1 - share;
+      return position(weights).join(" ");
+    });
+    return `M${ends.join("L")}`;
+  }).join("");
+}
+
+function shape(name, attributes) {
+  const element = document.createElementNS(SVG, name);
+  for (const [attribute, value] of Object.entries(attributes)) element.setAttribute(attribute, value);
+  return element;
+}
+
+function text(content, x, y, anchor, kind) {
+  const element = shape("text", { x, y, "text-anchor": anchor, class: kind });
+  element.textContent = content;
+  return element;
+}

@@ -1,0 +1,251 @@
+"""Real Chromium on the pages of the application with stand-ins: nothing here needs the engine or a model."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from rewards.dataset import SAMPLE, load_feedback
+from rewards.scores import CategoryScores, ScoredResponse, Segment
+from rewards.segmentation import segments
+from service.engine import EngineGone, Piece
+from service.feedback.records import Recorded, StoredPassage
+from tests.unit.service.conftest import FakeEngine, FakeWorker, Service
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "tests/browser/axe/node_modules/axe-core/axe.min.js"
+"""Where `make browser` puts it."""
+WIDTHS = (1280, 380)
+
+ANSWERS = {
+    "short": "The lighthouse stands on Gull Point and is 31 metres tall.",
+    "medium": "The lighthouse is 41 metres tall, and a climb takes 164 steps. It was built between 1841 and 1844 by "
+    "the engineer Hester Quill. The keeper's cottage is a museum, which many people like.",
+    "long": "The Aldermouth Lighthouse 🗼 is a white stone tower on Gull Point. It is 31 metres tall, with 164 steps. "
+    "Its oil lamp was replaced by an electric one in 1926, and since 1988 the light has been automatic.",
+}
+
+
+class WritingEngine(FakeEngine):
+    """Writes each profile's answer, a few words at a time."""
+
+    pause = 0.01
+    break_at_next = False
+
+    async def generate(self, prompt, params, policy, request_id):
+        words = ANSWERS.get(policy.profile, ANSWERS["medium"]).split(" ")
+        for i, word in enumerate(words):
+            if self.hold:
+                await self.hold.wait()
+            await asyncio.sleep(self.pause)
+            if self.break_at_next:
+                raise EngineGone
+            yield Piece(" " * bool(i) + word, 1, "stop" if i == len(words) - 1 else None, 0, ())
+
+
+class SegmentWorker(FakeWorker):
+    """Judges real segments, each by what its own text hashes to, the wrong height and the hearsay being errors."""
+
+    def _judge(self, text):
+        def judged(density, category):
+            made = []
+            for start, end in segments(text, density):
+                part = text[start:end]
+                chance = int(hashlib.sha256((category + part).encode()).hexdigest()[:4], 16) / 65535 * 0.28
+                label = None
+                if category == "factuality" and "41 metres" in part:
+                    chance, label = 0.83, "Wrong-Grounding"
+                if category == "relevance" and "many people" in part:
+                    chance, label = 0.74, "Irrelevant"
+                made.append(Segment(start, end, chance, label is not None, label))
+            return tuple(made)
+
+        found = {
+            "relevance": judged("sub-sentence", "relevance"),
+            "factuality": judged("sentence", "factuality"),
+        }
+        whole = (Segment(0, len(text), 0.39, False),)
+        return ScoredResponse(
+            {name: CategoryScores(parts, (0.1,) * len(parts)) for name, parts in found.items()}
+            | {"completeness": CategoryScores(whole, (0.2,), 0.45)}
+        )
+
+
+class Running:
+    """The application on a free port, in a thread of its own."""
+
+    def __init__(self, tmp_path, **settings):
+        chosen = {
+            "max_body_bytes": 1 << 20, "recent_responses": 100, "feedback_store": f"sqlite:///{tmp_path}/feedback.db",
+            "feedback_overlap": 1,
+        }  # fmt: skip
+        self.service = Service(tmp_path, **chosen | settings)
+        self.service.engine, self.service.worker = WritingEngine(), SegmentWorker()
+        self.service.catalogue._engine = self.service.engine
+        self.service.backend.start = self._start
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = uvicorn.Config(self.service.app, port=self.port, log_level="warning", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+        self._ready = threading.Event()
+
+    async def _start(self):
+        self.service.start()
+        self.loop = asyncio.get_running_loop()
+        self._scoring = asyncio.create_task(self.service.scoring.run())
+        await self.service.backend.feedback.start()
+        self._ready.set()
+
+    @property
+    def store(self):
+        return self.service.backend.feedback.store
+
+    def start(self):
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive()
+            time.sleep(0.01)
+        assert self._ready.wait(30)
+        return self
+
+    def do(self, coroutine):
+        """What a coroutine returns that the application's own loop runs."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+
+    def keep(self, *texts, question=None, prefix="resp"):
+        """Put responses about the lighthouse into the store, with scores; their ids."""
+        example = load_feedback(SAMPLE / "feedback.json")[0]
+        passages = tuple(
+            StoredPassage(title=passage.title, text=passage.text, sentences=sentences)
+            for passage, sentences in zip(example.passages, example.passage_sentences, strict=True)
+        )
+        ids = []
+        for i, text in enumerate(texts):
+            ids.append(f"{prefix}_{i}")
+            recorded = Recorded(
+                id=ids[-1], text=text, question=question or example.question, passages=passages, profile="medium"
+            )
+            self.do(self.store.record_response(recorded))
+            scored = self.service.worker._judge(text).as_json()
+            self.do(self.store.record_scores(ids[-1], "r1", scored))
+        return ids
+
+    def annotations(self):
+        return self.do(self.store.annotations()).items
+
+    def stop(self):
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def imported():
+    """Packages that the service imports at the first request, which takes seconds."""
+    from vllm import SamplingParams  # noqa: F401
+
+    import policies.prompt  # noqa: F401
+
+
+@pytest.fixture
+def run(tmp_path, imported):
+    """Starts the application with settings of its own."""
+    started = []
+
+    def make(**settings):
+        started.append(Running(tmp_path / str(len(started)), **settings).start())
+        return started[-1]
+
+    yield make
+    for running in started:
+        running.stop()
+
+
+@pytest.fixture
+def running(run):
+    return run()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The browser. Playwright keeps an event loop running, which no asynchronous test of another module could bear."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=20_000)
+    path = os.environ.get("FGCTL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not path:
+        pytest.fail("Chromium is missing: run `make browser` as root, or set FGCTL_CHROMIUM to the path of one.")
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Opens a page by URL. In the end nothing may have been asked for elsewhere, nor complained of on the console."""
+    contexts, complaints = [], []
+
+    def opened(url, width=1280, scheme="light", grant=(), may_complain=False):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, permissions=list(grant)
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        # A refusal that a page tells in a sentence is on the console as well.
+        expected = "Failed to load resource" + ("" if may_complain else ": the server responded with a status of 422")
+        page.on(
+            "console",
+            lambda said: complaints.append(said.text) if said.type == "error" and expected not in said.text else None,
+        )
+        origin = "/".join(url.split("/")[:3]) + "/"
+        page.on("request", lambda sent: complaints.append(sent.url) if not sent.url.startswith(origin) else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def shots(tmp_path_factory):
+    """Where screenshots go: $FGCTL_SCREENSHOTS, else a temporary folder."""
+    given = os.environ.get("FGCTL_SCREENSHOTS")
+    folder = Path(given) if given else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def axe():
+    """Finds what keeps people with disabilities from using a page: those findings that are serious or worse."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is missing: `make browser` fetches it, where npm is installed")
+
+    def serious(page):
+        page.evaluate(AXE.read_text())
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        bad = [v for v in found if v["impact"] in ("serious", "critical")]
+        return [(v["id"], [n["html"][:200] + " | " + n["failureSummary"] for n in v["nodes"]]) for v in bad]
+
+    return serious
+
+
+def overflows(page):
+    """By how many pixels a page is wider than its window."""
+    return page.evaluate("document.documentElement.scrollWidth - innerWidth")

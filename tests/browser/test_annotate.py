@@ -1,0 +1,289 @@
+"""Annotating and comparing in a browser."""
+
+import itertools
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import ANSWERS, WIDTHS, overflows
+
+TEXT = ANSWERS["medium"]
+
+
+PLACE = """at => {
+  const walker = document.createTreeWalker(document.getElementById('response'), NodeFilter.SHOW_TEXT);
+  let node = walker.nextNode();
+  for (; at > node.length; node = walker.nextNode()) at -= node.length;
+  return [node, at];
+}"""
+"""The place in the page of a UTF-16 index into the response."""
+
+
+def utf16(text, point):
+    return len(text[:point].encode("utf-16-le")) // 2
+
+
+def begin(open_page, running, name="ada", path="/annotate", **how):
+    page = open_page(running.url + path, **how)
+    page.get_by_label("Your name").fill(name)
+    page.keyboard.press("Enter")
+    expect(page.locator("#task")).to_be_visible()
+    return page
+
+
+def press(page, *keys):
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def part(annotation, text, index=0):
+    return text[annotation.errors[index].start : annotation.errors[index].end]
+
+
+def test_a_response_is_annotated_by_keyboard_alone(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running)
+    expect(page.locator("#response")).to_be_focused()
+    press(page, *["ArrowRight"] * 3, "Shift+ArrowRight", "Shift+ArrowRight")  # "41 metres tall,"
+    expect(page.locator("#said")).to_have_text("“41 metres tall,”")
+    press(page, "4")
+    expect(page.locator("#marks")).to_contain_text("Wrong-Grounding")
+    expect(page.locator("#suggestions")).to_contain_text("many people")
+    press(page, "End", "2")  # takes up the suggestion that Irrelevant is likely, as Redundant
+    expect(page.locator("#suggestions")).to_be_empty()
+    press(page, "Enter")
+    expect(page.get_by_role("alert").get_by_role("listitem")).to_have_text(
+        "Errors or missing information are marked, but the response is not corrected; correct it."
+    )
+    assert running.annotations() == ()
+    press(page, "Shift+Tab", "ArrowDown", "ArrowDown", "7")
+    expect(page.locator("#passages").get_by_role("option", selected=True)).to_contain_text(
+        "The tower is 31 metres tall"
+    )
+    corrected = page.get_by_label("Corrected response")
+    while not corrected.evaluate("e => e === document.activeElement"):
+        press(page, "Tab")
+    press(page, "Control+a")
+    page.keyboard.type("It is 31 metres tall.")
+    press(page, "Control+Enter")
+    expect(page.locator("#status")).to_contain_text("nothing left to annotate")
+    (kept,) = running.annotations()
+    assert [(e.label, part(kept, TEXT, i)) for i, e in enumerate(kept.errors)] == [
+        ("Wrong-Grounding", "41 metres tall,"),
+        ("Redundant", "The keeper's cottage is a museum, which many people like."),
+    ]
+    assert [(m.label, m.passage_id, m.sentence_id) for m in kept.missing] == [("Missing-Major-Auxiliary", 1, (3,))]
+    assert kept.corrected == "It is 31 metres tall."
+    assert {s.category: s.outcome for s in kept.suggestions} == {"relevance": "changed", "factuality": "changed"}
+    assert kept.annotator == "ada"
+
+
+def test_spans_are_marked_by_mouse_and_counted_in_code_points(running, open_page):
+    text = "The 🗼 tower 👩‍🔬 of Évora is é old. It is tall."
+    running.keep(text)
+    page = begin(open_page, running)
+    start = text.index("Évora")
+    select = f"""() => {{
+      const [from, to] = [({PLACE})({utf16(text, start)}), ({PLACE})({utf16(text, start + len("Évora is é old. "))})];
+      document.getElementById('response').dispatchEvent(new PointerEvent('pointerdown'));
+      getSelection().setBaseAndExtent(...from, ...to);
+      document.dispatchEvent(new PointerEvent('pointerup', {{bubbles: true}}));
+    }}"""
+    page.evaluate(select)
+    page.get_by_role("button", name="Unverifiable").click()
+    page.get_by_label("Corrected response").fill("It is tall.")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#task")).to_be_hidden()
+    (kept,) = running.annotations()
+    assert part(kept, text) == "Évora is é old."
+
+
+def test_dragging_the_mouse_over_words_selects_them(running, open_page):
+    running.keep("One two three four.")
+    page = begin(open_page, running)
+    word = page.evaluate(
+        f"""() => {{
+          const range = document.createRange();
+          range.setStart(...({PLACE})(4));
+          range.setEnd(...({PLACE})(13));
+          const {{left, right, top, bottom}} = range.getBoundingClientRect();
+          return {{left, right, y: (top + bottom) / 2}};
+        }}"""
+    )
+    page.mouse.move(word["left"] + 1, word["y"])
+    page.mouse.down()
+    page.mouse.move(word["right"] - 1, word["y"], steps=5)
+    page.mouse.up()
+    press(page, "1")
+    expect(page.locator("#marks q")).to_have_text("two three")
+
+
+def test_suggestions_are_accepted_and_rejected_and_it_can_be_undone(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running)
+    suggestions = page.locator("#suggestions li")
+    expect(suggestions).to_have_count(2)
+    suggestions.filter(has_text="41 metres").get_by_role("button", name="Wrong-Grounding").click()
+    expect(suggestions).to_have_count(1)
+    suggestions.get_by_role("button", name="Reject").click()
+    expect(suggestions).to_have_count(0)
+    press(page, "Control+z")
+    expect(suggestions).to_have_count(1)
+    page.locator("#response").focus()
+    press(page, "End", "Backspace")
+    expect(suggestions).to_have_count(0)
+    press(page, "Home", "Backspace")
+    expect(page.locator("#marks")).to_be_empty()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_label("Why Wrong-Grounding").fill("Passage 1, sentence 3")
+    page.get_by_label("Corrected response").fill("31 metres.")
+    press(page, "Control+Enter")
+    expect(page.locator("#task")).to_be_hidden()
+    (kept,) = running.annotations()
+    assert {s.category: s.outcome for s in kept.suggestions} == {"relevance": "rejected", "factuality": "accepted"}
+    assert [(e.label, e.explanation) for e in kept.errors] == [("Wrong-Grounding", "Passage 1, sentence 3")]
+
+
+def test_rules_are_told_in_sentences(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running)
+    press(page, "Shift+ArrowDown", "1", "ArrowRight", "Home", "Shift+ArrowRight", "5")
+    page.get_by_label("Corrected response").fill("Better.")
+    press(page, "Control+Enter")
+    expect(page.locator("#violations")).to_contain_text(
+        "Unverifiable at 0 overlaps Irrelevant at 0, which comes first; shorten or remove the Unverifiable error."
+    )
+
+
+def test_a_draft_survives_the_tab_and_the_browser(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running)
+    press(page, "Shift+ArrowRight", "4")
+    page.get_by_label("Corrected response").fill("Half done")
+    expect(page.locator("#draft")).to_have_text("Draft kept")
+    press(page, "End")
+    page.reload()
+    expect(page.locator("#draft")).to_have_text("Your draft is back.")
+    expect(page.locator("#marks q")).to_have_text("The lighthouse")
+    other = begin(open_page, running)  # another browser, the same person
+    expect(other.locator("#marks q")).to_have_text("The lighthouse")
+    expect(other.get_by_label("Corrected response")).to_have_value("Half done")
+
+
+def test_a_submission_that_was_lost_on_its_way_is_sent_again_as_the_same(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running, may_complain=True)
+    press(page, "4")
+    page.get_by_label("Corrected response").fill("Better.")
+    page.route("**/annotation/submit", lambda route: (route.fetch(), route.abort()))  # kept, but the answer is lost
+    press(page, "Control+Enter")
+    expect(page.locator("#violations")).to_contain_text("The connection to the service was lost.")
+    page.unroute("**/annotation/submit")
+    press(page, "Control+Enter")
+    expect(page.locator("#task")).to_be_hidden()
+    assert len(running.annotations()) == 1
+
+
+def test_a_response_is_skipped_with_a_reason(running, open_page):
+    running.keep(TEXT, ANSWERS["short"])
+    page = begin(open_page, running)
+    first = page.locator("#response").inner_text()
+    page.get_by_role("button", name="Skip …").click()
+    page.get_by_role("button", name="I cannot judge it").click()
+    expect(page.locator("#response")).not_to_have_text(first)
+    page.get_by_role("button", name="Skip …").click()
+    page.get_by_label("Or in your words").fill("too hard")
+    page.get_by_role("button", name="Skip", exact=True).click()
+    expect(page.locator("#task")).to_be_hidden()
+
+
+def test_pairs_are_compared_in_the_order_drawn_and_circles_told(running, open_page):
+    texts = ["It is 31 metres tall.", "It is tall.", "It is white."]
+    ids = running.keep(*texts)
+    page = begin(open_page, running, path="/compare")
+    for _ in range(3):
+        first, second = (page.locator(f"#{place}").inner_text() for place in ("first", "second"))
+        a, b = (ids[texts.index(text)] for text in (first, second))
+        # 0 over 1, 1 over 2, 2 over 0
+        better = "1" if (int(b[-1]) - int(a[-1])) % 3 == 1 else "2"
+        shown = page.locator(".pair").inner_text()
+        press(page, better)
+        page.wait_for_function(
+            "old => document.getElementById('task').hidden || document.querySelector('.pair').innerText !== old",
+            arg=shown,
+        )
+    expect(page.locator("#status")).to_contain_text("go in a circle")
+    expect(page.locator("#task")).to_be_hidden()
+    kept = running.do(running.store.comparisons()).items
+    assert len(kept) == 3
+    assert all(one.shown_first in ("a", "b") for one in kept)
+    for one in kept:
+        better, worse = (one.a, one.b) if one.choice == "a" else (one.b, one.a)
+        assert (int(worse[-1]) - int(better[-1])) % 3 == 1
+
+
+def test_offsets_are_converted_both_ways(running, open_page):
+    page = open_page(running.url)
+    convert = """async cases => {
+      const {toPoints, toUnits, slice} = await import('/static/offsets.js');
+      return cases.map(([text, start, end]) => [slice(text, start, end), toPoints(text, toUnits(text, start))]);
+    }"""
+
+    texts = ["".join(text) for text in itertools.product("a \u0301é🗼\U0010ffff", repeat=3)] + ["👩\u200d👩\u200d👧🗼x"]
+    cases = [(text, start, end) for text in texts for end in range(len(text) + 1) for start in range(end + 1)]
+    assert page.evaluate(convert, cases) == [[text[start:end], start] for text, start, end in cases]
+    inside = "async () => (await import('/static/offsets.js')).toPoints('a🗼b', 2)"
+    assert page.evaluate(inside) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_everybody_can_annotate_and_compare(running, open_page, axe, shots, width, scheme):
+    running.keep(TEXT)
+    page = begin(open_page, running, width=width, scheme=scheme)
+    press(page, *["ArrowRight"] * 3, "Shift+ArrowRight", "4")
+    option = page.locator("#passages").get_by_role("option").nth(2)
+    option.click()
+    press(page, "7")
+    page.locator("#response").focus()
+    press(page, "Home", *["ArrowRight"] * 8, "Shift+ArrowRight", "Shift+ArrowRight")
+    expect(page.locator("#draft")).to_have_text("Draft kept")
+    page.screenshot(path=shots / f"annotate-{width}-{scheme}.png", full_page=True)
+    assert axe(page) == []
+    assert overflows(page) <= 0
+    press(page, "Enter")
+    expect(page.locator("#violations")).to_be_visible()
+    page.get_by_text("Keys", exact=True).click()
+    assert axe(page) == []
+    running.keep(ANSWERS["short"], prefix="other")
+    page = begin(open_page, running, path="/compare", width=width, scheme=scheme)
+    page.get_by_text("Passages", exact=True).click()
+    page.screenshot(path=shots / f"compare-{width}-{scheme}.png", full_page=True)
+    assert axe(page) == []
+    assert overflows(page) <= 0
+
+
+def test_an_answer_of_the_playground_is_annotated_by_two_who_are_then_compared(running, open_page, axe, shots):
+    page = open_page(running.url)
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#text-a .piece").first).to_be_visible()
+    for name, keys in (("ada", ["ArrowRight"] * 3), ("<i>bo</i>", ["ArrowRight"] * 4)):
+        page = begin(open_page, running, name=name)
+        press(page, *keys, "4")
+        page.get_by_label("Corrected response").fill("It is 31 metres tall.")
+        press(page, "Control+Enter")
+        expect(page.locator("#task")).to_be_hidden()
+    for scheme, width in (("light", 1280), ("dark", 380)):
+        page = open_page(running.url + "/agreement", scheme=scheme, width=width)
+        row = page.get_by_role("region", name="Segments with an error").get_by_role("row", name="factuality")
+        expect(row).to_contain_text("1.00")
+        expect(page.get_by_role("rowheader", name="<i>bo</i>")).to_be_visible()
+        page.screenshot(path=shots / f"agreement-{width}-{scheme}.png", full_page=True)
+        assert axe(page) == []
+        assert overflows(page) <= 0
+
+
+def test_without_a_store_the_pages_say_how_to_have_one(run, open_page):
+    running = run(feedback_store=None)
+    page = open_page(running.url + "/agreement", may_complain=True)
+    expect(page.get_by_role("alert")).to_contain_text("FGCTL_FEEDBACK_STORE")
