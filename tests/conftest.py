@@ -42,13 +42,15 @@ class Postgres:
             self._port = probe.getsockname()[1]
         self.start()
 
-    def start(self):
-        """Start it and wait until it answers."""
+    def start(self, file_size=None):
+        """Start it and wait until it answers. No file may grow beyond a size in bytes, where one is given."""
         settings = {"listen_addresses": "127.0.0.1", "port": self._port, "unix_socket_directories": "", "jit": "off"}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        # In blocks of 512 bytes.
+        limited = [] if file_size is None else ["sh", "-c", f'ulimit -f {file_size // 512}; exec "$@"', "sh"]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [self._programs["postgres"], "-D", self._data, *options],
+                [*limited, self._programs["postgres"], "-D", self._data, *options],
                 cwd=self._data, stdout=log, stderr=log, **self._as,
             )  # fmt: skip
         for _ in range(300):

@@ -180,7 +180,9 @@ def _in_words(opening: bool = False) -> Iterator[None]:
 def _sentence(cause: BaseException | None, error: DBAPIError, opening: bool) -> str:
     said = str(cause).strip().partition("\n")[0]
     code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
-    if code in ("SQLITE_FULL", "53100") or code.startswith("SQLITE_IOERR"):
+    # PostgreSQL has a code for a full disk, but none for a quota or a file that may not grow.
+    full = code in ("SQLITE_FULL", "53100") or said.startswith("could not extend file")
+    if full or code.startswith("SQLITE_IOERR"):
         return f"The feedback store's disk is full or failing ({said}); free some room and send it again."
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "55P03")):
         return _BUSY

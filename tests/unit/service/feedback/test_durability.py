@@ -133,6 +133,30 @@ async def test_a_file_that_cannot_grow_costs_nothing_that_was_kept(tmp_path):
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+async def test_a_postgres_whose_files_cannot_grow_costs_nothing_that_was_kept(start_postgres, answer, annotation):
+    server = start_postgres()
+    url = server.database()
+    server.stop()
+    server.start(file_size=17 << 20)  # files of its log have 16 MiB
+    store = await open_store(url)
+    await store.annotator("Ann")
+    await store.record_response(answer())
+    acknowledged = []
+
+    async def fill():
+        for i in range(40):
+            await store.submit(annotation(f"s{i}", corrected=os.urandom(500_000).hex()))
+            acknowledged.append(f"s{i}")
+
+    with pytest.raises(StoreFailed, match="disk is full or failing"):
+        await fill()
+    await store.close()
+    assert len(acknowledged) > 3
+    server.stop()
+    server.start()
+    assert await kept(url) == acknowledged
+
+
 async def test_another_process_that_keeps_the_file_busy(tmp_path, monkeypatch, answer):
     monkeypatch.setattr("service.feedback.database._BUSY_MILLISECONDS", 50)
     store = await open_store(f"sqlite:///{tmp_path}/x.db")
