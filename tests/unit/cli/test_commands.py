@@ -213,7 +213,7 @@ def test_evaluate_prints_json_and_records_in_the_version_that_was_named(evaluati
     assert code == 0
     report = json.loads(out)
     assert (report["profile"], report["version"]) == ("medium", version)
-    scores = store.manifest("medium", version).scores
+    scores = store.manifest("medium", version).greedy_scores
     assert scores == {k: v for k, v in report.items() if k not in ("profile", "version", "weights", "pairs", "served")}
     code, out = invoke("policies", "show", "medium")
     assert "scores.rewards" in out

@@ -118,11 +118,12 @@ def test_the_shipped_labels_are_those_of_the_shipped_rewards(model):
         assert set(head.labels) <= set(BUILT_IN[name].labels)
 
 
-def test_rewards_without_their_labels_are_refused(tmp_path):
+def test_rewards_without_labels_are_used_without_them(tmp_path):
     path = tmp_path / "rewards.json"
     path.write_bytes(FITTED.read_bytes())
-    with pytest.raises(FgctlError, match=r"rewards\.labels\.json does not exist; run `fgctl rewards fit --only-labels"):
-        FeedbackRewards.load(path)
+    found = FeedbackRewards.load(path)
+    assert found.labels is None
+    assert found.version == FeedbackRewards.load().version
 
 
 def test_a_changed_file_is_refused(tmp_path):

@@ -86,7 +86,6 @@ async def test_what_was_offered_is_scored_or_dropped_or_waits(serve):
         if number % 5 == 0:
             await service.score_all()
     await service.ask({"prompt": "Say"}, profile="short")
-    assert service.metric("fg_scoring_queue_depth") > 0
     found = dict.fromkeys(("offered", "scored", "dropped"), 0.0)
     for profile in ("short", "medium", "long"):
         found["offered"] += service.metric("fg_scoring_offered_total", profile=profile)
