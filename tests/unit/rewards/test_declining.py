@@ -80,9 +80,7 @@ def test_answers_that_do_not(answer):
     assert not declines(answer)
 
 
-def test_real_references_and_corrected_answers_hardly_ever_decline():
-    if not data_file("train").is_file():
-        pytest.skip("QA-Feedback is not here; set FGCTL_DATA.")
+def test_references_and_corrected_answers_hardly_ever_decline():
     references = [example.answer for name in ("train", "dev") for example in load_examples(data_file(name))]
     feedback = load_feedback(data_file("feedback"))
     corrected = [example.corrected for example in feedback]

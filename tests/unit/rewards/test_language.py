@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from rewards.dataset import data_file, load_examples
+from rewards.dataset import SAMPLE, data_file, load_examples
 from rewards.language import language
 
 
@@ -29,10 +29,10 @@ def test_languages(text, found):
 
 
 def test_real_questions_in_english_are():
-    if not data_file("train").is_file():
-        pytest.skip("QA-Feedback is not here; set FGCTL_DATA.")
+    if data_file("train").is_relative_to(SAMPLE):
+        pytest.skip("QA-Feedback is not here, and the sample says nothing of real questions; set FGCTL_DATA.")
     found = [language(e.question) for name in ("train", "dev") for e in load_examples(data_file(name))]
-    assert found.count("en") >= 0.9 * len(found)
+    assert found.count("en") >= 0.98 * len(found)
     assert found.count("other") <= 0.005 * len(found)
 
 
