@@ -57,7 +57,9 @@ class Backend:
         self.metrics.versions.engine_up.set_function(lambda: float(self.engine_up))
         self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)
-        self.feedback = Feedback(settings, self.metrics.feedback, lambda: self.metrics.quality.rewards or "")
+        self.feedback = Feedback(
+            settings, self.metrics.feedback, self.metrics.agreement, lambda: self.metrics.quality.rewards or ""
+        )
         self.failure: str | None = None
         """Why the backend could not start."""
         self._catalogue: Catalogue | None = None

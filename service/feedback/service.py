@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from rewards.scores import ScoredResponse
 from service.errors import NotFound, Unavailable
 from service.feedback.errors import StoreFailed
+from service.feedback.judgements import agreement
 from service.feedback.recorder import Recorder
 from service.feedback.records import Stored
 from service.feedback.store import FeedbackStore, open_store
+from service.monitoring.agreement import AgreementMetrics
 from service.monitoring.feedback import FeedbackMetrics
 from service.settings import Settings
 from service.task import Answer, Choice, Prepared
@@ -19,6 +21,8 @@ from service.task import Answer, Choice, Prepared
 logger = logging.getLogger(__name__)
 _PRUNE_EVERY = 3600.0
 """Seconds between two looks for answers that were kept long enough."""
+AGREEMENT_EVERY = 600.0
+"""Seconds between two readings of all annotations, for the metrics of agreement."""
 _SETTLING = 2.0
 """Seconds that feedback on an answer may wait for the answer to be stored."""
 _LAST_WRITES = 5.0
@@ -28,9 +32,16 @@ _LAST_WRITES = 5.0
 class Feedback:
     """A service's store, if the settings name one."""
 
-    def __init__(self, settings: Settings, metrics: FeedbackMetrics, rewards: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: FeedbackMetrics,
+        agreement_metrics: AgreementMetrics,
+        rewards: Callable[[], str],
+    ) -> None:
         """`rewards` gives the version of the reward models that score."""
         self.metrics = metrics
+        self._agreement_metrics = agreement_metrics
         self._settings = settings
         self._store: FeedbackStore | None = None
         self._recorder = Recorder(metrics, settings.feedback_queue, rewards) if settings.feedback_store else None
@@ -42,7 +53,10 @@ class Feedback:
         if url is None or self._recorder is None:
             return
         self._store = store = await open_store(url, self._settings.feedback_overlap)
-        self._tasks = [asyncio.create_task(self._recorder.run(store))]
+        self._tasks = [
+            asyncio.create_task(self._recorder.run(store)),
+            asyncio.create_task(_show_agreement(store, self._agreement_metrics)),
+        ]
         if self._settings.feedback_keep_days is not None:
             keep = timedelta(days=self._settings.feedback_keep_days)
             self._tasks.append(asyncio.create_task(_prune(store, keep)))
@@ -93,6 +107,15 @@ class Feedback:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._store.close()
         self._store = None
+
+
+async def _show_agreement(store: FeedbackStore, metrics: AgreementMetrics) -> None:
+    while True:
+        try:
+            metrics.announce(await agreement(store))
+        except StoreFailed as error:
+            logger.error("agreement is not known: %s", error)
+        await asyncio.sleep(AGREEMENT_EVERY)
 
 
 async def _prune(store: FeedbackStore, keep: timedelta) -> None:

@@ -13,6 +13,7 @@ from prometheus_client.exposition import choose_encoder
 
 from rewards.categories import Category
 from rewards.scorer import Scorer
+from service.monitoring.agreement import AgreementMetrics
 from service.monitoring.feedback import FeedbackMetrics
 from service.monitoring.quality import QualityMetrics
 from service.monitoring.scoring import ScoringMetrics
@@ -38,6 +39,7 @@ class Metrics:
         self.scoring = ScoringMetrics(registry)
         self.versions = VersionMetrics(registry)
         self.feedback = FeedbackMetrics(registry)
+        self.agreement = AgreementMetrics(registry)
         self._shares = shares or ScoringShares()
 
     def announce_scorer(self, scorer: Scorer) -> None:

@@ -8,7 +8,10 @@ import pytest
 from rewards.errors import FgctlError
 from service.errors import NotFound, Unavailable
 from service.feedback import recorder
+from service.feedback import service as service_module
 from service.feedback.errors import StoreFailed
+from service.feedback.judgements import agreement
+from service.feedback.records import Annotation
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +56,35 @@ async def test_an_answer_and_its_scores_are_kept(recording):
     for kind in ("response", "scores"):
         assert service.metric("fg_feedback_recorded_total", kind=kind) == 1
     assert service.metric("fg_feedback_queue_depth") == 0
+
+
+async def test_how_far_models_and_people_agree_is_shown_now_and_then(recording, monkeypatch):
+    monkeypatch.setattr(service_module, "AGREEMENT_EVERY", 0.01)
+    service = await recording()
+    body = {"question": "Where?", "passages": [{"title": "T", "text": "Here it is. There it was."}]}
+    reply = (await service.ask(body, profile="short")).json()
+    await service.score_all()
+    await service.backend.feedback.settled()
+    assert service.metric("fg_annotation_model_agreement_ratio", category="relevance") is None
+    store = service.backend.feedback.store
+    await store.annotator("ada")
+    await store.submit(
+        Annotation(
+            submission_id="s1",
+            response_id=reply["id"],
+            annotator="ada",
+            errors=[{"label": "Unverifiable", "start": 0, "end": len(reply["text"])}],
+            corrected="Here.",
+        )
+    )
+    # The models take the answer for irrelevant as well, and the person does not.
+    expected = (await agreement(store))["models"]["relevance"]["alpha"]
+    assert expected is not None
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        if (shown := service.metric("fg_annotation_model_agreement_ratio", category="relevance")) is not None:
+            break
+    assert shown == expected
 
 
 async def test_every_completion_that_is_returned_is_kept(recording):
