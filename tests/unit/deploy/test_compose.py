@@ -98,7 +98,7 @@ def test_only_who_has_to_talk_shares_a_network(compose):
     assert members == {
         "serving": {"fgctl", "prometheus"},
         "monitoring": {"prometheus", "alertmanager", "grafana"},
-        "database": {"postgres"},
+        "database": {"fgctl", "postgres"},
     }
 
 
