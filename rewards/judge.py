@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rewards.calibration import OperatingPoint
 from rewards.categories import BUILT_IN, JUDGED, Category
 from rewards.dataset import PACKAGE, file_digest
-from rewards.encoder import compute_dtype
+from rewards.encoder import compute_device, compute_dtype
 from rewards.errors import FgctlError
 from rewards.heads import sigmoid
 from rewards.purpose import JUDGE, Purpose
@@ -94,7 +94,7 @@ class JudgeTrunk:
         model = AutoModelForCausalLM.from_pretrained(directory, dtype=compute_dtype()).eval().model
         model.layers = model.layers[:layer]
         model.norm = torch.nn.Identity()
-        self._model = model
+        self._model = model.to(compute_device())
 
     def read(self, requests: Sequence[ScoreRequest]) -> list[States]:
         """The states of each response. Requests of the same question and passages share one reading of them."""
@@ -123,10 +123,12 @@ class JudgeTrunk:
         for i, e in enumerate(encoded):
             ids[i, : lengths[i]] = torch.tensor(e["input_ids"])
             mask[i, len(before) + lengths[i] :] = 0
+        device = self._model.device
         with torch.inference_mode():
-            cache = self._model(torch.tensor([before]), use_cache=True).past_key_values
+            cache = self._model(torch.tensor([before], device=device), use_cache=True).past_key_values
             cache.batch_repeat_interleave(len(requests))
-            hidden = self._model(ids, attention_mask=mask, past_key_values=cache).last_hidden_state.float()
+            out = self._model(ids.to(device), attention_mask=mask.to(device), past_key_values=cache)
+        hidden = out.last_hidden_state.float().cpu()
         return [
             _states(r.response, hidden[i, : lengths[i]], np.array(e["offset_mapping"]) - 1)
             for i, (r, e) in enumerate(zip(requests, encoded, strict=True))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewards.dataset import PACKAGE, file_digest
-from rewards.encoder import compute_dtype, model_directory
+from rewards.encoder import compute_device, compute_dtype, model_directory
 from rewards.errors import FgctlError
 from rewards.heads import LinearHead
 from rewards.segmentation import Span, sentences
@@ -129,7 +129,8 @@ class Reader:
             raise FgctlError(
                 f"The reader in {directory} cannot be loaded ({error}); restore it or run `fgctl rewards prefit`."
             ) from None
-        self._model = merged.to(compute_dtype()).eval()
+        self._head.to(compute_device())
+        self._model = merged.to(compute_device(), compute_dtype()).eval()
 
     def read(self, questions: Sequence[str], responses: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[Matrix]:
         """Log-odds that a good answer would not hold a span's content: float64 [spans] for each of N responses.
@@ -147,7 +148,7 @@ class Reader:
             chunk = [built[k] for k in order[first : first + _BATCH]]
             with self._torch.inference_mode():
                 hidden = encode_windows(self._model, [window for _, window, _ in chunk])
-                logits = judge_spans(self._head, hidden, [window for _, window, _ in chunk]).numpy()
+                logits = judge_spans(self._head, hidden, [window for _, window, _ in chunk]).cpu().numpy()
             position = 0
             for i, window, held in chunk:
                 out[i][held] = logits[position : position + len(window.ranges)]
@@ -166,6 +167,7 @@ def encode_windows(model: Any, windows: Sequence[Window]) -> "torch.Tensor":
         ids[i, : len(w.ids)] = torch.tensor(w.ids)
         mask[i, : len(w.ids)] = 1
         kinds[i, w.response_from : len(w.ids)] = 1
+    ids, mask, kinds = (tensor.to(model.device) for tensor in (ids, mask, kinds))
     hidden: torch.Tensor = model(input_ids=ids, attention_mask=mask, token_type_ids=kinds).last_hidden_state
     return hidden.float()
 

@@ -1,29 +1,53 @@
-"""Rollouts by transformers' own generate, on the trunk itself: slower, and needs nothing else."""
+"""Rollouts by transformers' own generate, from merged weights: slower than vLLM, and needs nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoModelForCausalLM,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TopPLogitsWarper,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
-from trainer.packing import Group, pack
 from trainer.rollouts import Sampled
 from trainer.trunk import Trunk
 
+_GROUPED = "grouped_queries"
+_CACHED_TOKENS = {"cuda": 262_144}
+"""Most tokens of prompts and responses that are attended to at once, by device: 6 GB for the default base."""
+_CACHED_TOKENS_ELSEWHERE = 32_768
+
 
 class TransformersSampler:
-    """Samples from the trunk's policy adapter."""
+    """Samples from a copy of the trunk's base into which the policy adapter is merged, many responses at a time."""
 
     def __init__(self, trunk: Trunk) -> None:
-        self._trunk = trunk
+        config = trunk.peft.get_base_model().config
+        self._model: Any = AutoModelForCausalLM.from_config(config).to(trunk.device).eval()
+        if config._attn_implementation == "sdpa":
+            self._model.set_attn_implementation(_GROUPED)
+        self.synchronise(trunk)
 
     def synchronise(self, trunk: Trunk, step: int = 0) -> None:
-        """See Sampler. It samples from the very weights that are trained."""
+        """See Sampler."""
         self._trunk = trunk
+        weights = dict(trunk.merged_weights())
+        self._model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """See Sampler."""
-        packed = pack([Group(tokens[:1], [list(tokens[1:])])])
-        return self._trunk.evaluate(packed).logprobs.tolist()
+        ids = torch.tensor([list(tokens)], device=self._trunk.device)
+        with torch.inference_mode():
+            logits = self._model(input_ids=ids).logits[0, :-1].float() / self._trunk.temperature
+        found: list[float] = logits.log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0].tolist()
+        return found
 
     def sample(
         self,
@@ -36,41 +60,37 @@ class TransformersSampler:
         temperature: float | None = None,
         places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
-        """See Sampler. One prompt at a time, so that no padding touches the positions."""
-        trunk = self._trunk
-        trunk.use("policy")
+        """See Sampler. Every prompt has a generator of its own, so that only rounding depends on the others."""
         if temperature is None:
-            temperature = trunk.temperature
-        how: dict[str, Any] = {"do_sample": False}
-        if temperature > 0:
-            how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": top_p}
-        sampled = []
-        state = torch.random.get_rng_state()
-        try:
-            for place, prompt in zip(places or range(len(prompts)), prompts, strict=True):
-                torch.manual_seed(seed * 10_000 + place)
-                ids = torch.tensor([list(prompt)], device=trunk.device)
-                with torch.inference_mode(), trunk.autocast():
-                    out = trunk.peft.generate(
-                        input_ids=ids,
-                        attention_mask=torch.ones_like(ids),
-                        **how,
-                        num_return_sequences=n,
-                        max_new_tokens=max_new_tokens,
-                        eos_token_id=trunk.eos,
-                        pad_token_id=trunk.eos,
-                        return_dict_in_generate=True,
-                        output_scores=True,
-                    )
-                logprobs = torch.stack(out.scores, 1).float().log_softmax(-1)
-                tokens = out.sequences[:, ids.shape[1] :]
-                chosen = logprobs.gather(-1, tokens[..., None])[..., 0]
-                sampled.append(
-                    [self._until_end(row, lp) for row, lp in zip(tokens.tolist(), chosen.tolist(), strict=True)]
-                )
-        finally:
-            torch.random.set_rng_state(state)
+            temperature = self._trunk.temperature
+        seeds = [seed * 10_000 + place for place in (places or range(len(prompts)))]
+        sampled: list[list[Sampled]] = [[] for _ in prompts]
+        for part in _parts([len(prompt) + max_new_tokens for prompt in prompts], n, self._trunk.device.type):
+            draw = _Draw(temperature, top_p, [seeds[i] for i in part], self._trunk.device)
+            tokens = self._generate([prompts[i] for i in part], n, max_new_tokens, draw)
+            rows = zip(tokens.tolist(), torch.stack(draw.logprobs, 1).tolist(), strict=True)
+            for i in part:
+                sampled[i] = [self._until_end(*next(rows)) for _ in range(n)]
         return sampled
+
+    def _generate(self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, draw: "_Draw") -> Tensor:
+        """int64 [prompts x n, tokens]: what `draw` drew, in the prompts' order, each row filled up after its end."""
+        width, eos = max(map(len, prompts)), self._trunk.eos
+        ids = torch.tensor([[eos] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        with torch.inference_mode():
+            out: Tensor = self._model.generate(
+                input_ids=ids.to(self._trunk.device).repeat_interleave(n, 0),
+                attention_mask=mask.to(self._trunk.device).repeat_interleave(n, 0),
+                logits_processor=LogitsProcessorList([draw]),
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=eos,
+                pad_token_id=eos,
+                cache_implementation="static",
+                disable_compile=True,
+            )
+        return out[:, width:]
 
     def _until_end(self, tokens: list[int], logprobs: list[float]) -> Sampled:
         length = tokens.index(self._trunk.eos) + 1 if self._trunk.eos in tokens else len(tokens)
@@ -78,3 +98,69 @@ class TransformersSampler:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+class _Draw(LogitsProcessor):
+    """Draws each row's next token and leaves it alone possible.
+
+    generate draws all rows from one generator, so that what a prompt gets would depend on what else is in the batch.
+    """
+
+    def __init__(self, temperature: float, top_p: float, seeds: Sequence[int], device: torch.device) -> None:
+        """The rows are as many for each seed, in order. At temperature 0 the most likely token is taken."""
+        self._temperature = temperature
+        self._top_p = TopPLogitsWarper(top_p) if temperature > 0 and top_p < 1 else None
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self.logprobs: list[Tensor] = []
+        """float32 [rows] for each token drawn: its log-probability in nats, after temperature and top-p."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores of 0 for the token drawn and minus infinity for all others, [rows, vocabulary]."""
+        scores = scores.float() / (self._temperature or 1)
+        if self._top_p is not None:
+            scores = self._top_p(input_ids, scores)
+        logprobs = scores.log_softmax(-1)
+        ranked = logprobs
+        if self._temperature > 0:
+            # The largest of p / E, with E exponential, is a draw from p.
+            waits = torch.empty_like(logprobs)
+            for part, generator in zip(waits.chunk(len(self._generators)), self._generators, strict=True):
+                part.exponential_(generator=generator)
+            ranked = logprobs - waits.log()
+        drawn = ranked.argmax(-1, keepdim=True)
+        self.logprobs.append(logprobs.gather(-1, drawn)[:, 0])
+        return torch.full_like(logprobs, -torch.inf).scatter(-1, drawn, 0.0)
+
+
+def _parts(sizes: Sequence[int], n: int, device: str) -> Iterator[list[int]]:
+    """Prompts that are sampled together, like beside like; `sizes` are the most tokens of a prompt and one response."""
+    most = _CACHED_TOKENS.get(device, _CACHED_TOKENS_ELSEWHERE)
+    part: list[int] = []
+    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        if part and (len(part) + 1) * n * sizes[part[0]] > most:
+            yield part
+            part = []
+        part.append(i)
+    if part:
+        yield part
+
+
+def _grouped_queries(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **how: Any
+) -> tuple[Tensor, None]:
+    """Attention of one new token: the query heads that share a key head are taken as that head's positions.
+
+    transformers repeats keys and values for each of them, which is most of what decoding a large batch costs.
+    """
+    batch, heads, length, width = query.shape
+    if length > 1 or heads == key.shape[1]:
+        attended, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **how)
+        return attended, None
+    grouped = torch.nn.functional.scaled_dot_product_attention(
+        query.view(batch, key.shape[1], -1, width), key, value, attn_mask=attention_mask, scale=how.get("scaling")
+    )
+    return grouped.reshape(batch, 1, heads, width), None
+
+
+AttentionInterface.register(_GROUPED, _grouped_queries)
+AttentionMaskInterface.register(_GROUPED, sdpa_mask)

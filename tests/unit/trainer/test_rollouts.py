@@ -1,7 +1,12 @@
 """Decoding by transformers, on a tiny base."""
 
-import torch
+from types import SimpleNamespace
 
+import pytest
+import torch
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from trainer.rollouts import transformers as rollouts
 from trainer.rollouts.transformers import TransformersSampler
 
 PROMPTS = [[5, 6, 7], [8, 9]]
@@ -40,3 +45,49 @@ def test_it_follows_another_trunk(tiny_trunk):
     after = sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0)
     assert after == TransformersSampler(second).sample(PROMPTS, 1, 6, seed=1, temperature=0)
     assert tokens(after) != tokens(before)
+
+
+def test_a_prompt_gets_the_same_beside_other_prompts_as_alone(exact_trunk):
+    sampler = TransformersSampler(exact_trunk)
+    prompts = [[11, 12, 13, 14, 15], [16], [17, 18]]
+    together = sampler.sample(prompts, 3, 8, seed=4)
+    assert len({tuple(one.token_ids) for answers in together for one in answers}) > 3
+    for place, prompt in enumerate(prompts):
+        (alone,) = sampler.sample([prompt], 3, 8, seed=4, places=[place])
+        assert tokens([alone]) == tokens([together[place]])
+
+
+def test_prompts_are_sampled_in_parts_that_fit(exact_trunk, monkeypatch):
+    sampler = TransformersSampler(exact_trunk)
+    prompts = [[11, 12, 13, 14, 15], [16], [17, 18]]
+    whole = tokens(sampler.sample(prompts, 2, 4, seed=4))
+    monkeypatch.setattr(rollouts, "_CACHED_TOKENS_ELSEWHERE", 24)
+    assert list(rollouts._parts([9, 5, 6], 2, "cpu")) == [[0], [2, 1]]
+    assert tokens(sampler.sample(prompts, 2, 4, seed=4)) == whole
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely():
+    draw = rollouts._Draw(0.5, 1.0, list(range(4000)), torch.device("cpu"))
+    logits = torch.log(torch.tensor([0.1, 0.2, 0.3, 0.4])) * 0.5
+    drawn = draw(torch.empty(4000, 0), logits.expand(4000, 4)).argmax(-1)
+    assert torch.bincount(drawn, minlength=4) / 4000 == pytest.approx(torch.tensor([0.1, 0.2, 0.3, 0.4]), abs=0.03)
+    assert draw.logprobs[0].exp() == pytest.approx(torch.tensor([0.1, 0.2, 0.3, 0.4])[drawn], rel=1e-4)
+
+
+def test_top_p_leaves_the_rest_out_and_is_in_the_log_probabilities():
+    draw = rollouts._Draw(1.0, 0.6, list(range(200)), torch.device("cpu"))
+    drawn = draw(torch.empty(200, 0), torch.log(torch.tensor([0.1, 0.2, 0.3, 0.4])).expand(200, 4)).argmax(-1)
+    assert set(drawn.tolist()) == {2, 3}
+    assert draw.logprobs[0].exp() == pytest.approx(torch.tensor([0.0, 0.0, 3 / 7, 4 / 7])[drawn], rel=1e-4)
+
+
+@pytest.mark.parametrize("length", [1, 5])
+def test_query_heads_that_share_a_key_head_attend_as_if_it_were_repeated(length):
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 6, length, 8), torch.randn(2, 2, 7, 8), torch.randn(2, 2, 7, 8)
+    mask = torch.rand(2, 1, length, 7) < 0.7
+    mask[..., 0] = True
+    module = SimpleNamespace(num_key_value_groups=3, is_causal=True)
+    found, _ = rollouts._grouped_queries(module, query, key, value, mask, scaling=0.3)
+    wanted, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
+    torch.testing.assert_close(found, wanted)
