@@ -87,10 +87,12 @@ def test_times_are_those_of_the_streams(server):
     times = ask(server)
     assert len(times.first_token) == len(times.latency) == 6
     assert len(times.between_tokens) == 6 * 4
-    assert all(FIRST <= first < last for first, last in zip(times.first_token, times.latency, strict=True))
-    assert all(last >= FIRST + 4 * PACE for last in times.latency)
+    # At least what the server waits, but for what its timers wake early; a busy machine only adds to it.
+    waits = 0.9 * (FIRST + 4 * PACE)
+    assert all(0.9 * FIRST <= first <= last for first, last in zip(times.first_token, times.latency, strict=True))
+    assert all(last >= waits for last in times.latency)
     assert times.tokens == 30
-    assert times.seconds >= 3 * (FIRST + 4 * PACE)
+    assert times.seconds >= 3 * waits
     assert times.tokens_per_second == pytest.approx(30 / times.seconds)
     assert times.requests_per_second == pytest.approx(6 / times.seconds)
 
