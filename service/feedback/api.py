@@ -28,6 +28,7 @@ from service.feedback.records import (
     Text,
     Thumb,
 )
+from service.feedback.report import AgreementReport
 from service.feedback.service import Feedback
 
 router = APIRouter()
@@ -169,6 +170,12 @@ async def quick_feedback(
 ) -> Page[StoredQuick]:
     """Quick feedback in the order in which it was given."""
     return await _feedback(request).store.quick_feedbacks(cursor, limit, response_id=response_id)
+
+
+@router.get("/annotation/agreement", responses=_READING)
+async def agreement(request: Request) -> AgreementReport:
+    """How far people agree, and the reward models with them, on all that is annotated now."""
+    return AgreementReport.model_validate(await _feedback(request).agreement())
 
 
 def _feedback(request: Request) -> Feedback:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rewards.scores import ScoredResponse
 from service.errors import NotFound, Unavailable
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 _PRUNE_EVERY = 3600.0
 """Seconds between two looks for answers that were kept long enough."""
 AGREEMENT_EVERY = 600.0
-"""Seconds between two readings of all annotations, for the metrics of agreement."""
+"""Seconds after which the metrics of agreement are brought up to date, whether or not anybody asks."""
 _SETTLING = 2.0
 """Seconds that feedback on an answer may wait for the answer to be stored."""
 _LAST_WRITES = 5.0
@@ -46,6 +47,7 @@ class Feedback:
         self._store: FeedbackStore | None = None
         self._recorder = Recorder(metrics, settings.feedback_queue, rewards) if settings.feedback_store else None
         self._tasks: list[asyncio.Task[None]] = []
+        self._agreement: asyncio.Task[dict[str, Any]] | None = None
 
     async def start(self) -> None:
         """Open the store and begin to write to it. Raises FgctlError when it cannot be opened."""
@@ -55,7 +57,7 @@ class Feedback:
         self._store = store = await open_store(url, self._settings.feedback_overlap)
         self._tasks = [
             asyncio.create_task(self._recorder.run(store)),
-            asyncio.create_task(_show_agreement(store, self._agreement_metrics)),
+            asyncio.create_task(self._show_agreement()),
         ]
         if self._settings.feedback_keep_days is not None:
             keep = timedelta(days=self._settings.feedback_keep_days)
@@ -69,6 +71,29 @@ class Feedback:
         if self._store is None:
             raise Unavailable("The feedback store is not open yet; try again in a few seconds.")
         return self._store
+
+    async def agreement(self) -> dict[str, Any]:
+        """The report of service.feedback.agreement on the store, which the metrics then show too.
+
+        Whoever asks while it is being computed gets the same one. Raises like `store`, and StoreFailed.
+        """
+        store = self.store
+        if self._agreement is None or self._agreement.done():
+            self._agreement = asyncio.create_task(self._measure_agreement(store))
+        return await asyncio.shield(self._agreement)
+
+    async def _measure_agreement(self, store: FeedbackStore) -> dict[str, Any]:
+        report = await agreement(store)
+        self._agreement_metrics.announce(report)
+        return report
+
+    async def _show_agreement(self) -> None:
+        while True:
+            try:
+                await self.agreement()
+            except StoreFailed as error:
+                logger.error("agreement is not known: %s", error)
+            await asyncio.sleep(AGREEMENT_EVERY)
 
     def answered(self, prepared: Prepared, answer: Answer, choice: Choice) -> None:
         """Have a finished completion kept, without waiting."""
@@ -102,20 +127,12 @@ class Feedback:
                 await self._recorder.drained()
         except TimeoutError:
             self._recorder.give_up()
-        for task in self._tasks:
+        running = [*self._tasks, *([self._agreement] if self._agreement else [])]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         await self._store.close()
         self._store = None
-
-
-async def _show_agreement(store: FeedbackStore, metrics: AgreementMetrics) -> None:
-    while True:
-        try:
-            metrics.announce(await agreement(store))
-        except StoreFailed as error:
-            logger.error("agreement is not known: %s", error)
-        await asyncio.sleep(AGREEMENT_EVERY)
 
 
 async def _prune(store: FeedbackStore, keep: timedelta) -> None:
