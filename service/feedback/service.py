@@ -12,7 +12,7 @@ from service.errors import NotFound, Unavailable
 from service.feedback.errors import StoreFailed
 from service.feedback.judgements import agreement
 from service.feedback.recorder import Recorder
-from service.feedback.records import Stored
+from service.feedback.records import Stored, StoredResponse
 from service.feedback.store import FeedbackStore, open_store
 from service.monitoring.agreement import AgreementMetrics
 from service.monitoring.feedback import FeedbackMetrics
@@ -71,6 +71,16 @@ class Feedback:
         if self._store is None:
             raise Unavailable("The feedback store is not open yet; try again in a few seconds.")
         return self._store
+
+    async def served(self, response_id: str) -> StoredResponse | None:
+        """An answer of this service that the store has; None for any other. Raises Unavailable and StoreFailed."""
+        if self._recorder is None or not response_id.isprintable():  # PostgreSQL takes not every text
+            return None
+        try:
+            kept = await self.store.response(response_id)
+        except NotFound:
+            return None
+        return kept if kept.source == "served" else None
 
     async def agreement(self) -> dict[str, Any]:
         """The report of service.feedback.agreement on the store, which the metrics then show too.
