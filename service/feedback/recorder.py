@@ -10,6 +10,7 @@ from itertools import islice
 from rewards.dataset import Passage
 from rewards.scores import ScoredResponse
 from rewards.segmentation import sentences
+from service.caller import kept_caller
 from service.feedback.errors import StoreFailed
 from service.feedback.records import Recorded, RecordedScores, StoredPassage
 from service.feedback.store import FeedbackStore
@@ -130,11 +131,6 @@ class Recorder:
     def _lose(self, items: Sequence[_Item], reason: str) -> None:
         for item in items:
             self._metrics.lost.labels(_kind(item), reason).inc()
-
-
-def kept_caller(caller_id: str) -> str | None:
-    """A caller as the store keeps it: a key's id; an address is nobody's business later."""
-    return caller_id if caller_id.startswith("key:") else None
 
 
 def split(passages: Sequence[Passage]) -> tuple[StoredPassage, ...]:

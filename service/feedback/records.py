@@ -234,6 +234,8 @@ class AnnotatorInfo(_Record):
     name: str
     created: datetime
     retired: datetime | None
+    caller: str | None = None
+    """The key that the name belongs to; None until one uses it."""
 
 
 class Counts(_Record):

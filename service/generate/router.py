@@ -11,9 +11,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from service.answers import remembered
 from service.authentication import caller_of
 from service.backend import backend_of
+from service.caller import kept_caller
 from service.errors import ANY_ROUTE, GENERATING, NotFound, ServiceError, error_responses
 from service.events import event_data
-from service.feedback.recorder import kept_caller
 from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.generate.serving import GenerateServing
 from service.task import Prepared

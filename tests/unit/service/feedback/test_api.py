@@ -219,6 +219,35 @@ async def test_a_service_without_a_store_says_so(service):
         assert "FGCTL_FEEDBACK_STORE" in reply.json()["error"]["message"]
 
 
+async def test_a_name_is_used_by_its_own_key_and_by_one_that_administers(serve, tmp_path, answer):
+    file = KeyFile(tmp_path / "keys.toml")
+    scopes = {"team": ["feedback"], "other": ["feedback"], "admin": ["feedback", "admin"]}
+    keys = {name: file.add(name, some, Limits())[1] for name, some in scopes.items()}
+    service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db", keys=file.path)
+    await service.backend.feedback.start()
+    await service.backend.feedback.store.record([answer("r1"), answer("r2", "It plays somewhere else.")])
+    one = {"response_id": "r1", "annotator": "Ann"}
+    asked = {
+        "next": {"annotator": "Ann"},
+        "draft": one | {"draft": {"secret": True}},
+        "skip": one,
+        "submit": one | {"submission_id": "s1"},
+        "pairs": {"annotator": "Ann"},
+        "compare": {"submission_id": "c1", "annotator": "Ann", "a": "r1", "b": "r2", "choice": "a"},
+    }
+    for who, status in (("team", 200), ("other", 403), ("admin", 200), ("team", 200)):
+        for path, body in asked.items():
+            headers = {"x-api-key": keys[who]}
+            reply = await service.client.post(f"/annotation/{path}", json=body, headers=headers)
+            assert reply.status_code == status, (who, path)
+            if status == 403:
+                assert (reply.json()["error"]["type"], reply.json()["error"]["param"]) == ("forbidden", "annotator")
+                assert "belongs to another key" in reply.json()["error"]["message"]
+    other = {"json": {"annotator": "Bob"}, "headers": {"x-api-key": keys["team"]}}
+    assert (await service.client.post("/annotation/next", **other)).status_code == 200
+    await service.backend.feedback.stop()
+
+
 async def test_the_key_and_its_scope(serve, tmp_path, answer):
     file = KeyFile(tmp_path / "keys.toml")
     keys = {scope: file.add(scope, [scope], Limits()) for scope in ("generate", "feedback")}
