@@ -11,7 +11,7 @@ from rewards.scores import ScoredResponse
 from service.errors import NotFound, Unavailable
 from service.feedback.errors import StoreFailed
 from service.feedback.judgements import agreement
-from service.feedback.recorder import Recorder
+from service.feedback.recorder import Recorder, Versions
 from service.feedback.records import Stored, StoredResponse
 from service.feedback.store import FeedbackStore, open_store
 from service.monitoring.agreement import AgreementMetrics
@@ -38,14 +38,14 @@ class Feedback:
         settings: Settings,
         metrics: FeedbackMetrics,
         agreement_metrics: AgreementMetrics,
-        rewards: Callable[[], str],
+        versions: Callable[[], Versions],
     ) -> None:
-        """`rewards` gives the version of the reward models that score."""
+        """`versions` gives those of what scores now."""
         self.metrics = metrics
         self._agreement_metrics = agreement_metrics
         self._settings = settings
         self._store: FeedbackStore | None = None
-        self._recorder = Recorder(metrics, settings.feedback_queue, rewards) if settings.feedback_store else None
+        self._recorder = Recorder(metrics, settings.feedback_queue, versions) if settings.feedback_store else None
         self._tasks: list[asyncio.Task[None]] = []
         self._agreement: asyncio.Task[dict[str, Any]] | None = None
 
