@@ -148,23 +148,29 @@ def _shown(figure: float | None) -> str:
 @app.command()
 def annotators(
     retire: Annotated[str | None, typer.Option(help="End this annotator's work; what was annotated stays.")] = None,
+    release: Annotated[str | None, typer.Option(help="Let this name belong to the key that uses it next.")] = None,
     store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """List who annotates, or retire somebody."""
+    """List who annotates, retire somebody, or take a name from its key."""
     from service.feedback.records import AnnotatorInfo
 
     async def work(opened: "FeedbackStore") -> list[AnnotatorInfo]:
         if retire is not None:
             await opened.retire(retire)
+        if release is not None:
+            await opened.release(release)
         return await opened.annotators()
 
     found = _with_store(store, work)
     if json_output:
         print_json([one.model_dump(mode="json") for one in found])
         return
-    rows = [[one.name, f"{one.created:%Y-%m-%d}", f"{one.retired:%Y-%m-%d}" if one.retired else "-"] for one in found]
-    print_table("Annotators", ["name", "since", "retired"], rows)
+    rows = [
+        [one.name, f"{one.created:%Y-%m-%d}", f"{one.retired:%Y-%m-%d}" if one.retired else "-", one.caller or "-"]
+        for one in found
+    ]
+    print_table("Annotators", ["name", "since", "retired", "key"], rows)
 
 
 @app.command()

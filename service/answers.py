@@ -8,6 +8,7 @@ from policies.weights import Weights
 from service.best_of import Chooser
 from service.engine import Piece
 from service.errors import Unavailable
+from service.feedback.records import StoredResponse
 from service.generation import Generation
 from service.roster import ServedPolicy, rounded
 from service.scoring.recent import RecentResponses
@@ -93,6 +94,27 @@ def record(answer: Answer, choice: Choice) -> dict[str, Any]:
         return kept
     usage["samples"] = answer.choosing.samples
     return kept | chosen(answer, choice)
+
+
+def remembered(kept: StoredResponse, whole: bool) -> dict[str, Any]:
+    """An answer that the feedback store has kept, as GET /responses/{id} shows it: like `record`, with its scores.
+
+    What the store does not keep is None. With `whole`, the question and the passages are part of it.
+    """
+    passages = [one.model_dump(include={"title", "text"}) for one in kept.passages]
+    shown = {
+        "id": kept.id,
+        "profile": kept.profile,
+        "policy": {"name": kept.profile, "version": kept.policy},
+        "weights": kept.weights,
+        "weights_served": None,
+        "passages_cut": None,
+        "text": kept.text,
+        "finish_reason": kept.finish_reason,
+        "usage": None,
+    }
+    asked = {"question": kept.question, "passages": passages} if whole else {}
+    return shown | asked | (kept.scored or {"scores": None})
 
 
 def sources(policy: ServedPolicy, wanted: Weights, passages_cut: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from service.best_of import Chooser
 from service.catalogue import Catalogue
 from service.engine import Engine, Shapes, shapes_of
 from service.errors import Unavailable
+from service.feedback.recorder import Versions
 from service.feedback.service import Feedback
 from service.generation import Generation
 from service.mixtures import MixtureCache
@@ -58,7 +59,10 @@ class Backend:
         self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)
         self.feedback = Feedback(
-            settings, self.metrics.feedback, self.metrics.agreement, lambda: self.metrics.quality.rewards or ""
+            settings,
+            self.metrics.feedback,
+            self.metrics.agreement,
+            lambda: Versions(self.metrics.quality.rewards or "", self.metrics.quality.labels),
         )
         self.failure: str | None = None
         """Why the backend could not start."""

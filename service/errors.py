@@ -62,7 +62,7 @@ class Unauthenticated(ServiceError):
 
 
 class Forbidden(ServiceError):
-    """A key without the scope that is needed."""
+    """A key without the scope that is needed, or the name of an annotator that belongs to another key."""
 
     status, type = 403, "forbidden"
 
@@ -162,7 +162,7 @@ class ErrorBody(BaseModel):
 _DESCRIPTIONS = {
     400: "Parameters that exclude each other, or a body that is no JSON.",
     401: "No key, or none that is known.",
-    403: "The key has not the scope that is needed.",
+    403: "The key has not the scope that is needed, or the annotator's name belongs to another key.",
     404: "Nothing of that name.",
     409: "The submission_id is kept with other content.",
     408: "The body did not arrive in time.",

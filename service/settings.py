@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     scoring_timeout: float = Field(120.0, gt=0)
     """Seconds a scoring call may take before its worker is replaced and the call's responses are dropped."""
     recent_responses: int = Field(10_000, ge=1)
-    """Responses kept for GET /responses/{id}; the oldest go first."""
+    """Responses kept in memory for GET /responses/{id}; the oldest go first."""
     weights_grid: int = Field(20, ge=1, le=1000)
     """Steps from weight 0 to 1: weights that no policy was trained for move to the nearest, so that they are few."""
     resident_adapters: int = Field(8, ge=1)

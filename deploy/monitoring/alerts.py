@@ -1,5 +1,6 @@
 """Every alert, in groups by what is ill."""
 
+from deploy.monitoring.feedback_alerts import feedback_alerts
 from deploy.monitoring.groups import Alert, Group
 from deploy.monitoring.quality_alerts import quality_alerts
 from deploy.monitoring.scoring_alerts import scoring_alerts
@@ -17,5 +18,6 @@ def groups(timing: Timing) -> list[Group]:
     return [
         Group("fgctl-alerts-quality", 30, quality_alerts(timing)),
         Group("fgctl-alerts-scoring", 30, scoring_alerts(timing)),
+        Group("fgctl-alerts-feedback", 30, feedback_alerts(timing)),
         Group("fgctl-alerts-serving", 15, serving_alerts(timing)),
     ]

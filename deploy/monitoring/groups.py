@@ -14,7 +14,7 @@ RUNBOOK = f"{DOCUMENTATION}/runbook.md"
 JOB = "fgctl"
 """The `job` label of the service's targets."""
 
-Component = Literal["engine", "serving", "scoring", "quality", "policies"]
+Component = Literal["engine", "serving", "scoring", "quality", "policies", "feedback"]
 Dashboard = Literal["fgctl-quality", "fgctl-policies", "fgctl-serving", "fgctl-scoring"]
 
 

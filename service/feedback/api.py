@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.authentication import caller_of
 from service.backend import backend_of
+from service.caller import kept_caller
 from service.errors import ANY_ROUTE, error_responses
 from service.feedback.paging import MOST
-from service.feedback.recorder import kept_caller
 from service.feedback.records import (
     Annotation,
     Assignment,
@@ -28,6 +28,7 @@ from service.feedback.records import (
     Text,
     Thumb,
 )
+from service.feedback.report import AgreementReport
 from service.feedback.service import Feedback
 
 router = APIRouter()
@@ -61,7 +62,7 @@ class NextIn(_Wire):
     """Who asks for something to annotate."""
 
     annotator: Identifier
-    """A name; one that is new becomes an annotator."""
+    """A name; one that is new becomes an annotator. It belongs to the key that first uses it."""
     order: Order = "sampled"
     """At random, where the reward models are least sure first, or where those who judged differ most first."""
 
@@ -103,34 +104,34 @@ async def give_feedback(request: Request, response_id: Identifier, body: QuickIn
 async def next_response(request: Request, body: NextIn) -> Assignment | None:
     """What the annotator is to judge: what was begun, or one more response; null when nothing is left."""
     store = _feedback(request).store
-    await store.annotator(body.annotator)
+    await store.annotator(body.annotator, caller_of(request))
     return await store.next_for(body.annotator, body.order)
 
 
 @router.post("/annotation/draft", responses=_WRITING)
 async def save_draft(request: Request, body: DraftIn) -> None:
     """Keep what the annotator has so far."""
-    await _feedback(request).store.save_draft(body.annotator, body.response_id, body.draft)
+    await _feedback(request).store.save_draft(body.annotator, body.response_id, body.draft, caller_of(request))
 
 
 @router.post("/annotation/skip", responses=_WRITING)
 async def skip(request: Request, body: SkipIn) -> None:
     """Leave a response to others."""
-    await _feedback(request).store.skip(body.annotator, body.response_id, body.reason)
+    await _feedback(request).store.skip(body.annotator, body.response_id, body.reason, caller_of(request))
 
 
 @router.post("/annotation/submit", responses=_WRITING)
 async def submit(request: Request, body: Annotation) -> Stored:
     """Keep an annotation; a second one of a response is its next version. The reply means that it is on disk."""
     feedback = _feedback(request)
-    return feedback.count("annotation", await feedback.store.submit(body))
+    return feedback.count("annotation", await feedback.store.submit(body, by=caller_of(request)))
 
 
 @router.post("/annotation/pairs", responses=_WRITING)
 async def next_pair(request: Request, body: PairIn) -> Pair | None:
     """Two answers to one question that the annotator has not compared; null when none are left."""
     store = _feedback(request).store
-    await store.annotator(body.annotator)
+    await store.annotator(body.annotator, caller_of(request))
     return await store.next_pair(body.annotator)
 
 
@@ -138,7 +139,7 @@ async def next_pair(request: Request, body: PairIn) -> Pair | None:
 async def compare(request: Request, body: Comparison) -> Stored:
     """Keep a comparison. The reply means that it is on disk."""
     feedback = _feedback(request)
-    return feedback.count("comparison", await feedback.store.compare(body))
+    return feedback.count("comparison", await feedback.store.compare(body, by=caller_of(request)))
 
 
 @router.get("/annotation/annotations", responses=_READING)
@@ -169,6 +170,12 @@ async def quick_feedback(
 ) -> Page[StoredQuick]:
     """Quick feedback in the order in which it was given."""
     return await _feedback(request).store.quick_feedbacks(cursor, limit, response_id=response_id)
+
+
+@router.get("/annotation/agreement", responses=_READING)
+async def agreement(request: Request) -> AgreementReport:
+    """How far people agree, and the reward models with them, on all that is annotated now."""
+    return AgreementReport.model_validate(await _feedback(request).agreement())
 
 
 def _feedback(request: Request) -> Feedback:

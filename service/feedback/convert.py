@@ -20,7 +20,7 @@ def recorded_of(row: models.Response) -> Recorded:
 
 def response_of(row: models.Response, score: models.Score | None) -> StoredResponse:
     """A response with its latest judgement."""
-    judged = {} if score is None else {"scored": score.json, "rewards": score.rewards}
+    judged = {} if score is None else {"scored": score.json, "rewards": score.rewards, "labels": score.labels}
     return StoredResponse.model_validate(_fields(row, Recorded) | {"created": row.created} | judged)
 
 

@@ -123,6 +123,8 @@ class Annotator(Base):
     name: Mapped[str] = mapped_column(String, unique=True)
     created: Mapped[datetime] = mapped_column(Moment)
     retired: Mapped[datetime | None] = mapped_column(Moment)
+    caller: Mapped[str | None] = mapped_column(String)
+    """The key that the name belongs to, as `key:3f9a1c20`; None until one uses it."""
 
 
 class Assignment(Base):

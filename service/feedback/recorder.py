@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from rewards.dataset import Passage
 from rewards.scores import ScoredResponse
 from rewards.segmentation import sentences
+from service.caller import kept_caller
 from service.feedback.errors import StoreFailed
 from service.feedback.records import Recorded, RecordedScores, StoredPassage
 from service.feedback.store import FeedbackStore
@@ -35,10 +37,19 @@ class _Answered:
     caller: str | None
 
 
+class Versions(NamedTuple):
+    """What scores are by."""
+
+    rewards: str
+    """Version of the reward models."""
+    labels: str | None
+    """Version of what names errors, where there is one."""
+
+
 @dataclass(frozen=True)
 class _Scored:
     response_id: str
-    rewards: str
+    by: Versions
     scored: ScoredResponse
 
 
@@ -48,11 +59,11 @@ _Item = _Answered | _Scored
 class Recorder:
     """A bounded queue, and the writer that empties it."""
 
-    def __init__(self, metrics: FeedbackMetrics, limit: int, rewards: Callable[[], str]) -> None:
-        """`limit` answers and scores may wait; `rewards` gives the version of the reward models that score."""
+    def __init__(self, metrics: FeedbackMetrics, limit: int, versions: Callable[[], Versions]) -> None:
+        """`limit` answers and scores may wait; `versions` gives those of what scores now."""
         self._metrics = metrics
         self._limit = limit
-        self._rewards = rewards
+        self._versions = versions
         self._waiting: deque[_Item] = deque()
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -69,7 +80,7 @@ class Recorder:
 
     def scored(self, response_id: str, scored: ScoredResponse) -> None:
         """Take the scores of a completion."""
-        self._put(_Scored(response_id, self._rewards(), scored))
+        self._put(_Scored(response_id, self._versions(), scored))
 
     def _put(self, item: _Item) -> None:
         if len(self._waiting) >= self._limit:
@@ -132,11 +143,6 @@ class Recorder:
             self._metrics.lost.labels(_kind(item), reason).inc()
 
 
-def kept_caller(caller_id: str) -> str | None:
-    """A caller as the store keeps it: a key's id; an address is nobody's business later."""
-    return caller_id if caller_id.startswith("key:") else None
-
-
 def split(passages: Sequence[Passage]) -> tuple[StoredPassage, ...]:
     """Passages by their sentences."""
     return tuple(
@@ -148,7 +154,7 @@ def split(passages: Sequence[Passage]) -> tuple[StoredPassage, ...]:
 def _records(batch: Sequence[_Item]) -> tuple[list[Recorded], list[RecordedScores]]:
     responses = [_recorded(item) for item in batch if isinstance(item, _Answered)]
     scores = [
-        RecordedScores(response_id=item.response_id, rewards=item.rewards, scored=item.scored.as_json())
+        RecordedScores(response_id=item.response_id, scored=item.scored.as_json(), **item.by._asdict())
         for item in batch
         if isinstance(item, _Scored)
     ]

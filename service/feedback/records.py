@@ -83,6 +83,7 @@ class RecordedScores(_Record):
     scored: dict[str, Any]
     """As of ScoredResponse.as_json."""
     labels: str | None = None
+    """Version of what named its errors, where there was one."""
 
 
 class StoredResponse(Recorded):
@@ -93,6 +94,8 @@ class StoredResponse(Recorded):
     """The latest judgement: `scores`, `in_domain`, `notes`; None until scored."""
     rewards: str | None = None
     """The reward models that it is by."""
+    labels: str | None = None
+    """What named its errors."""
 
 
 class Span(_Record):
@@ -234,6 +237,8 @@ class AnnotatorInfo(_Record):
     name: str
     created: datetime
     retired: datetime | None
+    caller: str | None = None
+    """The key that the name belongs to; None until one uses it."""
 
 
 class Counts(_Record):

@@ -39,6 +39,8 @@ async def delete_person(session: AsyncSession, name: str) -> dict[str, int]:
             for response in judged:
                 await refresh(session, response)
             await session.flush()
+    # The names that the key has used are its own no more; the people behind them stay.
+    await session.execute(update(Annotator).where(Annotator.caller == name).values(caller=None))
     await session.execute(update(Audit).where(Audit.who == name).values(who=None))
     return deleted
 

@@ -5,13 +5,14 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from rewards.scores import ScoredResponse
 from service.errors import NotFound, Unavailable
 from service.feedback.errors import StoreFailed
 from service.feedback.judgements import agreement
-from service.feedback.recorder import Recorder
-from service.feedback.records import Stored
+from service.feedback.recorder import Recorder, Versions
+from service.feedback.records import Stored, StoredResponse
 from service.feedback.store import FeedbackStore, open_store
 from service.monitoring.agreement import AgreementMetrics
 from service.monitoring.feedback import FeedbackMetrics
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 _PRUNE_EVERY = 3600.0
 """Seconds between two looks for answers that were kept long enough."""
 AGREEMENT_EVERY = 600.0
-"""Seconds between two readings of all annotations, for the metrics of agreement."""
+"""Seconds after which the metrics of agreement are brought up to date, whether or not anybody asks."""
 _SETTLING = 2.0
 """Seconds that feedback on an answer may wait for the answer to be stored."""
 _LAST_WRITES = 5.0
@@ -37,15 +38,16 @@ class Feedback:
         settings: Settings,
         metrics: FeedbackMetrics,
         agreement_metrics: AgreementMetrics,
-        rewards: Callable[[], str],
+        versions: Callable[[], Versions],
     ) -> None:
-        """`rewards` gives the version of the reward models that score."""
+        """`versions` gives those of what scores now."""
         self.metrics = metrics
         self._agreement_metrics = agreement_metrics
         self._settings = settings
         self._store: FeedbackStore | None = None
-        self._recorder = Recorder(metrics, settings.feedback_queue, rewards) if settings.feedback_store else None
+        self._recorder = Recorder(metrics, settings.feedback_queue, versions) if settings.feedback_store else None
         self._tasks: list[asyncio.Task[None]] = []
+        self._agreement: asyncio.Task[dict[str, Any]] | None = None
 
     async def start(self) -> None:
         """Open the store and begin to write to it. Raises FgctlError when it cannot be opened."""
@@ -55,7 +57,7 @@ class Feedback:
         self._store = store = await open_store(url, self._settings.feedback_overlap)
         self._tasks = [
             asyncio.create_task(self._recorder.run(store)),
-            asyncio.create_task(_show_agreement(store, self._agreement_metrics)),
+            asyncio.create_task(self._show_agreement()),
         ]
         if self._settings.feedback_keep_days is not None:
             keep = timedelta(days=self._settings.feedback_keep_days)
@@ -69,6 +71,39 @@ class Feedback:
         if self._store is None:
             raise Unavailable("The feedback store is not open yet; try again in a few seconds.")
         return self._store
+
+    async def served(self, response_id: str) -> StoredResponse | None:
+        """An answer of this service that the store has; None for any other. Raises Unavailable and StoreFailed."""
+        if self._recorder is None or not response_id.isprintable():  # PostgreSQL takes not every text
+            return None
+        try:
+            kept = await self.store.response(response_id)
+        except NotFound:
+            return None
+        return kept if kept.source == "served" else None
+
+    async def agreement(self) -> dict[str, Any]:
+        """The report of service.feedback.agreement on the store, which the metrics then show too.
+
+        Whoever asks while it is being computed gets the same one. Raises like `store`, and StoreFailed.
+        """
+        store = self.store
+        if self._agreement is None or self._agreement.done():
+            self._agreement = asyncio.create_task(self._measure_agreement(store))
+        return await asyncio.shield(self._agreement)
+
+    async def _measure_agreement(self, store: FeedbackStore) -> dict[str, Any]:
+        report = await agreement(store)
+        self._agreement_metrics.announce(report)
+        return report
+
+    async def _show_agreement(self) -> None:
+        while True:
+            try:
+                await self.agreement()
+            except StoreFailed as error:
+                logger.error("agreement is not known: %s", error)
+            await asyncio.sleep(AGREEMENT_EVERY)
 
     def answered(self, prepared: Prepared, answer: Answer, choice: Choice) -> None:
         """Have a finished completion kept, without waiting."""
@@ -102,20 +137,12 @@ class Feedback:
                 await self._recorder.drained()
         except TimeoutError:
             self._recorder.give_up()
-        for task in self._tasks:
+        running = [*self._tasks, *([self._agreement] if self._agreement else [])]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
         await self._store.close()
         self._store = None
-
-
-async def _show_agreement(store: FeedbackStore, metrics: AgreementMetrics) -> None:
-    while True:
-        try:
-            metrics.announce(await agreement(store))
-        except StoreFailed as error:
-            logger.error("agreement is not known: %s", error)
-        await asyncio.sleep(AGREEMENT_EVERY)
 
 
 async def _prune(store: FeedbackStore, keep: timedelta) -> None:

@@ -1,7 +1,8 @@
 """The feedback store: what was answered, how it was scored, and what people say of it.
 
 What a method that writes has returned is durable. Methods raise StoreFailed when the database cannot do its part;
-then nothing of the call is kept.
+then nothing of the call is kept. Those that act for an annotator take who calls as `by`, None being the operator, and
+raise Forbidden where the name belongs to another key.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
@@ -13,6 +14,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from service.caller import Caller
 from service.feedback import models, queue, removal, submissions
 from service.feedback.convert import annotation_of, annotator_of, comparison_of, quick_of, response_of
 from service.feedback.database import Database
@@ -154,14 +156,14 @@ class FeedbackStore:
         return response_of(row, await submissions.latest_score(session, row.id))
 
     @_whole
-    async def annotator(self, name: str) -> AnnotatorInfo:
+    async def annotator(self, name: str, by: Caller | None = None) -> AnnotatorInfo:
         """The annotator of a name, whom it makes known where there is none. Raises Invalid for one who has retired."""
         async with self._database.writing() as session:
             known = exists().where(models.Annotator.name == name)
             if not await session.scalar(select(known)):
                 session.add(models.Annotator(name=name, created=self._clock()))
                 self._note(session, name, "annotator", "signed in for the first time")
-            return annotator_of(await submissions.annotator(session, name))
+            return annotator_of(await submissions.annotator(session, name, by))
 
     @_whole
     async def annotators(self) -> list[AnnotatorInfo]:
@@ -175,6 +177,14 @@ class FeedbackStore:
         async with self._database.writing() as session:
             (await submissions.annotator(session, name)).retired = self._clock()
             self._note(session, None, "retire", f"annotator {name}")
+
+    @_whole
+    async def release(self, name: str) -> None:
+        """Let an annotator's name belong to the key that uses it next. Raises Missing."""
+        async with self._database.writing() as session:
+            person = await submissions.annotator(session, name)
+            person.caller = None
+            self._note(session, None, "release", f"annotator {person.id}")
 
     @_whole
     async def next_for(self, annotator: str, order: Order = "sampled") -> Assignment | None:
@@ -193,25 +203,27 @@ class FeedbackStore:
                 {"response": await self._response(session, response), "state": held.state, "draft": held.draft}
             )
 
-    async def save_draft(self, annotator: str, response_id: str, draft: dict[str, Any]) -> None:
+    async def save_draft(
+        self, annotator: str, response_id: str, draft: dict[str, Any], by: Caller | None = None
+    ) -> None:
         """Keep what the annotator has so far, instead of what was kept so before. Raises Missing."""
-        await self._set_aside(annotator, response_id, state="drafted", draft=draft)
+        await self._set_aside(annotator, response_id, by, state="drafted", draft=draft)
 
-    async def skip(self, annotator: str, response_id: str, reason: str) -> None:
+    async def skip(self, annotator: str, response_id: str, reason: str, by: Caller | None = None) -> None:
         """Let others judge a response, and never offer it to this annotator again. Raises Missing."""
-        await self._set_aside(annotator, response_id, state="skipped", draft=None, skip_reason=reason)
+        await self._set_aside(annotator, response_id, by, state="skipped", draft=None, skip_reason=reason)
 
     @_whole
-    async def _set_aside(self, annotator: str, response_id: str, **values: Any) -> None:
+    async def _set_aside(self, annotator: str, response_id: str, by: Caller | None, **values: Any) -> None:
         async with self._database.writing() as session:
-            person = await submissions.annotator(session, annotator)
+            person = await submissions.annotator(session, annotator, by)
             response = await submissions.response(session, response_id)
             held = await submissions.assignment(session, response.id, person.id, self._clock())
             for name, value in values.items():
                 setattr(held, name, value)
 
     @_whole
-    async def submit(self, annotation: Annotation, *, imported: bool = False) -> Stored:
+    async def submit(self, annotation: Annotation, *, imported: bool = False, by: Caller | None = None) -> Stored:
         """Keep an annotation as the annotator's next version of the response; the same submission twice is kept once.
 
         Spans lose their outer white space. Of an imported one nothing is changed, and only what cannot be used is
@@ -219,7 +231,7 @@ class FeedbackStore:
         breaks, and Missing for an unknown response or annotator.
         """
         async with self._database.writing() as session:
-            stored = await submissions.annotate(session, annotation, imported, self._clock())
+            stored = await submissions.annotate(session, annotation, imported, by, self._clock())
             if not stored.again:
                 self._note(session, annotation.annotator, "annotate", f"annotation {stored.id}")
         return stored
@@ -242,14 +254,14 @@ class FeedbackStore:
             return Pair(a=a, b=b, shown_first=queue.shown_first(a.id, b.id, annotator))
 
     @_whole
-    async def compare(self, given: Comparison, *, imported: bool = False) -> Stored:
+    async def compare(self, given: Comparison, *, imported: bool = False, by: Caller | None = None) -> Stored:
         """Keep a comparison, once, with the order in which the pair was shown; the latest of a pair counts.
 
         `contradicts` names the responses that the annotator has put in a circle with it. Raises like `submit`, and
         Invalid for answers to different questions.
         """
         async with self._database.writing() as session:
-            stored = await submissions.compare(session, given, imported, self._clock())
+            stored = await submissions.compare(session, given, imported, by, self._clock())
             if not stored.again:
                 self._note(session, given.annotator, "compare", f"comparison {stored.id}")
         return stored

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.errors import Invalid
+from service.caller import Caller, kept_caller
+from service.errors import Forbidden, Invalid
 from service.feedback import models
 from service.feedback.convert import annotation_of, comparison_of, quick_of, recorded_of
 from service.feedback.errors import Conflict, Missing, Refused
@@ -22,11 +23,22 @@ async def moment(session: AsyncSession, table: Any, now: datetime) -> datetime:
     return now if latest is None or now > latest else latest + timedelta(microseconds=1)
 
 
-async def annotator(session: AsyncSession, name: str) -> models.Annotator:
-    """The annotator of a name. Raises Missing, and Invalid for one who has retired."""
+async def annotator(session: AsyncSession, name: str, by: Caller | None = None) -> models.Annotator:
+    """The annotator of a name, which from now on is that of the key `by` uses, if it was no key's.
+
+    Raises Missing, Forbidden for the name of another key unless `by` administers, and Invalid for one who has retired.
+    """
     found = await session.scalar(select(models.Annotator).where(models.Annotator.name == name))
     if found is None:
         raise Missing(f"There is no annotator {name[:64]!r}; sign in first.", "annotator")
+    if by is not None and (key := kept_caller(by.id)) is not None:
+        found.caller = found.caller or key
+        if found.caller != key and "admin" not in by.scopes:
+            raise Forbidden(
+                f"The annotator's name {name[:64]!r} belongs to another key; use that key or another name, or have the "
+                f"name released by `fgctl feedback annotators --release`.",
+                "annotator",
+            )
     if found.retired is not None:
         raise Invalid(f"The annotator {name[:64]!r} has retired; sign in by another name.", "annotator")
     return found
@@ -52,9 +64,11 @@ async def assignment(session: AsyncSession, response_id: str, annotator_id: int,
     return found
 
 
-async def annotate(session: AsyncSession, given: Annotation, imported: bool, now: datetime) -> Stored:
-    """Keep an annotation as the annotator's next version. Raises Conflict, Missing and Refused."""
-    person, judged = await annotator(session, given.annotator), await response(session, given.response_id)
+async def annotate(
+    session: AsyncSession, given: Annotation, imported: bool, by: Caller | None, now: datetime
+) -> Stored:
+    """Keep an annotation as the annotator's next version. Raises Conflict, Forbidden, Missing and Refused."""
+    person, judged = await annotator(session, given.annotator, by), await response(session, given.response_id)
     recorded = recorded_of(judged)
     given = given if imported else trimmed(given, recorded.text)
     kept = await _kept(session, models.Annotation, given.submission_id)
@@ -90,9 +104,9 @@ async def quick(session: AsyncSession, given: Quick, now: datetime) -> Stored:
     return Stored(id=row.id)
 
 
-async def compare(session: AsyncSession, given: Comparison, imported: bool, now: datetime) -> Stored:
-    """Keep a comparison, and say where it closes a circle. Raises Conflict, Missing and Invalid."""
-    person = await annotator(session, given.annotator)
+async def compare(session: AsyncSession, given: Comparison, imported: bool, by: Caller | None, now: datetime) -> Stored:
+    """Keep a comparison, and say where it closes a circle. Raises Conflict, Forbidden, Missing and Invalid."""
+    person = await annotator(session, given.annotator, by)
     if not imported:
         given = given.model_copy(update={"shown_first": shown_first(given.a, given.b, given.annotator)})
     if (kept := await _kept(session, models.Comparison, given.submission_id)) is not None:

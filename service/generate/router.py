@@ -8,8 +8,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from service.answers import remembered
 from service.authentication import caller_of
 from service.backend import backend_of
+from service.caller import kept_caller
 from service.errors import ANY_ROUTE, GENERATING, NotFound, ServiceError, error_responses
 from service.events import event_data
 from service.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
@@ -50,17 +52,23 @@ async def generate(
     return Response(status_code=CLIENT_CLOSED) if answer is None else JSONResponse(answer.model_dump())
 
 
-@router.get("/responses/{response_id}", responses=ANY_ROUTE | error_responses(404))
+@router.get("/responses/{response_id}", responses=ANY_ROUTE | error_responses(404, 503))
 async def response(request: Request, response_id: str) -> dict[str, Any]:
-    """A recent answer with the reward models' scores; `scores` is null until scored, or when it cannot be scored."""
+    """An answer with the reward models' scores; `scores` is null until scored, or when it cannot be scored.
+
+    One that is not in memory any more comes from the feedback store, where there is one, and then has its question and
+    passages for the key that asked and for keys of scope `feedback`.
+    """
     backend = backend_of(request)
-    kept = backend.recent.get(response_id)
-    if kept is None:
-        raise NotFound(
-            f"There is no response {response_id[:64]!r}; only the latest {backend.settings.recent_responses} are kept.",
-            "response_id",
-        )
-    return kept
+    if (recent := backend.recent.get(response_id)) is not None:
+        return recent
+    if (kept := await backend.feedback.served(response_id)) is not None:
+        caller = caller_of(request)
+        return remembered(kept, "feedback" in caller.scopes or kept_caller(caller.id) == kept.caller)
+    raise NotFound(
+        f"There is no response {response_id[:64]!r}; only the latest {backend.settings.recent_responses} are kept.",
+        "response_id",
+    )
 
 
 async def _events(serving: GenerateServing, prepared: Prepared) -> AsyncIterator[ServerSentEvent]:

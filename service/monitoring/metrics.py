@@ -46,6 +46,7 @@ class Metrics:
         """Say what judges, and how well it agrees with people. Versions must be announced after it."""
         self.quality.rewards = scorer.version
         labels = scorer.feedback.labels
+        self.quality.labels = labels.version if labels else None
         self.quality.named = {name: head.labels for name, head in labels.heads.items()} if labels else {}
         self.scoring.announce_scorer(scorer.feedback.operating_points, scorer.feedback.fitted.agreement)
 

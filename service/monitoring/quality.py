@@ -100,6 +100,8 @@ class QualityMetrics:
         self._trial = _TrialMetrics(registry)
         self.rewards: str | None = None
         """Version of the reward models that judge; baselines by others are left out."""
+        self.labels: str | None = None
+        """Version of what names errors, where there is one."""
         self.named: Mapping[Category, tuple[str, ...]] = {}
         """The labels that errors are given, of the categories whose labels can be told."""
 

@@ -1,6 +1,5 @@
 """The pages and their assets. They hold nothing that needs a key; their scripts send one with what they ask for."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from typing import Any
@@ -13,8 +12,6 @@ from starlette.staticfiles import StaticFiles
 from rewards.categories import BUILT_IN, CategorySpec
 from rewards.dataset import SAMPLE, load_examples
 from service.backend import backend_of
-from service.feedback.agreement import report
-from service.feedback.judgements import judgements
 
 router = APIRouter(include_in_schema=False)
 
@@ -60,11 +57,11 @@ for _path, _template in PAGES.items():
 @router.get("/agreement/tables")
 async def agreement_tables(request: Request) -> HTMLResponse:
     """The tables of the agreement page. Raises NotFound without a feedback store, and StoreFailed."""
-    found, scored = await judgements(backend_of(request).feedback.store)
-    figures = await asyncio.to_thread(report, found, scored)
-    shared = figures["people"]["categories"]["relevance"]["responses"]
+    report = await backend_of(request).feedback.agreement()
+    shared = report["people"]["categories"]["relevance"]["responses"]
+    annotations = sum(one["annotations"] for one in report["annotators"].values())
     content = _templates.get_template("agreement_tables.html").render(
-        report=figures, annotations=len(found), shared=shared
+        report=report, annotations=annotations, shared=shared
     )
     return HTMLResponse(content)
 

@@ -151,6 +151,7 @@ SILENT_TOO = SILENT | {"instance": "a"}
 ABSENT = {"alertname": "FgctlTargetAbsent", "severity": "page", "component": "engine", "job": "fgctl"}
 FULL = SILENT | {"alertname": "FgctlScoringQueueSaturated", "severity": "ticket"}
 LOSES = {"alertname": "FgctlScoringLosesAnswers", "severity": "ticket", "component": "scoring", "profile": "short"}
+LOST = {"alertname": "FgctlFeedbackLost", "severity": "ticket", "component": "feedback", "instance": "a"}
 REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component": "serving"}
 
 
@@ -163,10 +164,10 @@ REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component":
         ("a canary pages twice", [CANARY, DEGRADED[0] | V2], [CANARY, DEGRADED[0] | V2]),
         ("the engine", [DOWN, SILENT_TOO, REFUSED, DEGRADED[0]], [DOWN, REFUSED, DEGRADED[0]]),
         ("another engine", [DOWN, SILENT, FULL], [DOWN, SILENT]),
-        ("nothing is scraped", [ABSENT, SILENT, LOSES, REFUSED, DEGRADED[0]], [ABSENT, DEGRADED[0]]),
+        ("nothing is scraped", [ABSENT, SILENT, LOSES, LOST, REFUSED, DEGRADED[0]], [ABSENT, DEGRADED[0]]),
         ("the scorer", [SILENT, FULL, LOSES, REFUSED], [SILENT, REFUSED]),
         ("another scorer", [SILENT_TOO, FULL], [SILENT_TOO, FULL]),
-        ("the queue", [FULL, LOSES], [FULL]),
+        ("the queue", [FULL, LOSES, LOST], [FULL, LOST]),
     ],
 )
 def test_what_explains_others_silences_them(alertmanager, case, alerts, told):

@@ -122,9 +122,10 @@ class Traffic:
 class Watched:
     """The service, what watches it, and who is told."""
 
-    def __init__(self, store, server, traffic, receiver, prometheus, admin):
+    def __init__(self, store, server, traffic, receiver, prometheus, admin, annotators):
         self.store, self.server, self.traffic = store, server, traffic
-        self.receiver, self.prometheus, self.admin = receiver, prometheus, admin
+        self.receiver, self.prometheus = receiver, prometheus
+        self.admin, self.annotators = admin, annotators
 
     def query(self, expression):
         reply = httpx.get(f"{self.prometheus}/api/v1/query", params={"query": expression}, timeout=30).json()
@@ -141,6 +142,33 @@ class Watched:
     def reload(self):
         reply = httpx.post(f"{self.server.url}/admin/reload", headers={"x-api-key": self.admin}, timeout=120)
         assert reply.status_code == 200, reply.text
+
+
+def annotate(url, key, answers=3):
+    """Two people judge some scored answers. They agree on the first word, and one of them knows more of the last."""
+    with httpx.Client(base_url=url, headers={"x-api-key": key}, timeout=30) as client:
+
+        def said(path, **body):
+            reply = client.post(f"/annotation/{path}", json=body)
+            assert reply.status_code == 200, reply.text
+            return reply.json()
+
+        said("pairs", annotator="Bob")  # which makes him known
+        for number in range(answers):
+            response = said("next", annotator="Ada", order="uncertain")["response"]
+            text = response["text"]
+            first, *_, last = re.finditer(r"\S+", text)
+            wrong = {"label": "Irrelevant", "start": first.start(), "end": first.end()}
+            more = {"label": "Unverifiable", "start": last.start(), "end": last.end()}
+            for name, errors in (("Ada", [wrong]), ("Bob", [wrong, more])):
+                said(
+                    "submit", submission_id=f"{name} {number}", response_id=response["id"], annotator=name,
+                    errors=errors, corrected="In other words.",
+                )  # fmt: skip
+        # Whoever asks for the agreement has it computed, and Prometheus sees it too.
+        agreed = client.get("/annotation/agreement").json()
+    assert agreed["people"]["categories"]["relevance"]["alpha"] == 1
+    assert agreed["models"]["relevance"]["alpha"] is not None
 
 
 def wait_until(true, seconds, what):
@@ -184,6 +212,7 @@ def watched(store, start, program, tmp_path_factory):
     keys = KeyFile(directory / "keys.toml")
     callers = [keys.add(f"client {number}", ["generate"], Limits())[1] for number in range(CALLERS)]
     admin = keys.add("admin", ["admin"], Limits())[1]
+    annotators = keys.add("annotators", ["feedback"], Limits())[1]
     store.set_canary("medium", changed(store, "medium", directory / "canary", lambda tensor: tensor * 0.99), 0.5)
     receiver = Receiver()
     with ExitStack() as stack:
@@ -191,13 +220,14 @@ def watched(store, start, program, tmp_path_factory):
             FGCTL_POLICIES=str(store.root),
             FGCTL_KEYS=str(directory / "keys.toml"),
             FGCTL_MIXTURES=str(directory / "mixtures"),
+            FGCTL_FEEDBACK_STORE=f"sqlite:///{directory / 'feedback.db'}",
         )
         stack.callback(ended, server.process)
         alertmanager = start_alertmanager(stack, program, directory, receiver)
         prometheus = start_prometheus(stack, program, directory, server.url, alertmanager)
         traffic = Traffic(server.url, callers)
         stack.callback(traffic.stop)
-        yield Watched(store, server, traffic, receiver, prometheus, admin)
+        yield Watched(store, server, traffic, receiver, prometheus, admin, annotators)
 
 
 def ended(process):
@@ -272,6 +302,7 @@ def well(watched):
         return min(watched.total("fg_responses_scored_total", profile=name) for name in PROFILES) >= 25
 
     wait_until(scored, 180, lambda: watched.traffic.statuses)
+    annotate(watched.server.url, watched.annotators)
     samples = watched.metrics()
     judged_by = {"rewards": Scorer.load().version, "decoding": Decoding().model_dump()}
     for profile, version in served:

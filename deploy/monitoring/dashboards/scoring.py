@@ -203,6 +203,29 @@ _BELIEF = Row(
             maximum=1,
         ),
         time_series(
+            "Agreement on live answers",
+            "Krippendorff's alpha on the answers in the feedback store: of people with each other, and dashed of the "
+            "reward models with people. 1 is perfect, 0 chance. Models far below people: fit them on the new "
+            "annotations. People near 0: talk about examples.",
+            Query(latest("fg_annotation_agreement_ratio", "category", ""), "{{category}}, people"),
+            Query(latest("fg_annotation_model_agreement_ratio", "category", ""), "{{category}}, models", True),
+            unit="none",
+            width=6,
+            height=7,
+            minimum=None,
+            maximum=1,
+            nothing="nothing was annotated twice",
+        ),
+        bars(
+            "Words that people mark alike",
+            "F1 of the words that two people marked with a label, on the answers in the feedback store. Low for one "
+            "label: annotators understand it differently; talk about examples before models are fitted on it.",
+            Query(latest("fg_annotation_span_f1_ratio", "label", ""), "{{label}}"),
+            unit="percentunit",
+            thresholds=falling(0.3, 0.5),
+            maximum=1,
+        ),
+        time_series(
             "Answers unlike the annotated ones",
             "Share of scored answers unlike what the reward models were fitted on, by profile, over an hour. When it "
             "rises, the figures beside hold less: have a sample annotated and fit the models again.",
@@ -214,10 +237,19 @@ _BELIEF = Row(
                 "{{profile}}",
             ),
             unit="percentunit",
-            width=6,
             height=7,
             thresholds=limits(0.5),
             maximum=1,
+        ),
+        time_series(
+            "Lost before the feedback store",
+            "Answers and scores in an hour that never reached the store, by reason. It should be zero. `queue_full`: "
+            "the store fails or is too slow; `failed`: read the log; `stopped`: the service ended before it wrote "
+            "them. See the runbook.",
+            Query(hourly("fg_feedback_lost_total", "kind, reason", ""), "{{kind}}, {{reason}}"),
+            unit="short",
+            height=7,
+            nothing="no feedback store",
         ),
     ],
 )
@@ -225,6 +257,6 @@ _BELIEF = Row(
 BOARD = Board(
     "fgctl-scoring",
     "fgctl: Scoring",
-    "Coverage, loss and lag of online scoring, and how well the reward models agree with people.",
+    "Coverage, loss and lag of online scoring, and how well people and the reward models agree.",
     [_STATE, _COVERAGE, _SPEED, _BELIEF],
 )

@@ -6,12 +6,13 @@ What is exported is made here, since it is long and regular. What is expected is
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.monitoring.scenarios import burn, canary, restart, scoring, serving, shift
+from deploy.monitoring.scenarios import burn, canary, feedback, restart, scoring, serving, shift
 from deploy.monitoring.scenarios.parts import Scenario
 
 FILES: Mapping[str, list[Scenario]] = {
     "burn": burn.SCENARIOS,
     "canary": canary.SCENARIOS,
+    "feedback": feedback.SCENARIOS,
     "restart": restart.SCENARIOS,
     "scoring": scoring.SCENARIOS,
     "serving": serving.SCENARIOS,

@@ -1,5 +1,6 @@
 """`fgctl feedback`, as a user types it, and the reward models fitted on a store."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from cli.feedback_data import is_store, load_feedback_from, store_name
 from cli.main import app
 from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
+from service.caller import Caller
 from service.feedback.exchange import FORMATS
+from service.feedback.store import open_store
 
 run = CliRunner()
 FILE = SAMPLE / "feedback.json"
@@ -88,6 +91,18 @@ def test_people_are_listed_retired_and_deleted(store):
     assert json.loads(invoke("prune", "--older-than", "0", "--json")[1]) == {"responses": 96}
     with pytest.raises(FgctlError, match="Nobody has annotated"):
         load_feedback_from(store)
+
+
+def test_a_name_is_shown_with_its_key_and_released(store):
+    async def sign_in():
+        opened = await open_store(store)
+        await opened.annotator("Ann", Caller("key:3f9a1c20", frozenset({"feedback"})))
+        await opened.close()
+
+    asyncio.run(sign_in())
+    assert "key:3f9a1c20" in invoke("annotators")[1]
+    (entry,) = json.loads(invoke("annotators", "--release", "Ann", "--json")[1])
+    assert (entry["name"], entry["caller"]) == ("Ann", None)
 
 
 @pytest.mark.parametrize(

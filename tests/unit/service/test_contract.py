@@ -89,6 +89,7 @@ def schema(serve, tmp_path):
         ("GET /annotation/annotations", GenerationMode.POSITIVE),
         ("GET /annotation/comparisons", GenerationMode.POSITIVE),
         ("GET /annotation/feedback", GenerationMode.POSITIVE),
+        ("GET /annotation/agreement", GenerationMode.POSITIVE),
     ],
 )
 def test_answers_are_as_declared(schema, operation, mode):
@@ -113,7 +114,7 @@ def test_every_route_is_checked_and_declares_its_errors(service):
         "/v1/models", "/v1/models/{model}", "/v1/completions", "/v1/chat/completions",
         "/responses/{response_id}/feedback", "/annotation/next", "/annotation/draft", "/annotation/skip",
         "/annotation/submit", "/annotation/pairs", "/annotation/compare", "/annotation/annotations",
-        "/annotation/comparisons", "/annotation/feedback",
+        "/annotation/comparisons", "/annotation/feedback", "/annotation/agreement",
     }  # fmt: skip
     assert set(declared["/generate"]["post"]["responses"]) == {
         "200", "400", "401", "403", "404", "408", "413", "422", "429", "431", "503",

@@ -199,8 +199,9 @@ async def test_requests_are_counted_by_the_region_of_their_weights(service):
 
 
 async def test_errors_are_counted_by_label_where_they_have_one(service):
-    metrics = service.backend.metrics
-    metrics.announce_scorer(Scorer.load())
+    metrics, scorer = service.backend.metrics, Scorer.load()
+    metrics.announce_scorer(scorer)
+    assert metrics.quality.labels == scorer.feedback.labels.version
     metrics.announce(service.backend.roster.served.values(), service.backend.categories)
     factual = SHORT | {"category": "factuality"}
     assert service.metric("fg_segment_labels_total", **factual, label="Unverifiable") == 0

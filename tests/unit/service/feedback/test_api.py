@@ -1,10 +1,12 @@
 """Feedback over HTTP, on a store of its own and the stand-in engine."""
 
+import asyncio
 import json
 
 import pytest
 
 from service.caller import Limits
+from service.feedback.judgements import agreement
 from service.keys import KeyFile
 
 pytestmark = pytest.mark.anyio
@@ -136,6 +138,52 @@ async def test_pages(kept, post):
         assert (reply.status_code, reply.json()["error"]["param"]) == (422, next(iter(wrong)))
 
 
+@pytest.fixture
+async def judged(kept, post):
+    """Two people who agree on one sentence of the scored answer, and one who knows it to be right."""
+    marked = {"errors": [{"label": "Irrelevant", "start": 0, "end": 27}], "corrected": "It cost 30 million."}
+    for name, said in (("Ann", marked), ("Bob", marked), ("Cy", {})):
+        await post("/annotation/pairs", annotator=name)
+        given = {"submission_id": f"of {name}", "response_id": "r1", "annotator": name}
+        assert (await post("/annotation/submit", **given, **said))[0] == 200
+
+
+async def test_the_report_of_agreement(kept, judged):
+    reply = await kept.client.get("/annotation/agreement")
+    assert reply.status_code == 200
+    found = reply.json()
+    assert found == await agreement(kept.backend.feedback.store)
+    assert found["people"]["categories"]["relevance"]["alpha"] is not None
+    assert {name: one["annotations"] for name, one in found["annotators"].items()} == {"Ann": 1, "Bob": 1, "Cy": 1}
+    assert [week["categories"] for week in found["weeks"]] == [found["people"]["categories"]]
+    # What was asked for is what the metrics show from then on, and what the page shows.
+    shown = kept.metric("fg_annotation_agreement_ratio", category="relevance")
+    assert shown == found["people"]["categories"]["relevance"]["alpha"]
+    tables = (await kept.client.get("/agreement/tables")).text
+    assert "Judgements: 3; people: 3; responses judged by several of them: 1." in tables
+
+
+async def test_agreement_is_computed_once_for_all_who_ask_at_once_and_one_who_leaves_ends_it_for_nobody(
+    kept, judged, monkeypatch
+):
+    computed, hold = [], asyncio.Event()
+
+    async def slowly(store):
+        computed.append(store)
+        await hold.wait()
+        return await agreement(store)
+
+    monkeypatch.setattr("service.feedback.service.agreement", slowly)
+    asked = [asyncio.create_task(kept.backend.feedback.agreement()) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    asked[0].cancel()
+    hold.set()
+    reports = await asyncio.gather(*asked[1:])
+    assert len(computed) == 1
+    assert reports[0] == reports[1] == await kept.backend.feedback.agreement()
+    assert len(computed) == 2
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -165,9 +213,39 @@ async def test_a_service_without_a_store_says_so(service):
         await service.client.post("/responses/r1/feedback", json={"submission_id": "q1"}),
         await service.client.post("/annotation/next", json={"annotator": "Ann"}),
         await service.client.get("/annotation/annotations"),
+        await service.client.get("/annotation/agreement"),
     ):
         assert (reply.status_code, reply.json()["error"]["type"]) == (404, "not_found")
         assert "FGCTL_FEEDBACK_STORE" in reply.json()["error"]["message"]
+
+
+async def test_a_name_is_used_by_its_own_key_and_by_one_that_administers(serve, tmp_path, answer):
+    file = KeyFile(tmp_path / "keys.toml")
+    scopes = {"team": ["feedback"], "other": ["feedback"], "admin": ["feedback", "admin"]}
+    keys = {name: file.add(name, some, Limits())[1] for name, some in scopes.items()}
+    service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db", keys=file.path)
+    await service.backend.feedback.start()
+    await service.backend.feedback.store.record([answer("r1"), answer("r2", "It plays somewhere else.")])
+    one = {"response_id": "r1", "annotator": "Ann"}
+    asked = {
+        "next": {"annotator": "Ann"},
+        "draft": one | {"draft": {"secret": True}},
+        "skip": one,
+        "submit": one | {"submission_id": "s1"},
+        "pairs": {"annotator": "Ann"},
+        "compare": {"submission_id": "c1", "annotator": "Ann", "a": "r1", "b": "r2", "choice": "a"},
+    }
+    for who, status in (("team", 200), ("other", 403), ("admin", 200), ("team", 200)):
+        for path, body in asked.items():
+            headers = {"x-api-key": keys[who]}
+            reply = await service.client.post(f"/annotation/{path}", json=body, headers=headers)
+            assert reply.status_code == status, (who, path)
+            if status == 403:
+                assert (reply.json()["error"]["type"], reply.json()["error"]["param"]) == ("forbidden", "annotator")
+                assert "belongs to another key" in reply.json()["error"]["message"]
+    other = {"json": {"annotator": "Bob"}, "headers": {"x-api-key": keys["team"]}}
+    assert (await service.client.post("/annotation/next", **other)).status_code == 200
+    await service.backend.feedback.stop()
 
 
 async def test_the_key_and_its_scope(serve, tmp_path, answer):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from rewards.errors import FgctlError
+from service.caller import Caller
 from service.feedback import migrations
 from service.feedback.database import async_url, create
 from service.feedback.models import Base
@@ -41,7 +43,7 @@ async def test_the_migrations_make_the_tables_of_the_models(store, raw):
         return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
 
     assert await raw(differences) == []
-    assert await raw(revision) == "0002"
+    assert await raw(revision) == "0003"
 
 
 async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
@@ -83,8 +85,30 @@ async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
     found = await raw(columns)
     for one in given:
         assert found[one.id] == {"id": one.id} | derived(one.id, one.question, one.passages, one.text)
-    await store.submit(annotation(errors=()))
+    await store.submit(annotation(errors=()), by=Caller("key:1"))
     assert (await store.next_for("Ann")).response.id == "r3"
+    assert [(one.name, one.caller) for one in await store.annotators()] == [("Ann", "key:1")]
+
+
+async def test_names_from_before_they_had_keys_belong_to_the_next_key_that_uses_them(raw, open_, answer):
+    def fill(connection):
+        migrations.migrate(connection, "0002")
+        tables = sa.MetaData()
+        tables.reflect(connection)
+        at = datetime(2025, 1, 1, tzinfo=UTC)
+        rows = [{"id": 1, "name": "Ann 👩‍👩‍👧", "created": at}, {"id": 2, "name": "Bob", "created": at, "retired": at}]
+        for row in rows:
+            connection.execute(sa.insert(tables.tables["annotators"]).values(row))
+
+    await raw(fill)
+    assert await raw(revision) == "0002"
+    store = await open_()
+    assert await raw(revision) == "0003"
+    found = [(one.name, one.retired is None, one.caller) for one in await store.annotators()]
+    assert found == [("Ann 👩‍👩‍👧", True, None), ("Bob", False, None)]
+    await store.record_response(answer())
+    await store.save_draft("Ann 👩‍👩‍👧", "r1", {}, Caller("key:1"))
+    assert (await store.annotator("Ann 👩‍👩‍👧")).caller == "key:1"
 
 
 async def test_a_migration_that_fails_changes_nothing(raw, url, monkeypatch):

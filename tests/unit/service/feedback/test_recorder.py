@@ -23,7 +23,7 @@ async def recording(serve, tmp_path):
 
     async def make(**settings):
         service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db", **settings)
-        service.backend.metrics.quality.rewards = "v1"
+        service.backend.metrics.quality.rewards, service.backend.metrics.quality.labels = "v1", "names 1"
         await service.backend.feedback.start()
         made.append(service)
         return service
@@ -39,6 +39,7 @@ def lost(service, kind, reason):
 
 async def test_an_answer_and_its_scores_are_kept(recording):
     service = await recording()
+    service.worker.label = "Unverifiable"
     feedback = service.backend.feedback
     body = {"question": "Where?", "passages": [{"title": "T", "text": "Here it is. There it was."}]}
     reply = (await service.ask(body, profile="short")).json()
@@ -52,7 +53,10 @@ async def test_an_answer_and_its_scores_are_kept(recording):
     assert kept.scored == {
         name: (await service.client.get(f"/responses/{reply['id']}")).json()[name] for name in kept.scored
     }
-    assert kept.rewards == "v1"
+    assert (kept.rewards, kept.labels) == ("v1", "names 1")
+    await feedback.store.annotator("Ann")
+    offered = (await feedback.store.next_for("Ann")).response.scored["scores"]["factuality"]["segments"]
+    assert [segment["label"] for segment in offered] == ["Unverifiable"]
     for kind in ("response", "scores"):
         assert service.metric("fg_feedback_recorded_total", kind=kind) == 1
     assert service.metric("fg_feedback_queue_depth") == 0

@@ -8,13 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from service.errors import Invalid
+from service.caller import SCOPES, Caller
+from service.errors import Forbidden, Invalid
 from service.feedback import models
 from service.feedback.errors import Conflict, Missing, Refused
 from service.feedback.paging import every
 from service.feedback.records import Comparison, Quick, QuickSpan, Recorded, RecordedScores, Span, Suggestion
 
 pytestmark = pytest.mark.anyio
+ONE, TWO = (Caller(f"key:{number}", frozenset({"feedback"})) for number in (1, 2))
 FAMILY = "A 👩‍👩‍👧 in e\u0301te\u0301 \x00 end."
 
 
@@ -63,6 +65,66 @@ async def test_an_id_used_for_other_content_is_refused(store, answer, annotation
         with pytest.raises(Conflict, match="under a new one"):
             await store.submit(annotation(**other))
     assert len((await store.annotations()).items) == 1
+
+
+@pytest.fixture
+def acting(store, annotation):
+    """What the store does for an annotator, on behalf of a caller."""
+    compared = Comparison(submission_id="c1", annotator="Ann", a="r1", b="r2", choice="a")
+    return {
+        "annotator": lambda by: store.annotator("Ann", by),
+        "save_draft": lambda by: store.save_draft("Ann", "r1", {"by": by.id}, by),
+        "skip": lambda by: store.skip("Ann", "r1", "", by),
+        "submit": lambda by: store.submit(annotation(), by=by),
+        "compare": lambda by: store.compare(compared, by=by),
+    }
+
+
+@pytest.mark.parametrize("what", ["annotator", "save_draft", "skip", "submit", "compare"])
+async def test_a_name_belongs_to_the_key_that_first_used_it(store, answer, acting, what):
+    await store.record([answer(), answer("r2", "Other text of the film.")])
+    assert (await store.annotator("Ann")).caller is None
+    await acting[what](ONE)
+    assert (await store.annotator("Ann")).caller == "key:1"
+    with pytest.raises(Forbidden, match="belongs to another key; use that key or another name") as refused:
+        await acting[what](TWO)
+    assert refused.value.param == "annotator"
+    await acting[what](ONE)
+    await acting[what](Caller("key:3", frozenset({"feedback", "admin"})))
+    await acting[what](Caller("10.0.0.1", frozenset(SCOPES)))  # no key at all
+    assert (await store.annotator("Ann")).caller == "key:1"
+
+
+async def test_a_refused_draft_changes_nothing(store, answer):
+    await store.record_response(answer())
+    await store.save_draft("Ann", "r1", {"mine": True}, ONE)
+    with pytest.raises(Forbidden):
+        await store.save_draft("Ann", "r1", {"mine": False}, TWO)
+    assert (await store.next_for("Ann")).draft == {"mine": True}
+
+
+async def test_a_key_has_several_names_and_a_name_that_is_released_goes_to_the_next(store):
+    for name in ("Bob", "Cy"):
+        await store.annotator(name, ONE)
+    assert {one.name: one.caller for one in await store.annotators()} == {"Ann": None, "Bob": "key:1", "Cy": "key:1"}
+    await store.release("Bob")
+    assert (await store.annotator("Bob", TWO)).caller == "key:2"
+    with pytest.raises(Missing):
+        await store.release("Dan")
+    # What is deleted of a key is also which names it used.
+    await store.delete_person("key:1")
+    assert (await store.annotator("Cy")).caller is None
+
+
+async def test_two_keys_that_use_a_new_name_at_once(store, open_, together):
+    async def use(by):
+        try:
+            return (await (await open_()).annotator("New", by)).caller
+        except Forbidden:
+            return None
+
+    found = await together(use(ONE), use(TWO))
+    assert found in (["key:1", None], [None, "key:2"])
 
 
 async def test_a_correction_is_a_new_version(store, answer, annotation):

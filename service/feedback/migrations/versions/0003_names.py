@@ -1,0 +1,12 @@
+"""Which key an annotator's name belongs to. Names from before are no key's until one uses them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add the column."""
+    op.add_column("annotators", sa.Column("caller", sa.String))

@@ -1,0 +1,76 @@
+"""The report of agreement as it is answered: the types of what service.feedback.agreement computes."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class AlphaFigure(_Figures):
+    """Agreement on whether segments have an error of a category."""
+
+    alpha: float | None
+    """Krippendorff's: 1 is perfect agreement, 0 that of chance; null where it cannot be told."""
+
+
+class SharedFigure(AlphaFigure):
+    """Agreement of people on the answers that several of them judged."""
+
+    units: int
+    """Segments."""
+    responses: int
+
+
+class ModelFigure(AlphaFigure):
+    """Agreement of the reward models with people, on annotated answers that were scored."""
+
+    accuracy: float | None
+    """Share of the segments of which both say the same; null without any."""
+    macro_f1: float | None
+    units: int
+    """Segments, once for each person who judged them."""
+
+
+class SpanFigure(_Figures):
+    """Agreement on the words marked with a label."""
+
+    f1: float | None
+    """2 |A and B| / (|A| + |B|) over all pairs of people; null where nobody marked the label."""
+    words: int
+    """|A| + |B|."""
+
+
+class PeopleReport(_Figures):
+    """How far people agree with each other."""
+
+    categories: dict[str, SharedFigure]
+    spans: dict[str, SpanFigure]
+    """By label."""
+
+
+class WeekReport(PeopleReport):
+    """The same of the answers that a second person judged in a week."""
+
+    week: str
+    """ISO week: `2026-W46`."""
+
+
+class AnnotatorReport(_Figures):
+    """How far one person agrees with all others."""
+
+    annotations: int
+    """Answers judged."""
+    categories: dict[str, AlphaFigure]
+    spans: dict[str, SpanFigure]
+
+
+class AgreementReport(_Figures):
+    """How far people agree, and the reward models with them."""
+
+    people: PeopleReport
+    annotators: dict[str, AnnotatorReport]
+    """By name."""
+    weeks: list[WeekReport]
+    models: dict[str, ModelFigure]
+    """By category."""

@@ -1,0 +1,96 @@
+"""GET /responses/{id} finds in the store what memory has no more, under the same rules."""
+
+import pytest
+
+from service.caller import Limits
+from service.feedback.errors import StoreFailed
+from service.keys import KeyFile
+
+pytestmark = pytest.mark.anyio
+ASKED = {"question": "Where?", "passages": [{"title": "T", "text": "Here it is. There it was."}]}
+NOT_KEPT = {"weights_served": None, "passages_cut": None, "usage": None}
+
+
+@pytest.fixture
+async def run(serve, url):
+    """Makes services on one store, of either kind, one after the other."""
+    running = []
+
+    async def start(**settings):
+        if running:
+            await running.pop().backend.feedback.stop()
+        running.append(serve(feedback_store=url, **settings))
+        await running[-1].backend.feedback.start()
+        return running[-1]
+
+    yield start
+    await running.pop().backend.feedback.stop()
+
+
+async def fetched(service, response_id, key=None):
+    reply = await service.client.get(f"/responses/{response_id}", headers={"x-api-key": key} if key else {})
+    return reply.status_code, reply.json()
+
+
+async def test_an_answer_is_the_same_when_memory_has_no_room_for_it_and_after_a_restart(run):
+    service = await run(recent_responses=1)
+    answer = (await service.ask(ASKED, profile="short")).json()
+    await service.score_all()
+    status, recent = await fetched(service, answer["id"])
+    assert (status, recent["weights_served"]) == (200, answer["weights_served"])
+    await service.ask(ASKED)
+    await service.backend.feedback.settled()
+    assert service.backend.recent.get(answer["id"]) is None
+    expected = (200, recent | NOT_KEPT | ASKED)
+    assert expected[1]["scores"]["factuality"]["segments"][0]["error"] is True
+    assert await fetched(service, answer["id"]) == expected
+    assert await fetched(await run(), answer["id"]) == expected
+
+
+async def test_an_answer_that_was_never_scored(run):
+    service = await run(recent_responses=1)
+    answer = (await service.ask({"prompt": "Say something."})).json()
+    await service.backend.feedback.settled()
+    status, kept = await fetched(await run(), answer["id"])
+    assert (status, kept["text"], kept["scores"]) == (200, answer["text"], None)
+    assert (kept["question"], kept["passages"]) == ("", [])
+
+
+async def test_the_same_key_is_needed_and_the_question_is_for_who_asked_it_or_annotates(run, tmp_path):
+    file = KeyFile(tmp_path / "keys.toml")
+    scopes = {"asks": ["generate"], "other": ["generate"], "reads": ["generate", "feedback"], "annotates": ["feedback"]}
+    keys = {name: file.add(name, some, Limits())[1] for name, some in scopes.items()}
+    service = await run(keys=file.path)
+    reply = await service.client.post("/generate", json=ASKED, headers={"x-api-key": keys["asks"]})
+    response_id = reply.json()["id"]
+    await service.backend.feedback.settled()
+    service = await run(keys=file.path)
+    assert (await fetched(service, response_id))[0] == 401
+    assert (await fetched(service, response_id, keys["annotates"]))[0] == 403
+    shown = {name: await fetched(service, response_id, keys[name]) for name in ("asks", "other", "reads")}
+    assert {status for status, _ in shown.values()} == {200}
+    assert shown["asks"] == shown["reads"]
+    assert shown["asks"][1] == shown["other"][1] | ASKED
+    assert not {"question", "passages"} & shown["other"][1].keys()
+
+
+@pytest.mark.parametrize("response_id", ["r9", "imported", "a%00b", "%F0%9F%91%8E%0A"])
+async def test_what_the_service_never_answered(run, answer, response_id):
+    service = await run()
+    await service.backend.feedback.store.record_response(answer("imported", source="imported"))
+    status, error = await fetched(service, response_id)
+    assert (status, error["error"]["param"]) == (404, "response_id")
+    assert "only the latest 3 are kept" in error["error"]["message"]
+
+
+async def test_a_store_that_fails_hides_nothing_that_memory_has(run, monkeypatch):
+    service = await run()
+    answer = (await service.ask(ASKED)).json()
+
+    async def failing(*given):
+        raise StoreFailed("The disk is full.")
+
+    monkeypatch.setattr(service.backend.feedback.store, "response", failing)
+    assert (await fetched(service, answer["id"]))[0] == 200
+    status, error = await fetched(service, "r9")
+    assert (status, error["error"]["message"]) == (503, "The disk is full.")
