@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -186,10 +187,20 @@ def chromium():
     if not path:
         pytest.fail("Chromium is missing: run `make browser` as root, or set FGCTL_CHROMIUM to the path of one.")
     with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        browser = _launch(playwright.chromium, path)
         yield browser
         browser.close()
+
+
+def _launch(chromium, path):
+    """Chromium in its own sandbox, except where that cannot be: as root, or where a container forbids namespaces."""
+    from playwright.sync_api import Error
+
+    flags = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    if os.geteuid() != 0:
+        with suppress(Error):
+            return chromium.launch(executable_path=path, args=flags, chromium_sandbox=True)
+    return chromium.launch(executable_path=path, args=flags, chromium_sandbox=False)
 
 
 @pytest.fixture
