@@ -56,7 +56,7 @@ def test_a_response_is_annotated_by_keyboard_alone(running, open_page):
         "Errors or missing information are marked, but the response is not corrected; correct it."
     )
     assert running.annotations() == ()
-    press(page, "Shift+Tab", "ArrowDown", "ArrowDown", "7")
+    press(page, "Shift+Tab", *["ArrowDown"] * 3, "7")
     expect(page.locator("#passages").get_by_role("option", selected=True)).to_contain_text(
         "The tower is 31 metres tall"
     )
@@ -142,6 +142,33 @@ def test_suggestions_are_accepted_and_rejected_and_it_can_be_undone(running, ope
     (kept,) = running.annotations()
     assert {s.category: s.outcome for s in kept.suggestions} == {"relevance": "rejected", "factuality": "accepted"}
     assert [(e.label, e.explanation) for e in kept.errors] == [("Wrong-Grounding", "Passage 1, sentence 3")]
+
+
+def test_a_passages_title_is_marked_as_missing_as_its_sentences_are(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running)
+    passages = page.locator("#passages")
+    first, second = (
+        passages.get_by_role("listbox", name=name).get_by_role("option") for name in ("Passage 1", "Passage 2")
+    )
+    expect(first.first).to_have_text("Aldermouth Lighthouse")
+    page.keyboard.press("Shift+Tab")
+    expect(first.first).to_be_focused()
+    press(page, "8")
+    expect(page.locator("#said")).to_have_text("passage 1, title: Missing-Minor-Auxiliary marked")
+    second.first.click()
+    page.get_by_role("button", name="Missing-Answer").click()
+    press(page, "ArrowDown", "6")
+    expect(passages.get_by_role("option", selected=True)).to_have_count(3)
+    expect(page.locator("#marks")).to_contain_text("passage 2, title, sentence 1")
+    page.get_by_label("Corrected response").fill("The Aldermouth Lighthouse.")
+    press(page, "Control+Enter")
+    expect(page.locator("#task")).to_be_hidden()
+    (kept,) = running.annotations()
+    assert [(m.label, m.passage_id, m.sentence_id) for m in kept.missing] == [
+        ("Missing-Minor-Auxiliary", 1, (0,)),
+        ("Missing-Answer", 2, (0, 1)),
+    ]
 
 
 def test_rules_are_told_in_sentences(running, open_page):

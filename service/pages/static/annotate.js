@@ -4,7 +4,7 @@ import * as service from "./annotation.js";
 import { data, make, Problem, show } from "./call.js";
 import { Marks, suggestionsIn } from "./marks.js";
 import { slice, toPoints, toUnits } from "./offsets.js";
-import { showMissing, showPassages } from "./passages.js";
+import { placeName, showMissing, showPassages } from "./passages.js";
 import { share } from "./scored.js";
 import { Selecting } from "./selecting.js";
 
@@ -133,7 +133,7 @@ function showMarks() {
   ));
   const missing = task.marks.asJson().missing.map(({ label, passage_id: passage, sentence_id: numbers }) => make("li", {},
     make("strong", { textContent: label }),
-    make("span", { textContent: `passage ${passage}, sentence ${numbers.join(", ")}` }),
+    make("span", { textContent: placeName(passage, numbers) }),
   ));
   section("marks", "Marked by you", [...rows, ...missing]);
 }
@@ -158,7 +158,7 @@ function offer() {
 /** Give a label to the sentence or the part of the response that is selected. */
 function give(label) {
   if (category[label] === "completeness") {
-    if (sentence) change((marks) => marks.miss(label, ...sentence), (done) => `Sentence ${sentence[1]} of passage ${sentence[0]}: ${label} ${done}`);
+    if (sentence) change((marks) => marks.miss(label, ...sentence), (done) => `${placeName(sentence[0], [sentence[1]])}: ${label} ${done}`);
     return;
   }
   const span = target(label);

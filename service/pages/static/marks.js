@@ -25,7 +25,7 @@ export class Marks {
     this.become({ errors: this.state.errors.filter((other) => other !== error) });
   }
 
-  /** Say that a passage's sentence (both from 1) holds what is missing, or no longer. Says what was done. */
+  /** Say that a passage's sentence (both from 1, sentence 0 being the title) holds what is missing, or no longer. Says what was done. */
   miss(label, passage, sentence) {
     const missing = { ...this.state.missing };
     const place = `${passage}.${sentence}`;
