@@ -37,11 +37,13 @@ ANSWERS = {
 class WritingEngine(FakeEngine):
     """Writes each profile's answer, a few words at a time."""
 
+    says: str | None = None
+    """What it answers instead, by whatever profile."""
     pause = 0.01
     break_at_next = False
 
     async def generate(self, prompt, params, policy, request_id):
-        words = ANSWERS.get(policy.profile, ANSWERS["medium"]).split(" ")
+        words = (self.says or ANSWERS.get(policy.profile, ANSWERS["medium"])).split(" ")
         for i, word in enumerate(words):
             if self.hold:
                 await self.hold.wait()

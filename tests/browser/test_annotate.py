@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
+from tests.browser.steps import begin, correct, press
 
 TEXT = ANSWERS["medium"]
 
@@ -21,19 +22,6 @@ PLACE = """at => {
 
 def utf16(text, point):
     return len(text[:point].encode("utf-16-le")) // 2
-
-
-def begin(open_page, running, name="ada", path="/annotate", **how):
-    page = open_page(running.url + path, **how)
-    page.get_by_label("Your name").fill(name)
-    page.keyboard.press("Enter")
-    expect(page.locator("#task")).to_be_visible()
-    return page
-
-
-def press(page, *keys):
-    for key in keys:
-        page.keyboard.press(key)
 
 
 def part(annotation, text, index=0):
@@ -60,12 +48,7 @@ def test_a_response_is_annotated_by_keyboard_alone(running, open_page):
     expect(page.locator("#passages").get_by_role("option", selected=True)).to_contain_text(
         "The tower is 31 metres tall"
     )
-    corrected = page.get_by_label("Corrected response")
-    while not corrected.evaluate("e => e === document.activeElement"):
-        press(page, "Tab")
-    press(page, "Control+a")
-    page.keyboard.type("It is 31 metres tall.")
-    press(page, "Control+Enter")
+    correct(page, "It is 31 metres tall.")
     expect(page.locator("#status")).to_contain_text("nothing left to annotate")
     (kept,) = running.annotations()
     assert [(e.label, part(kept, TEXT, i)) for i, e in enumerate(kept.errors)] == [

@@ -8,11 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
-
-
-def ask(page, panel="a"):
-    page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator(f"#text-{panel} .piece").first).to_be_visible()
+from tests.browser.steps import ask
 
 
 def test_an_example_is_answered_in_a_stream_and_judged(running, open_page):

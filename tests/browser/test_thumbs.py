@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.test_playground import ask
+from tests.browser.steps import ask
 
 
 def given(running):
