@@ -5,6 +5,8 @@ import itertools
 import pytest
 from playwright.sync_api import expect
 
+from rewards.dataset import SAMPLE, load_feedback
+from service.feedback.records import Recorded, StoredPassage
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
 from tests.browser.steps import begin, correct, press
 
@@ -154,6 +156,18 @@ def test_a_passages_title_is_marked_as_missing_as_its_sentences_are(running, ope
     ]
 
 
+def test_digits_mark_the_response_again_after_a_sentence_was_marked(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running)
+    press(page, "Shift+Tab", "6", "Tab", "5")
+    expect(page.locator("#marks strong")).to_have_text(["Unverifiable", "Missing-Answer"])
+    page.get_by_role("button", name="Remove Missing-Answer, passage 1, title").click()
+    expect(page.locator("#marks strong")).to_have_text(["Unverifiable"])
+    expect(page.locator("#passages").get_by_role("option", selected=True)).to_have_count(0)
+    press(page, "Control+z")
+    expect(page.locator("#marks strong")).to_have_text(["Unverifiable", "Missing-Answer"])
+
+
 def test_rules_are_told_in_sentences(running, open_page):
     running.keep(TEXT)
     page = begin(open_page, running)
@@ -293,7 +307,30 @@ def test_an_answer_of_the_playground_is_annotated_by_two_who_are_then_compared(r
         assert overflows(page) <= 0
 
 
-def test_without_a_store_the_pages_say_how_to_have_one(run, open_page):
-    running = run(feedback_store=None)
-    page = open_page(running.url + "/agreement", may_complain=True)
+@pytest.mark.parametrize("path", ["annotate", "compare", "agreement"])
+def test_without_a_store_a_page_says_how_to_have_one(run, open_page, path):
+    page = open_page(f"{run(feedback_store=None).url}/{path}")
     expect(page.get_by_role("alert")).to_contain_text("FGCTL_FEEDBACK_STORE")
+    page.get_by_role("button", name="Key, none given").click()
+    expect(page.get_by_role("textbox", name="Key")).to_be_focused()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_response_and_passages_are_in_sight_together_however_long_they_are(running, open_page, width):
+    example = load_feedback(SAMPLE / "feedback.json")[0]
+    word = "https://www.example.org/" + "lighthouse/" * 12
+    long = StoredPassage(title="T" * 80, text=word, sentences=(word, *example.passage_sentences[0] * 12))
+    question = f"{example.question} {word} " * 8
+    for name in ("one", "other"):
+        text = f"{name} {TEXT} {word} 👩‍🔬🗼 " * 6
+        running.do(running.store.record_response(Recorded(id=name, text=text, question=question, passages=(long,) * 3)))
+    page = begin(open_page, running, width=width)
+    assert overflows(page) <= 0
+    last = page.locator("#passages").get_by_role("option").last
+    last.click()
+    expect(last).to_be_in_viewport()
+    expect(page.locator("#response")).to_be_in_viewport()
+    page = begin(open_page, running, path="/compare", width=width)
+    expect(page.get_by_role("button", name="Equally good")).to_be_in_viewport()
+    page.get_by_text("Passages", exact=True).click()
+    assert overflows(page) <= 0

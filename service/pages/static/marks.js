@@ -34,6 +34,13 @@ export class Marks {
     return this.become({ missing }, missing[place] ? "marked" : "unmarked");
   }
 
+  /** Take back missing information, as `asJson` has it. */
+  unmiss({ label, passage_id: passage, sentence_id: numbers }) {
+    const places = new Set(numbers.map((number) => `${passage}.${number}`));
+    const kept = Object.entries(this.state.missing).filter(([place, of]) => of !== label || !places.has(place));
+    this.become({ missing: Object.fromEntries(kept) });
+  }
+
   dismiss(suggestion) {
     this.become({ dismissed: [...this.state.dismissed, this.suggestions.indexOf(suggestion)] });
   }

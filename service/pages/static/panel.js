@@ -111,7 +111,7 @@ export class Panel {
       ...(done.passages_cut ? ["passages were cut to fit"] : []),
       ...(differs ? [`served by the nearest weights: ${served.map(([n, w]) => `${n} ${percent(w)}`).join(", ")}`] : []),
     ];
-    this.facts.textContent = parts.join(" · ");
+    show(this.facts, parts.join(" · "));
   }
 
   async score(id, text, signal) {
