@@ -43,8 +43,14 @@ assets = Assets(packages=[("service.pages", "static")])
 
 def _page(template: str) -> Callable[[Request], Awaitable[HTMLResponse]]:
     async def page(request: Request) -> HTMLResponse:
-        categories = backend_of(request).categories
-        content = _templates.get_template(f"{template}.html").render(page=template, data=_data(categories))
+        backend = backend_of(request)
+        feedback = backend.settings.feedback_store is not None
+        content = _templates.get_template(f"{template}.html").render(
+            page=template,
+            data=_data(backend.categories),
+            feedback=feedback,
+            storeless=template != "playground" and not feedback,
+        )
         return HTMLResponse(content, headers={"content-security-policy": POLICY})
 
     return page

@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,13 @@ ANSWERS = {
 class WritingEngine(FakeEngine):
     """Writes each profile's answer, a few words at a time."""
 
+    says: str | None = None
+    """What it answers instead, by whatever profile."""
     pause = 0.01
     break_at_next = False
 
     async def generate(self, prompt, params, policy, request_id):
-        words = ANSWERS.get(policy.profile, ANSWERS["medium"]).split(" ")
+        words = (self.says or ANSWERS.get(policy.profile, ANSWERS["medium"])).split(" ")
         for i, word in enumerate(words):
             if self.hold:
                 await self.hold.wait()
@@ -186,10 +189,20 @@ def chromium():
     if not path:
         pytest.fail("Chromium is missing: run `make browser` as root, or set FGCTL_CHROMIUM to the path of one.")
     with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-        browser = playwright.chromium.launch(executable_path=path, headless=True, args=flags)
+        browser = _launch(playwright.chromium, path)
         yield browser
         browser.close()
+
+
+def _launch(chromium, path):
+    """Chromium in its own sandbox, except where that cannot be: as root, or where a container forbids namespaces."""
+    from playwright.sync_api import Error
+
+    flags = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    if os.geteuid() != 0:
+        with suppress(Error):
+            return chromium.launch(executable_path=path, args=flags, chromium_sandbox=True)
+    return chromium.launch(executable_path=path, args=flags, chromium_sandbox=False)
 
 
 @pytest.fixture

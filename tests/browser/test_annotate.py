@@ -5,7 +5,10 @@ import itertools
 import pytest
 from playwright.sync_api import expect
 
+from rewards.dataset import SAMPLE, load_feedback
+from service.feedback.records import Recorded, StoredPassage
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
+from tests.browser.steps import begin, correct, press
 
 TEXT = ANSWERS["medium"]
 
@@ -21,19 +24,6 @@ PLACE = """at => {
 
 def utf16(text, point):
     return len(text[:point].encode("utf-16-le")) // 2
-
-
-def begin(open_page, running, name="ada", path="/annotate", **how):
-    page = open_page(running.url + path, **how)
-    page.get_by_label("Your name").fill(name)
-    page.keyboard.press("Enter")
-    expect(page.locator("#task")).to_be_visible()
-    return page
-
-
-def press(page, *keys):
-    for key in keys:
-        page.keyboard.press(key)
 
 
 def part(annotation, text, index=0):
@@ -56,16 +46,11 @@ def test_a_response_is_annotated_by_keyboard_alone(running, open_page):
         "Errors or missing information are marked, but the response is not corrected; correct it."
     )
     assert running.annotations() == ()
-    press(page, "Shift+Tab", "ArrowDown", "ArrowDown", "7")
+    press(page, "Shift+Tab", *["ArrowDown"] * 3, "7")
     expect(page.locator("#passages").get_by_role("option", selected=True)).to_contain_text(
         "The tower is 31 metres tall"
     )
-    corrected = page.get_by_label("Corrected response")
-    while not corrected.evaluate("e => e === document.activeElement"):
-        press(page, "Tab")
-    press(page, "Control+a")
-    page.keyboard.type("It is 31 metres tall.")
-    press(page, "Control+Enter")
+    correct(page, "It is 31 metres tall.")
     expect(page.locator("#status")).to_contain_text("nothing left to annotate")
     (kept,) = running.annotations()
     assert [(e.label, part(kept, TEXT, i)) for i, e in enumerate(kept.errors)] == [
@@ -142,6 +127,45 @@ def test_suggestions_are_accepted_and_rejected_and_it_can_be_undone(running, ope
     (kept,) = running.annotations()
     assert {s.category: s.outcome for s in kept.suggestions} == {"relevance": "rejected", "factuality": "accepted"}
     assert [(e.label, e.explanation) for e in kept.errors] == [("Wrong-Grounding", "Passage 1, sentence 3")]
+
+
+def test_a_passages_title_is_marked_as_missing_as_its_sentences_are(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running)
+    passages = page.locator("#passages")
+    first, second = (
+        passages.get_by_role("listbox", name=name).get_by_role("option") for name in ("Passage 1", "Passage 2")
+    )
+    expect(first.first).to_have_text("Aldermouth Lighthouse")
+    page.keyboard.press("Shift+Tab")
+    expect(first.first).to_be_focused()
+    press(page, "8")
+    expect(page.locator("#said")).to_have_text("passage 1, title: Missing-Minor-Auxiliary marked")
+    second.first.click()
+    page.get_by_role("button", name="Missing-Answer").click()
+    press(page, "ArrowDown", "6")
+    expect(passages.get_by_role("option", selected=True)).to_have_count(3)
+    expect(page.locator("#marks")).to_contain_text("passage 2, title, sentence 1")
+    page.get_by_label("Corrected response").fill("The Aldermouth Lighthouse.")
+    press(page, "Control+Enter")
+    expect(page.locator("#task")).to_be_hidden()
+    (kept,) = running.annotations()
+    assert [(m.label, m.passage_id, m.sentence_id) for m in kept.missing] == [
+        ("Missing-Minor-Auxiliary", 1, (0,)),
+        ("Missing-Answer", 2, (0, 1)),
+    ]
+
+
+def test_digits_mark_the_response_again_after_a_sentence_was_marked(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running)
+    press(page, "Shift+Tab", "6", "Tab", "5")
+    expect(page.locator("#marks strong")).to_have_text(["Unverifiable", "Missing-Answer"])
+    page.get_by_role("button", name="Remove Missing-Answer, passage 1, title").click()
+    expect(page.locator("#marks strong")).to_have_text(["Unverifiable"])
+    expect(page.locator("#passages").get_by_role("option", selected=True)).to_have_count(0)
+    press(page, "Control+z")
+    expect(page.locator("#marks strong")).to_have_text(["Unverifiable", "Missing-Answer"])
 
 
 def test_rules_are_told_in_sentences(running, open_page):
@@ -283,7 +307,30 @@ def test_an_answer_of_the_playground_is_annotated_by_two_who_are_then_compared(r
         assert overflows(page) <= 0
 
 
-def test_without_a_store_the_pages_say_how_to_have_one(run, open_page):
-    running = run(feedback_store=None)
-    page = open_page(running.url + "/agreement", may_complain=True)
+@pytest.mark.parametrize("path", ["annotate", "compare", "agreement"])
+def test_without_a_store_a_page_says_how_to_have_one(run, open_page, path):
+    page = open_page(f"{run(feedback_store=None).url}/{path}")
     expect(page.get_by_role("alert")).to_contain_text("FGCTL_FEEDBACK_STORE")
+    page.get_by_role("button", name="Key, none given").click()
+    expect(page.get_by_role("textbox", name="Key")).to_be_focused()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_response_and_passages_are_in_sight_together_however_long_they_are(running, open_page, width):
+    example = load_feedback(SAMPLE / "feedback.json")[0]
+    word = "https://www.example.org/" + "lighthouse/" * 12
+    long = StoredPassage(title="T" * 80, text=word, sentences=(word, *example.passage_sentences[0] * 12))
+    question = f"{example.question} {word} " * 8
+    for name in ("one", "other"):
+        text = f"{name} {TEXT} {word} 👩‍🔬🗼 " * 6
+        running.do(running.store.record_response(Recorded(id=name, text=text, question=question, passages=(long,) * 3)))
+    page = begin(open_page, running, width=width)
+    assert overflows(page) <= 0
+    last = page.locator("#passages").get_by_role("option").last
+    last.click()
+    expect(last).to_be_in_viewport()
+    expect(page.locator("#response")).to_be_in_viewport()
+    page = begin(open_page, running, path="/compare", width=width)
+    expect(page.get_by_role("button", name="Equally good")).to_be_in_viewport()
+    page.get_by_text("Passages", exact=True).click()
+    assert overflows(page) <= 0

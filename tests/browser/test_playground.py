@@ -8,11 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
-
-
-def ask(page, panel="a"):
-    page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator(f"#text-{panel} .piece").first).to_be_visible()
+from tests.browser.steps import ask
 
 
 def test_an_example_is_answered_in_a_stream_and_judged(running, open_page):
@@ -26,6 +22,8 @@ def test_an_example_is_answered_in_a_stream_and_judged(running, open_page):
     expect(wrong).to_be_visible()
     assert page.locator("#text-a .words").evaluate("e => [...e.childNodes].map(n => n.firstChild ?"
         " n.firstChild.textContent : n.textContent).join('')") == ANSWERS["medium"]  # fmt: skip
+    expect(page.locator("#text-a + .facts")).to_be_visible()
+    expect(page.locator("#text-a + .facts")).to_have_text(re.compile(r"^medium@\w{6} · \d+ tokens$"))
     wrong.hover()
     tip = page.get_by_role("tooltip")
     expect(tip).to_contain_text("Factuality of this sentence: 83 % likely an error, most likely Wrong-Grounding")
@@ -131,6 +129,7 @@ def test_failures_are_told_in_sentences(run, open_page, tmp_path):
     page.get_by_role("textbox", name="Key").fill("fg_wrong")
     page.get_by_role("button", name="Keep it").click()
     expect(problem).to_contain_text("does not know this key")
+    expect(problem).to_be_in_viewport()
     page.get_by_role("button", name="Key, given").click()
     page.get_by_role("textbox", name="Key").fill(secret)
     page.keyboard.press("Enter")

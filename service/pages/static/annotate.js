@@ -1,22 +1,22 @@
 // The annotation page: a response at a time, marked by mouse or keyboard.
 
 import * as service from "./annotation.js";
-import { data, make, Problem, show } from "./call.js";
+import { data, make, Problem, show, showQuestion } from "./call.js";
+import { forgetDraft, keepDraft, latestDraft, stopSaving } from "./drafts.js";
 import { Marks, suggestionsIn } from "./marks.js";
 import { slice, toPoints, toUnits } from "./offsets.js";
-import { showMissing, showPassages } from "./passages.js";
-import { share } from "./scored.js";
+import { placeName, showMissing, showPassages } from "./passages.js";
+import { errorRow, labelButton, missingRow, showRows, suggestionRow } from "./rows.js";
 import { Selecting } from "./selecting.js";
 
-const SAVE_AFTER = 800;
 const $ = (id) => document.getElementById(id);
 const category = Object.fromEntries(data.labels.map(({ label, category: of }) => [label, of]));
 const JUDGED = [...new Set(data.labels.map((l) => l.category))].filter((name) => name !== "completeness");
 
 /** The response being annotated, or null. */
 let task = null;
+/** The passage's sentence that is reached, as [passage, sentence]; null when the response is. */
 let sentence = null;
-let saving = null;
 
 const selecting = new Selecting($("response"), (selected) => {
   sentence = null;
@@ -29,7 +29,6 @@ function say(text) {
 }
 
 const annotator = () => $("annotator").value.trim();
-const draftKey = (id) => `fgctl-draft ${annotator()} ${id}`;
 
 async function next() {
   if (!$("queue").reportValidity()) return;
@@ -56,12 +55,11 @@ function fail(error) {
 function open({ response, draft }) {
   const marks = new Marks(suggestionsIn(response.scored, JUDGED), (label) => category[label]);
   task = { response, marks, seconds: 0, since: performance.now() };
-  const local = JSON.parse(localStorage.getItem(draftKey(response.id)) ?? "null");
-  const kept = [draft, local].filter(Boolean).sort((a, b) => (b.at ?? 0) - (a.at ?? 0))[0];
+  const kept = latestDraft(annotator(), response.id, draft);
   if (kept?.state) marks.state = kept.state;
   if (kept?.submission_id) marks.submissionId = kept.submission_id;
   task.seconds = kept?.seconds ?? 0;
-  $("question").textContent = response.question;
+  showQuestion($("question"), response.question);
   $("corrected").value = kept?.corrected ?? response.text;
   $("draft").textContent = kept ? "Your draft is back." : "";
   showPassages($("passages"), response.passages, {
@@ -98,54 +96,33 @@ function redraw() {
   offer();
 }
 
-const quote = ({ start, end }) => {
-  const text = slice(task.response.text, start, end);
-  return make("q", { textContent: text.length > 90 ? `${text.slice(0, 88)} …` : text });
-};
-
 function showSuggestions() {
-  const rows = task.marks.open.map((suggestion) => make("li", {},
-    quote(suggestion),
-    make("span", { className: "soft", textContent: `${share(suggestion.error_probability)} likely an error of ${suggestion.category}` }),
-    make("span", { className: "choices" },
-      ...data.labels.filter((l) => l.category === suggestion.category).map(({ label, digit }) => labelButton(label, digit, {
-        className: label === suggestion.label ? "likely" : "",
-        onclick: () => change((marks) => marks.mark(label, suggestion.start, suggestion.end), () => `${label} marked`),
-      })),
-      make("button", { type: "button", className: "quiet", textContent: "Reject", onclick: () => (
-        change((marks) => marks.dismiss(suggestion), () => "Suggestion rejected")) }),
-    ),
-  ));
-  section("suggestions", "Suggested by the reward models", rows);
+  list("suggestions", "Suggested by the reward models", task.marks.open.map((suggestion) => suggestionRow(
+    suggestion, task.response.text, data.labels.filter((l) => l.category === suggestion.category), {
+      onLabel: (label) => change((marks) => marks.mark(label, suggestion.start, suggestion.end), () => `${label} marked`),
+      onReject: () => change((marks) => marks.dismiss(suggestion), () => "Suggestion rejected"),
+    },
+  )));
 }
 
 function showMarks() {
-  const rows = task.marks.state.errors.map((error) => make("li", {},
-    make("strong", { textContent: error.label }),
-    quote(error),
-    make("input", {
-      type: "text", value: error.explanation, ariaLabel: `Why ${error.label}`,
-      placeholder: error.label === "Wrong-Grounding" ? "Which sentences say otherwise?" : "Why? (may be left out)",
-      oninput: (event) => { task.marks.explain(error, event.target.value); keep(); },
-    }),
-    make("button", { type: "button", className: "quiet", textContent: "Remove", ariaLabel: `Remove ${error.label}`, onclick: () => (
-      change((marks) => marks.unmark(error), () => `${error.label} removed`)) }),
-  ));
-  const missing = task.marks.asJson().missing.map(({ label, passage_id: passage, sentence_id: numbers }) => make("li", {},
-    make("strong", { textContent: label }),
-    make("span", { textContent: `passage ${passage}, sentence ${numbers.join(", ")}` }),
-  ));
-  section("marks", "Marked by you", [...rows, ...missing]);
+  const { response: { text }, marks } = task;
+  list("marks", "Marked by you", [
+    ...marks.state.errors.map((error) => errorRow(error, text, {
+      onExplain: (explanation) => { marks.explain(error, explanation); keep(); },
+      onRemove: () => change(() => marks.unmark(error), () => `${error.label} removed`),
+    })),
+    ...marks.asJson().missing.map((item) => missingRow(item, {
+      onRemove: () => change(() => marks.unmiss(item), () => `${item.label} removed`),
+    })),
+  ]);
 }
 
-function section(id, title, rows) {
+/** Show rows; the focus must not be lost with a button that goes. */
+function list(id, title, rows) {
   const focused = document.activeElement;
   if ($(id).contains(focused) && focused.matches("button")) $("response").focus();
-  $(id).replaceChildren(...(rows.length ? [make("h3", { textContent: title }), make("ul", {}, ...rows)] : []));
-}
-
-function labelButton(label, digit, properties) {
-  return make("button", { type: "button", ...properties }, make("kbd", { textContent: digit, ariaHidden: "true" }), ` ${label}`);
+  showRows($(id), title, rows);
 }
 
 /** Show which labels can be given to what is selected. */
@@ -158,7 +135,7 @@ function offer() {
 /** Give a label to the sentence or the part of the response that is selected. */
 function give(label) {
   if (category[label] === "completeness") {
-    if (sentence) change((marks) => marks.miss(label, ...sentence), (done) => `Sentence ${sentence[1]} of passage ${sentence[0]}: ${label} ${done}`);
+    if (sentence) change((marks) => marks.miss(label, ...sentence), (done) => `${placeName(sentence[0], [sentence[1]])}: ${label} ${done}`);
     return;
   }
   const span = target(label);
@@ -196,22 +173,13 @@ function sentenceKey(event, passage, number) {
   event.stopPropagation();
 }
 
-/** Keep the draft here at once, and in the service when the person pauses. */
 function keep() {
   const { response, marks } = task;
   const draft = { at: Date.now(), state: marks.state, corrected: $("corrected").value, submission_id: marks.submissionId, seconds: spent() };
-  localStorage.setItem(draftKey(response.id), JSON.stringify(draft));
   $("draft").textContent = "Draft kept in this browser";
-  clearTimeout(saving);
-  const who = annotator();
-  saving = setTimeout(async () => {
-    try {
-      await service.saveDraft(who, response.id, draft);
-      if (task?.response === response) $("draft").textContent = "Draft kept";
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-    }
-  }, SAVE_AFTER);
+  keepDraft(annotator(), response.id, draft, () => {
+    if (task?.response === response) $("draft").textContent = "Draft kept";
+  });
 }
 
 function spent() {
@@ -221,6 +189,7 @@ function spent() {
 function violations(sentences) {
   $("violations").replaceChildren(make("ul", {}, ...sentences.map((text) => make("li", { textContent: text }))));
   $("violations").hidden = !sentences.length;
+  if (sentences.length) $("violations").scrollIntoView({ block: "nearest" });
 }
 
 function submission() {
@@ -239,14 +208,14 @@ function submission() {
 async function submit() {
   if (!task || $("submit").disabled) return;
   const { response, marks } = task;
-  clearTimeout(saving);
+  stopSaving();
   violations([]);
   $("submit").disabled = true;
   // Sent again after a lost connection, it must be the same to the letter, the time taken too.
   if (task.sent?.submission_id !== marks.submissionId) task.sent = submission();
   try {
     await service.submit(task.sent);
-    localStorage.removeItem(draftKey(response.id));
+    forgetDraft(annotator(), response.id);
     say("Submitted. Here is the next one.");
     await next();
   } catch (error) {
@@ -258,9 +227,10 @@ async function submit() {
 }
 
 async function skip(reason) {
+  stopSaving();
   try {
     await service.skip(annotator(), task.response.id, reason);
-    localStorage.removeItem(draftKey(task.response.id));
+    forgetDraft(annotator(), task.response.id);
     await next();
   } catch (error) {
     fail(error);
@@ -287,6 +257,7 @@ $("palette").append(...data.labels.map(({ label, digit, category: of }) => {
   button.addEventListener("pointerdown", (event) => event.preventDefault()); // else the selection is lost
   return button;
 }));
+$("response").addEventListener("focus", () => { sentence = null; offer(); });
 $("queue").addEventListener("submit", (event) => { event.preventDefault(); next(); });
 $("corrected").addEventListener("input", () => { task.marks.submissionId = service.newId(); keep(); });
 $("submit").addEventListener("click", submit);

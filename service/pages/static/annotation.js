@@ -1,4 +1,4 @@
-// The annotation endpoints of the service.
+// The endpoints of the service that take what people say of answers.
 
 import { callJson } from "./call.js";
 
@@ -21,6 +21,9 @@ export const nextPair = (annotator) => post("annotation/pairs", { annotator });
 
 /** Keep a comparison. */
 export const compare = (comparison) => post("annotation/compare", comparison);
+
+/** Keep quick feedback on an answer: {submission_id, thumb}. */
+export const giveFeedback = (id, given) => post(`responses/${encodeURIComponent(id)}/feedback`, given);
 
 /** An id that no other submission has. */
 export function newId() {

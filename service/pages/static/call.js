@@ -71,6 +71,12 @@ export function show(element, text) {
   element.hidden = !text;
 }
 
+/** Show a question as a heading, a long one smaller. */
+export function showQuestion(heading, question) {
+  heading.textContent = question;
+  heading.classList.toggle("long", question.length > 160);
+}
+
 const dialog = document.getElementById("key-dialog");
 const input = document.getElementById("key");
 const button = document.getElementById("key-button");

@@ -1,7 +1,7 @@
 // The comparison page: two answers to one question, in an order drawn by the service.
 
 import * as service from "./annotation.js";
-import { make, Problem, show } from "./call.js";
+import { make, Problem, show, showQuestion } from "./call.js";
 
 const $ = (id) => document.getElementById(id);
 const annotator = () => $("annotator").value.trim();
@@ -34,7 +34,7 @@ const second = () => (task.first === "a" ? "b" : "a");
 
 function open() {
   const { question, passages } = task.a;
-  $("question").textContent = question;
+  showQuestion($("question"), question);
   $("passages").replaceChildren(...passages.map(({ title, text }) => make("p", {}, make("strong", { textContent: title }), " ", text)));
   $("first").textContent = task[task.first].text;
   $("second").textContent = task[second()].text;

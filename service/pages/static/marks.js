@@ -25,13 +25,20 @@ export class Marks {
     this.become({ errors: this.state.errors.filter((other) => other !== error) });
   }
 
-  /** Say that a passage's sentence (both from 1) holds what is missing, or no longer. Says what was done. */
+  /** Say that a passage's sentence (both from 1, sentence 0 being the title) holds what is missing, or no longer. Says what was done. */
   miss(label, passage, sentence) {
     const missing = { ...this.state.missing };
     const place = `${passage}.${sentence}`;
     if (!label || missing[place] === label) delete missing[place];
     else missing[place] = label;
     return this.become({ missing }, missing[place] ? "marked" : "unmarked");
+  }
+
+  /** Take back missing information, as `asJson` has it. */
+  unmiss({ label, passage_id: passage, sentence_id: numbers }) {
+    const places = new Set(numbers.map((number) => `${passage}.${number}`));
+    const kept = Object.entries(this.state.missing).filter(([place, of]) => of !== label || !places.has(place));
+    this.become({ missing: Object.fromEntries(kept) });
   }
 
   dismiss(suggestion) {

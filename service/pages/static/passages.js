@@ -1,15 +1,16 @@
-// Passages as numbered sentences, of which each may hold what a response lacks.
+// Passages as a title and numbered sentences, of which each may hold what a response lacks. The title is sentence 0.
 
 import { make } from "./call.js";
 
 /** Show passages; `onKey(event, passage, sentence)` is called for keys on a sentence, `onPick` when one is reached. */
 export function showPassages(box, passages, { onKey, onPick }) {
   box.replaceChildren(...passages.map((passage, p) => {
-    const title = make("h3", { textContent: passage.title || `Passage ${p + 1}`, id: `passage-${p + 1}` });
-    const list = make("ol", { role: "listbox", attrs: { "aria-labelledby": title.id } });
+    const name = make("h3", { textContent: `Passage ${p + 1}`, id: `passage-${p + 1}` });
+    const list = make("ol", { role: "listbox", attrs: { "aria-labelledby": name.id } });
     const sentences = passage.sentences.length ? passage.sentences : [passage.text];
+    if (passage.title) list.append(option(passage.title, p + 1, 0));
     list.append(...sentences.map((sentence, s) => option(sentence, p + 1, s + 1)));
-    return make("div", { className: "given-passage" }, title, list);
+    return make("div", { className: "given-passage" }, name, list);
   }));
   const options = [...box.querySelectorAll("[role=option]")];
   const place = (option) => [Number(option.dataset.passage), Number(option.dataset.sentence)];
@@ -47,10 +48,17 @@ export function showMissing(box, missing) {
 }
 
 function option(sentence, passage, number) {
-  const made = make("li", { role: "option", tabIndex: -1, ariaSelected: "false" },
-    make("span", { className: "index", textContent: number }),
+  const made = make("li", { role: "option", tabIndex: -1, ariaSelected: "false", className: number ? "" : "title" },
+    make("span", { className: "index", textContent: number || "" }),
     make("span", {}, sentence.trim(), " ", make("b", { className: "tag", hidden: true })),
   );
   Object.assign(made.dataset, { passage, sentence: number });
   return made;
+}
+
+/** Sentences of a passage in words. */
+export function placeName(passage, numbers) {
+  const counted = numbers.filter(Boolean);
+  const parts = [...(numbers.includes(0) ? ["title"] : []), ...(counted.length ? [`sentence ${counted.join(", ")}`] : [])];
+  return `passage ${passage}, ${parts.join(", ")}`;
 }

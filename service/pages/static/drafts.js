@@ -1,0 +1,38 @@
+// What an annotator has so far of a response: in this browser at once, and in the service when they pause.
+
+import { saveDraft } from "./annotation.js";
+import { Problem } from "./call.js";
+
+/** Milliseconds without a change after which the service gets the draft. */
+const SAVE_AFTER = 800;
+const place = (annotator, id) => `fgctl-draft ${annotator} ${id}`;
+let saving = null;
+
+/** The newer of the service's draft and the browser's, or null where there is none. */
+export function latestDraft(annotator, id, served) {
+  const local = JSON.parse(localStorage.getItem(place(annotator, id)) ?? "null");
+  return [served, local].filter(Boolean).sort((a, b) => (b.at ?? 0) - (a.at ?? 0))[0] ?? null;
+}
+
+/** Keep a draft; `onSaved` is called once the service has it. */
+export function keepDraft(annotator, id, draft, onSaved) {
+  localStorage.setItem(place(annotator, id), JSON.stringify(draft));
+  clearTimeout(saving);
+  saving = setTimeout(async () => {
+    try {
+      await saveDraft(annotator, id, draft);
+      onSaved();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+    }
+  }, SAVE_AFTER);
+}
+
+/** Send no draft any more: what is submitted or skipped would be begun anew by one. */
+export function stopSaving() {
+  clearTimeout(saving);
+}
+
+export function forgetDraft(annotator, id) {
+  localStorage.removeItem(place(annotator, id));
+}

@@ -1,0 +1,169 @@
+// One preference of the playground, and the answer by it with its scores.
+
+import { call, callJson, LOST, make, Problem, show } from "./call.js";
+import { events } from "./events.js";
+import { scoreTable, showScored, showWhole } from "./scored.js";
+import { LANGUAGES } from "./snippets.js";
+import { offerThumbs } from "./thumbs.js";
+import { percent, Triangle } from "./triangle.js";
+
+const OWN = "own weights";
+const NAMES = ["relevance", "factuality", "completeness"];
+const PAUSE = 400;
+/** Milliseconds that scores are waited for. */
+const PATIENCE = 60_000;
+const template = (id) => document.getElementById(id).content.cloneNode(true).firstElementChild;
+
+export class Panel {
+  constructor(name, profile) {
+    this.name = name;
+    this.wanted = profile;
+    this.preference = template("preference");
+    this.answer = template("answer");
+    const find = (selector) => this.answer.querySelector(selector);
+    Object.assign(this, {
+      title: find("h2"), problem: find(".problem"), text: find(".text"), facts: find(".facts"), judged: find(".judged"),
+      table: find(".scroll"), copy: find(".copy"), thumbs: find(".thumbs"), choices: this.preference.querySelector(".choices"),
+    });
+    this.title.id = `title-${name}`;
+    this.answer.setAttribute("aria-labelledby", this.title.id);
+    this.text.id = `text-${name}`;
+    this.choices.setAttribute("aria-label", `Profile ${name}`);
+    this.table.setAttribute("aria-label", `All scores ${name}`);
+    this.triangle = new Triangle(this.preference.querySelector(".triangle"), NAMES, () => this.choose(OWN));
+    this.profiles = [];
+    this.setProfiles([]);
+    this.offerCopies();
+  }
+
+  /** The profiles that can be chosen, as GET /profiles has them. */
+  setProfiles(profiles) {
+    this.profiles = profiles;
+    const placed = profiles.filter(({ weights }) => NAMES.every((name) => name in weights));
+    this.triangle.mark(placed.map(({ weights }) => NAMES.map((name) => weights[name])));
+    this.choices.replaceChildren(...[...profiles.map((p) => p.profile), OWN].map((name) => make("label", {},
+      make("input", { type: "radio", name: `profile-${this.name}`, value: name, onchange: () => this.choose(name) }),
+      make("span", { textContent: name }),
+    )));
+    this.choose(profiles.some((p) => p.profile === this.wanted) ? this.wanted : profiles[0]?.profile ?? OWN);
+  }
+
+  choose(name) {
+    this.chosen = name;
+    for (const radio of this.choices.querySelectorAll("input")) radio.checked = radio.value === name;
+    const weights = this.profiles.find((p) => p.profile === name)?.weights;
+    if (weights && NAMES.every((n) => n in weights)) this.triangle.set(NAMES.map((n) => weights[n]));
+  }
+
+  /** Ask `{question, passages}` and show what comes. Ends when all is shown; a failure is shown too. */
+  async ask(question, signal) {
+    this.answer.hidden = false;
+    this.title.textContent = this.chosen === OWN ? `By ${this.triangle.words()}` : `As “${this.chosen}”`;
+    this.judged.hidden = true;
+    show(this.problem, null);
+    show(this.facts, "");
+    this.text.replaceChildren(make("p", { className: "words" }));
+    this.text.setAttribute("aria-busy", "true");
+    this.thumbs.replaceChildren();
+    this.sent = { ...question, ...(this.chosen === OWN ? { weights: this.triangle.weights.join(",") } : { profile: this.chosen }) };
+    this.showCopy();
+    try {
+      const { text, done } = await this.stream(signal);
+      this.tell(done);
+      offerThumbs(this.thumbs, done.id);
+      await this.score(done.id, text, signal);
+    } catch (error) {
+      if (error.name === "AbortError") show(this.facts, "Stopped.");
+      else show(this.problem, error instanceof Problem ? error.message : `${LOST} (${error.message})`);
+    } finally {
+      this.text.setAttribute("aria-busy", "false");
+    }
+  }
+
+  async stream(signal) {
+    const { question, passages, profile, weights } = this.sent;
+    const query = new URLSearchParams(weights ? { weights } : { profile });
+    const response = await call(`generate?${query}`, {
+      method: "POST", body: { question, passages, stream: true }, signal,
+    });
+    const words = this.text.querySelector(".words");
+    let text = "";
+    try {
+      for await (const { event, data: sent } of events(response)) {
+        if (event === "error") throw new Problem(sent.error.message);
+        if (event === "done") return { text, done: sent };
+        text += sent.text;
+        words.append(sent.text);
+      }
+    } catch (error) {
+      if (error instanceof Problem || error.name === "AbortError") throw error;
+    }
+    throw new Problem("The connection was lost before the answer was complete. Ask again for the whole.");
+  }
+
+  tell(done) {
+    const served = Object.entries(done.weights_served);
+    const differs = served.some(([name, weight]) => Math.abs(weight - done.weights[name]) > 0.005);
+    const parts = [
+      `${done.policy.name}@${done.policy.version.slice(0, 6)}`,
+      `${done.usage.completion_tokens} tokens`,
+      ...(done.finish_reason === "length" ? ["cut at the most tokens allowed"] : []),
+      ...(done.passages_cut ? ["passages were cut to fit"] : []),
+      ...(differs ? [`served by the nearest weights: ${served.map(([n, w]) => `${n} ${percent(w)}`).join(", ")}`] : []),
+    ];
+    show(this.facts, parts.join(" · "));
+  }
+
+  async score(id, text, signal) {
+    if (!this.sent.passages.length || !text) return;
+    const facts = this.facts.textContent;
+    this.facts.textContent = `${facts} · being judged …`;
+    const deadline = Date.now() + PATIENCE;
+    while (Date.now() < deadline) {
+      const { scores, notes } = await callJson(`responses/${encodeURIComponent(id)}`, { signal });
+      if (scores) {
+        this.facts.textContent = [facts, ...(notes ?? [])].join(" · ");
+        showScored(this.text, text, scores);
+        showWhole(this.answer.querySelector(".whole"), scores);
+        this.table.replaceChildren(scoreTable(text, scores));
+        this.judged.hidden = false;
+        return;
+      }
+      await pause(PAUSE, signal);
+    }
+    this.facts.textContent = `${facts} · not judged, as the reward models had too much to do`;
+  }
+
+  offerCopies() {
+    const group = this.copy.querySelector(".languages");
+    group.replaceChildren(...Object.keys(LANGUAGES).map((name) => make("button", {
+      type: "button", textContent: name, onclick: () => { this.language = name; this.showCopy(); },
+    })));
+    this.language = "curl";
+    this.copy.addEventListener("toggle", () => this.showCopy());
+    this.copy.querySelector(".copy-button").addEventListener("click", async (event) => {
+      const code = this.copy.querySelector("pre");
+      const copied = await navigator.clipboard?.writeText(code.textContent).then(() => true, () => false);
+      if (!copied) getSelection().selectAllChildren(code);
+      event.target.textContent = copied ? "Copied" : "Selected: press Ctrl+C";
+      setTimeout(() => { event.target.textContent = "Copy"; }, 2500);
+    });
+  }
+
+  showCopy() {
+    if (!this.copy.open) return;
+    for (const button of this.copy.querySelectorAll(".languages button")) {
+      button.setAttribute("aria-pressed", button.textContent === this.language);
+    }
+    const base = new URL(".", location.href).href.replace(/\/$/, "");
+    const keyed = sessionStorage.getItem("fgctl-key") !== null;
+    this.copy.querySelector("pre").textContent = LANGUAGES[this.language](this.sent, base, keyed);
+  }
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+  });
+}

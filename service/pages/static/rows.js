@@ -1,0 +1,64 @@
+// The lists below a response: what the reward models suggest, and what is marked.
+
+import { make } from "./call.js";
+import { slice } from "./offsets.js";
+import { placeName } from "./passages.js";
+import { share } from "./scored.js";
+
+const LONGEST_QUOTE = 90;
+
+/** A suggestion about a part of `text`, with the `labels` of its category: {label, digit}. */
+export function suggestionRow(suggestion, text, labels, { onLabel, onReject }) {
+  return make("li", {},
+    quote(text, suggestion),
+    make("span", { className: "soft", textContent: `${share(suggestion.error_probability)} likely an error of ${suggestion.category}` }),
+    make("span", { className: "choices" },
+      ...labels.map(({ label, digit }) => labelButton(label, digit, {
+        className: label === suggestion.label ? "likely" : "", onclick: () => onLabel(label),
+      })),
+      make("button", { type: "button", className: "quiet", textContent: "Reject", onclick: onReject }),
+    ),
+  );
+}
+
+/** An error that is marked in `text`, with room to explain it. */
+export function errorRow(error, text, { onExplain, onRemove }) {
+  return make("li", {},
+    make("strong", { textContent: error.label }),
+    quote(text, error),
+    make("input", {
+      type: "text", value: error.explanation, ariaLabel: `Why ${error.label}`,
+      placeholder: error.label === "Wrong-Grounding" ? "Which sentences say otherwise?" : "Why? (may be left out)",
+      oninput: ({ target }) => onExplain(target.value),
+    }),
+    removeButton(error.label, onRemove),
+  );
+}
+
+/** Missing information {label, passage_id, sentence_id}. */
+export function missingRow({ label, passage_id: passage, sentence_id: numbers }, { onRemove }) {
+  const where = placeName(passage, numbers);
+  return make("li", {},
+    make("strong", { textContent: label }), make("span", { className: "where", textContent: where }),
+    removeButton(`${label}, ${where}`, onRemove),
+  );
+}
+
+/** Show rows under a title, or nothing where there are none. */
+export function showRows(box, title, rows) {
+  box.replaceChildren(...(rows.length ? [make("h3", { textContent: title }), make("ul", {}, ...rows)] : []));
+}
+
+/** A button that gives a label, with the digit that does so too. */
+export function labelButton(label, digit, properties) {
+  return make("button", { type: "button", ...properties }, make("kbd", { textContent: digit, ariaHidden: "true" }), ` ${label}`);
+}
+
+function removeButton(what, onclick) {
+  return make("button", { type: "button", className: "quiet", textContent: "Remove", ariaLabel: `Remove ${what}`, onclick });
+}
+
+function quote(text, { start, end }) {
+  const part = slice(text, start, end);
+  return make("q", { textContent: part.length > LONGEST_QUOTE ? `${part.slice(0, LONGEST_QUOTE - 2)} …` : part });
+}
