@@ -9,6 +9,7 @@ from trainer.experiments.summary import mean_curve, smooth, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _CURVES = {
     "reward": "weighted reward of a response", "relevance": "relevance", "factuality": "factuality",
@@ -36,16 +37,30 @@ def _curves(results: dict[str, Any], path: Path) -> Path:
             _line(axes, results, arm, key, f"C{k}")
         axes.set(xlabel="episodes", title=label)
         axes.grid(alpha=0.3)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(arms))
+    _legend(figure, results)
     figure.savefig(path)
     return path
+
+
+def _label(results: dict[str, Any], arm: str) -> str:
+    """How a plot names an arm: by its weights where these are what differs."""
+    if results["kind"] != "customize":
+        return arm
+    trained_by = next(run["trained_by"] for run in results["runs"] if run["arm"] == arm)
+    return ", ".join(f"{value:.2f}" for value in trained_by.values())
+
+
+def _legend(figure: "Figure", results: dict[str, Any]) -> None:
+    title = "weights of " + ", ".join(results["weights"]) if results["kind"] == "customize" else None
+    lines = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*lines, title=title, loc="outside upper center", ncols=len(lines[0]))
 
 
 def _line(axes: "Axes", results: dict[str, Any], arm: str, key: str, colour: str) -> None:
     runs = [run for run in results["runs"] if run["arm"] == arm]
     mean = smooth(mean_curve(results, arm, key))
     episodes = [step["episodes"] for step in runs[0]["curve"]][: len(mean)]
-    axes.plot(episodes, mean, color=colour, label=arm)
+    axes.plot(episodes, mean, color=colour, label=_label(results, arm))
     if len(runs) > 1:
         every = np.array([smooth(np.array([step[key] for step in run["curve"]][: len(mean)])) for run in runs])
         axes.fill_between(episodes, every.min(0), every.max(0), color=colour, alpha=0.2, linewidth=0)
@@ -60,10 +75,11 @@ def _trade_off(results: dict[str, Any], path: Path) -> Path:
         for k, row in enumerate(summarise(results)):
             axes.errorbar(
                 row["words"]["mean"], row[name]["mean"],
-                xerr=row["words"]["half_width"], yerr=row[name]["half_width"], fmt="o", color=f"C{k}", label=row["arm"],
+                xerr=row["words"]["half_width"], yerr=row[name]["half_width"], fmt="o", color=f"C{k}",
+                label=_label(results, row["arm"]),
             )  # fmt: skip
         axes.set(xlabel="words", title=label)
         axes.grid(alpha=0.3)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    _legend(figure, results)
     figure.savefig(path)
     return path
