@@ -175,8 +175,9 @@ class FeedbackStore:
     async def retire(self, name: str) -> None:
         """End an annotator's work; what was annotated stays. Raises Missing."""
         async with self._database.writing() as session:
-            (await submissions.annotator(session, name)).retired = self._clock()
-            self._note(session, None, "retire", f"annotator {name}")
+            person = await submissions.annotator(session, name)
+            person.retired = self._clock()
+            self._note(session, None, "retire", f"annotator {person.id}")
 
     @_whole
     async def release(self, name: str) -> None:

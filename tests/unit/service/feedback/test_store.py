@@ -417,6 +417,7 @@ async def test_a_person_can_be_deleted(store, answer, annotation, scored):
     await store.save_draft("Ann", "r3", {"x": 1})
     await store.compare(Comparison(submission_id="c1", a="r2", b="r3", choice="a", annotator="Ann"))
     await store.quick_feedback(Quick(submission_id="q1", response_id="r2", caller="key:7", thumb=1))
+    await store.retire("Ann")
     assert await store.delete_person("Ann") == {
         "annotations": 1, "comparisons": 1, "assignments": 2, "quick_feedback": 0, "responses": 0, "annotators": 1,
     }  # fmt: skip
