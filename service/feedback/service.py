@@ -22,6 +22,7 @@ from service.task import Answer, Choice, Prepared
 logger = logging.getLogger(__name__)
 _PRUNE_EVERY = 3600.0
 """Seconds between two looks for answers that were kept long enough."""
+STORELESS = "This service keeps no feedback; start it with FGCTL_FEEDBACK_STORE=sqlite:///PATH."
 AGREEMENT_EVERY = 600.0
 """Seconds after which the metrics of agreement are brought up to date, whether or not anybody asks."""
 _SETTLING = 2.0
@@ -67,7 +68,7 @@ class Feedback:
     def store(self) -> FeedbackStore:
         """The open store. Raises NotFound where the service has none, and Unavailable until it is open."""
         if self._settings.feedback_store is None:
-            raise NotFound("This service keeps no feedback; start it with FGCTL_FEEDBACK_STORE=sqlite:///PATH.")
+            raise NotFound(STORELESS)
         if self._store is None:
             raise Unavailable("The feedback store is not open yet; try again in a few seconds.")
         return self._store

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from rewards.categories import BUILT_IN, CategorySpec
 from rewards.dataset import SAMPLE, load_examples
 from service.backend import backend_of
+from service.feedback.service import STORELESS
 
 router = APIRouter(include_in_schema=False)
 
@@ -49,7 +50,7 @@ def _page(template: str) -> Callable[[Request], Awaitable[HTMLResponse]]:
             page=template,
             data=_data(backend.categories),
             feedback=feedback,
-            storeless=template != "playground" and not feedback,
+            storeless=STORELESS if template != "playground" and not feedback else None,
         )
         return HTMLResponse(content, headers={"content-security-policy": POLICY})
 
