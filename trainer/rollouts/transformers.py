@@ -150,7 +150,7 @@ def _grouped_queries(
 ) -> tuple[Tensor, None]:
     """Attention of one new token: the query heads that share a key head are taken as that head's positions.
 
-    transformers repeats keys and values for each of them, which is most of what decoding a large batch costs.
+    So keys and values are read where they are; transformers, given a mask, copies them for each query head first.
     """
     batch, heads, length, width = query.shape
     if length > 1 or heads == key.shape[1]:
