@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.output import busy, print_json, print_table, remarks
-from cli.rewards import DataOption, JsonOption, ModelOption
-from cli.train import BaseOption, RecipeOption, SetOption
-from cli.train import DataOption as QuestionsOption
+from cli.rewards.commands import DataOption, JsonOption, ModelOption
+from cli.training.train import BaseOption, RecipeOption, SetOption
+from cli.training.train import DataOption as QuestionsOption
 
 if TYPE_CHECKING:
     from policies.base import BaseModel
-    from service.roster import ServedPolicy
+    from service.served.roster import ServedPolicy
     from service.settings import Settings
 
 RoundsOption = Annotated[int, typer.Option(min=1, help="Turns that each contender takes.")]
@@ -167,7 +167,7 @@ def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]
     from policies.manifest import Named
     from policies.store import SFT, PolicyStore
     from rewards.errors import FgctlError
-    from service.roster import stored_policy
+    from service.served.roster import stored_policy
     from service.settings import Settings
 
     settings = Settings() if base is None else Settings(base=base)

@@ -13,7 +13,7 @@ from cli.output import counting, print_json, print_table, remarks
 from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
-    from service.feedback.store import FeedbackStore
+    from service.feedback.store.feedback_store import FeedbackStore
 
 T = TypeVar("T")
 app = typer.Typer(help="What people say of answers: exchange it, count it, delete it.", no_args_is_help=True)
@@ -94,9 +94,9 @@ def stats(
 ) -> None:
     """Count feedback, say how far people and reward models agree, and what the reward models have not seen."""
     from rewards.dataset import question_key
-    from rewards.model import FITTED, load_rewards
+    from rewards.models.feedback_rewards import FITTED, load_rewards
     from service.feedback.exchange.transfer import export_items
-    from service.feedback.judgements import agreement
+    from service.feedback.stored_judgements import agreement
 
     fitted = load_rewards(model or FITTED)[0]
 
@@ -210,7 +210,7 @@ def prune(
 
 
 def _with_store(url: str | None, work: Callable[["FeedbackStore"], Awaitable[T]]) -> T:
-    from service.feedback.store import open_store
+    from service.feedback.store.feedback_store import open_store
 
     if url is None:
         raise FgctlError("Say where the feedback is: --store sqlite:///feedback.db, or FGCTL_FEEDBACK_STORE.")

@@ -126,9 +126,9 @@ def _local(
     """The same events from the service's own backend, in this process, for one answer."""
     import asyncio
 
+    from service.api.generate.protocol import GenerateRequest, GenerateResponse
+    from service.api.generate.translate import GenerateServing
     from service.backend import Backend
-    from service.generate.protocol import GenerateRequest, GenerateResponse
-    from service.generate.serving import GenerateServing
     from service.settings import Settings
 
     request = _validated(GenerateRequest, body)

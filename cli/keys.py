@@ -30,8 +30,8 @@ def add(
     json_output: JsonOption = False,
 ) -> None:
     """Make a key and show it, this once: only its hash is kept. Limits not given are the service's own."""
-    from service.caller import SCOPES, Limits
-    from service.keys import KeyFile
+    from service.domain.caller import SCOPES, Limits
+    from service.edge.keys import KeyFile
 
     wanted = list(scopes or ["generate"])
     if unknown := [scope for scope in wanted if scope not in SCOPES]:
@@ -51,7 +51,7 @@ def add(
 @app.command(name="list")
 def list_keys(keys: FileOption = None, json_output: JsonOption = False) -> None:
     """List the keys: ids, names, scopes and limits."""
-    from service.keys import KeyFile
+    from service.edge.keys import KeyFile
 
     path = _chosen(keys)
     known = KeyFile(path).read()
@@ -80,7 +80,7 @@ def revoke(
     keys: FileOption = None,
 ) -> None:
     """Remove a key. A running service refuses it within a second or two."""
-    from service.keys import KeyFile
+    from service.edge.keys import KeyFile
 
     revoked = KeyFile(_chosen(keys)).revoke(key_id)
     remarks.print(f"Key {key_id} of {revoked.name} is revoked.")

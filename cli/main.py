@@ -6,14 +6,17 @@ import sys
 import typer
 from rich.console import Console
 
-from cli import bench, experiment, feedback, keys, policies, rewards, train
+from cli import bench, feedback, keys
 from cli.base import base
-from cli.evaluate import evaluate
-from cli.fit import fit
 from cli.generate import generate
-from cli.judge import fit_judge
-from cli.sample import sample
+from cli.policies import commands as policies
+from cli.rewards import commands as rewards
+from cli.rewards.fit import fit
+from cli.rewards.judge import fit_judge
 from cli.serve import serve
+from cli.training import experiment, train
+from cli.training.evaluate import evaluate
+from cli.training.sample import sample
 from rewards.errors import FgctlError
 
 app = typer.Typer(

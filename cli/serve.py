@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.output import remarks
-from service.environment import PRELOADED, missing, with_preloads
+from service.engine.cpu_environment import PRELOADED, missing, with_preloads
 
 
 def serve(

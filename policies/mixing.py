@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from policies.adapter import LoraAdapter
-from policies.geometry import barycentric
 from policies.manifest import PolicyManifest
+from policies.mixture_weights import barycentric
 from policies.store import ADAPTER, ADAPTER_CONFIG, SFT, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError

@@ -24,15 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policies.comparison import Difference, objection
 from policies.ledger import Ledger, Promotion, in_effect, promoter, trail
-from policies.manifest import (  # noqa: F401 - whoever writes needs all of them
-    SERVED,
-    Named,
-    PolicyManifest,
-    SeenFeedback,
-    UsedRewards,
-    Versioned,
-    card,
-)
+from policies.manifest import SERVED, Named, PolicyManifest, card
 from policies.weights import Weights
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
@@ -81,6 +73,10 @@ class Profile(BaseModel):
     canary: CanaryShare | None = None
 
 
+SHIPPED = Path(__file__).parent / "shipped"
+"""The store that ships with fgctl, and the default."""
+
+
 class BrokenPolicy(FgctlError):
     """A policy directory that cannot be used as it is."""
 
@@ -89,8 +85,8 @@ class PolicyStore:
     """Reads and writes the policy directories under one root."""
 
     def __init__(self, root: Path | None = None) -> None:
-        """`root` defaults to $FGCTL_POLICIES, else the repository's own policies."""
-        self.root = root or Path(os.environ.get("FGCTL_POLICIES", Path(__file__).parent))
+        """`root` defaults to $FGCTL_POLICIES, else the store that ships with fgctl."""
+        self.root = _moved(root or Path(os.environ.get("FGCTL_POLICIES", SHIPPED)))
         self._ledger = Ledger(self.root / LEDGER)
 
     def profiles(self) -> dict[str, Profile]:
@@ -389,3 +385,9 @@ def _replace(file: Path, text: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     scratch.replace(file)
+
+
+def _moved(root: Path) -> Path:
+    """The store at `root`, or in its folder `shipped`, where the default store moved to."""
+    moved = root / SHIPPED.name
+    return moved if not (root / PROFILES).exists() and (moved / PROFILES).exists() else root

@@ -9,9 +9,9 @@ from rewards.adapters import load_model
 from rewards.categories import Category, CategorySpec
 from rewards.configuration import Configuration, ExtraCategory, load_configuration
 from rewards.errors import FgctlError
-from rewards.model import FeedbackRewards
+from rewards.models.feedback_rewards import FeedbackRewards
+from rewards.models.purpose import REWARD, require_reward
 from rewards.protocol import RewardModel
-from rewards.purpose import REWARD, require_reward
 from rewards.scores import CategoryScores, ScoredResponse, ScoreRequest, Segment
 from rewards.segmentation import Span, segments
 

@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from service import admin, status
-from service.authentication import Authentication
+from service.api import admin, status
+from service.api.feedback.router import router as feedback_router
+from service.api.generate.router import router as generate_router
+from service.api.openai.router import router as openai_router
 from service.backend import Backend, MakeEngine, start_or_fail
-from service.engine import Engine
+from service.edge.authentication import Authentication
+from service.edge.keys import Keyring
+from service.edge.middleware import BodyLimit, HeadLimit, Requests, SecurityHeaders
+from service.edge.tracing import Tracing
+from service.engine.engine import Engine
 from service.errors import install_handlers
-from service.feedback.api import router as feedback_router
-from service.generate.router import router as generate_router
-from service.keys import Keyring
-from service.middleware import BodyLimit, HeadLimit, Requests, SecurityHeaders
-from service.openai.router import router as openai_router
 from service.pages.router import assets
 from service.pages.router import router as pages_router
 from service.settings import Settings
-from service.tracing import Tracing
 
 
 async def _nothing() -> None:

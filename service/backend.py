@@ -12,28 +12,28 @@ from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
 from rewards.configuration import load_configuration
 from rewards.errors import FgctlError
-from rewards.model import FeedbackRewards
+from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scorer import Scorer
-from service.admission import Admission
-from service.answers import Answers
-from service.best_of import Chooser
-from service.catalogue import Catalogue
-from service.engine import Engine, Shapes, shapes_of
+from service.admission.places import Admission
+from service.answering.answers import Answers
+from service.answering.best_of import Chooser
+from service.answering.pipeline import Generation
+from service.domain.selection import DEFAULT_PROFILE
+from service.engine.engine import Engine, Shapes, shapes_of
+from service.engine.supervisor import Supervisor
 from service.errors import Unavailable
 from service.feedback.recorder import Versions
-from service.feedback.service import Feedback
-from service.generation import Generation
-from service.mixtures import MixtureCache
-from service.monitoring.metrics import Metrics
-from service.roster import Roster
+from service.feedback.runtime import Feedback
+from service.metrics.metrics import Metrics
 from service.scoring.queue import ScoringQueue
-from service.scoring.recent import RecentResponses
-from service.scoring.shares import ScoringShares
+from service.scoring.recent_responses import RecentResponses
+from service.scoring.sampling_shares import ScoringShares
 from service.scoring.worker import ScoringWorker
-from service.selection import DEFAULT_PROFILE
+from service.served.mixture_cache import MixtureCache
+from service.served.resolver import Catalogue
+from service.served.roster import Roster
+from service.served.watch_profiles import watch_store
 from service.settings import Settings
-from service.supervision import Supervisor
-from service.watch import watch_store
 
 if TYPE_CHECKING:
     from policies.base import BaseModel

@@ -10,13 +10,13 @@ import uvicorn
 from sse_starlette.sse import AppStatus
 
 from rewards.errors import FgctlError
-from service import logs
 from service.app import create_app
 from service.backend import MakeEngine
-from service.engine import Engine
-from service.http import bounded_config
+from service.edge import logs
+from service.edge.head_limit import bounded_config
+from service.edge.tracing import Tracing
+from service.engine.engine import Engine
 from service.settings import Settings
-from service.tracing import Tracing
 
 _GRACE = 5
 """Seconds that connections get to close after every request has been answered or broken off."""
@@ -58,7 +58,7 @@ def run(settings: Settings, host: str, port: int, make_engine: MakeEngine = Engi
     app = create_app(settings, on_failure=stop, tracing=Tracing.of(settings), make_engine=make_engine)
     config = bounded_config(
         app, settings.max_head_bytes, settings.receive_timeout, host=host, port=port, timeout_graceful_shutdown=_GRACE,
-        # Lines of every request come from service/middleware.py.
+        # Lines of every request come from service/edge/middleware.py.
         access_log=False, log_config=None,
     )  # fmt: skip
     server = _Server(config, app.state.backend.drain)

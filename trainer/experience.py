@@ -11,10 +11,10 @@ from rewards.dataset import Example
 from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.credit import place_rewards, token_ends
 from trainer.packing import Group, bins, pack, split
+from trainer.policy_model import Adapter, TokenLogProbs, Trunk
 from trainer.processes import Processes
 from trainer.recipe import Pay
 from trainer.rollouts import Sampled
-from trainer.trunk import Adapter, TokenLogProbs, Trunk
 
 
 @dataclass

@@ -13,37 +13,29 @@ import torch
 from torch import Tensor
 
 from policies.base import BaseModel
+from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, Versioned
 from policies.prompt import PromptFormatter
-from policies.store import SFT, Named, PolicyManifest, PolicyStore, SeenFeedback, UsedRewards, Versioned
+from policies.store import SFT, PolicyStore
 from policies.weights import Weights
 from rewards.dataset import Example, file_digest, load_examples, without_held_out
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
-from trainer.advantages import whiten
-from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.credit import at_the_end, weighted
 from trainer.estimators import make_estimator
-from trainer.experience import (
-    Batch,
-    Row,
-    Streams,
-    evaluate_batch,
-    idle_row,
-    make_batch,
-    requests_of,
-    reward_streams,
-)
+from trainer.estimators.advantages import whiten
+from trainer.experience import Batch, Row, Streams, evaluate_batch, idle_row, make_batch, requests_of, reward_streams
 from trainer.kl import KlController, kl_estimates
 from trainer.losses import policy_loss
-from trainer.metrics import step_metrics
+from trainer.policy_model import Trunk
 from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts import Sampler, make_sampler
 from trainer.rollouts.scored import sample_and_score
 from trainer.rollouts.server import ServerSampler
-from trainer.runlog import RunLog
-from trainer.stability import diverged, signs
-from trainer.trunk import Trunk
+from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.tracking.metrics import step_metrics
+from trainer.tracking.run_log import RunLog
+from trainer.tracking.stability import diverged, signs
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from policies.base import BaseModel
+from policies.manifest import Named, PolicyManifest
 from policies.prompt import PromptFormatter
-from policies.store import SFT, Named, PolicyManifest, PolicyStore
+from policies.store import SFT, PolicyStore
 from rewards.dataset import Example, file_digest, load_examples, without_held_out
 from rewards.errors import FgctlError
-from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.packing import Group, bins, pack
+from trainer.policy_model import Trunk
 from trainer.processes import Processes
 from trainer.recipe import Recipe, SftRecipe
-from trainer.runlog import RunLog
-from trainer.trunk import Trunk
+from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.tracking.run_log import RunLog
 
 CHECKPOINT_EVERY = 10
 

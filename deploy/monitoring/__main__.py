@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from deploy.monitoring.files import ROOT, generated
+from deploy.monitoring.generated_files import ROOT, generated
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """What adapters cost on a CPU: the base alone, one adapter and three mixed, by the packed kernels and by vLLM's own.
 
 Four engines take turns in one run; each stands still while another works. `no adapters` is an engine that cannot load
-any, compiled as vLLM does it by default; `packed` has service.cpu_lora's kernels and runs as the service starts it,
+any, compiled as vLLM does it by default; `packed` has service.engine.cpu_lora's kernels and runs as the service starts it,
 `packed, compiled` as with FGCTL_COMPILE=1; `stock` has vLLM's kernels. In a round all answer the same prompts, of
 random tokens that no other round has, so that nothing comes from a prefix cache.
 """
@@ -18,12 +18,12 @@ from typing import Any
 
 from policies.base import BaseModel
 from rewards.errors import FgctlError
-from rewards.measuring import quotient, spread
+from rewards.statistics.benchmarks import quotient, spread
 from service.bench.engine_process import Work
-from service.bench.programs import Program
-from service.engine import engine_arguments, shapes_of
-from service.environment import engine_settings, with_preloads
-from service.roster import ServedPolicy
+from service.bench.paused_programs import Program
+from service.engine.cpu_environment import engine_settings, with_preloads
+from service.engine.engine import engine_arguments, shapes_of
+from service.served.roster import ServedPolicy
 from service.settings import Settings
 
 ROUNDS = 3

@@ -1,6 +1,6 @@
 """What scoring does when more comes than it can score, and whether anybody who waits for an answer notices.
 
-The service runs as it is, with the real reward models and service.bench.fixed's engine. First it is found how many
+The service runs as it is, with the real reward models and service.bench.fixed_speed_engine's engine. First it is found how many
 answers a second can be scored; then requests come at fixed rates, below, at and above that, however many are still
 being answered. Every response that was offered must have been scored, left out of the sample, or dropped.
 """

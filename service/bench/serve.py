@@ -24,8 +24,9 @@ from policies.base import BaseModel
 from policies.prompt import PromptFormatter
 from rewards.dataset import Example
 from rewards.errors import FgctlError
-from rewards.measuring import quotient, spread
-from service.bench import layer, scoring
+from rewards.statistics.benchmarks import quotient, spread
+from service.bench import added_latency as layer
+from service.bench import scoring
 from service.bench.load import (
     Asked,
     Body,
@@ -37,10 +38,10 @@ from service.bench.load import (
     samples,
     whole_prompt,
 )
-from service.bench.programs import Program
-from service.engine import engine_arguments, shapes_of
-from service.environment import engine_settings, with_preloads
-from service.roster import ServedPolicy
+from service.bench.paused_programs import Program
+from service.engine.cpu_environment import engine_settings, with_preloads
+from service.engine.engine import engine_arguments, shapes_of
+from service.served.roster import ServedPolicy
 from service.settings import Settings
 
 ROUNDS = 3

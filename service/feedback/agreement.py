@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.agreement import macro_f1
 from rewards.categories import BUILT_IN, JUDGED, Category
 from rewards.segmentation import Span, segments
+from rewards.statistics.agreement_with_people import macro_f1
 
 _WORD = re.compile(r"\S+")
 WHOLE: Category = "completeness"

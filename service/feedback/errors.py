@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from service.errors import Invalid, NotFound, ServiceError, Unavailable
 
 if TYPE_CHECKING:
-    from service.feedback.rules import Violation
+    from service.feedback.validation import Violation
 
 
 class Conflict(ServiceError):

@@ -11,13 +11,13 @@ from typing import NamedTuple
 from rewards.dataset import Passage
 from rewards.scores import ScoredResponse
 from rewards.segmentation import sentences
-from service.caller import kept_caller
+from service.domain.caller import kept_caller
+from service.domain.request import Answer, Choice, Prepared, choice_id
 from service.feedback.errors import StoreFailed
 from service.feedback.records import Recorded, RecordedScores, StoredPassage
-from service.feedback.store import FeedbackStore
-from service.monitoring.feedback import FeedbackMetrics
-from service.roster import rounded
-from service.task import Answer, Choice, Prepared, choice_id
+from service.feedback.store.feedback_store import FeedbackStore
+from service.metrics.feedback import FeedbackMetrics
+from service.served.roster import rounded
 
 logger = logging.getLogger(__name__)
 BATCH = 100

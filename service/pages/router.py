@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 from rewards.categories import BUILT_IN, CategorySpec
 from rewards.dataset import SAMPLE, load_examples
 from service.backend import backend_of
-from service.feedback.service import STORELESS
+from service.feedback.runtime import STORELESS
 
 router = APIRouter(include_in_schema=False)
 

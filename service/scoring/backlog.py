@@ -8,7 +8,7 @@ same share of its own, in whatever order responses come; dropping whatever comes
 import asyncio
 from typing import NamedTuple
 
-from service.scoring.judged import Finished
+from service.domain.scored import Finished
 
 
 class _Waiting(NamedTuple):

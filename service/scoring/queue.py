@@ -8,12 +8,12 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
 from rewards.scores import ScoredResponse, ScoreRequest
-from service.draws import draw
-from service.monitoring.metrics import Metrics
+from service.domain.hash_sampling import draw
+from service.domain.scored import Finished, Judged
+from service.metrics.metrics import Metrics
 from service.scoring.backlog import Backlog
-from service.scoring.judged import Finished, Judged
-from service.scoring.recent import RecentResponses
-from service.scoring.shares import ScoringShares
+from service.scoring.recent_responses import RecentResponses
+from service.scoring.sampling_shares import ScoringShares
 
 logger = logging.getLogger(__name__)
 RESTART_PAUSE = 1.0

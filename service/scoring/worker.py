@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from rewards.traits import traits_of
-from service.scoring.judged import Judged
+from rewards.traits.response_traits import traits_of
+from service.domain.scored import Judged
 
 _PRIORITY = 10
 

@@ -16,7 +16,7 @@ import uvicorn
 from rewards.dataset import SAMPLE, load_feedback
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.segmentation import segments
-from service.engine import EngineGone, Piece
+from service.engine.engine import EngineGone, Piece
 from service.feedback.records import Recorded, StoredPassage
 from tests.unit.service.conftest import FakeEngine, FakeWorker, Service
 

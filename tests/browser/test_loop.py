@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from rewards.dataset import SAMPLE, load_feedback
-from rewards.model import FeedbackRewards
+from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scores import ScoreRequest
 from rewards.segmentation import sentences
 from tests.browser.steps import begin, correct, press

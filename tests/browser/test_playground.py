@@ -116,8 +116,8 @@ def test_copied_code_runs_as_it_is(running, open_page, language):
 
 
 def test_failures_are_told_in_sentences(run, open_page, tmp_path):
-    from service.caller import Limits
-    from service.keys import KeyFile
+    from service.domain.caller import Limits
+    from service.edge.keys import KeyFile
 
     keys = KeyFile(tmp_path / "keys.toml")
     _, secret = keys.add("tester", ["generate"], Limits(requests_per_minute=1))

@@ -79,8 +79,8 @@ def test_the_last_of_two_quick_thumbs_counts(running, open_page):
 
 
 def test_a_refusal_is_told_and_without_a_store_there_are_no_thumbs(run, open_page, tmp_path):
-    from service.caller import Limits
-    from service.keys import KeyFile
+    from service.domain.caller import Limits
+    from service.edge.keys import KeyFile
 
     keys = KeyFile(tmp_path / "keys.toml")
     _, secret = keys.add("tester", ["generate"], Limits())

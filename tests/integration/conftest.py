@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from policies.base import resolve_base
-from policies.store import SFT, Named, PolicyStore
+from policies.manifest import Named
+from policies.store import SFT, PolicyStore
 from policies.weights import Weights
 
 WEIGHTS = {"first": "1,1,2", "second": "2,1,1", "damaged": "1,2,1", "idle": "3,1,1"}

@@ -21,11 +21,11 @@ from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.segmentation import segments
 from trainer import sft
 from trainer.packing import Group
+from trainer.policy_model import Trunk
 from trainer.ppo import PpoTrainer
 from trainer.processes import Processes
 from trainer.recipe import LoraRecipe, load_recipe
 from trainer.rollouts import Sampled
-from trainer.trunk import Trunk
 
 STEPS = 2
 RECIPE = [

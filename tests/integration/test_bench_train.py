@@ -7,9 +7,9 @@ from policies.weights import Weights
 from trainer.bench.plain import PlainTrainer
 from trainer.experience import evaluate_batch, make_batch
 from trainer.losses import policy_loss
+from trainer.policy_model import Trunk
 from trainer.recipe import load_recipe
 from trainer.rollouts import Sampled
-from trainer.trunk import Trunk
 
 
 def test_in_bfloat16_plain_and_packed_rows_differ_by_rounding_alone(base, store):

@@ -70,7 +70,7 @@ def send(client, loop):
 def test_a_mixture_computes_what_the_sum_of_the_updates_computes(changing, loop, base, policies, send):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from service.engine import PROBE
+    from service.engine.engine import PROBE
 
     reply = send("POST", "/generate?weights=0.4,0.4333,0.1667", json=QUESTION).json()
     assert reply["profile"] == MIXTURE

@@ -20,7 +20,7 @@ def ask(app, loop):
     from vllm import SamplingParams
     from vllm.inputs import TokensPrompt
 
-    from service.engine import _lora_request
+    from service.engine.engine import _lora_request
 
     backend = app.state.backend
     engine, formatter, served = backend._engine, backend._generation._formatter, backend.roster.served
@@ -74,7 +74,7 @@ def test_the_engine_computes_what_peft_computes(app, loop, base, store):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from service.engine import PROBE
+    from service.engine.engine import PROBE
 
     policy = app.state.backend.roster.served["second"]
     probed = loop.run(app.state.backend._engine.probe(policy))

@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rewards.dataset import SAMPLE, Example, Passage, load_answers, load_examples
 from rewards.scorer import Scorer
 from trainer.packing import Group, pack
+from trainer.policy_model import Trunk
 from trainer.recipe import LoraRecipe, load_recipe
 from trainer.rollouts.transformers import TransformersSampler
-from trainer.trunk import Trunk
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 import yaml
 
-from deploy.monitoring.files import rule_files
+from deploy.monitoring.generated_files import rule_files
+from deploy.monitoring.lookback_windows import Timing
 from deploy.monitoring.scenarios import FILES
-from deploy.monitoring.windows import Timing
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"

@@ -1,6 +1,6 @@
 """From a response to a page at night: the real service, Prometheus and Alertmanager, under traffic on three profiles.
 
-Hours pass in minutes (deploy.monitoring.windows.Timing); everything else is as it is deployed. First all is well: every
+Hours pass in minutes (deploy.monitoring.lookback_windows.Timing); everything else is as it is deployed. First all is well: every
 query of every dashboard, every rule and whatever an alert looks at must have an answer, and nobody may be told of
 anything. Then a policy that was degraded on purpose is promoted.
 """
@@ -25,16 +25,18 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from safetensors.torch import load_file, save_file
 
-from deploy.monitoring import alerts, files, rules
+from deploy.monitoring import generated_files as files
+from deploy.monitoring.alerts import groups as alerts
 from deploy.monitoring.dashboards import queries
-from deploy.monitoring.windows import MINUTE, Timing
+from deploy.monitoring.lookback_windows import MINUTE, Timing
+from deploy.monitoring.recording import series as rules
 from policies.sequential import MIN_RESPONSES
 from policies.store import ADAPTER, MANIFEST, SFT, Decoding, PolicyStore
 from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_examples
 from rewards.scorer import Scorer
-from service.caller import Limits
-from service.keys import KeyFile
+from service.domain.caller import Limits
+from service.edge.keys import KeyFile
 from service.settings import Settings
 
 pytestmark = pytest.mark.timeout(1200)

@@ -34,7 +34,7 @@ def _capitals(text):
 @pytest.fixture
 def write_policy():
     """Stores a small adapter of two layers as a new version; another seed is another version."""
-    from policies.store import Named
+    from policies.manifest import Named
     from policies.weights import Weights
 
     def write(store, profile="medium", seed=0, *, weights="0.3,0.5,0.2", change=None, **fields):

@@ -3,6 +3,8 @@
 import tomllib
 from pathlib import Path
 
+from setuptools import find_packages
+
 ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 
@@ -12,7 +14,8 @@ def folder(package):
 
 
 def test_every_file_of_the_program_is_in_the_wheel():
-    packages = SETTINGS["packages"]
+    find = SETTINGS["packages"]["find"]
+    packages = find_packages(str(ROOT), include=find["include"], exclude=find["exclude"])
     packed = {path for package in packages for path in folder(package).glob("*.py")}
     for package, patterns in SETTINGS["package-data"].items():
         assert package in packages

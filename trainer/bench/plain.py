@@ -24,18 +24,18 @@ from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from trainer.advantages import whiten
 from trainer.credit import at_the_end, weighted
 from trainer.estimators import make_estimator
+from trainer.estimators.advantages import whiten
 from trainer.experience import Batch, Evaluated, Streams, make_batch, reward_streams
 from trainer.kl import kl_estimates
 from trainer.losses import policy_loss
 from trainer.packing import split
+from trainer.policy_model import Adapter, Trunk
 from trainer.ppo import Clock, step_examples
 from trainer.processes import Processes
 from trainer.recipe import Recipe
 from trainer.rollouts import Sampled
-from trainer.trunk import Adapter, Trunk
 
 
 @dataclass(frozen=True)

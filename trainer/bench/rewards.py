@@ -19,11 +19,11 @@ from policies.prompt import PromptFormatter
 from rewards.categories import BUILT_IN
 from rewards.dataset import FeedbackExample
 from rewards.errors import FgctlError
-from rewards.features import Extractor
-from rewards.measuring import peak_memory, quotient, spread
-from rewards.model import FeedbackRewards
+from rewards.features.extractor import Extractor
+from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
+from rewards.statistics.benchmarks import peak_memory, quotient, spread
 
 BATCH = 8
 """Responses a contender judges in one turn, and the batched ones in one call."""

@@ -17,19 +17,20 @@ import torch
 from transformers import AutoTokenizer
 
 from policies.base import BaseModel
+from policies.manifest import Named
 from policies.prompt import PromptFormatter
-from policies.store import SFT, Named, PolicyStore
+from policies.store import SFT, PolicyStore
 from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
-from rewards.measuring import peak_memory, quotient, spread
-from rewards.model import FeedbackRewards
+from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scorer import Scorer
+from rewards.statistics.benchmarks import peak_memory, quotient, spread
 from trainer.bench.plain import PlainTrainer
+from trainer.policy_model import Trunk
 from trainer.ppo import PpoTrainer, step_examples
 from trainer.recipe import Recipe, load_recipe
 from trainer.rollouts import Sampled, Sampler, make_sampler
-from trainer.trunk import Trunk
 
 ROUNDS = 3
 _NO_GRADIENT = 1e-12

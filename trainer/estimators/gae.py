@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.advantages import centre, gae
+from trainer.estimators.advantages import centre, gae
 from trainer.experience import Batch
 from trainer.losses import value_loss
-from trainer.metrics import explained_variance
 from trainer.processes import Processes
 from trainer.recipe import GaeRecipe
+from trainer.tracking.metrics import explained_variance
 
 _HIDDEN = 128
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from trainer.advantages import leave_one_out, returns_to_go
+from trainer.estimators.advantages import leave_one_out, returns_to_go
 from trainer.experience import Batch
 
 

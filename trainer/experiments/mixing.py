@@ -15,12 +15,12 @@ from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
-from rewards.judge import Judge
+from rewards.models.judge import Judge
 from rewards.scorer import Scorer
-from trainer.checkpoint import claim_run
-from trainer.evaluate import GREEDY, MAX_PROMPT_TOKENS, Candidate, evaluate_policies
-from trainer.experiments import RESULTS, write_json
+from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, Candidate, evaluate_policies
+from trainer.experiments.arms import RESULTS, write_json
 from trainer.experiments.summary import FIGURES, at
+from trainer.tracking.checkpoint import claim_run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

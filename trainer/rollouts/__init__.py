@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from policies.base import BaseModel
-    from trainer.trunk import Trunk
+    from trainer.policy_model import Trunk
 
 
 @dataclass(frozen=True)

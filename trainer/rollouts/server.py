@@ -18,9 +18,9 @@ import httpx
 from policies.store import ADAPTER
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
+from trainer.policy_model import Trunk
 from trainer.processes import Processes
 from trainer.rollouts import Sampled
-from trainer.trunk import Trunk
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,8 +16,8 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from trainer.policy_model import Trunk
 from trainer.rollouts import Sampled
-from trainer.trunk import Trunk
 
 _GROUPED = "grouped_queries"
 _CACHED_TOKENS = {"cuda": 262_144}

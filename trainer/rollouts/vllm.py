@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from policies.base import BaseModel
+from trainer.policy_model import Trunk
 from trainer.rollouts import Sampled
-from trainer.trunk import Trunk
 
 
 class VllmSampler:

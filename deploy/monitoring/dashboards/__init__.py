@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deploy.monitoring.dashboards import policies, quality, scoring, serving
+from deploy.monitoring.dashboards.boards import policies, quality, scoring, serving
 from deploy.monitoring.dashboards.queries import Asked, asked_by
 
 BOARDS = (quality.BOARD, policies.BOARD, serving.BOARD, scoring.BOARD)

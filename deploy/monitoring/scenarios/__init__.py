@@ -6,8 +6,10 @@ What is exported is made here, since it is long and regular. What is expected is
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.monitoring.scenarios import burn, canary, feedback, restart, scoring, serving, shift
-from deploy.monitoring.scenarios.parts import Scenario
+from deploy.monitoring.scenarios import canary, feedback, restart, scoring, serving
+from deploy.monitoring.scenarios import distribution_shift as shift
+from deploy.monitoring.scenarios import error_budgets as burn
+from deploy.monitoring.scenarios.scenario import Scenario
 
 FILES: Mapping[str, list[Scenario]] = {
     "burn": burn.SCENARIOS,
@@ -22,8 +24,9 @@ FILES: Mapping[str, list[Scenario]] = {
 
 def test_files() -> dict[str, dict[str, Any]]:
     """The files of deploy/prometheus/tests by name, without suffix."""
-    from deploy.monitoring import alerts, rules
-    from deploy.monitoring.windows import Timing
+    from deploy.monitoring.alerts import groups as alerts
+    from deploy.monitoring.lookback_windows import Timing
+    from deploy.monitoring.recording import series as rules
 
     order = [group.name for group in (*rules.groups(Timing()), *alerts.groups(Timing()))]
     return {

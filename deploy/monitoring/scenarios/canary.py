@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploy.monitoring.scenarios.parts import Expected, Scenario, firing, gauge, series
-from deploy.monitoring.scenarios.service import INSTANCE, health
+from deploy.monitoring.scenarios.healthy_service import INSTANCE, health
+from deploy.monitoring.scenarios.scenario import Expected, Scenario, firing, gauge, series
 
 _HERE = {"profile": "short", "canary": "v2"}
 _B = {"job": "fgctl", "instance": "b:8000"}

@@ -1,7 +1,7 @@
 """Whether the feedback store keeps what is answered and scored."""
 
-from deploy.monitoring.scenarios.parts import RESTART, Expected, Scenario, counter, firing, series
-from deploy.monitoring.scenarios.service import INSTANCE, good_day
+from deploy.monitoring.scenarios.healthy_service import INSTANCE, good_day
+from deploy.monitoring.scenarios.scenario import RESTART, Expected, Scenario, counter, firing, series
 
 _HERE = {"job": "fgctl", "instance": "a:8000"}
 _GOOD_DAY = good_day(120, ("short", "v1"))

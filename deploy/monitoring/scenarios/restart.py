@@ -1,7 +1,7 @@
 """Restarts, counters that begin again, instances that come and go: rates stay what they are, and nobody is told."""
 
-from deploy.monitoring.scenarios.parts import RESTART, Gone, Scenario
-from deploy.monitoring.scenarios.service import INSTANCE, Answers, answers, good_day, health
+from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, good_day, health
+from deploy.monitoring.scenarios.scenario import RESTART, Gone, Scenario
 
 _B = {"job": "fgctl", "instance": "b:8000"}
 _RATIOS = {

@@ -1,7 +1,7 @@
 """Whether scoring works, keeps up and loses nothing."""
 
-from deploy.monitoring.scenarios.parts import RESTART, Expected, Scenario, counter, firing, gauge, series
-from deploy.monitoring.scenarios.service import INSTANCE, Answers, answers, health, histogram
+from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, health, histogram
+from deploy.monitoring.scenarios.scenario import RESTART, Expected, Scenario, counter, firing, gauge, series
 
 _HERE = {"job": "fgctl", "instance": "a:8000"}
 _SILENT = firing("FgctlScoringSilent", "page", "scoring", **_HERE)

@@ -1,7 +1,7 @@
 """The engine, the targets, what requests get and how long they wait, what is served."""
 
-from deploy.monitoring.scenarios.parts import Expected, Gone, Scenario, counter, firing, gauge, series
-from deploy.monitoring.scenarios.service import INSTANCE, Answers, answers, good_day, health, histogram
+from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, good_day, health, histogram
+from deploy.monitoring.scenarios.scenario import Expected, Gone, Scenario, counter, firing, gauge, series
 
 _HERE = {"job": "fgctl", "instance": "a:8000"}
 _DOWN = firing("FgctlEngineDown", "page", "engine", **_HERE)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from service.feedback.store import FeedbackStore
+from service.feedback.store.feedback_store import FeedbackStore
 
 _PAGE = 500
 

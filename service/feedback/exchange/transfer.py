@@ -30,7 +30,7 @@ from service.feedback.records import (
     StoredPassage,
     StoredResponse,
 )
-from service.feedback.store import FeedbackStore
+from service.feedback.store.feedback_store import FeedbackStore
 
 UNNAMED = "imported"
 """Whose feedback is that of files that do not say."""

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from service.feedback.models import Base
+from service.feedback.store.tables import Base
 
 connection = context.config.attributes["connection"]
 # SQLite's own BEGIN, which the connection has begun with, also holds for tables.

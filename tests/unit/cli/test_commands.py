@@ -11,9 +11,9 @@ from cli.main import app
 from policies.store import PolicyStore
 from rewards.dataset import SAMPLE
 from rewards.errors import FgctlError
-from rewards.model import FITTED
-from trainer.evaluate import GREEDY
-from trainer.intervals import comparison, intervals, metrics
+from rewards.models.feedback_rewards import FITTED
+from trainer.evaluation.evaluate import GREEDY
+from trainer.evaluation.intervals import comparison, intervals, metrics
 
 run = CliRunner()
 
@@ -188,7 +188,7 @@ def evaluating(evaluated, monkeypatch, tmp_path):
             before.append(report)
             yield report
 
-    monkeypatch.setattr("trainer.evaluate.evaluate_policies", evaluate_policies)
+    monkeypatch.setattr("trainer.evaluation.evaluate.evaluate_policies", evaluate_policies)
     return asked
 
 

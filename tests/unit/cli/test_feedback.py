@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.feedback_data import is_store, load_feedback_from, store_name
 from cli.main import app
+from cli.rewards.feedback_data import is_store, load_feedback_from, store_name
 from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
-from service.caller import Caller
+from service.domain.caller import Caller
 from service.feedback.exchange import FORMATS
-from service.feedback.store import open_store
+from service.feedback.store.feedback_store import open_store
 
 run = CliRunner()
 FILE = SAMPLE / "feedback.json"

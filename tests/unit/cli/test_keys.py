@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from rewards.errors import FgctlError
-from service.keys import Keyring
+from service.edge.keys import Keyring
 
 run = CliRunner()
 

@@ -5,19 +5,21 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from setuptools import find_packages
 
 from policies.base import DEFAULT_BASE
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = PROJECT["tool"]["setuptools"]["packages"]
+FIND = PROJECT["tool"]["setuptools"]["packages"]["find"]
+PACKAGES = find_packages(str(ROOT), include=FIND["include"], exclude=FIND["exclude"])
 TOP = sorted({package.split(".")[0] for package in PACKAGES})
 
 
 def test_every_package_is_installed():
-    found = [file.parent for top in TOP for file in (ROOT / top).rglob("__init__.py")]
-    assert sorted(".".join(path.relative_to(ROOT).parts) for path in found) == sorted(PACKAGES)
+    folders = [file.parent for top in TOP for file in (ROOT / top).rglob("__init__.py")]
+    assert sorted(".".join(path.relative_to(ROOT).parts) for path in folders) == sorted(PACKAGES)
 
 
 @pytest.mark.parametrize("needed", [*TOP, "requirements", "pyproject.toml", "README.md", "LICENSE"])

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from policies.store import PolicyStore
-from service.monitoring.metrics import Metrics
+from service.metrics.metrics import Metrics
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[3]

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.adapter import LoraAdapter
+from policies.manifest import Named, SeenFeedback, UsedRewards
 from policies.mixing import MIXTURE, anchors, compress, mix, mixture_for, store_mixture
-from policies.store import Named, PolicyStore, SeenFeedback, UsedRewards
+from policies.store import PolicyStore
 from policies.verification import problem
 from policies.weights import Weights
 from rewards.errors import FgctlError

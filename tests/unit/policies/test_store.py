@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from policies.store import BrokenPolicy, Named, PolicyStore
+from policies.manifest import Named
+from policies.store import BrokenPolicy, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 

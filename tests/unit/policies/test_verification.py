@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from policies.store import BrokenPolicy, Named, PolicyStore, Versioned
+from policies.manifest import Named, Versioned
+from policies.store import BrokenPolicy, PolicyStore
 from policies.verification import problem, stored_policies
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError

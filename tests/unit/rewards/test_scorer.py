@@ -5,7 +5,7 @@ import pytest
 from rewards.categories import BUILT_IN
 from rewards.configuration import Configuration
 from rewards.errors import FgctlError
-from rewards.model import FITTED, FeedbackRewards
+from rewards.models.feedback_rewards import FITTED, FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 

@@ -8,20 +8,21 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from policies.store import Decoding, PolicyManifest, PolicyStore
+from policies.manifest import PolicyManifest
+from policies.store import Decoding, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
-from rewards.traits import traits_of
+from rewards.traits.response_traits import traits_of
+from service.answering.best_of import Chooser
+from service.answering.pipeline import Generation
 from service.app import create_app
-from service.best_of import Chooser
-from service.catalogue import Catalogue
-from service.engine import EngineGone, Piece, Stopping, TokenLogprob
-from service.generation import Generation
-from service.mixtures import MixtureCache
-from service.roster import Roster, ServedPolicy
-from service.scoring.judged import Judged
+from service.domain.scored import Judged
+from service.engine.engine import EngineGone, Piece, Stopping, TokenLogprob
 from service.scoring.queue import ScoringQueue
+from service.served.mixture_cache import MixtureCache
+from service.served.resolver import Catalogue
+from service.served.roster import Roster, ServedPolicy
 from service.settings import Settings
 
 WEIGHTS = {"short": "0.4,0.5,0.3", "medium": "0.3,0.5,0.3", "long": "0.2,0.5,0.3"}

@@ -9,12 +9,12 @@ from rewards.categories import BUILT_IN
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from rewards.traits import traits_of
+from rewards.traits.response_traits import traits_of
 from service.app import create_app
-from service.monitoring.metrics import Metrics
-from service.roster import Roster
-from service.scoring.judged import Judged
+from service.domain.scored import Judged
+from service.metrics.metrics import Metrics
 from service.scoring.worker import ScoringWorker
+from service.served.roster import Roster
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -4,8 +4,8 @@ import pytest
 
 from rewards.errors import FgctlError
 from service import run as module
-from service.caller import Limits
-from service.keys import KeyFile
+from service.domain.caller import Limits
+from service.edge.keys import KeyFile
 from service.run import run
 from service.settings import Settings
 

@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from policies.base import BaseModel, directory_digest, resolve_base
+from trainer.policy_model import Trunk
 from trainer.recipe import LoraRecipe
-from trainer.trunk import Trunk
 
 LORA = LoraRecipe(top_layers=2)
 

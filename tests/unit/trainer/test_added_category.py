@@ -13,11 +13,11 @@ from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import weighted
-from trainer.evaluate import Candidate, evaluate_policies, report_on
+from trainer.evaluation.evaluate import Candidate, evaluate_policies, report_on
 from trainer.experience import Evaluated, make_batch, reward_streams
-from trainer.metrics import step_metrics
 from trainer.ppo import PpoJob, train_policy
 from trainer.rollouts import Sampled
+from trainer.tracking.metrics import step_metrics
 
 RESPONSES = ["It opened. IT CLOSED.", "it is."]
 WEIGHTS = "relevance=0.25,shouting=0.75"

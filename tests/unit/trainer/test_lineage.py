@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from policies.store import Named
+from policies.manifest import Named
 from trainer.ppo import used_rewards
 
 

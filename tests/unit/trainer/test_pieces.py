@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.errors import FgctlError
-from trainer.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.credit import at_the_end
-from trainer.evaluate import rouge_lsum
+from trainer.evaluation.evaluate import rouge_lsum
 from trainer.experience import make_batch
-from trainer.metrics import correlation, explained_variance
 from trainer.packing import Group, bins, pack, split
 from trainer.ppo import step_examples
 from trainer.recipe import RECIPES, GaeRecipe, PpoRecipe, load_recipe
 from trainer.rollouts import Sampled
-from trainer.runlog import RunLog
 from trainer.sft import batch_order, cosine_schedule
+from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.tracking.metrics import correlation, explained_variance
+from trainer.tracking.run_log import RunLog
 
 EOS = 0
 

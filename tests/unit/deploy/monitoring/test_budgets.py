@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from deploy.monitoring.budgets import BUDGETS, FALSE_ALARM, OTHER, Budget, budget_of, entries
 
-POLICIES = Path(__file__).parents[4] / "policies"
+POLICIES = Path(__file__).parents[4] / "policies/shipped"
 RUNBOOK = Path(__file__).parents[4] / "docs/runbook.md"
 ALL = [(entry, share) for entry in entries() for share in (entry.budget.fast, entry.budget.slow)]
 

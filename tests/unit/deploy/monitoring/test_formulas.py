@@ -5,11 +5,12 @@ from math import isclose
 import pytest
 from scipy.stats import chi2, norm
 
-from deploy.monitoring import quality_alerts
-from deploy.monitoring import shift as shift_rules
-from deploy.monitoring.scenarios import canary, shift
+from deploy.monitoring.alerts import quality as quality_alerts
+from deploy.monitoring.recording import distribution_shift as shift_rules
+from deploy.monitoring.scenarios import canary
+from deploy.monitoring.scenarios import distribution_shift as shift
 from policies.sequential import Arm, Sums, compare
-from rewards.distribution import INPUTS, SCORE_BINS, SMOOTHING, psi, psi_by_chance
+from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS, SMOOTHING, psi, psi_by_chance
 
 
 def arm(evidence):

@@ -2,7 +2,7 @@
 
 import yaml
 
-from deploy.monitoring.files import KUBERNETES, PROMETHEUS, generated
+from deploy.monitoring.generated_files import KUBERNETES, PROMETHEUS, generated
 
 
 def test_the_operator_gets_the_groups_of_prometheus():

@@ -9,11 +9,12 @@ import pytest
 
 from policies.base import BaseModel
 from rewards.errors import FgctlError
-from service.bench import layer, serve
-from service.bench.fixed import FIRST, PACE, FixedEngine
+from service.bench import added_latency as layer
+from service.bench import serve
+from service.bench.fixed_speed_engine import FIRST, PACE, FixedEngine
 from service.bench.load import Times, question_and_passages, whole_prompt
 from service.bench.serve import CONCURRENCY, VLLM, Running, Turn, contenders, report, service_name, take_turns
-from service.engine import Shapes
+from service.engine.engine import Shapes
 from service.settings import Settings
 
 

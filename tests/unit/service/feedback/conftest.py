@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.feedback.records import Annotation, Missing, Recorded, Span, StoredPassage
-from service.feedback.store import open_store
+from service.feedback.store.feedback_store import open_store
 
 TEXT = "The film plays in Pasadena. It cost 30 million. It was shot in 2008, as many others were."
 PASSAGES = (

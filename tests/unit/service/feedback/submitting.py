@@ -8,7 +8,7 @@ import sys
 
 from service.feedback.errors import StoreFailed
 from service.feedback.records import Annotation, Recorded, Span
-from service.feedback.store import open_store
+from service.feedback.store.feedback_store import open_store
 
 
 async def main(url, name, first, last):

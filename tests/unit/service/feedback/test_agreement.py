@@ -16,7 +16,7 @@ from service.feedback.agreement import (
     report,
     span_f1,
 )
-from service.monitoring.agreement import AgreementMetrics
+from service.metrics.agreement import AgreementMetrics
 
 # Four sentences of one sub-sentence each, so that both categories have the same four segments.
 TEXT = "One two three four five. Six seven eight nine ten. Red green blue black white. Up down left right on."

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from service.caller import Limits
-from service.feedback.judgements import agreement
-from service.keys import KeyFile
+from service.domain.caller import Limits
+from service.edge.keys import KeyFile
+from service.feedback.stored_judgements import agreement
 
 pytestmark = pytest.mark.anyio
 
@@ -173,7 +173,7 @@ async def test_agreement_is_computed_once_for_all_who_ask_at_once_and_one_who_le
         await hold.wait()
         return await agreement(store)
 
-    monkeypatch.setattr("service.feedback.service.agreement", slowly)
+    monkeypatch.setattr("service.feedback.runtime.agreement", slowly)
     asked = [asyncio.create_task(kept.backend.feedback.agreement()) for _ in range(3)]
     await asyncio.sleep(0.01)
     asked[0].cancel()

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from service.feedback.database import _LOCK
 from service.feedback.errors import StoreFailed
-from service.feedback.paging import every
-from service.feedback.store import open_store
+from service.feedback.store.database import _LOCK
+from service.feedback.store.feedback_store import open_store
+from service.feedback.store.paging import every
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[4]
@@ -158,7 +158,7 @@ async def test_a_postgres_whose_files_cannot_grow_costs_nothing_that_was_kept(st
 
 
 async def test_another_process_that_keeps_the_file_busy(tmp_path, monkeypatch, answer):
-    monkeypatch.setattr("service.feedback.database._BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr("service.feedback.store.database._BUSY_MILLISECONDS", 50)
     store = await open_store(f"sqlite:///{tmp_path}/x.db")
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -173,7 +173,7 @@ async def test_another_process_that_keeps_the_file_busy(tmp_path, monkeypatch, a
 async def test_another_process_that_keeps_postgres_busy(postgres, monkeypatch, answer):
     import psycopg
 
-    monkeypatch.setattr("service.feedback.database._BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr("service.feedback.store.database._BUSY_MILLISECONDS", 50)
     url = postgres.database()
     store = await open_store(url)
     with psycopg.connect(url) as other:

@@ -10,12 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from rewards.errors import FgctlError
-from service.caller import Caller
+from service.domain.caller import Caller
 from service.feedback import migrations
-from service.feedback.database import async_url, create
-from service.feedback.models import Base
-from service.feedback.ordering import derived
-from service.feedback.store import open_store
+from service.feedback.store.annotation_priority import derived
+from service.feedback.store.database import async_url, create
+from service.feedback.store.feedback_store import open_store
+from service.feedback.store.tables import Base
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,10 @@ import pytest
 from rewards.errors import FgctlError
 from service.errors import NotFound, Unavailable
 from service.feedback import recorder
-from service.feedback import service as service_module
+from service.feedback import runtime as service_module
 from service.feedback.errors import StoreFailed
-from service.feedback.judgements import agreement
 from service.feedback.records import Annotation
+from service.feedback.stored_judgements import agreement
 
 pytestmark = pytest.mark.anyio
 
@@ -101,8 +101,8 @@ async def test_every_completion_that_is_returned_is_kept(recording):
 
 
 async def test_the_caller_is_kept_by_its_key(recording, tmp_path):
-    from service.caller import Limits
-    from service.keys import KeyFile
+    from service.domain.caller import Limits
+    from service.edge.keys import KeyFile
 
     file = KeyFile(tmp_path / "keys.toml")
     key_id, secret = file.add("app", ["generate"], Limits())
@@ -180,7 +180,7 @@ async def test_what_waits_at_the_end_is_written_or_counted(recording, monkeypatc
     await service.backend.feedback.stop()
     assert service.metric("fg_feedback_recorded_total", kind="response") == 1
 
-    monkeypatch.setattr("service.feedback.service._LAST_WRITES", 0.05)
+    monkeypatch.setattr("service.feedback.runtime._LAST_WRITES", 0.05)
     await service.backend.feedback.start()
 
     async def hang(*given):
@@ -197,7 +197,7 @@ async def test_old_answers_are_deleted_while_the_service_runs(recording, monkeyp
     await service.ask()
     await service.backend.feedback.settled()
     await service.backend.feedback.stop()
-    monkeypatch.setattr("service.feedback.service.datetime", Later)
+    monkeypatch.setattr("service.feedback.runtime.datetime", Later)
     service = await recording(feedback_keep_days=7)
     for _ in range(100):
         if not (await service.backend.feedback.store.counts()).responses:

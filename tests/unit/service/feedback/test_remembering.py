@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.caller import Limits
+from service.domain.caller import Limits
+from service.edge.keys import KeyFile
 from service.feedback.errors import StoreFailed
-from service.keys import KeyFile
 
 pytestmark = pytest.mark.anyio
 ASKED = {"question": "Where?", "passages": [{"title": "T", "text": "Here it is. There it was."}]}

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from rewards.categories import BUILT_IN
-from service.caller import Limits
-from service.keys import KeyFile
+from service.domain.caller import Limits
+from service.edge.keys import KeyFile
 from service.pages.router import PAGES
 
 pytestmark = pytest.mark.anyio

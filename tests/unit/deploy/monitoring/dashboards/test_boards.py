@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.monitoring.alerts import alerts
+from deploy.monitoring.alerts.groups import alerts
 from deploy.monitoring.budgets import PROFILES, budget_of
 from deploy.monitoring.dashboards import BOARDS, FOLDER, generated
-from deploy.monitoring.dashboards.board import TAG
-from deploy.monitoring.windows import Timing
+from deploy.monitoring.dashboards.kit.board import TAG
+from deploy.monitoring.lookback_windows import Timing
 
 ROOT = Path(__file__).parents[5]
 GRAFANA = ROOT / "deploy/grafana"

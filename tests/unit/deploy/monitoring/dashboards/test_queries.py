@@ -6,9 +6,9 @@ import pytest
 
 from deploy.monitoring.dashboards import generated, queries
 from deploy.monitoring.dashboards.queries import asked_by
-from deploy.monitoring.rules import groups
-from deploy.monitoring.windows import Timing
-from service.monitoring.metrics import Metrics
+from deploy.monitoring.lookback_windows import Timing
+from deploy.monitoring.recording.series import groups
+from service.metrics.metrics import Metrics
 
 PROMETHEUS_OWN = {"ALERTS": {"alertname", "alertstate"}}
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",), "info": ("_info",)}

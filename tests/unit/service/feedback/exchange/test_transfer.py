@@ -15,7 +15,7 @@ from rewards.dataset import SAMPLE, MissingInfo, SpanError, data_file
 from service.feedback.exchange import FORMATS, Item, Refusal
 from service.feedback.exchange.transfer import Imported, export_items, import_items
 from service.feedback.records import Annotation, Comparison, Recorded
-from service.feedback.store import FeedbackStore, open_store
+from service.feedback.store.feedback_store import FeedbackStore, open_store
 
 T = TypeVar("T")
 PASSAGES = (("Rockets", "They fly high.", "They are loud."),)

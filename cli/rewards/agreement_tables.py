@@ -1,0 +1,55 @@
+"""Tables of agreement with people."""
+
+from typing import Any
+
+from cli.output import print_table
+
+
+def print_agreement(title: str, report: dict[str, Any]) -> None:
+    """A row for each category of a report of rewards.evaluation.evaluate."""
+    rows = []
+    for name, figures in report.items():
+        if not isinstance(figures, dict) or "n" not in figures:
+            continue
+        accuracy = "accuracy" if "accuracy" in figures else "pairwise_accuracy"
+        baselines = ", ".join(f"{key} {value:.3f}" for key, value in figures["baselines"].items())
+        calibration = figures.get("calibration_error", "-")
+        rows.append([name, figures["n"], _with_interval(figures, accuracy), _with_interval(figures, "macro_f1")])
+        rows[-1] += [calibration, baselines]
+    print_table(title, ["category", "n", "accuracy", "macro-F1", "calibration error", "baselines"], rows)
+
+
+def print_labels(title: str, agreement: dict[str, Any]) -> None:
+    """A row for each category of a report of rewards.fitting.fit_label_heads."""
+    rows = [
+        [
+            *(name, one["n"], _with_interval(one, "accuracy"), _with_interval(one, "macro_f1")),
+            f"{one['baselines']['majority']:.3f} / {one['majority_macro_f1']:.3f}",
+            "yes" if one["worth"] else "no",
+        ]
+        for name, one in agreement.items()
+    ]
+    print_table(title, ["category", "n", "accuracy", "macro-F1", "majority", "named"], rows)
+
+
+def _with_interval(figures: dict[str, Any], name: str) -> str:
+    if name not in figures:
+        return "-"
+    low, high = figures["interval"][name]
+    return f"{figures[name]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def print_change(change: dict[str, Any]) -> None:
+    """What new feedback changed: a row for each category, on the questions of before and on the new ones."""
+    for name, part in change.items():
+        if part["before"] is None:
+            continue
+        rows = []
+        for category, after in part["after"].items():
+            figure = next(key for key in ("macro_f1", "pairwise_accuracy") if key in after)
+            before = part["before"][category]
+            rows.append([category, after["n"], _with_interval(before, figure), _with_interval(after, figure)])
+        title = (
+            f"{part['questions']} {name} questions, {part['annotations']} annotations, never judged by what saw them"
+        )
+        print_table(title, ["category", "n", "before", "with the new feedback"], rows)

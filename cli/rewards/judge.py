@@ -1,0 +1,54 @@
+"""`fgctl rewards fit-judge`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import busy, print_json, remarks
+from rewards.errors import FgctlError
+
+
+def fit_judge(
+    data: Annotated[
+        Path | None, typer.Option(help="Span feedback (the schema of feedback.json).", show_default="found by itself")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write judge.json.", show_default="the shipped one")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Fit the judge, the second opinion of `fgctl evaluate` that never trains a policy, on the embedded base model."""
+    import numpy as np
+
+    from policies.base import resolve_base
+    from rewards.dataset import data_file, file_digest, load_feedback, without_held_out
+    from rewards.fitting.fit_judge import agreement, save_judge, tabulate_states
+    from rewards.fitting.fit_judge import fit_judge as fit
+    from rewards.models.judge import FITTED_JUDGE, LAYER, JudgeTrunk
+
+    path, target = data or data_file("feedback"), out or FITTED_JUDGE
+    examples = without_held_out(load_feedback(path))
+    if len(examples) < 10:
+        raise FgctlError(f"{path} leaves {len(examples)} questions to fit on; at least 10 are needed.")
+    base = resolve_base(None).path
+    with busy(f"Reading the feedback of {len(examples)} questions"):
+        table = tabulate_states(examples, JudgeTrunk(base))
+    with busy("Fitting"):
+        figures = agreement(table)
+        weights, points = fit(table, np.arange(len(examples)))
+    fitted = save_judge(
+        target,
+        weights,
+        points,
+        trunk=file_digest(base / "model.safetensors"),
+        layer=LAYER,
+        data={path.name: file_digest(path)},
+        questions=len(examples),
+        agreement=figures,
+    )
+    if json_output:
+        print_json({"version": fitted.version, "path": str(target), "questions": len(examples)} | figures)
+        return
+    remarks.print(f"Judge {fitted.version} in {target}, {len(examples)} questions, out of fold:")
+    for name, one in figures.items():
+        accuracy = one.get("accuracy", one.get("pairwise_accuracy"))
+        remarks.print(f"  {name}: {accuracy:.3f}" + (f", macro-F1 {one['macro_f1']:.3f}" if "macro_f1" in one else ""))

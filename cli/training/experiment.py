@@ -1,0 +1,237 @@
+"""`fgctl experiment holistic|ablate|customize|mix`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import print_json, print_table, remarks
+
+if TYPE_CHECKING:
+    from trainer.experiments.arms import Arm
+
+app = typer.Typer(
+    help="Train several ways at equal budgets and compare: a table, plots and raw numbers.", no_args_is_help=True
+)
+
+BudgetOption = Annotated[int, typer.Option("--budget", min=1, help="Episodes of each run.")]
+SeedsOption = Annotated[int, typer.Option(min=1, help="Runs of each arm, by seeds 0, 1, …")]
+RecipeOption = Annotated[str, typer.Option(help="Name of a recipe, or a TOML file of settings.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a setting of every run.")]
+DataOption = Annotated[Path | None, typer.Option(help="Training questions (the schema of train.json).")]
+HeldOutOption = Annotated[Path | None, typer.Option(help="Questions to evaluate on (the schema of dev.json).")]
+RewardsOption = Annotated[Path | None, typer.Option(help="Fitted reward models.", show_default="the shipped ones")]
+OutOption = Annotated[Path | None, typer.Option(help="Where it all goes.", show_default="runs/experiments/…")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+WeightsOption = Annotated[str, typer.Option(help="Weights of the rewards, by which every arm is judged.")]
+_PAPER = "0.3,0.5,0.3"
+_PROFILES = ("0.4,0.5,0.3", "0.3,0.5,0.3", "0.2,0.5,0.3")
+
+
+@app.command()
+def holistic(
+    budget: BudgetOption = 1920,
+    weights: WeightsOption = _PAPER,
+    seeds: SeedsOption = 1,
+    recipe: RecipeOption = "cpu",
+    overrides: SetOption = None,
+    data: DataOption = None,
+    held_out: HeldOutOption = None,
+    rewards: RewardsOption = None,
+    out: OutOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Fine-grained rewards against one preference reward at the end: reward by episodes, same questions, same budget.
+
+    Interrupted, the same command goes on.
+    """
+    from trainer.experiments.arms import holistic as arms_of
+    from trainer.experiments.summary import ahead, catches_up
+
+    wanted = _weights(weights)
+    common = (seeds, recipe, overrides, data, held_out, rewards, out)
+    results, summary = _run("holistic", arms_of(wanted), weights, budget, *common)
+    summary |= {
+        "ahead": ahead(results, "fine-grained", "holistic"),
+        "catches_up": catches_up(results, "fine-grained", "holistic"),
+    }
+    _show(summary, json_output)
+    if json_output:
+        return
+    lead, caught = summary["ahead"], summary["catches_up"]
+    remarks.print(
+        f"At equal episodes fine-grained is ahead by {lead['difference']:+.3f} "
+        f"[{lead['low']:+.3f}, {lead['high']:+.3f}] over the last {lead['steps']} steps."
+    )
+    if caught["share"] is not None:
+        remarks.print(f"It passes holistic's final level for good after {caught['episodes']:.0f} episodes.")
+
+
+@app.command()
+def ablate(
+    budget: BudgetOption = 1920,
+    weights: WeightsOption = _PAPER,
+    seeds: SeedsOption = 1,
+    recipe: RecipeOption = "cpu",
+    overrides: SetOption = None,
+    data: DataOption = None,
+    held_out: HeldOutOption = None,
+    rewards: RewardsOption = None,
+    out: OutOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Every category removed in turn: what each reward model contributes. Interrupted, the same command goes on."""
+    from trainer.experiments.arms import ablations
+
+    common = (seeds, recipe, overrides, data, held_out, rewards, out)
+    _, summary = _run("ablate", ablations(_weights(weights)), weights, budget, *common)
+    _show(summary, json_output)
+
+
+@app.command()
+def customize(
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--setting", help="A setting of the weights; give several.", show_default="the three profiles'"),
+    ] = None,
+    budget: BudgetOption = 1920,
+    weights: WeightsOption = _PAPER,
+    seeds: SeedsOption = 1,
+    recipe: RecipeOption = "cpu",
+    overrides: SetOption = None,
+    data: DataOption = None,
+    held_out: HeldOutOption = None,
+    rewards: RewardsOption = None,
+    out: OutOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Several settings of the weights: what length and error rates each one leads to, and the trade-off.
+
+    Interrupted, the same command goes on.
+    """
+    from trainer.experiments.arms import customisations
+
+    arms = customisations([_weights(one) for one in settings or _PROFILES])
+    common = (seeds, recipe, overrides, data, held_out, rewards, out)
+    _, summary = _run("customize", arms, weights, budget, *common)
+    _show(summary, json_output)
+
+
+@app.command()
+def mix(
+    points: Annotated[int, typer.Option(min=1, help="Mixtures to judge, at random weights.")] = 9,
+    seed: Annotated[int, typer.Option(min=0, help="Which weights are drawn.")] = 0,
+    held_out: HeldOutOption = None,
+    rewards: RewardsOption = None,
+    out: OutOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Mixtures of the current policies at random weights: do they earn what lies between their anchors?
+
+    Interrupted, the same command goes on.
+    """
+    from policies.base import resolve_base
+    from policies.store import PolicyStore
+    from rewards.dataset import data_file, load_examples, only_held_out
+    from rewards.models.judge import Judge
+    from rewards.scorer import Scorer
+    from trainer.experiments.arms import RESULTS
+    from trainer.experiments.mixing import Mixing, draw_mixing, run_mixing
+
+    directory = out or Path("runs") / "experiments" / f"mix-{points}"
+    asked = load_examples(held_out or data_file("dev"))
+    base = resolve_base(None)
+    results = run_mixing(
+        Mixing(points, seed, directory), PolicyStore(), base, Scorer.load(rewards), Judge.load(base.path),
+        only_held_out(asked) or asked, remarks.print,
+    )  # fmt: skip
+    plot = draw_mixing(results, directory / "mixtures.svg")
+    if json_output:
+        print_json(results | {"results": str(directory / RESULTS), "plots": [str(plot)]})
+        return
+    figures = list(results["points"][0]["figures"])
+    print_table(
+        "Policies and their mixtures: measured, and in brackets what the anchors' figures mix to",
+        ["weights", "policy", *figures],
+        [
+            [
+                ",".join(f"{value:.2f}" for value in point["weights"].values()),
+                point["anchor"] or "mixture",
+                *(f"{point['figures'][name]:.3f} ({point['expected'][name]:.3f})" for name in figures),
+            ]
+            for point in results["points"]
+        ],
+    )
+    mixtures = [point for point in results["points"] if point["anchor"] is None]
+    for name in figures:
+        inside = sum(point["between"][name] for point in mixtures)
+        remarks.print(f"{name}: {inside} of {len(mixtures)} mixtures lie between their anchors.")
+    remarks.print(f"Raw numbers: {directory / RESULTS}. Plot: {plot}.")
+
+
+def _weights(text: str) -> Any:
+    from policies.weights import Weights
+    from rewards.configuration import load_configuration
+
+    return Weights.parse(text, load_configuration().specs)
+
+
+def _run(
+    kind: str,
+    arms: "Sequence[Arm]",
+    weights: str,
+    budget: int,
+    seeds: int,
+    recipe: str,
+    overrides: list[str] | None,
+    data: Path | None,
+    held_out: Path | None,
+    rewards: Path | None,
+    out: Path | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run what is not yet done, draw, and sum up."""
+    from policies.base import resolve_base
+    from policies.store import PolicyStore
+    from rewards.dataset import data_file, load_examples, only_held_out
+    from rewards.models.judge import Judge
+    from rewards.scorer import Scorer
+    from trainer.experiments.arms import RESULTS, Experiment, run_experiment
+    from trainer.experiments.plots import draw
+    from trainer.experiments.summary import summarise
+
+    directory = out or Path("runs") / "experiments" / f"{kind}-{budget}"
+    experiment = Experiment(
+        kind, tuple(arms), _weights(weights), seeds, recipe, tuple(overrides or ()), budget,
+        data or data_file("train"), directory,
+    )  # fmt: skip
+    for arm, seed in experiment.runs():
+        experiment.recipe(arm, seed)  # a setting that does not exist is told before anything is trained
+    asked = load_examples(held_out or data_file("dev"))
+    results = run_experiment(
+        experiment, PolicyStore(), resolve_base(None), Scorer.load(rewards), Judge.load(resolve_base(None).path),
+        only_held_out(asked) or asked, remarks.print,
+    )  # fmt: skip
+    plots = draw(results, directory)
+    files = {"results": str(directory / RESULTS), "plots": [str(path) for path in plots]}
+    return results, {"kind": kind, "weights": results["weights"], "arms": summarise(results)} | files
+
+
+def _show(summary: dict[str, Any], json_output: bool) -> None:
+    if json_output:
+        print_json(summary)
+        return
+    figures = [name for name in summary["arms"][0] if name not in ("arm", "seeds", "episodes")]
+    print_table(
+        f"{summary['kind']}: means, with 95 % intervals over seeds where there are several",
+        ["arm", "seeds", "episodes", *figures],
+        [
+            [row["arm"], row["seeds"], row["episodes"], *(_figure(**row[name]) for name in figures)]
+            for row in summary["arms"]
+        ],
+    )
+    remarks.print(f"Raw numbers: {summary['results']}. Plots: {', '.join(summary['plots'])}.")
+
+
+def _figure(mean: float, half_width: float | None) -> str:
+    return f"{mean:.3f}" if half_width is None else f"{mean:.3f} ± {half_width:.3f}"

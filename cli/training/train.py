@@ -1,0 +1,159 @@
+"""`fgctl sft` and `fgctl train`."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import print_json, print_table, remarks
+
+if TYPE_CHECKING:
+    from policies.manifest import PolicyManifest
+    from trainer.recipe import Recipe
+
+BaseOption = Annotated[
+    str | None, typer.Option(help="Base model: a Hugging Face directory or name.", show_default="embedded")
+]
+DataOption = Annotated[Path | None, typer.Option(help="Training questions (the schema of train.json).")]
+RecipeOption = Annotated[str, typer.Option(help="Name of a recipe, or a TOML file of settings.")]
+RunOption = Annotated[Path | None, typer.Option(help="Directory of checkpoints and logs.", show_default="runs/…")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a setting of the recipe, as in ppo.learning_rate=1e-4.")
+]
+PromoteOption = Annotated[bool, typer.Option("--promote", help="Make the new version the one that is served.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show the settings and what the run would do; train nothing.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the new version's policy.json.")]
+
+
+def sft(
+    recipe: RecipeOption = "cpu",
+    base: BaseOption = None,
+    data: DataOption = None,
+    run: RunOption = None,
+    overrides: SetOption = None,
+    promote: PromoteOption = False,
+    dry_run: DryRunOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Train the supervised parent of all policies. Interrupted, it goes on where it was when run again."""
+    from trainer.recipe import load_recipe
+
+    settings = load_recipe(recipe, overrides or [])
+
+    from policies.base import resolve_base
+    from policies.store import SFT, PolicyStore
+    from rewards.dataset import data_file
+    from trainer.processes import Processes
+    from trainer.sft import SftJob, train_sft
+
+    path = data or data_file("train")
+    where = run or _run_directory(SFT, recipe, overrides, base, path)
+    if dry_run:
+        _preview(settings, ("lora", "sft"), path, where, json_output)
+        return
+    processes = Processes()
+    manifest = train_sft(SftJob(resolve_base(base), path, recipe, settings, where), PolicyStore(), processes)
+    if processes.main:
+        _report(manifest, where, promote, json_output)
+
+
+def train(
+    weights: Annotated[
+        str, typer.Option(help="w1,w2,w3 for relevance, factuality, completeness, or name=w,…; normalised.")
+    ],
+    profile: Annotated[str, typer.Option(help="Name of the profile the policy is for.")],
+    recipe: RecipeOption = "cpu",
+    steps: Annotated[int | None, typer.Option(min=1, help="PPO steps.", show_default="of the recipe")] = None,
+    rewards: Annotated[Path | None, typer.Option(help="Fitted reward models.", show_default="the shipped ones")] = None,
+    base: BaseOption = None,
+    data: DataOption = None,
+    run: RunOption = None,
+    overrides: SetOption = None,
+    promote: PromoteOption = False,
+    dry_run: DryRunOption = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Train a policy for reward weights by fine-grained PPO. Interrupted, it goes on where it was when run again."""
+    from policies.store import SFT, check_name
+    from policies.weights import Weights
+    from rewards.configuration import load_configuration
+    from rewards.errors import FgctlError
+    from trainer.recipe import load_recipe
+
+    wanted = Weights.parse(weights, load_configuration().specs)
+    check_name(profile)
+    if profile in (SFT, "base"):
+        raise FgctlError(f"The profile name {profile!r} is taken; choose another, for example medium.")
+    settings = load_recipe(recipe, [*(overrides or []), *([f"ppo.steps={steps}"] if steps else [])])
+
+    from policies.base import resolve_base
+    from policies.store import PolicyStore
+    from rewards.dataset import data_file
+    from rewards.scorer import Scorer
+    from trainer.ppo import PpoJob, train_policy
+    from trainer.processes import Processes
+
+    path = data or data_file("train")
+    given = [rewards] if rewards else []
+    where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *given)
+    if dry_run:
+        _preview(settings, ("ppo",), path, where, json_output)
+        return
+    scorer, processes = Scorer.load(rewards), Processes()
+    job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where)
+    manifest = train_policy(job, PolicyStore(), scorer, processes)
+    if processes.main:
+        _report(manifest, where, promote, json_output)
+
+
+def _run_directory(name: str, *settings: Any) -> Path:
+    """The same settings find their run again; other settings get a directory of their own."""
+    digest = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode()).hexdigest()
+    return Path("runs") / f"{name}-{digest[:8]}"
+
+
+def _preview(recipe: "Recipe", parts: tuple[str, ...], data: Path, run: Path, json_output: bool) -> None:
+    """Show every setting that the run reads, with its meaning, and how much the run would do."""
+    from rewards.dataset import load_examples, without_held_out
+
+    questions = len(without_held_out(load_examples(data)))
+    work: dict[str, Any] = {"run": str(run), "data": str(data), "questions": questions}
+    if "ppo" in parts:
+        ppo = recipe.ppo
+        episodes = ppo.steps * ppo.prompts_per_step * ppo.samples_per_prompt
+        work |= {"steps": ppo.steps, "episodes": episodes, "most_tokens_sampled": episodes * ppo.max_new_tokens}
+    else:
+        examples = min(questions, recipe.sft.max_examples or questions)
+        work |= {"steps": recipe.sft.epochs * -(-examples // recipe.sft.batch_size), "examples": examples}
+    if json_output:
+        print_json(work | {"recipe": recipe.model_dump(mode="json", include={*parts, "forward_tokens"})})
+        return
+    print_table(
+        "What the run would do", ["what", "value"], [[name.replace("_", " "), value] for name, value in work.items()]
+    )
+    rows = [
+        [name, str(value), meaning]
+        for name, value, meaning in recipe.settings()
+        if name.split(".")[0] in (*parts, "forward_tokens")
+    ]
+    print_table("Settings, changed by --set", ["setting", "value", "meaning"], rows)
+
+
+def _report(manifest: "PolicyManifest", run: Path, promote: bool, json_output: bool) -> None:
+    from policies.store import PolicyStore
+
+    store = PolicyStore()
+    if json_output:
+        print_json(manifest.model_dump(mode="json"))
+    else:
+        where = store.path(manifest.profile, manifest.version)
+        remarks.print(f"Stored {manifest.profile}@{manifest.version} in {where}.")
+        remarks.print(f"The run's log: tensorboard --logdir {run / 'tensorboard'}")
+    if promote:
+        store.promote(manifest.profile, manifest.version, "trained with --promote")
+    elif not json_output:
+        remarks.print(f"To serve it: fgctl policies promote {manifest.profile} {manifest.version}")

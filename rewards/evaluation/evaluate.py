@@ -1,0 +1,154 @@
+"""How well the reward models agree with people, beside what takes no model at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewards.dataset import FeedbackExample, question_key
+from rewards.errors import FgctlError
+from rewards.features.extractor import Extractor
+from rewards.fitting.fit_heads import FOLDS, FeedbackTable, Pairs, Segments, fit_heads, folds, tabulate
+from rewards.fitting.recipe import FitRecipe
+from rewards.heads.linear import Heads, LinearHead
+from rewards.models.feedback_rewards import FittedRewards
+from rewards.statistics.agreement_with_people import binary_agreement, pairwise_agreement
+
+Matrix = NDArray[np.float64]
+
+
+def evaluate(
+    examples: Sequence[FeedbackExample],
+    extractor: Extractor,
+    fitted: FittedRewards,
+    fold_count: int | None = None,
+    recipe: FitRecipe | None = None,
+) -> dict[str, Any]:
+    """Agreement with people on feedback.
+
+    Where none of the questions was fitted on, the heads are used as they are (`protocol` "held-out"). Otherwise, or
+    with `fold_count` or `recipe`, fresh heads are fitted by the recipe, the fitted ones' by default, on all folds of
+    the questions but one to judge that one, in turn ("cross-validated"). Raises FgctlError when there are too few rows
+    for that.
+    """
+    if not examples:
+        raise FgctlError("There is no feedback to evaluate on; name a file with at least one row.")
+    table = tabulate(examples, extractor)
+    seen = not {question_key(e.question) for e in examples}.isdisjoint(fitted.questions)
+    if not seen and fold_count is None and recipe is None:
+        everything = predict(table, [(fitted.heads, np.arange(len(examples)))])
+        return {"protocol": "held-out"} | agreement(table, everything)
+    count = fold_count or FOLDS
+    if len(examples) < max(count, FOLDS):
+        reason = "" if fold_count or recipe else "The reward models were fitted on some of these questions; "
+        raise FgctlError(
+            f"{reason}{len(examples)} questions are too few to cross-validate over {count} folds; use more."
+        )
+    return cross_validate(table, recipe or fitted.recipe, count)
+
+
+def cross_validate(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> dict[str, Any]:
+    """Agreement of heads fitted on all folds but one with people on that one, pooled over folds."""
+    return {"protocol": "cross-validated", "folds": count} | agreement(table, out_of_fold(table, recipe, count))
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What a head says of N segments."""
+
+    probabilities: Matrix
+    """float64 [N]"""
+    errors: NDArray[np.bool_]
+    """bool [N]: the probability reached the threshold."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What heads say of everything in a table of Q questions."""
+
+    relevance: Decisions
+    factuality: Decisions
+    missing: Decisions
+    """On the Q annotated responses."""
+    completeness: Matrix
+    """float64 [4 Q]: log-odds."""
+    preference: Matrix
+    """float64 [4 Q]: log-odds."""
+
+
+def out_of_fold(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> Predictions:
+    """Predictions on each fold of the questions by heads fitted on the others."""
+    every = np.arange(len(table.keys))
+    return predict(table, [(fit_heads(table, rest, recipe), fold) for rest, fold in folds(every, count, table.groups)])
+
+
+def predict(table: FeedbackTable, parts: Sequence[tuple[Heads, NDArray[np.int64]]]) -> Predictions:
+    """Pool the predictions of each part's heads on that part's questions; zeros on questions of no part."""
+    segments = {"relevance": table.relevance, "factuality": table.factuality}
+    decided = {name: Decisions(np.zeros(len(s.y)), np.zeros(len(s.y), dtype=bool)) for name, s in segments.items()}
+    missing = Decisions(np.zeros(len(table.missing)), np.zeros(len(table.missing), dtype=bool))
+    scores = {name: np.zeros(len(table.responses)) for name in ("completeness", "preference")}
+    for heads, questions in parts:
+        for name, one in segments.items():
+            _decide(decided[name], getattr(heads, name), one.x, np.isin(one.question, questions))
+        _decide(missing, heads.missing, table.responses[::4], np.isin(np.arange(len(table.keys)), questions))
+        rows = (4 * questions[:, None] + np.arange(4)).ravel()
+        for name, values in scores.items():
+            values[rows] = getattr(heads, name).logits(table.responses[rows])
+    return Predictions(decided["relevance"], decided["factuality"], missing, **scores)
+
+
+def _decide(into: Decisions, head: LinearHead, x: Matrix, chosen: NDArray[np.bool_]) -> None:
+    into.probabilities[chosen] = head.probabilities(x[chosen])
+    into.errors[chosen] = into.probabilities[chosen] >= head.threshold
+
+
+def agreement(table: FeedbackTable, said: Predictions) -> dict[str, Any]:
+    """Every figure of agreement with people, beside its trivial baselines: the shape of `rewards evaluate --json`."""
+    # The sample that intervals count is questions, of which several rows may be.
+    group = np.unique(table.groups, return_inverse=True)[1]
+    count = len(set(table.keys))
+
+    def binary(segments: Segments, one: Decisions, baseline: str, leave_out: NDArray[np.bool_]) -> dict[str, Any]:
+        y, kept = segments.y[~leave_out], ~leave_out
+        rate = _mean(y)
+        trivial = round(max(rate, 1 - rate) if baseline == "majority" else 1 - rate, 4)
+        figures = binary_agreement(y, one.probabilities[kept], one.errors[kept], group[segments.question[kept]], count)
+        return figures | {"baselines": {baseline: trivial}}
+
+    def pairwise(scores: Matrix, pairs: Pairs, baselines: dict[str, float]) -> dict[str, Any]:
+        margins = scores[pairs.better] - scores[pairs.worse]
+        return pairwise_agreement(margins, group[pairs.question], count) | {"baselines": baselines}
+
+    longer = table.words.astype(np.float64)
+    rate = _mean(table.missing)
+    nothing = {name: np.zeros(len(getattr(table, name).y), dtype=bool) for name in ("relevance", "factuality")}
+    return {
+        "relevance": binary(table.relevance, said.relevance, "majority", nothing["relevance"]),
+        "factuality": binary(table.factuality, said.factuality, "no_error", nothing["factuality"]),
+        "factuality_paper_rule": binary(table.factuality, said.factuality, "no_error", table.factuality.only_relevance),
+        "completeness": pairwise(said.completeness, table.coverage, {"longer": _accuracy(longer, table.coverage)}),
+        "completeness_missing": binary_agreement(
+            table.missing, said.missing.probabilities, said.missing.errors, group, count
+        )
+        | {"baselines": {"majority": max(rate, round(1 - rate, 4))}},
+        "preference": pairwise(
+            said.preference,
+            table.preference,
+            {
+                "longer": _accuracy(longer, table.preference),
+                "first": _mean(table.preference.better < table.preference.worse),
+            },
+        ),
+    }
+
+
+def _accuracy(scores: Matrix, pairs: Pairs) -> float:
+    margin = scores[pairs.better] - scores[pairs.worse]
+    return _mean((margin > 0) + 0.5 * (margin == 0))
+
+
+def _mean(values: NDArray[Any]) -> float:
+    return round(float(np.mean(values)), 4) if len(values) else 0.0

@@ -1,0 +1,83 @@
+"""How heads are fitted on feedback: a TOML file in rewards/recipes, or a user's own."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rewards.dataset import PACKAGE
+from rewards.errors import FgctlError
+from rewards.features.extractor import RESPONSE_GROUPS, SEGMENT_GROUPS
+
+RECIPES = PACKAGE / "recipes"
+BEST = "best"
+
+
+class HeadRecipe(BaseModel):
+    """One head's inputs and regularisation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    groups: tuple[str, ...] = Field(min_length=1)
+    """Groups of features it reads: of rewards.features.extractor.SEGMENT_GROUPS, or of RESPONSE_GROUPS for whole responses."""
+    strength: float = Field(gt=0)
+    """Inverse of the L2 regularisation."""
+
+    def used(self, available: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """The names of the features it reads."""
+        return tuple(name for group, names in available.items() if group in self.groups for name in names)
+
+
+class FitRecipe(BaseModel):
+    """All heads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    """The file's name without its ending."""
+    description: str
+    """In a sentence, for tables."""
+    relevance: HeadRecipe
+    factuality: HeadRecipe
+    missing: HeadRecipe
+    completeness: HeadRecipe
+    preference: HeadRecipe
+    relevance_only_weight: float = Field(0.0, ge=0, le=1)
+    """Weight, in fitting factuality, of sentences whose only errors are of relevance. Wu et al. 2023 leave them out."""
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> "FitRecipe":
+        for name, groups in (
+            ("relevance", SEGMENT_GROUPS), ("factuality", SEGMENT_GROUPS), ("missing", RESPONSE_GROUPS),
+            ("completeness", RESPONSE_GROUPS), ("preference", RESPONSE_GROUPS),
+        ):  # fmt: skip
+            for group in getattr(self, name).groups:
+                if group not in groups:
+                    raise ValueError(f"{name} has no features {group!r}; there are {', '.join(groups)}")
+        return self
+
+
+def load_recipe(name: str = BEST) -> FitRecipe:
+    """The recipe of that name in rewards/recipes, or the file of that path.
+
+    Raises FgctlError when there is none, or naming the setting that is wrong.
+    """
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        return FitRecipe.model_validate(settings | {"name": path.stem})
+    except OSError:
+        known = ", ".join(recipe_names())
+        raise FgctlError(f"There is no recipe {name}; name one of {known}, or a TOML file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FgctlError(f"{path} is not TOML ({error}); mend it.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the recipe"
+        raise FgctlError(f"{path}: {where}: {first['msg']}; mend it.") from None
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come along."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))

@@ -1,0 +1,93 @@
+"""Whether an input is like those the reward models were fitted on: scores of any other are extrapolation.
+
+A few statistics of question, passages and response are compared with the range they had in the feedback. They catch
+what was never annotated (no passages, another language, markup, loops, extreme lengths), not a wrong score.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from rewards.features.words import STOP_WORDS, tokens_of
+from rewards.scores import ScoreRequest
+from rewards.segmentation import sentences
+
+_MARKUP = frozenset("#*|`<>[]{}_~=\\^")
+_QUANTILES = (0.01, 0.99)
+"""The range of a statistic leaves out the feedback's own oddities."""
+_COUNT_MARGIN = 2.0
+"""Counts may lie outside the fitted range by this factor."""
+_SHARE_MARGIN = 0.05
+"""Shares may lie outside the fitted range by this much."""
+
+
+def _letters(text: str) -> list[str]:
+    return [c for c in text if c.isalpha()]
+
+
+def _function_words(text: str) -> float:
+    tokens = tokens_of(text)
+    return sum(t in STOP_WORDS for t in tokens) / len(tokens) if tokens else 1.0
+
+
+def _latin(text: str) -> float:
+    letters = _letters(text)
+    return sum(ord(c) < 0x250 for c in letters) / len(letters) if letters else 1.0
+
+
+def _markup(text: str) -> float:
+    return sum(c in _MARKUP for c in text) / len(text) if text else 0.0
+
+
+def _repeated(text: str) -> float:
+    said = [text[a:b].lower() for a, b in sentences(text)]
+    return 1 - len(set(said)) / len(said) if said else 0.0
+
+
+COUNTS: dict[str, Callable[[ScoreRequest], float]] = {
+    "words in the response": lambda r: len(r.response.split()),
+    "letters in the longest word": lambda r: max(map(len, r.response.split()), default=0),
+    "words in the question": lambda r: len(r.question.split()),
+    "words in the passages": lambda r: sum(len(p.text.split()) for p in r.passages),
+}
+SHARES: dict[str, Callable[[ScoreRequest], float]] = {
+    "share of English function words": lambda r: _function_words(r.response),
+    "share of Latin letters": lambda r: _latin(r.response),
+    "share of markup": lambda r: _markup(r.response),
+    "share of repeated sentences": lambda r: _repeated(r.response),
+}
+STATISTICS: Mapping[str, Callable[[ScoreRequest], float]] = COUNTS | SHARES
+
+
+class Domain(BaseModel):
+    """The range that nearly all of the feedback has in each statistic, low to high."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ranges: dict[str, tuple[float, float]] = {}
+
+    def notes(self, request: ScoreRequest) -> tuple[str, ...]:
+        """A sentence for each statistic outside its fitted range, with a margin; none for an input like those."""
+        if not request.response.strip():
+            return ("The response is empty.",)
+        said = []
+        for name, (low, high) in self.ranges.items():
+            value = STATISTICS[name](request)
+            if name in COUNTS and not low / _COUNT_MARGIN <= value <= high * _COUNT_MARGIN:
+                said.append(f"{value:.0f} {name}; the fitted feedback has {low:.0f} to {high:.0f}.")
+            elif name in SHARES and not low - _SHARE_MARGIN <= value <= high + _SHARE_MARGIN:
+                said.append(f"The {name} is {value:.2f}; in the fitted feedback it is {low:.2f} to {high:.2f}.")
+        return tuple(said)
+
+
+def fit_domain(requests: Sequence[ScoreRequest]) -> Domain:
+    """The ranges of every statistic over some responses, empty ones left out."""
+    kept = [request for request in requests if request.response.strip()]
+    if not kept:
+        return Domain()
+    ranges = {}
+    for name, statistic in STATISTICS.items():
+        low, high = np.quantile([statistic(request) for request in kept], _QUANTILES)
+        ranges[name] = (round(float(low), 4), round(float(high), 4))
+    return Domain(ranges=ranges)

@@ -1,0 +1,196 @@
+"""API keys: a file of what each may do, in which no key itself is written.
+
+    [keys.3f9a1c20]
+    name = "answers app"
+    sha256 = "9b74…"
+    scopes = ["generate"]
+    created = 2026-01-31T12:00:00Z
+    requests_per_minute = 600
+
+`fgctl keys` writes it, the service reads it and follows its changes.
+"""
+
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import tomlkit
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rewards.errors import FgctlError
+from service.domain.caller import Caller, Limits, Scope
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "fg_"
+"""What a key begins with, so that scanners of repositories and logs can find one that leaked."""
+_BYTES = 32
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at whether the file has changed; so long a revoked key may still work."""
+
+
+class Key(BaseModel):
+    """What is kept of a key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+    created: datetime
+    concurrency: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
+
+    def caller(self, key_id: str) -> Caller:
+        """Who uses the key."""
+        limits = Limits(self.concurrency, self.requests_per_minute, self.tokens_per_minute)
+        return Caller(f"key:{key_id}", frozenset(self.scopes), limits)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    keys: dict[str, Key] = Field(default_factory=dict)
+
+
+def digest(secret: str) -> str:
+    """What is kept of a key and compared.
+
+    A plain hash is right for it: slow, salted hashes protect passwords, which can be guessed. A key is 256 random bits,
+    which no one can, and a slow hash would only let strangers keep the service busy.
+    """
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class KeyFile:
+    """Reads and writes a file of keys."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> dict[str, Key]:
+        """The keys by id. Raises FgctlError when the file is missing or cannot be read as one of keys."""
+        try:
+            return _File.model_validate(tomllib.loads(self.path.read_text(encoding="utf-8"))).keys
+        except FileNotFoundError:
+            raise FgctlError(f"There is no file of keys at {self.path}; add a key by `fgctl keys add`.") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise FgctlError(f"{self.path}: {where}: {first['msg']}; mend it.") from None
+        except (OSError, ValueError) as error:
+            raise FgctlError(f"{self.path} cannot be read ({error}); mend it.") from None
+
+    def add(self, name: str, scopes: Iterable[Scope], limits: Limits) -> tuple[str, str]:
+        """Make a key; returns its id and the key itself, which is kept nowhere. Raises FgctlError."""
+        secret = PREFIX + secrets.token_urlsafe(_BYTES)
+        with self._locked():
+            keys = self.read() if self.path.exists() else {}
+            key_id = secrets.token_hex(4)
+            while key_id in keys:
+                key_id = secrets.token_hex(4)
+            key = Key(
+                name=name,
+                sha256=digest(secret),
+                scopes=tuple(dict.fromkeys(scopes)),
+                created=datetime.now(UTC).replace(microsecond=0),
+                concurrency=limits.concurrency,
+                requests_per_minute=limits.requests_per_minute,
+                tokens_per_minute=limits.tokens_per_minute,
+            )
+            self._write(keys | {key_id: key})
+        return key_id, secret
+
+    def revoke(self, key_id: str) -> Key:
+        """Remove a key. Raises FgctlError when there is none of that id."""
+        with self._locked():
+            keys = self.read()
+            if key_id not in keys:
+                known = ", ".join(keys) or "none"
+                raise FgctlError(f"There is no key {key_id[:64]!r} in {self.path}; those there are: {known}.")
+            revoked = keys.pop(key_id)
+            self._write(keys)
+        return revoked
+
+    def _locked(self) -> FileLock:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FgctlError(f"{self.path.parent} cannot be made ({error.strerror}); choose another --keys.") from None
+        return FileLock(f"{self.path}.lock")
+
+    def _write(self, keys: dict[str, Key]) -> None:
+        """Replace the file in one step. A new one is its owner's alone; one that is there keeps its permissions."""
+        table = {
+            key_id: key.model_dump(exclude_none=True) | {"scopes": list(key.scopes)} for key_id, key in keys.items()
+        }
+        descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}")
+        try:
+            if self.path.exists():
+                os.fchmod(descriptor, self.path.stat().st_mode & 0o777)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(tomlkit.dumps({"keys": table}))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(self.path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+class Keyring:
+    """The keys in use: those of the file, as it changes."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FgctlError when the file cannot be read."""
+        self._file = KeyFile(path)
+        self._seen = self._signature()
+        self._keys = _prepared(self._file.read())
+        self._looked = time.monotonic()
+
+    def caller(self, secret: str) -> Caller | None:
+        """Who uses this key; None for nobody. The time it takes says nothing of the keys there are."""
+        self._follow()
+        presented = digest(secret).encode()
+        found = None
+        for kept, caller in self._keys:
+            if hmac.compare_digest(kept, presented):
+                found = caller
+        return found
+
+    def _follow(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        signature = self._signature()
+        if signature == self._seen:
+            return
+        self._seen = signature
+        try:
+            self._keys = _prepared(self._file.read())
+        except FgctlError as error:
+            logger.error("the keys stay as they were: %s", error)
+        else:
+            logger.info("read %d keys from %s", len(self._keys), self._file.path)
+
+    def _signature(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._file.path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _prepared(keys: dict[str, Key]) -> list[tuple[bytes, Caller]]:
+    return [(key.sha256.encode(), key.caller(key_id)) for key_id, key in keys.items()]

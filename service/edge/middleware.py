@@ -1,0 +1,207 @@
+"""Pure ASGI middleware around the application, from the outside in."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.edge.client_disconnect import CLIENT_CLOSED
+from service.edge.logs import FIELDS
+from service.edge.request_context import RequestContext, entered
+from service.edge.tracing import Tracing
+from service.errors import HeadTooLarge, ServiceError, TooLarge, TooSlow, error_response
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked for every few seconds by machines; logged and traced only when they fail, or at level debug."""
+
+# Nothing that is answered is a page, except /docs, whose script, style and picture come from these two places.
+_NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
+_DOCS = (
+    "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; "
+    "frame-ancestors 'none'"
+)
+
+
+class SecurityHeaders:
+    """Tells browsers to take answers for what they are, and to show them in no frame."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the headers, except where the answer has its own."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        policy = _DOCS if scope["path"] == "/docs" else _NO_PAGE
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("content-security-policy", policy)
+                headers.setdefault("x-content-type-options", "nosniff")
+                headers.setdefault("referrer-policy", "no-referrer")
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class Requests:
+    """Gives every request an id, a context, one log line and a trace; what is not foreseen is answered by 500."""
+
+    def __init__(self, app: ASGIApp, tracing: Tracing | None) -> None:
+        self.app = app
+        self.tracing = tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Return the client's own id where it sent a sound one, else a new one, as X-Request-Id."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, headers = time.monotonic(), Headers(scope=scope)
+        asked = headers.get("x-request-id", "")
+        context = RequestContext(asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex)
+        probe = scope["path"] in _PROBES
+        if self.tracing is not None and not probe:
+            context.span = self.tracing.begin(scope["method"], headers, {"http.request.method": scope["method"]})
+        status = CLIENT_CLOSED
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = context.id
+            await send(message)
+
+        with entered(context):
+            try:
+                await self.app(scope, receive, send_with_id)
+            except Exception:
+                logger.exception("unforeseen error on %s %s", scope["method"], _route(scope))
+                if status != CLIENT_CLOSED:
+                    raise  # the response has begun; the server breaks it off
+                error = ServiceError("The service failed on this request; its log says why.")
+                await error_response(error)(scope, receive, send_with_id)
+            finally:
+                context.at_end.close()
+                fields = _fields(context, scope, status, time.monotonic() - began)
+                level = logging.DEBUG if probe and status < 500 else logging.INFO
+                logger.log(level, "request", extra={FIELDS: fields})
+                _finish(context, fields)
+
+
+def _route(scope: Scope) -> str | None:
+    """The template of the route, `/responses/{response_id}`: what was asked for may be anything."""
+    return getattr(scope.get("route"), "path", None)
+
+
+def _fields(context: RequestContext, scope: Scope, status: int, seconds: float) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "method": scope["method"],
+        "route": _route(scope),
+        "status": status,
+        "seconds": round(seconds, 4),
+        "caller": context.caller,
+    }
+    if context.outcome is not None:
+        fields |= {
+            "profile": context.profile,
+            "policy": context.policy,
+            "outcome": context.outcome,
+            "queue_seconds": round(context.queue_seconds, 4),
+            "prompt_tokens": context.prompt_tokens,
+            "completion_tokens": context.completion_tokens,
+        }
+    if context.prompts:
+        fields["prompts"] = context.prompts
+    return fields
+
+
+def _finish(context: RequestContext, fields: Mapping[str, object]) -> None:
+    status, route = int(str(fields["status"])), None if fields["route"] is None else str(fields["route"])
+    context.span.set(
+        {
+            "http.route": route,
+            "http.response.status_code": status,
+            "fgctl.request_id": context.id,
+            "fgctl.caller": context.caller,
+            "fgctl.profile": context.profile,
+            "fgctl.policy": context.policy,
+            "fgctl.outcome": context.outcome,
+            "gen_ai.usage.input_tokens": context.prompt_tokens or None,
+            "gen_ai.usage.output_tokens": context.completion_tokens or None,
+        },
+        name=None if route is None else f"{fields['method']} {route}",
+    )
+    context.span.end(failed=status >= 500)
+
+
+class HeadLimit:
+    """Answers 431 to a URL and headers over `limit` bytes; `service/edge/head_limit.py` bounds those that never end."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what the server has read."""
+        if scope["type"] == "http":
+            size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+            size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+            if size > self.limit:
+                error = HeadTooLarge(f"URL and headers are over {self.limit} bytes; send shorter ones.")
+                await error_response(error, {"connection": "close"})(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+class BodyLimit:
+    """Answers 413 to a body over `limit` bytes, announced or not, and 408 to one that is not there in `seconds`."""
+
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
+        self.app = app
+        self.limit = limit
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Buffer the body up to the limit, then hand it on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        size = int(announced) if announced.isdecimal() and len(announced) < 20 else 0
+        chunks: list[Message] = []
+        arrived = 0
+        more = size <= self.limit
+        try:
+            async with asyncio.timeout(self.seconds):
+                while more:
+                    message = await receive()
+                    chunks.append(message)
+                    arrived += len(message.get("body", b""))
+                    size = max(size, arrived)
+                    more = message.get("more_body", False) and size <= self.limit
+        except TimeoutError:
+            error: ServiceError = TooSlow(f"The body did not arrive in {self.seconds:g} s; send it again.", "body")
+            await error_response(error, {"connection": "close"})(scope, receive, send)
+            return
+        if size > self.limit:
+            error = TooLarge(f"The body is over {self.limit} bytes; send shorter or fewer passages.", "body")
+            await error_response(error, {"connection": "close"})(scope, receive, send)
+            return
+        chunks.reverse()
+
+        async def replay() -> Message:
+            return chunks.pop() if chunks else await receive()
+
+        await self.app(scope, replay, send)

@@ -1,0 +1,269 @@
+"""The vLLM engine: one base, several resident adapters, one adapter a request."""
+
+import json
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from policies.base import BaseModel
+from policies.store import ADAPTER_CONFIG
+from service.engine.cpu_environment import prepare_environment
+from service.errors import Unavailable
+from service.served.roster import ServedPolicy
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.logprobs import Logprob
+    from vllm.lora.request import LoRARequest
+
+PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
+"""Text whose log-probabilities tell adapters from the base and from each other."""
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token's text and log-probability, in nats, under the distribution before temperature and truncation."""
+
+    text: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+    """The likeliest tokens in its place, with theirs."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one completion of a request has grown by."""
+
+    text: str
+    tokens: int
+    finish_reason: str | None
+    """None until the completion's last piece."""
+    index: int = 0
+    """Which of the request's completions."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the new tokens, where the request asks for them."""
+
+
+class EngineGone(Unavailable):
+    """The engine process has died."""
+
+    def __init__(self) -> None:
+        super().__init__("The engine has stopped and is being restarted; try again in a minute.")
+
+
+class Stopping(Unavailable):
+    """The answer was broken off because the service ends."""
+
+    def __init__(self) -> None:
+        super().__init__("The service is stopping; send the request again.", retry_after=5)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What the engine reserves room for."""
+
+    rank: int
+    """The largest rank of an adapter."""
+    modules: frozenset[str]
+    """The modules that adapters may change."""
+    adapters: int
+    """How many of them one batch may mix."""
+
+
+class Engine:
+    """AsyncLLM with adapters, which can be replaced by a new one when its process has died."""
+
+    def __init__(self, base: BaseModel, shapes: Shapes, settings: Settings) -> None:
+        self._base = base
+        self._shapes = shapes
+        self._settings = settings
+        self._llm: Any = None
+        self._answering: set[str] = set()
+
+    def start(self) -> None:
+        """Start the engine process and load the base (18 s on two cores). Adapters follow by `load`."""
+        settings, shapes = self._settings, self._shapes
+        prepare_environment(settings.kv_cache_gib)
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(self._base, shapes, settings)))
+
+    def restart(self) -> None:
+        """End what is left of the engine and start a new one, which holds no adapters."""
+        self.stop()
+        self.start()
+
+    @property
+    def max_rank(self) -> int:
+        """The largest rank it takes."""
+        return self._shapes.rank
+
+    def misfit(self, policy: ServedPolicy) -> str | None:
+        """Why it cannot take an adapter, if it cannot."""
+        rank, modules = adapter_shape(policy.path)
+        if rank > self._shapes.rank:
+            return (
+                f"{policy.adapter_name} has rank {rank}, and the engine takes {self._shapes.rank}; restart the service."
+            )
+        if missing := modules - self._shapes.modules:
+            changed = ", ".join(sorted(missing))
+            return f"{policy.adapter_name} changes {changed}, which the engine does not; restart the service."
+        return None
+
+    async def load(self, policy: ServedPolicy) -> None:
+        """Make an adapter resident. Raises EngineGone, or whatever the engine says of one that it cannot load."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if self._llm is None:
+            raise EngineGone
+        try:
+            await self._llm.add_lora(_lora_request(policy))
+        except EngineDeadError:
+            raise EngineGone from None
+
+    async def unload(self, policy: ServedPolicy) -> None:
+        """Give up an adapter; one that requests still name is loaded again for them."""
+        if self.alive:
+            await self._llm.remove_lora(policy.adapter_id)
+
+    async def probe(self, policy: ServedPolicy | None) -> list[float]:
+        """Log-probabilities, in nats, of PROBE's tokens under a policy, or the base for None. Raises EngineGone."""
+        from vllm import SamplingParams
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if self._llm is None:
+            raise EngineGone
+
+        outputs = self._llm.generate(
+            PROBE,
+            SamplingParams(max_tokens=1, prompt_logprobs=0),
+            request_id=f"probe-{policy.adapter_name if policy else 'base'}",
+            lora_request=_lora_request(policy),
+        )
+        try:
+            async for output in outputs:
+                tokens, entries = output.prompt_token_ids[1:], output.prompt_logprobs[1:]
+        except EngineDeadError:
+            raise EngineGone from None
+        return [entry[token].logprob for token, entry in zip(tokens, entries, strict=True)]
+
+    async def generate(
+        self, prompt: Sequence[int], params: "SamplingParams", policy: ServedPolicy | None, request_id: str
+    ) -> AsyncGenerator[Piece, None]:
+        """Generate piece by piece; closing the generator aborts the request. Raises EngineGone and Stopping."""
+        from vllm.inputs import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if self._llm is None:
+            raise EngineGone
+        self._answering.add(request_id)
+        try:
+            async for output in self._llm.generate(
+                TokensPrompt(prompt_token_ids=list(prompt)),
+                params,
+                request_id=request_id,
+                lora_request=_lora_request(policy),
+            ):
+                for completion in output.outputs:
+                    if completion.finish_reason == "abort":
+                        raise Stopping
+                    yield Piece(
+                        completion.text,
+                        len(completion.token_ids),
+                        completion.finish_reason,
+                        completion.index,
+                        _logprobs(completion.token_ids, completion.logprobs or (), params.logprobs),
+                    )
+        except EngineDeadError:
+            raise EngineGone from None
+        finally:
+            self._answering.discard(request_id)
+
+    async def break_off(self) -> None:
+        """End every answer that is being generated; their readers get Stopping."""
+        if self.alive:
+            await self._llm.abort(list(self._answering))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine process works."""
+        return self._llm is not None and not self._llm.errored
+
+    def stop(self) -> None:
+        """End the engine process."""
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            llm.shutdown()
+
+
+def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
+    from vllm.lora.request import LoRARequest
+
+    if policy is None:
+        return None
+    return LoRARequest(policy.adapter_name, policy.adapter_id, str(policy.path))
+
+
+def _logprobs(
+    tokens: Sequence[int], entries: Sequence[dict[int, "Logprob"]], alternatives: int | None
+) -> tuple[TokenLogprob, ...]:
+    """vLLM's entries, each the sampled token's and those of the likeliest, in this module's terms."""
+    return (
+        tuple(
+            TokenLogprob(
+                entry[token].decoded_token or "",
+                entry[token].logprob,
+                tuple(
+                    (other.decoded_token or "", other.logprob)
+                    for other in sorted(entry.values(), key=lambda one: one.rank or 0)[:alternatives]
+                ),
+            )
+            for token, entry in zip(tokens, entries, strict=True)
+        )
+        if entries
+        else ()
+    )
+
+
+def adapter_shape(path: Path) -> tuple[int, frozenset[str]]:
+    """A stored adapter's rank, and the modules that it changes."""
+    config = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    return int(config["r"]), frozenset(config["target_modules"])
+
+
+def shapes_of(paths: Iterable[Path], spare: int) -> Shapes:
+    """Room for these adapters and `spare` more of their shapes; vLLM's ranks are 8, 16 and powers of two beyond."""
+    found = []
+    for path in paths:
+        try:
+            found.append(adapter_shape(path))
+        except (OSError, ValueError, KeyError):  # a broken policy, which is refused when it is loaded
+            continue
+    rank = max((rank for rank, _ in found), default=8)
+    modules: frozenset[str] = frozenset().union(*(modules for _, modules in found))
+    return Shapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(found) + spare)
+
+
+def engine_arguments(base: BaseModel, shapes: Shapes, settings: Settings) -> dict[str, Any]:
+    """vLLM's engine arguments for a base and adapters of these shapes."""
+    context = settings.max_prompt_tokens + settings.max_tokens
+    return {
+        "model": str(base.path),
+        "dtype": "bfloat16",
+        "max_model_len": context,
+        "max_num_seqs": settings.max_num_seqs,
+        "enable_lora": True,
+        "max_loras": shapes.adapters,
+        "max_lora_rank": shapes.rank,
+        "lora_target_modules": sorted(shapes.modules),
+        "enable_prefix_caching": True,
+        # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(2048, context),
+        "generation_config": "vllm",
+        "disable_log_stats": True,
+        "enforce_eager": not settings.compile,
+    }

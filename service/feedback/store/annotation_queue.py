@@ -1,0 +1,80 @@
+"""Who annotates what: the next response for an annotator, and the next pair to compare. Run while writing."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from service.domain.hash_sampling import draw
+from service.feedback.records import Order, Side
+from service.feedback.store.tables import Annotation, Assignment, Comparison, Response
+
+STALE = timedelta(days=1)
+"""After so long a response that was handed out and not begun goes to others too."""
+
+
+async def next_assignment(
+    session: AsyncSession, annotator: int, order: Order, overlap: float, now: datetime
+) -> Assignment | None:
+    """What the annotator has begun or was handed last, else a new assignment; None when nothing is left.
+
+    A response goes to one annotator, those of the `overlap` share to two. `disagreed` also offers what others have
+    annotated already, as that is where people can disagree.
+    """
+    held = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(("open", "drafted")))
+    if (one := await session.scalar(held.order_by(Assignment.updated.desc()).limit(1))) is not None:
+        return one
+    mine = exists().where(Assignment.response_id == Response.id, Assignment.annotator_id == annotator)
+    annotated = exists().where(Annotation.response_id == Response.id, Annotation.annotator_id == annotator)
+    free: ColumnElement[bool] = _people(now) < case((Response.overlap_lot < overlap, 2), else_=1)
+    if order == "disagreed":
+        free = or_(free, and_(Response.disagreement > 0, _people(now) < 2))
+    ranked = {
+        "sampled": (Response.lot,),
+        "uncertain": (Response.uncertainty.desc().nulls_last(), Response.lot),
+        "disagreed": (Response.disagreement.desc().nulls_last(), Response.lot),
+    }[order]
+    query = select(Response.id).where(Response.annotatable, ~mine, ~annotated, free).order_by(*ranked).limit(1)
+    if (response_id := await session.scalar(query)) is None:
+        return None
+    assignment = Assignment(response_id=response_id, annotator_id=annotator, state="open", created=now, updated=now)
+    session.add(assignment)
+    return assignment
+
+
+def _people(now: datetime) -> ColumnElement[int]:
+    """How many annotators have a response, or have had it: skipped ones do not count."""
+    count = select(func.count()).select_from(Assignment).where(
+        Assignment.response_id == Response.id,
+        or_(
+            Assignment.state.in_(("drafted", "submitted")),
+            and_(Assignment.state == "open", Assignment.updated > now - STALE),
+        ),
+    )  # fmt: skip
+    return count.correlate(Response).scalar_subquery()
+
+
+async def next_pair(session: AsyncSession, annotator: int) -> tuple[Response, Response] | None:
+    """Two different answers to the same question and passages that the annotator has not compared; None for none."""
+    a, b = aliased(Response), aliased(Response)
+    compared = exists().where(
+        Comparison.annotator_id == annotator,
+        or_(and_(Comparison.a == a.id, Comparison.b == b.id), and_(Comparison.a == b.id, Comparison.b == a.id)),
+    )
+    query = (
+        select(a, b)
+        .join(b, and_(a.prompt_key == b.prompt_key, a.id < b.id, a.text_key != b.text_key))
+        .where(a.annotatable, b.annotatable, ~compared)
+        .order_by(a.lot, b.lot)
+        .limit(1)
+    )
+    row = (await session.execute(query)).first()
+    return None if row is None else (row[0], row[1])
+
+
+def shown_first(a: str, b: str, annotator: str) -> Side:
+    """Which of a pair an annotator sees first: drawn, and the same whenever asked, so that it need not be trusted."""
+    one, other = sorted((a, b))
+    first = one if draw(f"{one} {other} {annotator}") < 0.5 else other
+    return "a" if first == a else "b"

@@ -1,0 +1,56 @@
+"""Metrics of what is served: versions, canaries, promotions, refusals, and the engine."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from service.served.roster import Roster
+
+
+class VersionMetrics:
+    """Gauges of the present state; those of a version go when it is served no more."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        policy = ("profile", "policy")
+        self._refused = Gauge(
+            "fg_policy_refused",
+            "1 while a profile's newest version, or its canary, cannot be served and an older one is.",
+            ("profile",),
+            registry=registry,
+        )
+        self._broken = Gauge(
+            "fg_policy_broken", "1 while no version of a profile can be served.", ("profile",), registry=registry
+        )
+        self._promoted = Gauge(
+            "fg_policy_promoted_timestamp_seconds",
+            "When a served version was promoted (Unix time).",
+            policy,
+            registry=registry,
+        )
+        self._weight = Gauge(
+            "fg_policy_weight", "Weights of a served version.", (*policy, "category"), registry=registry
+        )
+        self._canary_share = Gauge(
+            "fg_canary_share", "Share of its profile's traffic that a canary gets.", policy, registry=registry
+        )
+        self.engine_up = Gauge("fg_engine_up", "1 while the engine works.", registry=registry)
+        self.engine_restarts = Counter(
+            "fg_engine_restarts_total", "Starts of an engine after one has died.", registry=registry
+        )
+
+    def show(self, roster: Roster, promoted: Mapping[str, datetime]) -> None:
+        """Say what is served now; `promoted` is when each profile's current version was."""
+        for gauge in (self._promoted, self._weight, self._canary_share, self._refused, self._broken):
+            gauge.clear()
+        for profile in (*roster.served, *roster.broken):
+            self._refused.labels(profile).set(profile in roster.refused)
+            self._broken.labels(profile).set(profile in roster.broken)
+        for profile, canary in roster.canaries.items():
+            self._canary_share.labels(profile, canary.policy.label).set(canary.share)
+        for served in roster.policies():
+            for category, weight in served.weights.as_dict().items():
+                self._weight.labels(served.profile, served.label, category).set(weight)
+        for profile, when in promoted.items():
+            if current := roster.served.get(profile):
+                self._promoted.labels(profile, current.label).set(when.timestamp())

@@ -1,0 +1,98 @@
+"""Adapters beyond the current ones that the engine holds: mixtures and pinned versions, loaded when first asked for."""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from service.errors import Unavailable
+from service.served.roster import ServedPolicy
+
+Make = Callable[[], Awaitable[ServedPolicy]]
+Handle = Callable[[ServedPolicy], Awaitable[None]]
+
+
+class InUse:
+    """Which policies are answering requests now."""
+
+    def __init__(self, when_idle: Callable[[ServedPolicy], None]) -> None:
+        """`when_idle` is called with a policy whose last request has ended."""
+        self._requests: Counter[int] = Counter()
+        self._when_idle = when_idle
+
+    @contextmanager
+    def hold(self, policy: ServedPolicy) -> Iterator[None]:
+        """Count a request while it is answered."""
+        self._requests[policy.adapter_id] += 1
+        try:
+            yield
+        finally:
+            self._requests[policy.adapter_id] -= 1
+            if not self._requests[policy.adapter_id]:
+                del self._requests[policy.adapter_id]
+                self._when_idle(policy)
+
+    def __contains__(self, policy: ServedPolicy) -> bool:
+        return policy.adapter_id in self._requests
+
+
+class Residents:
+    """At most `limit` adapters by key; the least recently asked for that is not in use makes room."""
+
+    def __init__(self, load: Handle, unload: Handle, in_use: InUse, limit: int) -> None:
+        """`load` makes an adapter resident, `unload` gives one up."""
+        self._load_adapter, self._unload_adapter = load, unload
+        self._in_use = in_use
+        self._limit = limit
+        self._loaded: OrderedDict[str, ServedPolicy] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[ServedPolicy]] = {}
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+    def get(self, key: str) -> ServedPolicy | None:
+        """A resident adapter, which is now the most recently asked for."""
+        if key not in self._loaded:
+            return None
+        self._loaded.move_to_end(key)
+        return self._loaded[key]
+
+    async def get_or_load(self, key: str, make: Make) -> ServedPolicy:
+        """The adapter of a key, made and loaded by the first who asks while the others wait.
+
+        A caller that is cancelled leaves the work to the others. Raises what `make` and `load` raise, to all who
+        wait, and Unavailable when every place is in use.
+        """
+        if found := self.get(key):
+            return found
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.create_task(self._load(key, make))
+            loading.add_done_callback(lambda task: self._done(key, task))
+        return await asyncio.shield(loading)
+
+    def forget(self) -> None:
+        """Take nothing for resident any more: the engine is a new one."""
+        self._loaded.clear()
+
+    async def _load(self, key: str, make: Make) -> ServedPolicy:
+        policy = await make()
+        await self._make_room()
+        await self._load_adapter(policy)
+        self._loaded[key] = policy
+        return policy
+
+    async def _make_room(self) -> None:
+        while len(self._loaded) >= self._limit:
+            idle = next((key for key, policy in self._loaded.items() if policy not in self._in_use), None)
+            if idle is None:
+                raise Unavailable(
+                    f"{self._limit} mixtures and versions are being answered by, and no more fit; try again, or ask "
+                    f"for a profile."
+                )
+            await self._unload_adapter(self._loaded.pop(idle))
+
+    def _done(self, key: str, task: "asyncio.Task[ServedPolicy]") -> None:
+        self._loading.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # retrieved, since all who waited may be gone

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from rewards.dataset import FeedbackExample, MissingInfo, SpanError
+from rewards.evaluation.krippendorff_alpha import alpha, marks_with_corrections
+
+
+def example(text, corrected, errors=(), missing=()):
+    return FeedbackExample(
+        question="Where?", passages=(), passage_sentences=(), gold="", predictions=(text, "", "", ""),
+        errors=errors, missing=missing, corrected=corrected, preference=(0,) * 6,
+    )  # fmt: skip
+
+
+def mark(text, part, label):
+    return SpanError(label=label, start=text.index(part), end=text.index(part) + len(part))
+
+
+def test_alpha_of_hand_computed_labels():
+    # Ten pairs, two apart: observed disagreement .2; of the 20 labels 8 are 1, so that 2 * 8 * 12 / (20 * 19) is
+    # expected by chance.
+    one = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=bool)
+    other = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0], dtype=bool)
+    assert alpha(one, other) == pytest.approx(1 - 0.2 / (2 * 8 * 12 / (20 * 19)), abs=1e-4)
+    assert alpha(one, one) == 1
+    assert alpha(one, ~one) < 0
+
+
+def test_labels_that_are_all_the_same_say_nothing():
+    assert alpha(np.ones(3, dtype=bool), np.ones(3, dtype=bool)) is None
+    assert alpha(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)) is None
+
+
+def test_an_annotator_who_corrects_what_was_marked_agrees_with_himself():
+    text = "The old mill burned in May. Many people live there happily today. The lake is deep and cold."
+    gone = example(text, "The old mill burned in May. The lake is deep and cold.", (
+        mark(text, "Many people live there happily today.", "Irrelevant"),
+    ))  # fmt: skip
+    wrong = example(text, text.replace("May", "June"), (mark(text, "May", "Wrong-Grounding"),))
+    complete = example(text, text)
+    told = example(text, text + " It was rebuilt.", missing=(
+        MissingInfo(label="Missing-Answer", passage_id=1, sentence_id=(1,)),
+    ))  # fmt: skip
+    assert marks_with_corrections([gone, wrong, complete, told]) == {
+        "relevance": 1.0, "factuality": 1.0, "completeness": 1.0,
+    }  # fmt: skip
+    kept = example(text, text, gone.errors)
+    assert marks_with_corrections([gone, kept, wrong])["relevance"] < 1
+
+
+def test_without_corrections_there_is_nothing_to_compare():
+    assert marks_with_corrections([example("It is old.", "")]) == {
+        "relevance": None, "factuality": None, "completeness": None,
+    }  # fmt: skip

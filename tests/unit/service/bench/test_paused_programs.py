@@ -1,0 +1,96 @@
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rewards.errors import FgctlError
+from service.bench.paused_programs import Program
+
+COUNTING = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+while True:
+    print("tick", flush=True)
+    time.sleep(0.01)
+"""
+
+
+def program(code, **options):
+    return Program("The program", [sys.executable, "-c", code], os.environ, **options)
+
+
+@pytest.fixture
+def counting():
+    with program(COUNTING) as started:
+        until(lambda: "tick" in log(started))
+        yield started
+
+
+def log(program):
+    program._log.seek(0)
+    return program._log.read()
+
+
+def until(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen within 20 s")
+
+
+def test_a_program_stands_still_between_its_turns(counting):
+    with counting.turn():
+        ticks = len(log(counting))
+        until(lambda: len(log(counting)) > ticks)
+    time.sleep(0.1)
+    ticks = len(log(counting))
+    time.sleep(0.3)
+    assert len(log(counting)) == ticks
+    counting.resume()
+    until(lambda: len(log(counting)) > ticks)
+
+
+def test_its_processes_end_with_it_even_while_it_stands_still(counting):
+    child = int(log(counting).split()[0])
+    assert set(counting.processes()) == {counting.process.pid, child}
+    assert counting.peak_memory() > 2**21
+    counting.pause()
+    counting.end()
+    assert counting.processes() == []
+    until(lambda: not alive(child))
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_one_that_has_ended_is_an_error_with_its_last_words():
+    with program("import sys; sys.exit('There is no such model.\\n')") as ended:
+        ended.process.wait()
+        with pytest.raises(FgctlError, match=r"The program ended with code 1: There is no such model\."):
+            ended.check()
+
+
+def test_one_that_will_not_end_is_killed(monkeypatch):
+    monkeypatch.setattr("service.bench.paused_programs._END_GRACE", 0.2)
+    code = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(600)"
+    )
+    stubborn = program(code)
+    until(lambda: "on" in log(stubborn))
+    stubborn.end()
+    assert stubborn.process.returncode == -9
+
+
+def test_pipes_carry_lines_both_ways():
+    with program("for line in iter(input, ''): print(line.upper())\n", piped=True) as echo:
+        echo.input.write("a line\n")
+        echo.input.write("\n")
+        assert echo.output.readline() == "A LINE\n"

@@ -1,0 +1,132 @@
+import pytest
+
+from rewards.errors import FgctlError
+from service.domain.caller import SCOPES, Limits
+from service.edge.authentication import needed_scope
+from service.edge.keys import KeyFile
+
+pytestmark = pytest.mark.anyio
+QUESTION = {"question": "Where?"}
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """A file with a key for each scope, and those keys."""
+    file = KeyFile(tmp_path / "keys.toml")
+    made = {scope: file.add(scope, [scope], Limits()) for scope in SCOPES}
+    return file.path, {scope: secret for scope, (_, secret) in made.items()}, {s: i for s, (i, _) in made.items()}
+
+
+@pytest.mark.parametrize(
+    ("path", "scope"),
+    [
+        ("/generate", "generate"),
+        ("/v1/chat/completions", "generate"),
+        ("/profiles", "generate"),
+        ("/responses/x", "generate"),
+        ("/admin", "admin"),
+        ("/admin/reload", "admin"),
+        ("/annotation/next", "feedback"),
+        ("/responses/x/feedback", "feedback"),
+        ("/responses/feedback", "generate"),
+        ("/responses/x/y/feedback", "generate"),
+        ("/annotations", "generate"),
+        ("/administer", "generate"),
+        ("/anything/new", "generate"),
+        ("/livez", None),
+        ("/readyz", None),
+        ("/livez/", "generate"),
+    ],
+)
+def test_which_scope_a_path_needs(path, scope):
+    assert needed_scope(path, metrics_open=True) == scope
+
+
+def test_metrics_are_open_or_have_a_scope_of_their_own():
+    assert needed_scope("/metrics", metrics_open=True) is None
+    assert needed_scope("/metrics", metrics_open=False) == "metrics"
+
+
+async def test_without_or_with_a_wrong_key_it_is_401_and_says_how(serve, keys):
+    service = serve(keys=keys[0])
+    for headers in (
+        {},
+        {"authorization": "Bearer fg_wrong"},
+        {"authorization": "Basic Zm86YmFy"},
+        {"authorization": "Bearer "},
+        {"x-api-key": "fg_wrong"},
+    ):
+        reply = await service.client.post("/generate", json=QUESTION, headers=headers)
+        assert (reply.status_code, reply.json()["error"]["type"]) == (401, "unauthenticated")
+        assert reply.headers["www-authenticate"] == "Bearer"
+        assert reply.headers["x-request-id"]
+    assert service.engine.asked == []
+
+
+@pytest.mark.parametrize("header", ["Bearer {}", "bearer  {}", None])
+async def test_a_key_is_sent_in_either_header(serve, keys, header):
+    service, secret = serve(keys=keys[0]), keys[1]["generate"]
+    headers = {"authorization": header.format(secret)} if header else {"x-api-key": secret}
+    assert (await service.client.post("/generate", json=QUESTION, headers=headers)).status_code == 200
+
+
+async def test_a_key_without_the_scope_is_403(serve, keys):
+    service = serve(keys=keys[0])
+    for path, scope in (("/generate", "generate"), ("/admin/reload", "admin"), ("/annotation/next", "feedback")):
+        for other in SCOPES:
+            reply = await service.client.post(path, json=QUESTION, headers={"x-api-key": keys[1][other]})
+            if other == scope:
+                assert reply.status_code in (200, 404, 422)
+            else:
+                assert (reply.status_code, reply.json()["error"]["type"]) == (403, "forbidden")
+
+
+async def test_probes_are_open_and_metrics_by_their_setting(serve, keys):
+    service = serve(keys=keys[0])
+    for path in ("/livez", "/readyz", "/metrics", "/docs", "/openapi.json"):
+        assert (await service.client.get(path)).status_code == 200
+    service = serve(keys=keys[0], metrics_open=False)
+    assert (await service.client.get("/metrics")).status_code == 401
+    reply = await service.client.get("/metrics", headers={"authorization": f"Bearer {keys[1]['metrics']}"})
+    assert reply.status_code == 200
+
+
+async def test_the_body_of_a_stranger_is_not_read(serve, keys):
+    service = serve(keys=keys[0])
+
+    async def endless():
+        raise AssertionError("read")
+        yield b""
+
+    assert (await service.client.post("/generate", content=endless())).status_code == 401
+
+
+async def test_the_caller_is_the_key_else_the_address(serve, keys):
+    tasks = []
+    for settings, headers in (({"keys": keys[0]}, {"x-api-key": keys[1]["generate"]}), ({}, {})):
+        service = serve(**settings)
+        generation = service.backend.generation
+
+        def spied(task, prepare=generation.prepare):
+            tasks.append(task)
+            return prepare(task)
+
+        generation.prepare = spied
+        assert (await service.client.post("/generate", json=QUESTION, headers=headers)).status_code == 200
+    assert [task.caller.id for task in tasks] == [f"key:{keys[2]['generate']}", "127.0.0.1"]
+
+
+async def test_a_keys_own_limits_hold(serve, tmp_path):
+    file = KeyFile(tmp_path / "keys.toml")
+    _, secret = file.add("app", ["generate"], Limits(requests_per_minute=1))
+    service = serve(keys=file.path)
+    statuses = [
+        (await service.client.post("/generate", json=QUESTION, headers={"x-api-key": secret})).status_code
+        for _ in range(2)
+    ]
+    assert statuses == [200, 429]
+
+
+def test_a_missing_file_of_keys_stops_the_service_before_anything_loads(serve, tmp_path):
+    with pytest.raises(FgctlError, match="fgctl keys add"):
+        serve(keys=tmp_path / "none.toml")

@@ -1,0 +1,119 @@
+import logging
+import os
+import stat
+import tomllib
+
+import pytest
+
+from rewards.errors import FgctlError
+from service.domain.caller import Limits
+from service.edge import keys as module
+from service.edge.keys import PREFIX, KeyFile, Keyring, digest
+
+
+@pytest.fixture
+def file(tmp_path):
+    return KeyFile(tmp_path / "keys" / "keys.toml")
+
+
+@pytest.fixture(autouse=True)
+def looks_every_time(monkeypatch):
+    monkeypatch.setattr(module, "_LOOK_EVERY", 0.0)
+
+
+def test_a_key_is_random_and_only_its_hash_is_kept(file):
+    made = {file.add("app", ["generate"], Limits())[1] for _ in range(3)}
+    assert len(made) == 3
+    text = file.path.read_text()
+    for secret in made:
+        assert secret.startswith(PREFIX)
+        assert len(secret) >= 46
+        assert secret not in text
+        assert digest(secret) in text
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert set(tomllib.loads(text)) == {"keys"}
+
+
+def test_what_is_written_is_read_and_permissions_stay(file):
+    key_id, _ = file.add("the app", ["generate", "admin", "admin"], Limits(2, 60, None))
+    file.path.chmod(0o640)
+    file.add("another", ["metrics"], Limits())
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o640
+    key = file.read()[key_id]
+    assert (key.name, key.scopes) == ("the app", ("generate", "admin"))
+    assert (key.concurrency, key.requests_per_minute, key.tokens_per_minute) == (2, 60, None)
+    caller = key.caller(key_id)
+    assert (caller.id, caller.limits) == (f"key:{key_id}", Limits(2, 60, None))
+    assert caller.scopes == {"generate", "admin"}
+
+
+def test_the_ring_knows_keys_and_nothing_else(file):
+    ids = {file.add(str(i), ["generate"], Limits()) for i in range(3)}
+    ring = Keyring(file.path)
+    assert {ring.caller(secret).id for _, secret in ids} == {f"key:{key_id}" for key_id, _ in ids}
+    _, secret = next(iter(ids))
+    for wrong in ("", "fg_", secret[:-1], secret + "a", secret.upper(), digest(secret), "\udcff", "\x00"):
+        assert ring.caller(wrong) is None
+
+
+def test_every_key_is_compared_in_constant_time(file, monkeypatch):
+    secrets = [file.add(str(i), ["generate"], Limits())[1] for i in range(4)]
+    ring, compared = Keyring(file.path), []
+    original = module.hmac.compare_digest
+    monkeypatch.setattr(module.hmac, "compare_digest", lambda a, b: compared.append(a) or original(a, b))
+    for secret in (secrets[0], secrets[-1], "fg_wrong"):
+        compared.clear()
+        ring.caller(secret)
+        assert len(compared) == 4
+
+
+def test_the_ring_follows_the_file(file):
+    key_id, secret = file.add("one", ["generate"], Limits())
+    ring = Keyring(file.path)
+    _, later = file.add("two", ["generate"], Limits())
+    assert ring.caller(later) is not None
+    file.revoke(key_id)
+    assert ring.caller(secret) is None
+
+
+@pytest.mark.parametrize("content", ["[keys", "[keys.a]\nname = 'x'\n", "[kys]\n", b"\xff\xfe", None])
+def test_a_file_that_breaks_keeps_the_keys_and_is_logged_once(file, caplog, content):
+    _, secret = file.add("one", ["generate"], Limits())
+    ring = Keyring(file.path)
+    if content is None:
+        file.path.unlink()
+    else:
+        file.path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            assert ring.caller(secret) is not None
+    assert caplog.text.count("the keys stay as they were") == 1
+
+
+def test_a_file_that_is_missing_or_wrong_is_told_in_a_sentence(file):
+    with pytest.raises(FgctlError, match="fgctl keys add"):
+        Keyring(file.path)
+    file.add("one", ["generate"], Limits())
+    file.path.write_text(file.path.read_text().replace('"generate"', '"everything"'))
+    with pytest.raises(FgctlError, match=r"scopes\.0"):
+        file.read()
+
+
+def test_revoking_what_is_not_there_names_what_is(file):
+    key_id, _ = file.add("one", ["generate"], Limits())
+    with pytest.raises(FgctlError, match=key_id):
+        file.revoke("nothing")
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(file, monkeypatch):
+    file.add("one", ["generate"], Limits())
+    before = file.path.read_bytes()
+
+    def fail(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        file.add("two", ["generate"], Limits())
+    assert file.path.read_bytes() == before
+    assert {p.name for p in file.path.parent.iterdir()} <= {"keys.toml", "keys.toml.lock"}

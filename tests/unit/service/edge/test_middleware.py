@@ -1,0 +1,113 @@
+import asyncio
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+QUESTION = {"question": "Where?"}
+
+
+async def test_every_answer_has_the_security_headers_also_an_error(service):
+    for reply in (
+        await service.ask(),
+        await service.client.get("/nothing"),
+        await service.client.get("/metrics"),
+        await service.client.post("/generate", json={"question": "a" * 5000}),
+    ):
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert reply.headers["referrer-policy"] == "no-referrer"
+        assert reply.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert reply.headers["cache-control"] == "no-store"
+
+
+async def test_docs_may_load_what_they_need_and_nothing_else(service):
+    reply = await service.client.get("/docs")
+    policy = reply.headers["content-security-policy"]
+    origins = {part.split("/")[2].split('"')[0] for part in reply.text.split() if '"https://' in part}
+    assert origins <= {"cdn.jsdelivr.net", "fastapi.tiangolo.com"}
+    for origin in origins:
+        assert f"https://{origin}" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert (await service.client.get("/redoc")).status_code == 404
+
+
+async def test_pages_of_other_origins_are_refused_unless_set(serve):
+    origin = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    closed = serve()
+    assert "access-control-allow-origin" not in (await closed.ask()).headers
+    assert (await closed.client.options("/generate", headers=origin)).status_code == 405
+    opened = serve(cors_origins="https://app.example, https://other.example")
+    reply = await opened.client.options("/generate", headers=origin)
+    assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "https://app.example")
+    assert "access-control-allow-credentials" not in reply.headers
+    reply = await opened.client.options("/generate", headers=origin | {"origin": "https://evil.example"})
+    assert reply.status_code == 400
+
+
+async def test_a_preflight_needs_no_key_and_a_refusal_can_be_read(serve, tmp_path):
+    from service.domain.caller import Limits
+    from service.edge.keys import KeyFile
+
+    file = KeyFile(tmp_path / "keys.toml")
+    file.add("app", ["generate"], Limits())
+    service = serve(keys=file.path, cors_origins="https://app.example")
+    origin = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    assert (await service.client.options("/generate", headers=origin)).status_code == 200
+    reply = await service.client.post("/generate", json=QUESTION, headers=origin)
+    assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (401, "https://app.example")
+
+
+@pytest.mark.parametrize("where", ["path", "query", "header"])
+async def test_a_url_or_headers_over_the_limit_are_431(serve, where):
+    service, long = serve(max_head_bytes=2048), "a" * 2048
+    reply = await service.client.get(
+        f"/{long}" if where == "path" else "/livez",
+        params={"x": long} if where == "query" else {},
+        headers={"x": long} if where == "header" else {},
+    )
+    assert (reply.status_code, reply.json()["error"]["type"]) == (431, "too_large")
+
+
+async def test_a_body_that_does_not_arrive_is_408(serve):
+    service = serve(receive_timeout=0.05)
+
+    async def slow():
+        yield b'{"question":'
+        await asyncio.sleep(5)
+
+    reply = await service.client.post("/generate", content=slow())
+    assert (reply.status_code, reply.json()["error"]["type"]) == (408, "too_slow")
+
+
+async def test_a_body_in_many_small_pieces_is_read_in_linear_time(serve):
+    """Summing all pieces at each piece took minutes for a megabyte in single bytes."""
+    service = serve(max_body_bytes=1 << 18)
+
+    async def crumbs():
+        yield b'{"question":"Where?"'
+        for _ in range(1 << 17):
+            yield b" "
+        yield b"}"
+
+    request = service.client.post("/generate", content=crumbs(), headers={"content-type": "application/json"})
+    assert (await asyncio.wait_for(request, 30)).status_code == 200
+
+
+async def test_what_nobody_foresaw_is_500_with_an_id_and_without_a_word_of_it(service, caplog):
+    async def broken(task):
+        raise RuntimeError("secret detail")
+
+    service.backend.generation.prepare = broken
+    reply = await service.ask()
+    assert (reply.status_code, reply.json()["error"]["type"]) == (500, "internal_error")
+    assert "secret" not in reply.text
+    assert reply.headers["x-request-id"]
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert "secret detail" in caplog.text
+
+
+async def test_a_request_id_is_the_clients_own_if_it_is_sound(service):
+    asked = {"x-request-id": "abc-1.2_3"}
+    assert (await service.client.get("/livez", headers=asked)).headers["x-request-id"] == "abc-1.2_3"
+    for wrong in ("a b", "x" * 129, "é"):
+        reply = await service.client.get("/livez", headers={b"x-request-id": wrong.encode("latin-1")})
+        assert len(reply.headers["x-request-id"]) == 32

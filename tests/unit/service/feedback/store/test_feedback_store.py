@@ -1,0 +1,472 @@
+"""What the store keeps and hands out, on SQLite and on PostgreSQL."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from service.domain.caller import SCOPES, Caller
+from service.errors import Forbidden, Invalid
+from service.feedback.errors import Conflict, Missing, Refused
+from service.feedback.records import Comparison, Quick, QuickSpan, Recorded, RecordedScores, Span, Suggestion
+from service.feedback.store import tables as models
+from service.feedback.store.paging import every
+
+pytestmark = pytest.mark.anyio
+ONE, TWO = (Caller(f"key:{number}", frozenset({"feedback"})) for number in (1, 2))
+FAMILY = "A 👩‍👩‍👧 in e\u0301te\u0301 \x00 end."
+
+
+async def test_a_response_comes_back_as_it_was(store, answer, scored):
+    given = answer(
+        text=FAMILY, weights={"relevance": 0.3}, finish_reason="stop", policy="0123", extra={"gold": "g\x00"}
+    )
+    assert await store.record_response(given) is True
+    assert await store.record_response(answer(text="other")) is False
+    kept = await store.response("r1")
+    assert {name: getattr(kept, name) for name in Recorded.model_fields} == dict(given)
+    assert kept.scored is None
+    await store.record_scores("r1", "v1", scored())
+    await store.record_scores("r1", "v1", scored(0.1))
+    assert (await store.response("r1")).scored == scored()
+    await store.record_scores("r1", "v2", scored(0.1))
+    kept = await store.response("r1")
+    assert (kept.scored, kept.rewards) == (scored(0.1), "v2")
+
+
+async def test_what_is_not_there(store, scored):
+    with pytest.raises(Missing, match="no response 'r9'"):
+        await store.response("r9")
+    with pytest.raises(Missing):
+        await store.record_scores("r9", "v1", scored())
+    with pytest.raises(Missing, match="sign in first"):
+        await store.next_for("Bob")
+    assert await store.record([], [RecordedScores(response_id="r9", rewards="v1", scored=scored())]) == 0
+
+
+async def test_an_annotation_is_kept_once(store, answer, annotation):
+    await store.record_response(answer())
+    given = annotation(seconds=1.5, suggestions=(Suggestion(category="relevance", start=0, end=3, outcome="rejected"),))
+    first, again = await store.submit(given), await store.submit(given)
+    assert (first.version, first.again) == (1, False)
+    assert (again.id, again.version, again.again) == (first.id, 1, True)
+    (kept,) = (await store.annotations()).items
+    assert {name: getattr(kept, name) for name in type(given).model_fields} == dict(given)
+
+
+async def test_an_id_used_for_other_content_is_refused(store, answer, annotation):
+    await store.record([answer(), answer("r2", "Other text of the film.")])
+    await store.annotator("Bob")
+    await store.submit(annotation())
+    for other in ({"corrected": "Different."}, {"annotator": "Bob"}, {"response_id": "r2"}):
+        with pytest.raises(Conflict, match="under a new one"):
+            await store.submit(annotation(**other))
+    assert len((await store.annotations()).items) == 1
+
+
+@pytest.fixture
+def acting(store, annotation):
+    """What the store does for an annotator, on behalf of a caller."""
+    compared = Comparison(submission_id="c1", annotator="Ann", a="r1", b="r2", choice="a")
+    return {
+        "annotator": lambda by: store.annotator("Ann", by),
+        "save_draft": lambda by: store.save_draft("Ann", "r1", {"by": by.id}, by),
+        "skip": lambda by: store.skip("Ann", "r1", "", by),
+        "submit": lambda by: store.submit(annotation(), by=by),
+        "compare": lambda by: store.compare(compared, by=by),
+    }
+
+
+@pytest.mark.parametrize("what", ["annotator", "save_draft", "skip", "submit", "compare"])
+async def test_a_name_belongs_to_the_key_that_first_used_it(store, answer, acting, what):
+    await store.record([answer(), answer("r2", "Other text of the film.")])
+    assert (await store.annotator("Ann")).caller is None
+    await acting[what](ONE)
+    assert (await store.annotator("Ann")).caller == "key:1"
+    with pytest.raises(Forbidden, match="belongs to another key; use that key or another name") as refused:
+        await acting[what](TWO)
+    assert refused.value.param == "annotator"
+    await acting[what](ONE)
+    await acting[what](Caller("key:3", frozenset({"feedback", "admin"})))
+    await acting[what](Caller("10.0.0.1", frozenset(SCOPES)))  # no key at all
+    assert (await store.annotator("Ann")).caller == "key:1"
+
+
+async def test_a_refused_draft_changes_nothing(store, answer):
+    await store.record_response(answer())
+    await store.save_draft("Ann", "r1", {"mine": True}, ONE)
+    with pytest.raises(Forbidden):
+        await store.save_draft("Ann", "r1", {"mine": False}, TWO)
+    assert (await store.next_for("Ann")).draft == {"mine": True}
+
+
+async def test_a_key_has_several_names_and_a_name_that_is_released_goes_to_the_next(store):
+    for name in ("Bob", "Cy"):
+        await store.annotator(name, ONE)
+    assert {one.name: one.caller for one in await store.annotators()} == {"Ann": None, "Bob": "key:1", "Cy": "key:1"}
+    await store.release("Bob")
+    assert (await store.annotator("Bob", TWO)).caller == "key:2"
+    with pytest.raises(Missing):
+        await store.release("Dan")
+    # What is deleted of a key is also which names it used.
+    await store.delete_person("key:1")
+    assert (await store.annotator("Cy")).caller is None
+
+
+async def test_two_keys_that_use_a_new_name_at_once(store, open_, together):
+    async def use(by):
+        try:
+            return (await (await open_()).annotator("New", by)).caller
+        except Forbidden:
+            return None
+
+    found = await together(use(ONE), use(TWO))
+    assert found in (["key:1", None], [None, "key:2"])
+
+
+async def test_a_correction_is_a_new_version(store, answer, annotation):
+    await store.record_response(answer())
+    await store.annotator("Bob")
+    await store.submit(annotation("s1"))
+    await store.submit(annotation("s2", corrected="Second."))
+    await store.submit(annotation("s3", annotator="Bob"))
+    kept = (await store.annotations()).items
+    assert [(a.annotator, a.version) for a in kept] == [("Ann", 1), ("Ann", 2), ("Bob", 1)]
+    latest = (await store.annotations(latest=True)).items
+    assert [a.submission_id for a in latest] == ["s2", "s3"]
+    assert [a.submission_id for a in (await store.annotations(annotator="Ann")).items] == ["s1", "s2"]
+    assert (await store.annotations(response_id="r9")).items == ()
+
+
+async def test_the_rules_hold_but_for_imports(store, answer, annotation):
+    await store.record_response(answer())
+    overlap = (Span(label="Irrelevant", start=0, end=9), Span(label="Redundant", start=4, end=13))
+    with pytest.raises(Refused, match="overlaps") as refused:
+        await store.submit(annotation(errors=overlap, corrected=None))
+    assert [v.code for v in refused.value.violations] == ["overlap", "no_correction"]
+    assert refused.value.body()["error"]["violations"][0]["field"] == "errors.1"
+    await store.submit(annotation(errors=overlap, corrected=None), imported=True)
+    with pytest.raises(Refused, match="not within"):
+        await store.submit(annotation("s2", errors=(Span(label="Irrelevant", start=0, end=999),)), imported=True)
+
+
+async def test_offsets_are_code_points(store, answer, annotation):
+    await store.record_response(answer(text=FAMILY))
+    start = FAMILY.index("👩")
+    await store.submit(annotation(errors=(Span(label="Irrelevant", start=start - 1, end=start + 6),)))
+    (kept,) = (await store.annotations()).items
+    text = (await store.response("r1")).text
+    assert text[kept.errors[0].start : kept.errors[0].end] == "👩‍👩‍👧"
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.data())
+def test_any_text_and_span_comes_back(tmp_path_factory, text, data):
+    from service.feedback.records import Annotation
+    from service.feedback.store.feedback_store import open_store
+
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+
+    async def go():
+        store = await open_store(f"sqlite:///{tmp_path_factory.mktemp('any')}/x.db")
+        await store.annotator("Ann")
+        await store.record_response(Recorded(id="r", text=text))
+        span = Span(label="Irrelevant", start=start, end=end, explanation=text)
+        given = Annotation(submission_id="s", response_id="r", annotator="Ann", errors=(span,), corrected=text)
+        await store.submit(given, imported=True)
+        (kept,) = (await store.annotations()).items
+        response = await store.response("r")
+        await store.close()
+        assert (kept.errors, kept.corrected, response.text) == ((span,), text, text)
+
+    asyncio.run(go())
+
+
+async def test_concurrent_annotators_lose_and_double_nothing(open_, answer, annotation):
+    stores = [await open_() for _ in range(3)]
+    await stores[0].record_response(answer())
+    names = [f"annotator {i}" for i in range(3)]
+    await asyncio.gather(*(store.annotator(name) for store in stores for name in names))
+    assert len(await stores[0].annotators()) == 3
+    given = [annotation(f"{name} {i}", annotator=name) for name in names for i in range(4)]
+    # Every submission arrives three times, at every process once.
+    stored = await asyncio.gather(*(store.submit(one) for one in given for store in stores))
+    assert sum(not one.again for one in stored) == len(given)
+    kept = (await stores[1].annotations()).items
+    assert sorted(a.submission_id for a in kept) == sorted(a.submission_id for a in given)
+    for name in names:
+        assert [a.version for a in kept if a.annotator == name] == [1, 2, 3, 4]
+    assert [a.created for a in kept] == sorted({a.created for a in kept})
+
+
+async def test_no_response_is_handed_to_more_people_than_wanted(open_, answer):
+    stores = [await open_(overlap=0) for _ in range(2)]
+    await stores[0].record([answer(f"r{i}") for i in range(6)])
+    names = [f"annotator {i}" for i in range(6)]
+    for name in names:
+        await stores[0].annotator(name)
+    handed = await asyncio.gather(*(stores[i % 2].next_for(name) for i, name in enumerate(names)))
+    assert len({assignment.response.id for assignment in handed}) == 6
+    assert (await stores[0].next_for(names[0])).response.id == handed[0].response.id
+
+
+async def test_an_overlapping_response_goes_to_two(open_, answer, annotation):
+    store = await open_(overlap=1)
+    await store.record_response(answer())
+    for name in ("Ann", "Bob", "Cid"):
+        await store.annotator(name)
+    assert (await store.next_for("Ann")).response.id == "r1"
+    await store.submit(annotation())
+    assert await store.next_for("Ann") is None
+    assert (await store.next_for("Bob")).response.id == "r1"
+    assert await store.next_for("Cid") is None
+
+
+async def test_drafts_are_kept_and_come_first(store, answer, annotation):
+    await store.record([answer("r1"), answer("r2")])
+    await store.save_draft("Ann", "r1", {"errors": [{"label": "👍"}]})
+    held = await store.next_for("Ann")
+    assert (held.response.id, held.state, held.draft) == ("r1", "drafted", {"errors": [{"label": "👍"}]})
+    await store.submit(annotation())
+    held = await store.next_for("Ann")
+    assert (held.response.id, held.state, held.draft) == ("r2", "open", None)
+
+
+async def test_what_one_skips_others_get(store, answer):
+    await store.record([answer("r1")])
+    await store.annotator("Bob")
+    await store.next_for("Ann")
+    assert await store.next_for("Bob") is None
+    await store.skip("Ann", "r1", "I do not know film.")
+    assert await store.next_for("Ann") is None
+    assert (await store.next_for("Bob")).response.id == "r1"
+
+
+async def test_what_is_not_begun_in_a_day_goes_to_others(open_, answer, clock):
+    store = await open_(overlap=0)
+    await store.record([answer("r1")])
+    for name in ("Ann", "Bob"):
+        await store.annotator(name)
+    await store.next_for("Ann")
+    clock.move(hours=23)
+    assert await store.next_for("Bob") is None
+    clock.move(hours=2)
+    assert (await store.next_for("Bob")).response.id == "r1"
+
+
+async def test_the_uncertain_come_first(store, answer, scored):
+    await store.record([answer(f"r{i}") for i in range(4)])
+    for name, probability in (("r0", 0.1), ("r1", 0.9), ("r2", 0.45)):
+        await store.record_scores(name, "v1", scored(probability))
+    order = []
+    while held := await store.next_for("Ann", "uncertain"):
+        order.append(held.response.id)
+        await store.skip("Ann", held.response.id, "")
+    assert order[0] == "r2"
+    assert order[-1] == "r3"  # not scored
+
+
+async def test_the_disagreed_come_first(open_, answer, annotation, scored):
+    store = await open_(overlap=0)
+    for name in ("Ann", "Bob"):
+        await store.annotator(name)
+    await store.record([answer(f"r{i}") for i in range(3)])
+    for i in range(3):
+        await store.record_scores(f"r{i}", "v1", scored(0.9))
+    await store.submit(annotation("s0", response_id="r0", errors=(Span(label="Irrelevant", start=0, end=9),)))
+    await store.submit(annotation("s1", response_id="r1", errors=(), missing=(), corrected=None))
+    assert (await store.next_for("Bob", "disagreed")).response.id == "r1"
+
+
+async def test_what_cannot_be_annotated_is_not_handed_out(store, answer):
+    await store.record([answer("r1", question=""), answer("r2", passages=()), answer("r3", " ")])
+    assert await store.next_for("Ann") is None
+
+
+async def test_quick_feedback(store, answer):
+    await store.record_response(answer())
+    given = Quick(
+        submission_id="q1", response_id="r1", caller="key:1", thumb=-1, comment="no 👎\x00",
+        spans=(QuickSpan(start=0, end=3, label="Irrelevant"),),
+    )  # fmt: skip
+    assert not (await store.quick_feedback(given)).again
+    assert (await store.quick_feedback(given)).again
+    with pytest.raises(Conflict):
+        await store.quick_feedback(given.model_copy(update={"thumb": 1}))
+    with pytest.raises(Conflict):
+        await store.quick_feedback(given.model_copy(update={"caller": "key:2"}))
+    with pytest.raises(Refused):
+        await store.quick_feedback(
+            given.model_copy(update={"submission_id": "q2", "spans": (QuickSpan(start=0, end=999),)})
+        )
+    (kept,) = (await store.quick_feedbacks(response_id="r1")).items
+    assert (kept.thumb, kept.comment, kept.spans) == (-1, "no 👎\x00", given.spans)
+
+
+async def test_pairs_are_of_one_question_and_shown_in_a_recorded_order(store, answer):
+    await store.record([answer(f"r{i}", f"Answer {i}.") for i in range(3)])
+    await store.record([answer("same", "Answer 0."), answer("other", question="Another one?")])
+    seen = {}
+    while pair := await store.next_pair("Ann"):
+        names = frozenset((pair.a.id, pair.b.id))
+        assert names not in seen
+        assert pair.a.text != pair.b.text
+        assert "other" not in names
+        seen[names] = pair
+        assert (await store.next_pair("Ann")).shown_first == pair.shown_first
+        wrong = "b" if pair.shown_first == "a" else "a"
+        given = Comparison(
+            submission_id=f"c{len(seen)}", a=pair.a.id, b=pair.b.id, choice="tie", annotator="Ann", shown_first=wrong
+        )
+        assert not (await store.compare(given)).again
+        assert (await store.compare(given)).again
+    assert len(seen) == 5
+    for kept in (await store.comparisons(annotator="Ann")).items:
+        assert kept.shown_first == seen[frozenset((kept.a, kept.b))].shown_first
+        with pytest.raises(Conflict):
+            await store.compare(
+                Comparison(submission_id=kept.submission_id, a=kept.a, b=kept.b, choice="a", annotator="Ann")
+            )
+
+
+async def test_either_is_shown_first_as_often(store):
+    from service.feedback.store.annotation_queue import shown_first
+
+    firsts = [shown_first(f"x{i}", f"y{i}", "Ann") for i in range(400)]
+    assert 160 < firsts.count("a") < 240
+    assert all((shown_first(f"y{i}", f"x{i}", "Ann") == "a") == (first == "b") for i, first in enumerate(firsts))
+
+
+async def test_a_circle_of_comparisons_is_told(store, answer):
+    await store.record([answer(f"r{i}", f"Answer {i}.") for i in range(3)])
+
+    def prefer(submission, a, b):
+        return store.compare(Comparison(submission_id=submission, a=a, b=b, choice="a", annotator="Ann"))
+
+    assert (await prefer("c1", "r0", "r1")).contradicts == ()
+    assert (await prefer("c2", "r1", "r2")).contradicts == ()
+    assert set((await prefer("c3", "r2", "r0")).contradicts) == {"r0", "r1", "r2"}
+    assert (await prefer("c4", "r0", "r2")).contradicts == ()  # thought better of
+
+
+async def test_answers_to_different_questions_are_not_compared(store, answer):
+    await store.record([answer("r1"), answer("r2", question="Another one?")])
+    for a, b in (("r1", "r2"), ("r1", "r1")):
+        with pytest.raises(Invalid, match="same question"):
+            await store.compare(Comparison(submission_id="c", a=a, b=b, choice="a", annotator="Ann"))
+
+
+async def test_pages_are_stable_under_inserts(store, answer, annotation, clock):
+    await store.record([answer(f"r{i}") for i in range(5)])
+    for i in range(5):
+        await store.submit(annotation(f"s{i}", response_id=f"r{i}"))
+    seen, cursor, added = [], None, 5
+    while True:
+        page = await store.annotations(cursor, 2)
+        seen += [a.submission_id for a in page.items]
+        if added < 8:
+            clock.move(seconds=-1)  # clocks go back now and then
+            await store.submit(annotation(f"s{added}", response_id=f"r{added - 5}"))
+            added += 1
+        if (cursor := page.next) is None:
+            break
+    assert seen == [f"s{i}" for i in range(8)]
+
+
+async def test_every_item_of_all_pages(store, answer, annotation):
+    await store.record([answer(f"r{i}") for i in range(7)])
+    names = [r.id async for r in every(lambda cursor: store.responses(cursor, 3))]
+    assert names == [f"r{i}" for i in range(7)]
+    await store.submit(annotation(response_id="r3"))
+    assert [r.id for r in (await store.responses(annotated=True)).items] == ["r3"]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "é", "WzEsMl0=", "bnVsbA==", "W10=", "WyIyMDI2LTAxLTAxIiwgMV0="])
+async def test_what_is_no_cursor_is_refused(store, cursor):
+    with pytest.raises(Invalid, match="cursor"):
+        await store.annotations(cursor)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1001])
+async def test_limits_of_pages(store, limit):
+    with pytest.raises(Invalid, match="from 1 to 1000"):
+        await store.annotations(limit=limit)
+
+
+async def test_a_retired_annotator_keeps_what_was_annotated(store, answer, annotation):
+    await store.record_response(answer())
+    await store.submit(annotation())
+    await store.retire("Ann")
+    with pytest.raises(Invalid, match="retired"):
+        await store.next_for("Ann")
+    with pytest.raises(Invalid, match="retired"):
+        await store.annotator("Ann")
+    assert len((await store.annotations()).items) == 1
+
+
+async def test_a_person_can_be_deleted(store, answer, annotation, scored):
+    await store.record([answer("r1", caller="key:7"), answer("r2", "Other."), answer("r3", "Third.")])
+    await store.annotator("Bob")
+    await store.record_scores("r2", "v1", scored())
+    for name, response in (("Ann", "r2"), ("Bob", "r2"), ("Bob", "r1")):
+        await store.submit(annotation(f"{name} {response}", annotator=name, response_id=response, errors=()))
+    await store.save_draft("Ann", "r3", {"x": 1})
+    await store.compare(Comparison(submission_id="c1", a="r2", b="r3", choice="a", annotator="Ann"))
+    await store.quick_feedback(Quick(submission_id="q1", response_id="r2", caller="key:7", thumb=1))
+    await store.retire("Ann")
+    assert await store.delete_person("Ann") == {
+        "annotations": 1, "comparisons": 1, "assignments": 2, "quick_feedback": 0, "responses": 0, "annotators": 1,
+    }  # fmt: skip
+    assert [a.annotator for a in (await store.annotations()).items] == ["Bob", "Bob"]
+    async with store._database.reading() as session:
+        row = await session.get(models.Response, "r2")
+        assert row.disagreement == 1  # of Bob and the reward models; the average of three was two thirds
+    assert (await store.delete_person("key:7"))["responses"] == 1
+    counts = await store.counts()
+    assert (counts.responses, counts.annotations, counts.quick_feedback, counts.annotators) == (2, 1, 0, 1)
+    async with store._database.reading() as session:
+        rows = (await session.execute(select(models.Audit.who, models.Audit.what))).all()
+    assert "Ann" not in str(rows)
+    assert set((await store.delete_person("nobody")).values()) == {0}
+
+
+async def test_deleting_leaves_nothing_in_the_file(tmp_path, answer):
+    from service.feedback.store.feedback_store import open_store
+
+    store = await open_store(f"sqlite:///{tmp_path}/x.db")
+    await store.record([answer("r1", "A secret of somebody.", caller="key:7"), answer("r2", "What stays.")])
+    await store.delete_person("key:7")
+    found = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    await store.close()
+    assert b"What stays" in found
+    assert b"secret of somebody" not in found
+
+
+async def test_old_responses_are_pruned_unless_judged(store, answer, annotation, clock):
+    await store.record([answer(f"r{i}", f"Answer {i}. {'x' * 30}") for i in range(6)])
+    await store.submit(annotation(response_id="r0"))
+    await store.save_draft("Ann", "r1", {})
+    await store.quick_feedback(Quick(submission_id="q1", response_id="r2", caller="c", thumb=1))
+    await store.compare(Comparison(submission_id="c1", a="r3", b="r4", choice="a", annotator="Ann"))
+    clock.move(days=10)
+    await store.record_response(answer("new"))
+    assert await store.prune(clock.now - timedelta(days=1)) == 1
+    assert {r.id for r in (await store.responses()).items} == {"r0", "r1", "r2", "r3", "r4", "new"}
+    assert await store.prune(clock.now - timedelta(days=1), everything=True) == 5
+    counts = await store.counts()
+    assert (counts.responses, counts.annotations, counts.comparisons, counts.quick_feedback) == (1, 0, 0, 0)
+
+
+async def test_counts(store, answer, annotation, scored):
+    await store.record([answer("r1"), answer("r2", question="")])
+    await store.record_scores("r1", "v1", scored())
+    await store.submit(annotation("s1"))
+    await store.submit(annotation("s2"))
+    assert dict(await store.counts()) == {
+        "responses": 2, "scored": 1, "annotatable": 1, "annotated": 1, "annotations": 2, "annotators": 1,
+        "quick_feedback": 0, "comparisons": 0,
+    }  # fmt: skip

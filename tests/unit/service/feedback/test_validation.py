@@ -1,0 +1,157 @@
+"""What may be submitted, and offsets that stay exact."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rewards.categories import BUILT_IN, category_of
+from service.feedback.records import Annotation, Missing, QuickSpan, Recorded, Span, StoredPassage
+from service.feedback.validation import PRIORITY, SPAN_LABELS, check, check_spans, circle, questions, trimmed
+
+TEXT = "One two three. Four five."
+RESPONSE = Recorded(
+    id="r", text=TEXT, question="q", passages=(StoredPassage(title="T", text="A. B.", sentences=("A.", "B.")),)
+)
+GAP = Missing(label="Missing-Answer", passage_id=1, sentence_id=(2,))
+
+
+def annotate(*errors, missing=(), corrected="Better."):
+    spans = tuple(Span(label=label, start=start, end=end) for label, start, end in errors)
+    return Annotation(
+        submission_id="s", response_id="r", annotator="a", errors=spans, missing=missing, corrected=corrected
+    )
+
+
+def codes(annotation, response=RESPONSE):
+    return [violation.code for violation in check(annotation, response)]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (annotate(corrected=None), []),
+        (annotate(corrected=TEXT), []),
+        (annotate(corrected=f" {TEXT}\n"), []),
+        (annotate(("Irrelevant", 0, 3)), []),
+        (annotate(missing=(GAP,)), []),
+        (annotate(("Irrelevant", 0, 3), ("Unverifiable", 3, 8)), []),
+        (annotate(("Unverifiable", 0, 8), ("Wrong-Grounding", 4, 9)), []),
+        (annotate(("Irrelevant", 0, 3), corrected=None), ["no_correction"]),
+        (annotate(("Irrelevant", 0, 3), corrected="  "), ["no_correction"]),
+        (annotate(("Irrelevant", 0, 3), corrected=TEXT), ["no_correction"]),
+        (annotate(missing=(GAP,), corrected=None), ["no_correction"]),
+        (annotate(), ["no_errors"]),
+        (annotate(("Irrelevant", 20, 26)), ["outside"]),
+        (annotate(("Irrelevant", -1, 3)), ["outside"]),
+        (annotate(("Irrelevant", 5, 3)), ["outside"]),
+        (annotate(("Irrelevant", 3, 3)), ["empty"]),
+        (annotate(("Irrelevant", 3, 4)), ["empty"]),
+        (annotate(("Wrong", 0, 3)), ["unknown_label"]),
+        (annotate(("Missing-Answer", 0, 3)), ["not_a_span"]),
+        (annotate(("Irrelevant", 0, 3), ("Irrelevant", 0, 3)), ["twice"]),
+        (annotate(missing=(Missing(label="Irrelevant", passage_id=1),)), ["unknown_label"]),
+        (annotate(missing=(Missing(label="Missing-Answer", passage_id=2),)), ["no_passage"]),
+        (annotate(missing=(Missing(label="Missing-Answer", passage_id=0),)), ["no_passage"]),
+        (annotate(missing=(Missing(label="Missing-Answer", passage_id=1, sentence_id=(3,)),)), ["no_sentence"]),
+        (annotate(missing=(Missing(label="Missing-Answer", passage_id=1, sentence_id=(0,)),)), []),
+    ],
+)
+def test_what_is_refused(annotation, expected):
+    assert codes(annotation) == expected
+
+
+ORDER = ["Irrelevant", "Redundant", "Wrong-Grounding", "Incoherent"]
+
+
+@pytest.mark.parametrize("upper", range(len(ORDER)))
+@pytest.mark.parametrize("lower", range(len(ORDER)))
+def test_of_two_overlapping_errors_the_lower_one_gives_way(upper, lower):
+    if upper >= lower:
+        return
+    for first, second in ((0, 1), (1, 0)):
+        spans = [(ORDER[upper], 0, 7), (ORDER[lower], 4, 13)]
+        (violation,) = check(annotate(spans[first], spans[second]), RESPONSE)
+        assert (violation.code, violation.field) == ("overlap", f"errors.{second}")
+        assert violation.message == (
+            f"{ORDER[lower]} at 4 overlaps {ORDER[upper]} at 0, which comes first; shorten or remove the "
+            f"{ORDER[lower]} error."
+        )
+
+
+def test_every_label_has_a_place_in_the_order():
+    assert set(PRIORITY) == set(SPAN_LABELS) == {label for label in PRIORITY if category_of(label)}
+    assert set(SPAN_LABELS).isdisjoint(BUILT_IN["completeness"].labels)
+
+
+def test_what_leaves_nothing_to_use_is_fatal():
+    fatal = {
+        v.code for label in ("Wrong", "Missing-Answer") for v in check(annotate((label, 0, 99)), RESPONSE) if v.fatal
+    }
+    assert fatal == {"outside", "unknown_label", "not_a_span"}
+    assert not any(
+        v.fatal for v in check(annotate(("Irrelevant", 0, 3), ("Redundant", 0, 3), corrected=None), RESPONSE)
+    )
+
+
+def test_messages_are_sentences_that_name_their_place():
+    (violation,) = check(annotate(("Irrelevant", 20, 26)), RESPONSE)
+    assert violation.as_json() == {
+        "code": "outside",
+        "field": "errors.0",
+        "message": "The span 20 to 26 is not within the response's 25 characters; mark it again.",
+    }
+
+
+def test_wrong_grounding_without_its_sentences_is_asked_about():
+    assert questions(annotate(("Wrong-Grounding", 0, 3)))
+    assert not questions(annotate(("Wrong-Grounding", 0, 3), missing=(GAP,)))
+    assert not questions(annotate(("Irrelevant", 0, 3)))
+
+
+def test_spans_of_quick_feedback_need_no_label():
+    spans = (QuickSpan(start=0, end=3), QuickSpan(start=0, end=3, label="Missing-Answer"))
+    assert check_spans(spans, TEXT) == []
+    assert [v.code for v in check_spans((QuickSpan(start=0, end=99, label="x"),), TEXT)] == ["outside", "unknown_label"]
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "kept"),
+    [
+        (" a b ", (0, 5), (1, 4)),
+        ("👩‍👩‍👧 family", (0, 6), (0, 5)),  # a family is five code points, and eight of UTF-16
+        ("e\u0301t\u00e9 2008", (0, 5), (0, 4)),  # a combining mark is one of its own
+        ("\u00a0\u2003x\u3000", (0, 4), (2, 3)),
+        ("   ", (0, 3), (0, 3)),
+    ],
+)
+def test_trimming(text, given, kept):
+    (span,) = trimmed(annotate(("Irrelevant", *given)), text).errors
+    assert (span.start, span.end) == kept
+
+
+unicode = st.text(st.sampled_from("a \n\u00a0é👩\u200d🏽́ß中"), min_size=1, max_size=30)
+
+
+@given(unicode, st.data())
+def test_trimming_keeps_every_visible_character_and_no_more(text, data):
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    (span,) = trimmed(annotate(("Irrelevant", start, end)), text).errors
+    marked = text[start:end]
+    assert text[span.start : span.end] == (marked.strip() or marked)
+    assert trimmed(annotate(("Irrelevant", span.start, span.end)), text).errors == (span,)
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        ([], set()),
+        ([("x", "y", "a"), ("y", "z", "a"), ("x", "z", "a")], set()),
+        ([("x", "y", "a"), ("y", "z", "a"), ("x", "z", "b")], {"x", "y", "z"}),
+        ([("x", "y", "tie"), ("y", "z", "tie"), ("x", "z", "tie")], set()),
+        ([("x", "y", "tie"), ("y", "z", "tie"), ("x", "z", "a")], {"x", "y", "z"}),
+        ([("x", "y", "b"), ("z", "x", "b"), ("z", "y", "a"), ("p", "q", "a")], {"x", "y", "z"}),
+    ],
+)
+def test_circles(choices, expected):
+    assert set(circle(choices)) == expected

@@ -1,0 +1,116 @@
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from service.errors import Unavailable
+from service.served.adapter_cache import InUse, Residents
+
+pytestmark = pytest.mark.anyio
+
+
+class Engine:
+    def __init__(self):
+        self.held = []
+
+    async def load(self, policy):
+        await asyncio.sleep(0)
+        if policy.name == "broken":
+            raise Exception("shapes do not match")
+        self.held.append(policy.name)
+
+    async def unload(self, policy):
+        self.held.remove(policy.name)
+
+
+@pytest.fixture
+def engine():
+    return Engine()
+
+
+@pytest.fixture
+def in_use():
+    return InUse(lambda policy: None)
+
+
+@pytest.fixture
+def residents(engine, in_use):
+    return Residents(engine.load, engine.unload, in_use, 2)
+
+
+def maker(name, made=None):
+    async def make():
+        if made is not None:
+            made.append(name)
+        await asyncio.sleep(0)
+        return SimpleNamespace(name=name, adapter_id=hash(name))
+
+    return make
+
+
+async def test_the_least_recently_asked_for_makes_room(residents, engine):
+    for name in ("a", "b"):
+        await residents.get_or_load(name, maker(name))
+    assert residents.get("a").name == "a"
+    await residents.get_or_load("c", maker("c"))
+    assert engine.held == ["a", "c"]
+    assert residents.get("b") is None
+    assert len(residents) == 2
+
+
+async def test_many_who_ask_at_once_get_what_one_has_made(residents, engine):
+    made = []
+    found = await asyncio.gather(*(residents.get_or_load("a", maker("a", made)) for _ in range(20)))
+    assert made == ["a"]
+    assert engine.held == ["a"]
+    assert len({id(policy) for policy in found}) == 1
+
+
+async def test_one_that_is_in_use_stays_and_too_many_are_refused(residents, engine, in_use):
+    one, two = [await residents.get_or_load(name, maker(name)) for name in "ab"]
+    with in_use.hold(one):
+        await residents.get_or_load("c", maker("c"))
+        assert engine.held == ["a", "c"]
+        with in_use.hold(residents.get("c")), pytest.raises(Unavailable, match="no more fit"):
+            await residents.get_or_load("d", maker("d"))
+    assert two.name == "b"
+    await residents.get_or_load("d", maker("d"))
+    assert len(engine.held) == 2
+
+
+async def test_a_failure_reaches_all_who_wait_and_is_tried_again(residents, engine):
+    waiting = [residents.get_or_load("x", maker("broken")) for _ in range(3)]
+    failures = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(failure) for failure in failures] == ["shapes do not match"] * 3
+    assert (await residents.get_or_load("x", maker("x"))).name == "x"
+    assert engine.held == ["x"]
+
+
+async def test_who_leaves_takes_nothing_from_the_others(residents, engine):
+    first = asyncio.create_task(residents.get_or_load("a", maker("a")))
+    second = asyncio.create_task(residents.get_or_load("a", maker("a")))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).name == "a"
+    assert engine.held == ["a"]
+
+
+async def test_after_a_new_engine_everything_is_loaded_again(residents, engine):
+    await residents.get_or_load("a", maker("a"))
+    residents.forget()
+    engine.held.clear()
+    await residents.get_or_load("a", maker("a"))
+    assert engine.held == ["a"]
+
+
+async def test_the_last_request_of_a_policy_is_told():
+    idle = []
+    in_use = InUse(idle.append)
+    policy = SimpleNamespace(adapter_id=1)
+    with in_use.hold(policy):
+        with in_use.hold(policy):
+            pass
+        assert policy in in_use
+        assert idle == []
+    assert idle == [policy]
+    assert policy not in in_use

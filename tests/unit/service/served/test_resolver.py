@@ -1,0 +1,275 @@
+"""Reloads, canaries, pinned versions and mixtures, over a real store and an engine that is a stand-in."""
+
+import asyncio
+
+import pytest
+
+from service.served.roster import Roster
+from service.served.watch_profiles import watch_store
+
+pytestmark = pytest.mark.anyio
+QUESTION = {"question": "Where?"}
+CORNERS = {"short": "8,1,1", "medium": "1,8,1", "long": "1,1,8"}
+
+
+@pytest.fixture
+def write(service, write_policy):
+    """Stores a version of a profile; another seed is another version."""
+
+    def stored(profile, seed, **fields):
+        return write_policy(service.store, profile, seed, weights=CORNERS[profile], **fields).version
+
+    return stored
+
+
+@pytest.fixture
+async def loaded(service, write):
+    """A service whose three policies are read from the store."""
+    for seed, profile in enumerate(CORNERS):
+        service.store.promote(profile, write(profile, seed))
+    service.catalogue.roster = Roster()
+    await service.catalogue.reload()
+    return service
+
+
+async def test_a_promotion_is_served_after_a_reload(loaded, write):
+    old = (await loaded.ask(profile="long")).json()["policy"]["version"]
+    new = write("long", 9)
+    loaded.store.promote("long", new, force=True)
+    assert (await loaded.ask(profile="long")).json()["policy"]["version"] == old
+    reply = await loaded.client.post("/admin/reload")
+    assert reply.status_code == 200
+    assert {p["profile"]: p["policy"]["version"] for p in reply.json()["profiles"]}["long"] == new
+    assert (await loaded.ask(profile="long")).json()["policy"]["version"] == new
+    assert f"long@{old}" not in loaded.engine.loaded
+    assert loaded.metric("fg_requests_total", profile="long", policy=new, outcome="ok") == 1
+
+
+async def test_a_request_ends_on_the_version_it_began_with(loaded, write):
+    loaded.engine.hold = asyncio.Event()
+    old = loaded.backend.roster.served["long"]
+    asking = asyncio.create_task(loaded.ask(profile="long"))
+    while not loaded.engine.asked:
+        await asyncio.sleep(0.001)
+    loaded.store.promote("long", write("long", 9), force=True)
+    await loaded.catalogue.reload()
+    assert old.adapter_name in loaded.engine.loaded
+    loaded.engine.hold.set()
+    assert (await asking).json()["policy"]["version"] == old.version
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert old.adapter_name not in loaded.engine.loaded
+
+
+def damage(store, profile, version):
+    (store.path(profile, version) / "adapter_model.safetensors").write_bytes(b"damaged")
+
+
+@pytest.mark.parametrize("fault", ["damaged", "unloadable", "idle", "twin", "large"])
+async def test_a_broken_version_is_refused_and_the_old_one_stays(loaded, write, fault):
+    old = loaded.backend.roster.served["long"].version
+    new = write("long", 9)
+    loaded.store.promote("long", new, force=True)
+    name = f"long@{new}"
+    if fault == "damaged":
+        damage(loaded.store, "long", new)
+    elif fault == "unloadable":
+        loaded.engine.broken.add(name)
+    elif fault == "idle":
+        loaded.engine.echoes[name] = "base"
+    elif fault == "twin":
+        loaded.engine.echoes[name] = loaded.backend.roster.served["short"].adapter_name
+    else:
+        loaded.engine.misfits[name] = f"{name} has rank 64, and the engine takes 8; restart the service."
+    reply = (await loaded.client.post("/admin/reload")).json()
+    said = {
+        "damaged": "restore it",
+        "unloadable": "shapes do not match",
+        "idle": "just like the base",
+        "twin": "just like profile short",
+        "large": "rank 64",
+    }[fault]
+    assert said in reply["refused"][0]["reason"]
+    assert f"long@{old} is served instead" in reply["refused"][0]["reason"]
+    assert (await loaded.ask(profile="long")).json()["policy"]["version"] == old
+    ready = await loaded.client.get("/readyz")
+    assert (ready.status_code, list(ready.json()["refused"])) == (200, ["long"])
+    assert loaded.metric("fg_policy_refused", profile="long") == 1
+    loaded.store.rollback("long")
+    await loaded.catalogue.reload()
+    assert loaded.backend.roster.refused == {}
+    assert loaded.metric("fg_policy_refused", profile="long") == 0
+
+
+async def test_a_profile_that_was_broken_from_the_start_says_so_and_the_others_are_served(service, write):
+    for seed, profile in enumerate(CORNERS):
+        service.store.promote(profile, write(profile, seed))
+    damage(service.store, "long", service.store.profile("long").version)
+    service.catalogue.roster = Roster()
+    await service.catalogue.reload()
+    assert list(service.backend.roster.served) == ["short", "medium"]
+    assert "restore it" in service.backend.roster.broken["long"]
+    assert (await service.client.get("/readyz")).status_code == 503
+
+
+async def test_profiles_that_cannot_be_read_change_nothing(loaded):
+    (loaded.store.root / "profiles.toml").write_text("[short\n")
+    reply = await loaded.client.post("/admin/reload")
+    assert reply.status_code == 503
+    assert "Nothing was changed" in reply.json()["error"]["message"]
+    assert (await loaded.ask(profile="short")).status_code == 200
+
+
+async def test_until_started_a_reload_is_asked_to_come_back(starting):
+    assert (await starting.client.post("/admin/reload")).status_code == 503
+
+
+async def test_a_canary_gets_its_share_of_callers_always_the_same(loaded, write):
+    new = write("long", 9)
+    loaded.store.set_canary("long", new, 0.3)
+    await loaded.catalogue.reload()
+    callers = [f"caller-{i}" for i in range(1000)]
+    drawn = [loaded.backend.roster.choose("long", caller).version for caller in callers]
+    assert 250 < drawn.count(new) < 350
+    assert drawn == [loaded.backend.roster.choose("long", caller).version for caller in callers]
+    assert loaded.backend.roster.choose("short", callers[0]).profile == "short"
+    listed = (await loaded.client.get("/profiles")).json()["profiles"]
+    assert [entry.get("canary") for entry in listed] == [None, None, {"version": new, "share": 0.3}]
+    loaded.store.promote("long", new, force=True)
+    await loaded.catalogue.reload()
+    assert loaded.backend.roster.canaries == {}
+    assert {loaded.backend.roster.choose("long", caller).version for caller in callers} == {new}
+
+
+async def test_a_broken_canary_gets_no_traffic(loaded, write):
+    new = write("long", 9)
+    loaded.store.set_canary("long", new, 0.9)
+    loaded.engine.echoes[f"long@{new}"] = "base"
+    await loaded.catalogue.reload()
+    assert loaded.backend.roster.canaries == {}
+    assert "gets no traffic" in loaded.backend.roster.refused["long"]
+
+
+async def test_any_stored_version_can_be_asked_for(loaded, write):
+    other = write("long", 9)
+    current = loaded.store.profile("long").version
+    for version in (other, current, other):
+        assert (await loaded.ask(profile=f"long@{version}")).json()["policy"]["version"] == version
+    assert loaded.engine.loaded.count(f"long@{other}") == 1
+    for name, said in (("long@000000000000", "is not stored"), ("huge@1", "no profile"), ("sft@1", "no profile")):
+        reply = await loaded.ask(profile=name)
+        assert (reply.status_code, said in reply.json()["error"]["message"]) == (404, True)
+    damage(loaded.store, "long", other)
+    third = write("long", 10)
+    damage(loaded.store, "long", third)
+    assert (await loaded.ask(profile=f"long@{third}")).status_code == 503
+
+
+@pytest.mark.parametrize("fault", ["unloadable", "idle"])
+async def test_a_stored_version_that_cannot_be_answered_by_is_a_503(loaded, write, fault):
+    name = f"long@{write('long', 9)}"
+    if fault == "unloadable":
+        loaded.engine.broken.add(name)
+    else:
+        loaded.engine.echoes[name] = "base"
+    reply = await loaded.ask(profile=name)
+    assert (reply.status_code, reply.json()["error"]["type"]) == (503, "unavailable")
+    assert {"unloadable": "shapes do not match", "idle": "just like the base"}[fault] in reply.text
+    assert (await loaded.ask(profile="long")).status_code == 200
+
+
+async def test_a_promotion_while_the_engine_is_gone_is_no_ones_fault_and_is_taken_up_by_the_next_one(loaded, write):
+    old, new = loaded.backend.roster.served["long"].version, write("long", 9)
+    loaded.store.promote("long", new, force=True)
+    loaded.engine.gone = True
+    assert (await loaded.client.post("/admin/reload")).status_code == 503
+    assert loaded.backend.roster.served["long"].version == old
+    assert loaded.backend.roster.refused == {}
+    loaded.engine.gone = False
+    await loaded.catalogue.engine_restarted()
+    assert loaded.backend.roster.served["long"].version == new
+
+
+async def test_weights_between_the_policies_are_served_by_a_mixture(loaded):
+    replies = await asyncio.gather(*(loaded.ask(weights="0.4,0.3,0.3") for _ in range(5)))
+    body = replies[0].json()
+    assert body["profile"] == "mixture"
+    assert {reply.json()["policy"]["version"] for reply in replies} == {body["policy"]["version"]}
+    assert body["weights"] == body["weights_served"] == {"relevance": 0.4, "factuality": 0.3, "completeness": 0.3}
+    assert loaded.metric("fg_mixtures_built_total") == 1
+    assert loaded.metric("fg_requests_total", profile="mixture", policy="mixture", outcome="ok") == 5
+    named = (await loaded.ask(weights="factuality=0.3,relevance=0.4,completeness=0.3")).json()
+    assert named["policy"] == body["policy"]
+
+
+async def test_a_trained_point_is_its_own_policy_and_weights_out_of_reach_are_moved(loaded):
+    assert (await loaded.ask(weights="1,8,1")).json()["profile"] == "medium"
+    corner = (await loaded.ask(weights="0,1,0")).json()
+    assert corner["profile"] == "medium"
+    assert corner["weights"]["factuality"] == 1
+    assert corner["weights_served"] == {"relevance": 0.1, "factuality": 0.8, "completeness": 0.1}
+    edge = (await loaded.ask(weights="1,1,0")).json()
+    assert edge["profile"] == "mixture"
+    assert edge["weights_served"] == {"relevance": 0.45, "factuality": 0.45, "completeness": 0.1}
+
+
+async def test_near_weights_share_a_mixture(loaded):
+    versions = {
+        (await loaded.ask(weights=weights)).json()["policy"]["version"]
+        for weights in ("0.4,0.3,0.3", "0.401,0.299,0.3", "0.41,0.3,0.29")
+    }
+    assert len(versions) == 1
+
+
+async def test_mixtures_beyond_the_limit_make_room_in_the_engine_and_come_back_from_disk(loaded):
+    wanted = ["0.4,0.3,0.3", "0.3,0.4,0.3", "0.3,0.3,0.4", "0.4,0.3,0.3"]
+    versions = [(await loaded.ask(weights=weights)).json()["policy"]["version"] for weights in wanted]
+    assert versions[0] == versions[3]
+    held = [name for name in loaded.engine.loaded if name.startswith("mixture@")]
+    assert len(held) == 2
+    assert loaded.metric("fg_mixtures_built_total") == 3
+    assert loaded.metric("fg_weights_requests_total", result="loaded") == 4
+
+
+async def test_after_a_promotion_mixtures_are_made_of_the_new_policy(loaded, write):
+    before = (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"]["version"]
+    loaded.store.promote("long", write("long", 9), force=True)
+    await loaded.catalogue.reload()
+    after = (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"]["version"]
+    assert after != before
+
+
+async def test_an_anchor_serves_to_mix_and_for_its_own_weights_but_not_by_name(loaded, write_policy):
+    anchor = write_policy(loaded.store, "even", 5, weights="1,1,1").version
+    loaded.store.promote("even", anchor, served=False)
+    await loaded.catalogue.reload()
+    assert (await loaded.ask(profile="even")).status_code == 404
+    reply = (await loaded.ask(weights="1,1,1")).json()
+    assert reply["policy"] == {"name": "even", "version": anchor}
+
+
+async def test_a_new_engine_is_given_the_policies_of_the_roster(loaded):
+    await loaded.ask(weights="0.4,0.3,0.3")
+    loaded.engine.loaded.clear()
+    await loaded.catalogue.engine_restarted()
+    assert len(loaded.engine.loaded) == 3
+    await loaded.ask(weights="0.4,0.3,0.3")
+    assert len(loaded.engine.loaded) == 4
+
+
+async def test_the_store_is_watched(loaded, write, monkeypatch):
+    watching = asyncio.create_task(watch_store(loaded.store.root, loaded.catalogue.reload))
+    await asyncio.sleep(0.5)
+    (loaded.store.root / "profiles.toml").write_text("[broken\n")
+    await asyncio.sleep(0.5)
+    new = write("long", 9)
+    (loaded.store.root / "profiles.toml").write_text(
+        "".join(f'[{p}]\nversion = "{v.version}"\n' for p, v in loaded.backend.roster.served.items() if p != "long")
+        + f'[long]\nversion = "{new}"\n'
+    )
+    for _ in range(100):
+        if loaded.backend.roster.served["long"].version == new:
+            break
+        await asyncio.sleep(0.1)
+    assert loaded.backend.roster.served["long"].version == new
+    watching.cancel()

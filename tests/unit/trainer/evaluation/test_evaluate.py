@@ -1,0 +1,125 @@
+"""An evaluation from stored policies to reports, on a tiny base."""
+
+import json
+from math import exp
+
+import pytest
+
+from policies.manifest import Named
+from policies.store import SFT, Decoding, PolicyStore
+from policies.weights import Weights
+from rewards.dataset import Example, Passage, questions_digest
+from rewards.errors import FgctlError
+from rewards.scorer import Scorer
+from trainer.evaluation import evaluate
+from trainer.evaluation.evaluate import candidate, evaluate_policies, supervised_first
+from trainer.rollouts.transformers import TransformersSampler
+
+GREEDY = Decoding(temperature=0, top_p=1, max_tokens=12)
+WEIGHTS = Weights.parse("0.3,0.5,0.2")
+FALLBACK = Weights.parse("1,1,1")
+QUESTIONS = ("Where is Ostra?", "Who found it?", "When?")
+
+
+@pytest.fixture
+def store(tiny, tiny_trunk, tmp_path):
+    """A parent that is the base itself, and two versions of a policy, the latter current."""
+    store = PolicyStore(tmp_path / "policies")
+    for seed, (profile, strength) in enumerate(((SFT, 0.0), ("medium", 0.5), ("medium", 1.0))):
+        adapter = tmp_path / str(seed)
+        tiny_trunk(strength, seed).save_adapter(adapter)
+        lineage = {"parent": None, "recipe": {}, "data": (), "rewards": None, "steps": 0, "episodes": 0, "scores": {}}
+        shaped = {"weights": None if profile == SFT else WEIGHTS}
+        base = {"base": Named(name=tiny.name, digest=tiny.digest)}
+        store.promote(profile, store.write(profile, adapter, lineage | shaped | base).version)
+    return store
+
+
+def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1):
+    monkeypatch.setattr(evaluate, "make_sampler", lambda kind, base, trunk, tokens: TransformersSampler(trunk))
+    examples = [
+        Example(question=q, passages=(Passage(title="Ostra", text="By the Lind."),), answer="It is.") for q in QUESTIONS
+    ]
+    candidates = [candidate(store, name, FALLBACK, tiny) for name in names]
+    found = list(evaluate_policies(candidates, examples, store, tiny, Scorer.load(), decoding, 256, samples=samples))
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def test_reports_compare_policies_question_by_question(store, tiny, monkeypatch):
+    current = store.profile("medium").version
+    (earlier,) = {*store.versions("medium")} - {current}
+    parent, base, first, second = reports(store, tiny, monkeypatch, SFT, "base", f"medium@{earlier}", "medium")
+    assert (first["version"], second["version"]) == (earlier, current)
+    assert first["weights"] == second["weights"] == pytest.approx(WEIGHTS.as_dict(), abs=1e-6)
+    assert parent["weights"] == FALLBACK.as_dict()
+    assert parent["questions"] == second["questions"] == questions_digest(QUESTIONS)
+    assert parent["decoding"] == {"temperature": 0, "top_p": 1, "max_tokens": 12}
+    assert (parent["against"], parent["pairs"]) == (None, [])
+    assert (base["against"]["profile"], base["pairs"]) == (SFT, [])
+    assert all(one["difference"] == one["low"] == one["high"] == 0 for one in base["against"]["differences"].values())
+    assert [one["version"] for one in second["pairs"]] == [base["version"], earlier]
+    assert second["per_question"]["nll"] != first["per_question"]["nll"] != parent["per_question"]["nll"]
+    assert second["against"]["differences"]["perplexity"]["difference"] == pytest.approx(
+        second["perplexity"] - parent["perplexity"], rel=1e-3
+    )
+
+
+def test_figures_follow_from_the_values_by_question(store, tiny, monkeypatch):
+    (report,) = reports(store, tiny, monkeypatch, "medium")
+    one = report["per_question"]
+    assert {len(values) for values in one.values() if isinstance(values, list)} == {3}
+    assert report["length"]["words"] == pytest.approx(sum(one["words"]) / 3)
+    assert report["length"]["tokens"] == pytest.approx((sum(one["nll_tokens"]) + 3 - sum(one["truncated"])) / 3)
+    assert report["weighted_reward"] == pytest.approx(sum(one["weighted_reward"]) / 3, abs=1e-4)
+    paid = [sum(WEIGHTS[c] * one["reward"][c][i] for c in one["reward"]) for i in range(3)]
+    assert one["weighted_reward"] == pytest.approx(paid, abs=2e-4)
+    for category, rate in report["clean_rate"].items():
+        assert rate == pytest.approx(1 - sum(one["errors"][category]) / sum(one["segments"][category]))
+    nll = sum(mean * n for mean, n in zip(one["nll"], one["nll_tokens"], strict=True))
+    assert report["perplexity"] == pytest.approx(exp(nll / sum(one["nll_tokens"])), rel=1e-3)
+    assert report["against"] is None
+    assert report["judge"] is one["judge"] is None
+    assert all(low <= high for low, high in report["intervals"].values())
+
+
+def test_greedy_answers_are_the_same_twice_and_sampled_ones_differ(store, tiny, monkeypatch):
+    once, again = (reports(store, tiny, monkeypatch, "medium")[0] for _ in range(2))
+    assert once == again
+    assert (once["samples"], once["served"]) == (1, None)
+    (sampled,) = reports(store, tiny, monkeypatch, "medium", decoding=Decoding(max_tokens=12))
+    assert sampled["per_question"]["nll"] != once["per_question"]["nll"]
+
+
+def test_each_is_sampled_as_it_is_served(store, tiny, monkeypatch):
+    with (store.root / "profiles.toml").open("a") as file:
+        file.write("\n[medium.decoding]\ntemperature = 0.3\nmax_tokens = 5\n")
+    parent, policy = reports(store, tiny, monkeypatch, SFT, "medium", decoding=None, samples=2)
+    assert parent["decoding"] == Decoding().model_dump()
+    assert policy["decoding"] == {"temperature": 0.3, "top_p": 0.9, "max_tokens": 5}
+    for one in (parent, policy):
+        assert (one["n"], one["samples"], one["questions"]) == (3, 2, questions_digest(QUESTIONS))
+        assert {len(values) for values in one["per_question"].values() if isinstance(values, list)} == {3}
+    served = policy["served"]
+    assert (served["decoding"], served["rewards"], served["responses"]) == (policy["decoding"], policy["rewards"], 6)
+    assert served["words"] == pytest.approx(policy["length"]["words"])
+    assert served["error_ratio"] == pytest.approx(policy["error_ratio"])
+    assert served["truncated"] == policy["truncated"]
+    assert served["input_ratio"]["passages"]["1"] == 1
+    assert policy["pairs"] == []
+    assert policy["against"]["profile"] == SFT
+
+
+def test_where_the_most_likely_token_is_served_there_is_one_sample(store, tiny, monkeypatch):
+    with (store.root / "profiles.toml").open("a") as file:
+        file.write("\n[medium.decoding]\ntemperature = 0\nmax_tokens = 5\n")
+    (report,) = reports(store, tiny, monkeypatch, "medium", decoding=None, samples=2)
+    assert (report["samples"], report["served"]["responses"]) == (1, 3)
+
+
+def test_candidates_are_named_by_profile_and_version(store, tiny):
+    with pytest.raises(FgctlError, match="stored versions"):
+        candidate(store, "medium@000000000000", FALLBACK, tiny)
+    with pytest.raises(FgctlError, match="not a name"):
+        candidate(store, "medium@../..", FALLBACK, tiny)
+    assert supervised_first(["short", "sft@1", "base", "sft"]) == ["sft@1", "sft", "short", "base"]

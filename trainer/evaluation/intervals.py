@@ -1,0 +1,181 @@
+"""The figures of an evaluation with 95 % intervals, alone and as differences between policies on the same questions.
+
+Every figure is a function of a ratio of two sums over questions: a mean of the values by the number of questions, a
+clean rate of errors by segments. So one bootstrap over questions (rewards.statistics.agreement_with_people.interval) serves them all, and a
+paired one, which draws the same questions for both policies, their differences (Koehn 2004).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewards.errors import FgctlError
+from rewards.statistics.agreement_with_people import interval, ratio
+
+Matrix = NDArray[np.float64]
+_SUMMED = frozenset({"segments", "errors", "nll_tokens"})
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure over Q questions: `of(sum(part) / sum(whole))`."""
+
+    part: Matrix
+    """float64 [Q]"""
+    whole: Matrix
+    """float64 [Q]"""
+    of: Callable[[Matrix], Matrix] = np.asarray
+
+    @property
+    def rows(self) -> Matrix:
+        """What is summed over questions: float64 [Q, 2]."""
+        return np.stack([self.part, self.whole], axis=1)
+
+    def at(self, sums: Matrix) -> Matrix:
+        """The figure of summed rows: float64 [..., 2] to [...]."""
+        return self.of(ratio(sums[..., 0], sums[..., 1]))
+
+
+def metrics(per_question: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, Metric]:
+    """Every figure with an interval, by its dotted name, from a report's `per_question`; `judge.…` if it was asked.
+
+    `weights` are what the rewards of the categories are weighted by. A clean rate without segments is 1, a perplexity
+    without tokens 1.
+    """
+    paid = [weights.get(category, 0.0) * np.asarray(values) for category, values in per_question["reward"].items()]
+    tokens = np.asarray(per_question["nll_tokens"], dtype=np.float64)
+    judge = per_question["judge"]
+    return {
+        **_judgements(per_question),
+        "length.words": _mean(per_question["words"]),
+        "rouge_lsum": _mean(per_question["rouge_lsum"]),
+        "repetition": _mean(per_question["repetition"]),
+        "truncated": _mean(per_question["truncated"]),
+        "weighted_reward": _mean(np.sum(paid, axis=0)),
+        "perplexity": Metric(np.asarray(per_question["nll"]) * tokens, tokens, np.exp),
+        **({f"judge.{name}": metric for name, metric in _judgements(judge).items()} if judge else {}),
+    }
+
+
+def _judgements(per_question: Mapping[str, Any]) -> dict[str, Metric]:
+    """What rewards and judge have in common."""
+    rates = {
+        f"clean_rate.{category}": Metric(
+            np.asarray(errors, dtype=np.float64),
+            np.asarray(per_question["segments"][category], dtype=np.float64),
+            lambda share: 1 - share,
+        )
+        for category, errors in per_question["errors"].items()
+    }
+    return rates | {"completeness": _mean(per_question["completeness"])}
+
+
+def _mean(values: Sequence[float] | Matrix) -> Metric:
+    return Metric(np.asarray(values, dtype=np.float64), np.ones(len(values)))
+
+
+def by_question(per_response: Mapping[str, Any], samples: int) -> dict[str, Any]:
+    """Values by question of values by response, of which `samples` that follow one another answer each question.
+
+    Numbers of segments, errors and tokens are summed; of the others the mean is kept, that of `nll` over all tokens.
+    """
+    if samples == 1:
+        return dict(per_response)
+
+    def aggregate(name: str, values: Any) -> Any:
+        if values is None:
+            return None
+        if isinstance(values, Mapping):
+            return {key: aggregate(name if name in _SUMMED else key, inner) for key, inner in values.items()}
+        rows = np.asarray(values, dtype=np.float64).reshape(-1, samples)
+        if name in _SUMMED:
+            return rows.sum(1).astype(int).tolist()
+        if name == "nll":
+            tokens = np.asarray(per_response["nll_tokens"], dtype=np.float64).reshape(-1, samples)
+            return ratio((rows * tokens).sum(1), tokens.sum(1)).round(4).tolist()
+        return rows.mean(1).round(4).tolist()
+
+    return {name: aggregate(name, values) for name, values in per_response.items()}
+
+
+def intervals(report: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The 95 % interval of each figure of a report, by its dotted name: `[low, high]`."""
+    return {
+        name: interval(metric.rows, metric.at)
+        for name, metric in metrics(report["per_question"], report["weights"]).items()
+    }
+
+
+def comparison(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """How a report differs from another on the same questions, each difference with its paired 95 % interval.
+
+    `differences` are this report's figures less the other's. The weighted reward of both is by this report's weights:
+    a sum by other weights is another quantity. `judge_agrees` says whether the judge's difference has the same sign.
+    `length_ratio` is the ratio of the mean words, `length_controlled` the differences at equal length.
+
+    Raises FgctlError when the two answered different questions or were judged by different reward models.
+    """
+    for field, what in (("questions", "answered different questions"), ("rewards", "have different reward models")):
+        if report[field] != other[field]:
+            raise FgctlError(
+                f"The reports of {_named(report)} and {_named(other)} {what}; evaluate both by one `fgctl evaluate`."
+            )
+    mine, theirs = (metrics(one["per_question"], report["weights"]) for one in (report, other))
+    names = [name for name in mine if name in theirs]
+    differences: dict[str, dict[str, Any]] = {name: _difference(mine[name], theirs[name]) for name in names}
+    for name, one in differences.items():
+        if second := differences.get(f"judge.{name}"):
+            one["judge_agrees"] = bool(np.sign(one["difference"]) == np.sign(second["difference"]))
+    words, theirs_words = mine["length.words"].part, theirs["length.words"].part
+    return {
+        "profile": other["profile"],
+        "version": other["version"],
+        "differences": differences,
+        "length_ratio": _estimate(
+            "ratio", np.stack([words, theirs_words], axis=1), lambda sums: ratio(sums[..., 0], sums[..., 1])
+        ),
+        "length_controlled": {
+            name: at_equal_length(mine[name], theirs[name], words - theirs_words)
+            for name in names
+            if name == "weighted_reward" or name.startswith("judge.")
+        },
+    }
+
+
+def _difference(mine: Metric, other: Metric) -> dict[str, float]:
+    rows = np.concatenate([mine.rows, other.rows], axis=1)
+    return _estimate("difference", rows, lambda sums: mine.at(sums[..., :2]) - other.at(sums[..., 2:]))
+
+
+def at_equal_length(mine: Metric, other: Metric, longer: Matrix) -> dict[str, float]:
+    """What is left of a difference at equal length, with its 95 % interval.
+
+    It is the intercept `a` of the least-squares line `y = a + b x` over questions, `y` the difference on a question
+    and `x`, `longer` [Q], the difference in words: what Dubois et al. (2024) do by a generalised linear model for
+    AlpacaEval. Questions on which either metric has nothing to divide by are left out; `b` is 0 where every `x` is
+    the same.
+    """
+    kept = (mine.whole > 0) & (other.whole > 0)
+    y = mine.at(mine.rows) - other.at(other.rows)
+    rows = np.stack([np.ones(len(y)), longer, y, longer * longer, longer * y], axis=1) * kept[:, None]
+    return _estimate("difference", rows, _intercept)
+
+
+def _intercept(sums: Matrix) -> Matrix:
+    """`sums` are [..., (n, x, y, xx, xy)]."""
+    n, x, y, xx, xy = (sums[..., i] for i in range(5))
+    slope = ratio(n * xy - x * y, n * xx - x * x)
+    return ratio(y - slope * x, n)
+
+
+def _estimate(name: str, rows: Matrix, statistic: Callable[[Matrix], Matrix]) -> dict[str, float]:
+    """A statistic of the rows' sums under that name, and its interval."""
+    low, high = interval(rows, statistic)
+    return {name: round(float(statistic(rows.sum(0))), 4), "low": low, "high": high}
+
+
+def _named(report: Mapping[str, Any]) -> str:
+    return f"{report['profile']}@{report['version']}"
