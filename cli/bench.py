@@ -11,7 +11,7 @@ from cli.training.train import DataOption as QuestionsOption
 
 if TYPE_CHECKING:
     from policies.base import BaseModel
-    from service.served.roster import ServedPolicy
+    from service.domain.policy import ServedPolicy
     from service.settings import Settings
 
 RoundsOption = Annotated[int, typer.Option(min=1, help="Turns that each contender takes.")]
@@ -167,7 +167,7 @@ def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]
     from policies.manifest import Named
     from policies.store import SFT, PolicyStore
     from rewards.errors import FgctlError
-    from service.served.roster import stored_policy
+    from service.served.stored_policy import stored_policy
     from service.settings import Settings
 
     settings = Settings() if base is None else Settings(base=base)

@@ -127,7 +127,7 @@ def _local(
     import asyncio
 
     from service.api.generate.protocol import GenerateRequest, GenerateResponse
-    from service.api.generate.translate import GenerateServing
+    from service.api.generate.translate import to_events, to_request
     from service.backend import Backend
     from service.settings import Settings
 
@@ -137,13 +137,13 @@ def _local(
         try:
             with busy("Loading the policies"):
                 runner.run(backend.start())
-            serving = GenerateServing(backend.answers, backend.categories)
-            pieces = serving.stream(runner.run(serving.prepare(request, profile, weights)))
-            while (piece := runner.run(anext(pieces, None))) is not None:
-                if isinstance(piece, GenerateResponse):
-                    yield "done", piece.model_dump()
+            asked = to_request(request, backend.categories, profile=profile, weights=weights)
+            events = to_events(backend.pipeline.stream(runner.run(backend.pipeline.prepare(asked))))
+            while (event := runner.run(anext(events, None))) is not None:
+                if isinstance(event, GenerateResponse):
+                    yield "done", event.model_dump()
                 elif body["stream"]:
-                    yield "token", {"text": piece}
+                    yield "token", {"text": event}
         finally:
             runner.run(backend.stop())
 

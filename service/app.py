@@ -7,35 +7,36 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from service.api import admin, status
+from service.api import admin, responses, status
 from service.api.feedback.router import router as feedback_router
 from service.api.generate.router import router as generate_router
 from service.api.openai.router import router as openai_router
-from service.backend import Backend, MakeEngine, start_or_fail
+from service.backend import Backend, LoadCore, start_or_fail
 from service.edge.authentication import Authentication
 from service.edge.keys import Keyring
 from service.edge.middleware import BodyLimit, HeadLimit, Requests, SecurityHeaders
 from service.edge.tracing import Tracing
-from service.engine.engine import Engine
 from service.errors import install_handlers
 from service.pages.router import assets
 from service.pages.router import router as pages_router
+from service.parts import load_core
 from service.settings import Settings
 
 
 async def _nothing() -> None:
-    """The default for `on_failure`: /livez and /readyz tell."""
+    """The default for `on_failure`: /livez and /readyz report it."""
 
 
 def create_app(
     settings: Settings,
     on_failure: Callable[[], Awaitable[None]] = _nothing,
     tracing: Tracing | None = None,
-    make_engine: MakeEngine = Engine,
+    load: LoadCore = load_core,
 ) -> FastAPI:
     """An application whose backend starts in the background, so that /livez and /readyz answer meanwhile.
 
-    `on_failure` is awaited when the backend cannot start. Raises FgctlError when a file of the settings is wrong.
+    `on_failure` is awaited when the backend cannot start; `load` loads what answers requests. Raises FgctlError when a
+    file of the settings is wrong.
     """
 
     @asynccontextmanager
@@ -45,6 +46,7 @@ def create_app(
             yield
         finally:
             starting.cancel()
+            await asyncio.wait((starting,))
             await app.state.backend.stop()
             if tracing is not None:
                 await asyncio.to_thread(tracing.stop)
@@ -52,11 +54,12 @@ def create_app(
     app = FastAPI(
         title="fgctl", summary="Answers whose reward trade-off you choose.", lifespan=lifespan, redoc_url=None
     )
-    app.state.backend = Backend(settings, make_engine)
+    app.state.backend = Backend(settings, load)
     install_handlers(app)
     app.include_router(generate_router)
     app.include_router(openai_router)
     app.include_router(feedback_router)
+    app.include_router(responses.router)
     app.include_router(status.router)
     app.include_router(admin.router)
     app.include_router(pages_router)
@@ -64,7 +67,7 @@ def create_app(
     # What is added last is outermost.
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.receive_timeout)
     keyring = None if settings.keys is None else Keyring(settings.keys)
-    app.add_middleware(Authentication, keyring=keyring, metrics_open=settings.metrics_open)
+    app.add_middleware(Authentication, routes=app.routes, keyring=keyring, metrics_open=settings.metrics_open)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

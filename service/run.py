@@ -11,11 +11,11 @@ from sse_starlette.sse import AppStatus
 
 from rewards.errors import FgctlError
 from service.app import create_app
-from service.backend import MakeEngine
+from service.backend import LoadCore
 from service.edge import logs
 from service.edge.head_limit import bounded_config
 from service.edge.tracing import Tracing
-from service.engine.engine import Engine
+from service.parts import load_core
 from service.settings import Settings
 
 _GRACE = 5
@@ -23,7 +23,7 @@ _GRACE = 5
 
 
 class _Server(uvicorn.Server):
-    """Answers, while it is draining, what is new by 503 instead of closing the door at once."""
+    """While it drains, answers new requests by 503 instead of refusing their connections."""
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
         super().__init__(config)
@@ -38,7 +38,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(settings: Settings, host: str, port: int, make_engine: MakeEngine = Engine) -> None:
+def run(settings: Settings, host: str, port: int, load: LoadCore = load_core) -> None:
     """Serve until interrupted.
 
     Raises FgctlError when the address is taken, would be open to strangers, or the backend cannot start.
@@ -49,13 +49,13 @@ def run(settings: Settings, host: str, port: int, make_engine: MakeEngine = Engi
         listening.close()
         raise FgctlError(
             f"On {host} anybody could use the service: make a key by `fgctl keys add NAME --keys FILE` and set "
-            f"FGCTL_KEYS=FILE, or say by --open (FGCTL_OPEN=1) that it is meant."
+            f"FGCTL_KEYS=FILE, or allow it by --open (FGCTL_OPEN=1)."
         )
 
     async def stop() -> None:
         server.should_exit = True
 
-    app = create_app(settings, on_failure=stop, tracing=Tracing.of(settings), make_engine=make_engine)
+    app = create_app(settings, on_failure=stop, tracing=Tracing.of(settings), load=load)
     config = bounded_config(
         app, settings.max_head_bytes, settings.receive_timeout, host=host, port=port, timeout_graceful_shutdown=_GRACE,
         # Lines of every request come from service/edge/middleware.py.

@@ -26,7 +26,7 @@ _SMOOTHING = 0.1
 """Share of the latest request in the averages."""
 
 
-class State(Enum):
+class PlaceState(Enum):
     """How far a request has come."""
 
     WAITING = "waiting"
@@ -44,7 +44,7 @@ class Place:
         """Of the prompt, and the most that may be written."""
         self.completions = completions
         self.contended = (False, False)
-        self.state = State.WAITING
+        self.state = PlaceState.WAITING
         self.reserved_at = now = asyncio.get_running_loop().time()
         self.granted_at = now
         self.queue_deadline, self.deadline = (now + seconds for seconds in timeouts)
@@ -111,9 +111,9 @@ class Admission:
         self._grant()
         return place
 
-    async def turn(self, place: Place) -> None:
+    async def wait_for_turn(self, place: Place) -> None:
         """Wait until the request may use the engine. Raises Overloaded when that takes too long."""
-        if place.state is State.WAITING:
+        if place.state is PlaceState.WAITING:
             if self._dismissed:
                 raise self._stopped()
             place.granted = asyncio.get_running_loop().create_future()
@@ -122,7 +122,7 @@ class Admission:
                     await place.granted
             except TimeoutError:
                 # It may have been granted in the very moment that its time was up.
-                if place.state is not State.RUNNING:
+                if place.state is not PlaceState.RUNNING:
                     error = Overloaded(
                         f"The request has waited {self._settings.queue_timeout:g} s for others; send it again later.",
                         "queue_timeout",
@@ -130,7 +130,7 @@ class Admission:
                     )
                     self._refused(place.profile, error)
                     raise error from None
-        if place.state is State.LEFT:
+        if place.state is PlaceState.LEFT:
             raise RuntimeError("the request has left its place")
 
     def leave(self, place: Place, used: int = 0, *, finished: bool = False) -> bool:
@@ -138,17 +138,17 @@ class Admission:
 
         `used` are the tokens read and written, and `finished` says whether the request was answered to its end.
         """
-        if place.state is State.LEFT:
+        if place.state is PlaceState.LEFT:
             return False
         unused = max(0, place.tokens - used)
-        if place.state is State.WAITING:
+        if place.state is PlaceState.WAITING:
             self._queue.remove(place)
         else:
             self._free += place.completions
             self._queue.refund(place, unused)
             if finished:
                 self._measure(place)
-        place.state = State.LEFT
+        place.state = PlaceState.LEFT
         self._limits.give_back(place.caller_id, unused)
         self._held -= 1
         if not self._held:
@@ -198,7 +198,7 @@ class Admission:
         while (place := self._queue.first()) is not None and place.completions <= self._free:
             self._queue.grant(place)
             self._free -= place.completions
-            place.state = State.RUNNING
+            place.state = PlaceState.RUNNING
             place.granted_at = now
             if place.granted is not None and not place.granted.done():
                 place.granted.set_result(None)

@@ -1,1 +1,8 @@
-"""TODO."""
+"""How a request becomes an answer.
+
+pipeline.py   check, wait for a place, generate, announce the finished completions
+prepared.py   a request that can be answered and has a place
+sampling.py   the request's sampling parameters in vLLM's terms, within the service's limits
+best_of.py    choose the best of several samples by the reward models
+deadline.py   a stream that must not run past its deadline
+"""

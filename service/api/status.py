@@ -5,7 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from service.api.common.profiles import profiles_json
 from service.backend import backend_of
+from service.edge.route_scope import needs
 from service.errors import ANY_ROUTE
 
 router = APIRouter()
@@ -16,12 +18,14 @@ _NOT_YET: dict[int | str, dict[str, Any]] = {503: {"description": "Not now; `sta
 
 
 @router.get("/profiles", responses=ANY_ROUTE)
+@needs("generate")
 async def profiles(request: Request) -> dict[str, Any]:
     """The profiles that can be asked for, with the policy and weights behind each, and what cannot be served."""
-    return backend_of(request).policies_as_json()
+    return profiles_json(backend_of(request).roster)
 
 
 @router.get("/livez", responses=_NOT_YET)
+@needs(None)
 async def livez(request: Request) -> Response:
     """200 while the process works; 503 when it needs a restart."""
     backend = backend_of(request)
@@ -29,6 +33,7 @@ async def livez(request: Request) -> Response:
 
 
 @router.get("/readyz", responses=_NOT_YET)
+@needs(None)
 async def readyz(request: Request) -> Response:
     """200 once the engine works and every profile's policy answers as itself; else 503, with the reasons."""
     backend = backend_of(request)
@@ -45,6 +50,7 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/metrics", response_class=Response, responses=ANY_ROUTE | _METRICS)
+@needs("metrics")
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format, or in OpenMetrics, which has exemplars, for who accepts it."""
     content, content_type = backend_of(request).metrics.exposition(request.headers.get("accept", ""))

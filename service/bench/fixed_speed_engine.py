@@ -6,11 +6,14 @@ Run as a program it serves on the loopback port that its one argument names.
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-from service.engine.engine import Engine, Piece
+from service.domain.answer import Piece
+from service.domain.policy import ServedPolicy
+from service.engine.engine import Engine
+from service.parts import load_core
 from service.run import run
-from service.served.roster import ServedPolicy
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,4 +80,9 @@ def own_seconds(tokens: int) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    run(Settings(max_num_seqs=MAX_STREAMS), "127.0.0.1", int(sys.argv[1]), make_engine=FixedEngine)
+    run(
+        Settings(max_num_seqs=MAX_STREAMS),
+        "127.0.0.1",
+        int(sys.argv[1]),
+        load=partial(load_core, make_engine=FixedEngine),
+    )

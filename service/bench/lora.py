@@ -21,9 +21,9 @@ from rewards.errors import FgctlError
 from rewards.statistics.benchmarks import quotient, spread
 from service.bench.engine_process import Work
 from service.bench.paused_programs import Program
+from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import engine_settings, with_preloads
 from service.engine.engine import engine_arguments, shapes_of
-from service.served.roster import ServedPolicy
 from service.settings import Settings
 
 ROUNDS = 3

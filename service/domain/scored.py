@@ -1,15 +1,14 @@
-"""What goes into scoring and what comes out."""
+"""A completion's scores."""
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from rewards.scores import ScoredResponse, ScoreRequest
+from rewards.scores import ScoredResponse
 from rewards.traits.response_traits import Traits
 
 
-class Trial(NamedTuple):
-    """A canary's and its incumbent's versions, and which arm an answer belongs to: `canary` or `incumbent`."""
+class CanaryTrial(NamedTuple):
+    """A canary's and its incumbent's versions, and which arm a completion belongs to: `canary` or `incumbent`."""
 
     canary: str
     incumbent: str
@@ -17,21 +16,8 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A finished response to score."""
+class ScoredCompletion:
+    """A completion's scores by category, and its traits and those of its request."""
 
-    id: str
-    profile: str
-    version: str
-    request: ScoreRequest
-    trial: Trial | None = None
-    """None where no canary runs, and where the version was not drawn but asked for."""
-    at: float = field(default_factory=time.monotonic)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A response's scores, and what it and its request are like."""
-
-    scored: ScoredResponse
+    scores: ScoredResponse
     traits: Traits

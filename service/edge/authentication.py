@@ -1,46 +1,29 @@
 """Who a request comes from, and whether they may: pure ASGI middleware before anything reads the body."""
 
-import re
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from service.domain.caller import ANONYMOUS, SCOPES, Caller, Scope
+from service.domain.caller import ANONYMOUS, SCOPES, Caller
 from service.edge.keys import Keyring
 from service.edge.request_context import current
+from service.edge.route_scope import needed_scope
 from service.errors import Forbidden, Unauthenticated, error_response
 
-_OPEN = frozenset({"/livez", "/readyz", "/docs", "/openapi.json", "/", "/annotate", "/compare", "/agreement"})
-"""What says nothing that is not public: whether the service works, its interface, and pages that ask with a key."""
-_ASSETS = "/static/"
-_AREAS: tuple[tuple[str, Scope], ...] = (
-    ("/admin", "admin"),
-    ("/annotation", "feedback"),
-    ("/agreement", "feedback"),
-)
-_FEEDBACK = re.compile(r"/responses/[^/]+/feedback/?")
 _CHALLENGE = {"www-authenticate": "Bearer"}
-
-
-def needed_scope(path: str, metrics_open: bool) -> Scope | None:
-    """The scope a path needs; None for none. What nobody thought of needs `generate`."""
-    if path in _OPEN or path.startswith(_ASSETS):
-        return None
-    if path == "/metrics":
-        return None if metrics_open else "metrics"
-    for area, scope in _AREAS:
-        if path == area or path.startswith(f"{area}/"):
-            return scope
-    return "feedback" if _FEEDBACK.fullmatch(path) else "generate"
 
 
 class Authentication:
     """Finds a request's caller and keeps it as `request.state.caller`; answers 401 and 403 where keys are in use."""
 
-    def __init__(self, app: ASGIApp, keyring: Keyring | None, metrics_open: bool) -> None:
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], keyring: Keyring | None, metrics_open: bool) -> None:
+        """`routes` declare their scopes by `needs`; `metrics_open` opens those of scope `metrics` to everybody."""
         self.app = app
+        self.routes = routes
         self.keyring = keyring
         self.metrics_open = metrics_open
 
@@ -49,7 +32,9 @@ class Authentication:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        needed = needed_scope(scope["path"].removeprefix(scope.get("root_path", "")), self.metrics_open)
+        needed = needed_scope(self.routes, scope)
+        if needed == "metrics" and self.metrics_open:
+            needed = None
         error: Unauthenticated | Forbidden | None = None
         if self.keyring is None:
             caller = Caller(_address(scope), frozenset(SCOPES))
@@ -58,10 +43,10 @@ class Authentication:
             known = None if secret is None else self.keyring.caller(secret)
             caller = known or Caller(_address(scope))
             if needed is not None and known is None:
-                said = "This key is not known" if secret else "A key is needed"
-                error = Unauthenticated(f"{said}; send one as `Authorization: Bearer fg_…`.")
+                problem = "This key is not known" if secret else "A key is needed"
+                error = Unauthenticated(f"{problem}; send one as `Authorization: Bearer fg_…`.")
             elif needed is not None and needed not in caller.scopes:
-                error = Forbidden(f"This key has not the scope {needed!r}; use one that has.")
+                error = Forbidden(f"This key lacks the scope {needed!r}; use one that has it.")
         scope.setdefault("state", {})["caller"] = caller
         if (context := current()) is not None:
             context.caller = caller.id

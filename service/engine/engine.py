@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from policies.base import BaseModel
 from policies.store import ADAPTER_CONFIG
+from service.domain.answer import Piece, TokenLogprob
+from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import prepare_environment
 from service.errors import Unavailable
-from service.served.roster import ServedPolicy
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,30 +21,6 @@ if TYPE_CHECKING:
 
 PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
 """Text whose log-probabilities tell adapters from the base and from each other."""
-
-
-@dataclass(frozen=True)
-class TokenLogprob:
-    """A token's text and log-probability, in nats, under the distribution before temperature and truncation."""
-
-    text: str
-    logprob: float
-    alternatives: tuple[tuple[str, float], ...] = ()
-    """The likeliest tokens in its place, with theirs."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What one completion of a request has grown by."""
-
-    text: str
-    tokens: int
-    finish_reason: str | None
-    """None until the completion's last piece."""
-    index: int = 0
-    """Which of the request's completions."""
-    logprobs: tuple[TokenLogprob, ...] = ()
-    """Of the new tokens, where the request asks for them."""
 
 
 class EngineGone(Unavailable):

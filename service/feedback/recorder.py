@@ -12,29 +12,19 @@ from rewards.dataset import Passage
 from rewards.scores import ScoredResponse
 from rewards.segmentation import sentences
 from service.domain.caller import kept_caller
-from service.domain.request import Answer, Choice, Prepared, choice_id
+from service.domain.finished import FinishedCompletion
+from service.domain.policy import rounded
+from service.domain.scored import ScoredCompletion
 from service.feedback.errors import StoreFailed
 from service.feedback.records import Recorded, RecordedScores, StoredPassage
 from service.feedback.store.feedback_store import FeedbackStore
 from service.metrics.feedback import FeedbackMetrics
-from service.served.roster import rounded
 
 logger = logging.getLogger(__name__)
 BATCH = 100
 """Answers and scores written in one transaction."""
 PAUSES = (0.5, 30.0)
 """Seconds before the store is tried again, the first time and at most."""
-
-
-@dataclass(frozen=True)
-class _Answered:
-    """What the recorder keeps of an answer until it is written."""
-
-    answer: Answer
-    choice: Choice
-    question: str
-    passages: tuple[Passage, ...]
-    caller: str | None
 
 
 class Versions(NamedTuple):
@@ -53,7 +43,7 @@ class _Scored:
     scored: ScoredResponse
 
 
-_Item = _Answered | _Scored
+_Item = FinishedCompletion | _Scored
 
 
 class Recorder:
@@ -71,16 +61,15 @@ class Recorder:
         metrics.queue_depth.set_function(self._waiting.__len__)
         metrics.announce()
 
-    def answered(self, prepared: Prepared, answer: Answer, choice: Choice) -> None:
-        """Take a finished completion, as it was asked for, with the scores that it was chosen by, if it was."""
-        caller = kept_caller(prepared.place.caller_id)
-        self._put(_Answered(answer, choice, prepared.question, prepared.prompt.passages, caller))
-        if choice.judged is not None:
-            self.scored(choice_id(answer.id, choice.index), choice.judged.scored)
+    def add(self, finished: FinishedCompletion) -> None:
+        """Take a finished completion, with the scores that it was chosen by, if it was."""
+        self._put(finished)
+        if finished.completion.scored is not None:
+            self.add_scores(finished, finished.completion.scored)
 
-    def scored(self, response_id: str, scored: ScoredResponse) -> None:
+    def add_scores(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
         """Take the scores of a completion."""
-        self._put(_Scored(response_id, self._versions(), scored))
+        self._put(_Scored(finished.id, self._versions(), scored.scores))
 
     def _put(self, item: _Item) -> None:
         if len(self._waiting) >= self._limit:
@@ -152,7 +141,7 @@ def split(passages: Sequence[Passage]) -> tuple[StoredPassage, ...]:
 
 
 def _records(batch: Sequence[_Item]) -> tuple[list[Recorded], list[RecordedScores]]:
-    responses = [_recorded(item) for item in batch if isinstance(item, _Answered)]
+    responses = [_recorded(item) for item in batch if isinstance(item, FinishedCompletion)]
     scores = [
         RecordedScores(response_id=item.response_id, scored=item.scored.as_json(), **item.by._asdict())
         for item in batch
@@ -161,20 +150,20 @@ def _records(batch: Sequence[_Item]) -> tuple[list[Recorded], list[RecordedScore
     return responses, scores
 
 
-def _recorded(item: _Answered) -> Recorded:
-    answer, choice = item.answer, item.choice
+def _recorded(finished: FinishedCompletion) -> Recorded:
+    answer, completion = finished.answer, finished.completion
     return Recorded(
-        id=choice_id(answer.id, choice.index),
-        text=choice.text,
-        question=item.question,
-        passages=split(item.passages),
+        id=finished.id,
+        text=completion.text,
+        question=finished.request.question,
+        passages=split(finished.request.passages),
         profile=answer.policy.profile,
         policy=answer.policy.version,
-        weights=rounded(answer.wanted),
-        finish_reason=choice.finish_reason,
-        caller=item.caller,
+        weights=rounded(answer.weights),
+        finish_reason=completion.finish_reason,
+        caller=kept_caller(finished.caller_id),
     )
 
 
 def _kind(item: _Item) -> str:
-    return "response" if isinstance(item, _Answered) else "scores"
+    return "response" if isinstance(item, FinishedCompletion) else "scores"

@@ -7,8 +7,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rewards.scores import ScoredResponse
-from service.domain.request import Answer, Choice, Prepared
+from service.domain.finished import FinishedCompletion
+from service.domain.scored import ScoredCompletion
 from service.errors import NotFound, Unavailable
 from service.feedback.errors import StoreFailed
 from service.feedback.recorder import Recorder, Versions
@@ -106,15 +106,15 @@ class Feedback:
                 logger.error("agreement is not known: %s", error)
             await asyncio.sleep(AGREEMENT_EVERY)
 
-    def answered(self, prepared: Prepared, answer: Answer, choice: Choice) -> None:
-        """Have a finished completion kept, without waiting."""
+    def add(self, finished: FinishedCompletion) -> None:
+        """Have a finished completion recorded, without waiting."""
         if self._recorder is not None:
-            self._recorder.answered(prepared, answer, choice)
+            self._recorder.add(finished)
 
-    def scored(self, response_id: str, scored: ScoredResponse) -> None:
-        """Have scores kept, without waiting."""
+    def add_scores(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
+        """Have a completion's scores recorded, without waiting."""
         if self._recorder is not None:
-            self._recorder.scored(response_id, scored)
+            self._recorder.add_scores(finished, scored)
 
     async def settled(self) -> None:
         """Wait a moment until the answers given so far are in the store."""

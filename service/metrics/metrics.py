@@ -13,15 +13,16 @@ from prometheus_client.exposition import choose_encoder
 
 from rewards.categories import Category
 from rewards.scorer import Scorer
-from service.domain.scored import Finished, Judged
+from service.domain.finished import FinishedCompletion
+from service.domain.policy import ServedPolicy
+from service.domain.scored import ScoredCompletion
+from service.domain.scoring_share import ScoringShares
 from service.metrics.agreement import AgreementMetrics
 from service.metrics.feedback import FeedbackMetrics
 from service.metrics.quality import QualityMetrics
 from service.metrics.scoring import ScoringMetrics
 from service.metrics.traffic import TrafficMetrics
 from service.metrics.versions import VersionMetrics
-from service.scoring.sampling_shares import ScoringShares
-from service.served.roster import ServedPolicy
 
 
 class Metrics:
@@ -60,10 +61,10 @@ class Metrics:
         self.quality.announce(policies, categories)
         self.scoring.announce(policies, self._shares)
 
-    def count_scores(self, finished: Finished, judged: Judged) -> None:
+    def count_scores(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
         """Count that an answer was scored, and its scores."""
-        self.scoring.scored.labels(finished.profile, finished.version).inc()
-        self.quality.count(finished, judged)
+        self.scoring.scored.labels(finished.profile, finished.version_label).inc()
+        self.quality.count(finished, scored)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """The metrics and their content type: OpenMetrics, which has exemplars, where `accept` asks for it."""

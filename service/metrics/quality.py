@@ -9,9 +9,11 @@ from policies.manifest import SERVED
 from policies.sequential import ARMS
 from rewards.categories import Category
 from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS, score_bin
-from service.domain.scored import Finished, Judged, Trial
+from service.domain.finished import FinishedCompletion
+from service.domain.policy import ServedPolicy
+from service.domain.roster import Roster
+from service.domain.scored import CanaryTrial, ScoredCompletion
 from service.metrics import buckets
-from service.served.roster import Roster, ServedPolicy
 
 
 class QualityMetrics:
@@ -111,7 +113,7 @@ class QualityMetrics:
         `categories` are those that responses will be judged by.
         """
         for served in policies:
-            labels = (served.profile, served.label)
+            labels = (served.profile, served.version_label)
             for metric in (self.out_of_domain, self.declined, self.words, self.repetition):
                 metric.labels(*labels)
             for category in categories:
@@ -132,11 +134,11 @@ class QualityMetrics:
         pairs = {name: (canary.policy.version, roster.served[name].version) for name, canary in roster.canaries.items()}
         self._trial.announce(pairs, categories)
 
-    def count(self, finished: Finished, judged: Judged) -> None:
+    def count(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
         """Count one answer's scores and what it is like."""
-        labels = (finished.profile, finished.version)
-        scored, traits = judged.scored, judged.traits
-        if not scored.in_domain:
+        labels = (finished.profile, finished.version_label)
+        scores, traits = scored.scores, scored.traits
+        if not scores.in_domain:
             self.out_of_domain.labels(*labels).inc()
         if traits.declined:
             self.declined.labels(*labels).inc()
@@ -144,19 +146,21 @@ class QualityMetrics:
         self.repetition.labels(*labels).observe(traits.repetition)
         for kind, name in traits.inputs.items():
             self.inputs.labels(*labels, kind, name).inc()
-        for category, one in scored.categories.items():
-            self.segments_scored.labels(*labels, category).inc(len(one.segments))
-            self.segment_errors.labels(*labels, category).inc(sum(segment.error for segment in one.segments))
-            for segment in one.segments:
+        for category, category_scores in scores.categories.items():
+            self.segments_scored.labels(*labels, category).inc(len(category_scores.segments))
+            self.segment_errors.labels(*labels, category).inc(
+                sum(segment.error for segment in category_scores.segments)
+            )
+            for segment in category_scores.segments:
                 # An exemplar leads from a rate to an answer behind it.
                 name = score_bin(segment.error_probability)
                 self.score_bins.labels(*labels, category, name).inc(exemplar={"response": finished.id})
                 if segment.label is not None:
                     self.segment_labels.labels(*labels, category, segment.label).inc()
-            for reward in one.rewards:
+            for reward in category_scores.rewards:
                 self.reward.labels(finished.profile, category).observe(reward)
         if finished.trial is not None:
-            self._trial.count(finished.profile, finished.trial, judged)
+            self._trial.count(finished.profile, finished.trial, scored)
 
     def forget_baseline(self, profile: str, version: str) -> None:
         """Show no baseline of a version any more."""
@@ -175,7 +179,7 @@ class QualityMetrics:
 
         An evaluation by other reward models, or by another decoding, is no baseline.
         """
-        labels = (policy.profile, policy.label)
+        labels = (policy.profile, policy.version_label)
         self.forget_baseline(*labels)
         scores = policy.manifest.scores if policy.manifest.scores.get("rewards") == self.rewards else {}
         served: Mapping[str, Any] = policy.manifest.scores.get(SERVED, {})
@@ -236,11 +240,11 @@ class _TrialMetrics:
                     self._sums.labels(profile, canary, arm, category)
                     self._squares.labels(profile, canary, arm, category)
 
-    def count(self, profile: str, trial: Trial, judged: Judged) -> None:
+    def count(self, profile: str, trial: CanaryTrial, scored: ScoredCompletion) -> None:
         canary, arm = trial.canary, trial.arm
         if self._running.get(profile) != (canary, trial.incumbent):
             return  # the trial ended while this answer waited to be scored
-        categories = judged.scored.categories
+        categories = scored.scores.categories
         if not all(one.segments for one in categories.values()):
             return  # an empty answer has no mean, and every category must count the same responses
         self._responses.labels(profile, canary, arm).inc()

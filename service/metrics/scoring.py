@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from rewards.categories import Category
 from rewards.statistics.calibration import OperatingPoint
+from service.domain.policy import ServedPolicy
+from service.domain.scoring_share import ScoringShares
 from service.metrics import buckets
-from service.scoring.sampling_shares import ScoringShares
-from service.served.roster import ServedPolicy
 
 DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sampled_out")
 STATISTICS = ("accuracy", "macro_f1", "pairwise_accuracy")
@@ -20,7 +20,10 @@ class ScoringMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.offered = Counter(
-            "fg_scoring_offered_total", "Finished responses that scoring was offered.", ("profile",), registry=registry
+            "fg_scoring_offered_total",
+            "Finished responses that scoring was offered.",
+            ("profile",),
+            registry=registry,
         )
         self.scored = Counter(
             "fg_responses_scored_total", "Responses that were scored.", ("profile", "policy"), registry=registry
@@ -71,7 +74,7 @@ class ScoringMetrics:
         """Create the series of served policies at zero."""
         for served in policies:
             self.offered.labels(served.profile)
-            self.scored.labels(served.profile, served.label)
+            self.scored.labels(served.profile, served.version_label)
             self.share.labels(served.profile).set(shares.of(served.profile))
             for reason in DROP_REASONS:
                 self.dropped.labels(served.profile, reason)

@@ -6,9 +6,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from policies.weights import BALANCED
 from rewards.categories import Category
+from service.domain.policy import ServedPolicy
 from service.errors import REFUSALS
 from service.metrics import buckets
-from service.served.roster import ServedPolicy
 
 OUTCOMES = ("ok", "cancelled", "error", "rejected", "limited", "overloaded", "timeout")
 FINISH_REASONS = ("stop", "length")
@@ -92,7 +92,7 @@ class TrafficMetrics:
         for region in (*categories, BALANCED):
             self.weights_region.labels(region)
         for served in policies:
-            labels = (served.profile, served.label)
+            labels = (served.profile, served.version_label)
             for outcome in OUTCOMES:
                 self.requests.labels(*labels, outcome)
             for reason in FINISH_REASONS:

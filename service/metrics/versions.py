@@ -5,7 +5,7 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from service.served.roster import Roster
+from service.domain.roster import Roster
 
 
 class VersionMetrics:
@@ -47,10 +47,10 @@ class VersionMetrics:
             self._refused.labels(profile).set(profile in roster.refused)
             self._broken.labels(profile).set(profile in roster.broken)
         for profile, canary in roster.canaries.items():
-            self._canary_share.labels(profile, canary.policy.label).set(canary.share)
+            self._canary_share.labels(profile, canary.policy.version_label).set(canary.share)
         for served in roster.policies():
             for category, weight in served.weights.as_dict().items():
-                self._weight.labels(served.profile, served.label, category).set(weight)
+                self._weight.labels(served.profile, served.version_label, category).set(weight)
         for profile, when in promoted.items():
             if current := roster.served.get(profile):
-                self._promoted.labels(profile, current.label).set(when.timestamp())
+                self._promoted.labels(profile, current.version_label).set(when.timestamp())

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from rewards.categories import BUILT_IN, CategorySpec
 from rewards.dataset import SAMPLE, load_examples
 from service.backend import backend_of
+from service.edge.route_scope import needs
 from service.feedback.runtime import STORELESS
 
 router = APIRouter(include_in_schema=False)
@@ -39,10 +40,11 @@ class Assets(StaticFiles):
         return response
 
 
-assets = Assets(packages=[("service.pages", "static")])
+assets = needs(None)(Assets(packages=[("service.pages", "static")]))
 
 
 def _page(template: str) -> Callable[[Request], Awaitable[HTMLResponse]]:
+    @needs(None)
     async def page(request: Request) -> HTMLResponse:
         backend = backend_of(request)
         feedback = backend.settings.feedback_store is not None
@@ -62,6 +64,7 @@ for _path, _template in PAGES.items():
 
 
 @router.get("/agreement/tables")
+@needs("feedback")
 async def agreement_tables(request: Request) -> HTMLResponse:
     """The tables of the agreement page. Raises NotFound without a feedback store, and StoreFailed."""
     report = await backend_of(request).feedback.agreement()

@@ -8,12 +8,12 @@ same share of its own, in whatever order responses come; dropping whatever comes
 import asyncio
 from typing import NamedTuple
 
-from service.domain.scored import Finished
+from service.domain.finished import FinishedCompletion
 
 
 class _Waiting(NamedTuple):
     draw: float
-    finished: Finished
+    finished: FinishedCompletion
 
 
 class Backlog:
@@ -32,7 +32,7 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, finished: Finished, draw: float) -> Finished | None:
+    def put(self, finished: FinishedCompletion, draw: float) -> FinishedCompletion | None:
         """Add a response; what had to go for it, itself perhaps, or None."""
         shed = None
         if len(self._waiting) >= self.limit:
@@ -46,7 +46,7 @@ class Backlog:
         self._done.clear()
         return shed
 
-    async def take(self, most: int) -> list[Finished]:
+    async def take(self, most: int) -> list[FinishedCompletion]:
         """Wait for responses and take up to `most` of them; `done` must be called for them."""
         while not self._waiting:
             self._filled.clear()

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
-from rewards.scores import ScoredResponse, ScoreRequest
+from rewards.scores import ScoreRequest
+from service.domain.finished import FinishedCompletion
 from service.domain.hash_sampling import draw
-from service.domain.scored import Finished, Judged
-from service.metrics.metrics import Metrics
+from service.domain.scored import ScoredCompletion
+from service.domain.scoring_share import ScoringShares
+from service.metrics.scoring import ScoringMetrics
 from service.scoring.backlog import Backlog
-from service.scoring.recent_responses import RecentResponses
-from service.scoring.sampling_shares import ScoringShares
 
 logger = logging.getLogger(__name__)
 RESTART_PAUSE = 1.0
@@ -23,43 +23,50 @@ RESTART_PAUSE = 1.0
 class Worker(Protocol):
     """What scores: ScoringWorker, or a stand-in in tests."""
 
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[Judged]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredCompletion]:
         """Score responses."""
 
 
+OnScores = Callable[[FinishedCompletion, ScoredCompletion], None]
+"""Is told of every completion's scores; it must not wait."""
+
+
 class ScoringQueue:
-    """Scores finished responses in small batches, in the order they finished."""
+    """Scores finished completions in small batches, in the order they finished."""
 
     def __init__(
         self,
         worker: Worker,
-        metrics: Metrics,
-        recent: RecentResponses,
+        metrics: ScoringMetrics,
         *,
         queue: int,
         batch: int,
         shares: ScoringShares | None = None,
         calls: int = 1,
-        on_scores: Callable[[str, ScoredResponse], None] | None = None,
+        on_scores: Sequence[OnScores] = (),
     ) -> None:
-        """`queue` responses may wait, `batch` are scored in a call, and `calls` are made at once.
+        """`queue` completions may wait, `batch` are scored in a call, and `calls` are made at once.
 
-        `on_scores` is told of every response's scores; it must not wait.
+        `on_scores` are told of each completion's scores, in their order.
         """
         self._worker = worker
         self._metrics = metrics
-        self._recent = recent
         self._batch = batch
         self._shares = shares or ScoringShares()
         self._calls = calls
         self._on_scores = on_scores
         self._backlog = Backlog(queue)
-        metrics.scoring.queue_depth.set_function(self._backlog.__len__)
-        metrics.scoring.queue_capacity.set(queue)
+        metrics.queue_depth.set_function(self._backlog.__len__)
+        metrics.queue_capacity.set(queue)
 
-    def submit(self, finished: Finished) -> None:
-        """Queue a response, or drop it when it is not in the sample; a full queue drops one."""
-        self._metrics.scoring.offered.labels(finished.profile).inc()
+    def submit(self, finished: FinishedCompletion) -> None:
+        """Queue a completion, or drop it when it is not in the sample; a full queue drops one.
+
+        Completions that were chosen by their scores are left out: these say as much about the choice as the policy.
+        """
+        if finished.completion.scored is not None:
+            return
+        self._metrics.offered.labels(finished.profile).inc()
         if not finished.request.passages:
             # Factuality is judged against passages; without any, every sentence would count as unverifiable.
             self._drop([finished], "no_passages")
@@ -86,9 +93,9 @@ class ScoringQueue:
         """Wait until every response that was queued is scored or dropped."""
         await self._backlog.drained()
 
-    async def _score(self, batch: list[Finished]) -> None:
+    async def _score(self, batch: list[FinishedCompletion]) -> None:
         try:
-            judged = await self._worker.score([finished.request for finished in batch])
+            scored = await self._worker.score([finished.request for finished in batch])
         except TimeoutError:
             self._drop(batch, "timeout")
         except BrokenProcessPool:
@@ -102,18 +109,15 @@ class ScoringQueue:
                 logger.exception("response %s could not be scored", batch[0].id)
                 self._drop(batch, "failed")
         else:
-            for finished, one in zip(batch, judged, strict=True):
-                self._record(finished, one)
+            for finished, scores in zip(batch, scored, strict=True):
+                self._announce(finished, scores)
 
-    def _record(self, finished: Finished, judged: Judged) -> None:
-        """Count the scores of a response and keep them with it."""
-        self._recent.set_scores(finished.id, judged.scored)
-        if self._on_scores is not None:
-            self._on_scores(finished.id, judged.scored)
-        self._metrics.count_scores(finished, judged)
-        self._metrics.scoring.lag.observe(time.monotonic() - finished.at)
-        self._metrics.scoring.last_score.set_to_current_time()
+    def _announce(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
+        for listener in self._on_scores:
+            listener(finished, scored)
+        self._metrics.lag.observe(time.monotonic() - finished.at)
+        self._metrics.last_score.set_to_current_time()
 
-    def _drop(self, batch: list[Finished], reason: str) -> None:
+    def _drop(self, batch: list[FinishedCompletion], reason: str) -> None:
         for finished in batch:
-            self._metrics.scoring.dropped.labels(finished.profile, reason).inc()
+            self._metrics.dropped.labels(finished.profile, reason).inc()

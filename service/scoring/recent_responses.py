@@ -1,29 +1,47 @@
-"""Recent responses and their scores, for GET /responses/{id}: bounded, in memory, the oldest go first."""
+"""Recent completions and their scores, for GET /responses/{id}: bounded, in memory, the oldest go first."""
 
 from collections import OrderedDict
-from typing import Any
+from dataclasses import dataclass, replace
 
 from rewards.scores import ScoredResponse
+from service.domain.answer import Answer, Completion
+from service.domain.finished import FinishedCompletion
+from service.domain.scored import ScoredCompletion
+
+
+@dataclass
+class RecentResponse:
+    """A completion, the answer it is part of, and its scores once it has them."""
+
+    answer: Answer
+    """Without its completions."""
+    completion: Completion
+    scores: ScoredResponse | None = None
 
 
 class RecentResponses:
-    """Responses by id, with the scores that arrive later."""
+    """Completions by id, with the scores that arrive later."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._responses: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._responses: OrderedDict[str, RecentResponse] = OrderedDict()
 
-    def add(self, response: dict[str, Any]) -> None:
-        """Keep a response under its `id`, not yet scored."""
-        self._responses[response["id"]] = response | {"scores": None}
+    def add(self, finished: FinishedCompletion) -> None:
+        """Keep a completion, with the scores that it was chosen by, if it was."""
+        scored = finished.completion.scored
+        scores = None if scored is None else scored.scores
+        # Without what nobody asks for later and what takes the most room: log-probabilities and the other completions.
+        answer = replace(finished.answer, completions=())
+        completion = replace(finished.completion, logprobs=())
+        self._responses[finished.id] = RecentResponse(answer, completion, scores)
         while len(self._responses) > self._limit:
             self._responses.popitem(last=False)
 
-    def set_scores(self, response_id: str, scored: ScoredResponse) -> None:
-        """Add the scores of a response, if it is still kept."""
-        if response_id in self._responses:
-            self._responses[response_id] |= scored.as_json()
+    def set_scores(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
+        """Add the scores of a completion, if it is still kept."""
+        if finished.id in self._responses:
+            self._responses[finished.id].scores = scored.scores
 
-    def get(self, response_id: str) -> dict[str, Any] | None:
-        """A kept response; `scores` is None until scored."""
+    def get(self, response_id: str) -> RecentResponse | None:
+        """A completion; None where it is not kept."""
         return self._responses.get(response_id)

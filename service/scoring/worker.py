@@ -14,7 +14,7 @@ from pathlib import Path
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from rewards.traits.response_traits import traits_of
-from service.domain.scored import Judged
+from service.domain.scored import ScoredCompletion
 
 _PRIORITY = 10
 
@@ -46,7 +46,7 @@ class ScoringWorker:
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(self._pool, _warm, *self._files) for _ in range(self._processes)))
 
-    async def score(self, requests: Sequence[ScoreRequest]) -> list[Judged]:
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredCompletion]:
         """Score responses. Raises TimeoutError, BrokenProcessPool, or what the models raised on a response.
 
         After the first two the next call waits for new processes.
@@ -55,7 +55,7 @@ class ScoringWorker:
         began = time.monotonic()
         try:
             scoring = loop.run_in_executor(pool, _score, *self._files, list(requests))
-            judged, seconds = await asyncio.wait_for(scoring, self._timeout)
+            scored, seconds = await asyncio.wait_for(scoring, self._timeout)
         except (TimeoutError, BrokenProcessPool):
             self._on_work(time.monotonic() - began)  # it was kept busy, in vain
             # Several calls learn of one dead process; only the first may replace it.
@@ -64,7 +64,7 @@ class ScoringWorker:
                 self._pool = self._new_pool()
             raise
         self._on_work(seconds)
-        return judged
+        return scored
 
     def stop(self) -> None:
         """End the processes, whatever they are doing."""
@@ -100,8 +100,13 @@ def _warm(rewards: Path | None, categories: Path | None) -> None:
     traits_of(request)
 
 
-def _score(rewards: Path | None, categories: Path | None, requests: list[ScoreRequest]) -> tuple[list[Judged], float]:
+def _score(
+    rewards: Path | None, categories: Path | None, requests: list[ScoreRequest]
+) -> tuple[list[ScoredCompletion], float]:
+    """The scores, and the seconds they took."""
     began = time.monotonic()
-    scored = _scorer(rewards, categories).score(requests)
-    judged = [Judged(one, traits_of(request)) for request, one in zip(requests, scored, strict=True)]
-    return judged, time.monotonic() - began
+    scores = _scorer(rewards, categories).score(requests)
+    scored = [
+        ScoredCompletion(response, traits_of(request)) for request, response in zip(requests, scores, strict=True)
+    ]
+    return scored, time.monotonic() - began

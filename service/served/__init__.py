@@ -1,1 +1,12 @@
-"""TODO."""
+"""Which policies answer requests: found by profile, version or weights, loaded, and exchanged while requests run.
+
+resolver.py          the policy for a request; reload of the store, canaries included
+adapter_check.py     loads an adapter and checks that it answers differently from the base and the others
+stored_policy.py     a stored version, checked and ready to be loaded
+weights_lookup.py    which mixture serves which weights
+adapter_cache.py     adapters beyond the roster that the engine holds
+mixture_cache.py     mixtures on disk
+watch_profiles.py    reloads after a promotion
+canary_evidence.py   what running services have counted about a canary
+listener.py          who is told of changes: the metrics
+"""

@@ -5,8 +5,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+from service.domain.policy import ServedPolicy
 from service.errors import Unavailable
-from service.served.roster import ServedPolicy
 
 Make = Callable[[], Awaitable[ServedPolicy]]
 Handle = Callable[[ServedPolicy], Awaitable[None]]
@@ -36,7 +36,7 @@ class InUse:
         return policy.adapter_id in self._requests
 
 
-class Residents:
+class AdapterCache:
     """At most `limit` adapters by key; the least recently asked for that is not in use makes room."""
 
     def __init__(self, load: Handle, unload: Handle, in_use: InUse, limit: int) -> None:

@@ -89,9 +89,7 @@ class Running:
             "max_body_bytes": 1 << 20, "recent_responses": 100, "feedback_store": f"sqlite:///{tmp_path}/feedback.db",
             "feedback_overlap": 1,
         }  # fmt: skip
-        self.service = Service(tmp_path, **chosen | settings)
-        self.service.engine, self.service.worker = WritingEngine(), SegmentWorker()
-        self.service.catalogue._engine = self.service.engine
+        self.service = Service(tmp_path, engine=WritingEngine(), worker=SegmentWorker(), **chosen | settings)
         self.service.backend.start = self._start
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

@@ -74,8 +74,8 @@ def test_a_mixture_computes_what_the_sum_of_the_updates_computes(changing, loop,
 
     reply = send("POST", "/generate?weights=0.4,0.4333,0.1667", json=QUESTION).json()
     assert reply["profile"] == MIXTURE
-    catalogue, engine = changing.state.backend._catalogue, changing.state.backend._engine
-    served = next(policy for policy in catalogue._residents._loaded.values() if policy.profile == MIXTURE)
+    resolver, engine = changing.state.backend.resolver, changing.state.backend.core.engine
+    served = next(policy for policy in resolver._loaded._loaded.values() if policy.profile == MIXTURE)
     made = served.manifest.recipe[MIXTURE]
     assert (len(made["anchors"]), made["rank"], made["tail_energy"]) == (2, 8, 0)
     probed = loop.run(engine.probe(served))
@@ -90,7 +90,7 @@ def test_a_mixture_computes_what_the_sum_of_the_updates_computes(changing, loop,
     with torch.inference_mode():
         logprobs = model(ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
     error = torch.tensor(probed).sub(logprobs).abs().mean().item()
-    for other in (loop.run(engine.probe(None)), *(loop.run(engine.probe(p)) for p in catalogue.roster.policies())):
+    for other in (loop.run(engine.probe(None)), *(loop.run(engine.probe(p)) for p in resolver.roster.policies())):
         assert torch.tensor(probed).sub(torch.tensor(other)).abs().mean().item() > 3 * error
     assert error < 0.1
 

@@ -23,7 +23,7 @@ def ask(app, loop):
     from service.engine.engine import _lora_request
 
     backend = app.state.backend
-    engine, formatter, served = backend._engine, backend._generation._formatter, backend.roster.served
+    engine, formatter, served = backend.core.engine, backend.pipeline._formatter, backend.roster.served
     count = iter(range(1000))
 
     async def one(profile, question):
@@ -77,13 +77,13 @@ def test_the_engine_computes_what_peft_computes(app, loop, base, store):
     from service.engine.engine import PROBE
 
     policy = app.state.backend.roster.served["second"]
-    probed = loop.run(app.state.backend._engine.probe(policy))
+    probed = loop.run(app.state.backend.core.engine.probe(policy))
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32), policy.path)
     ids = AutoTokenizer.from_pretrained(base.path)(PROBE, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         logprobs = model(ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
     error = torch.tensor(probed).sub(logprobs).abs().mean().item()
-    base_probed = loop.run(app.state.backend._engine.probe(None))
+    base_probed = loop.run(app.state.backend.core.engine.probe(None))
     moved = torch.tensor(probed).sub(torch.tensor(base_probed)).abs().mean().item()
     assert error < 0.1
     assert moved > 3 * error

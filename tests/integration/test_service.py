@@ -115,7 +115,7 @@ def test_a_killed_scoring_process_is_replaced_and_costs_no_reply(client, app, lo
     import os
     import signal
 
-    worker = app.state.backend._worker
+    worker = app.state.backend.core.worker
     (pid,) = worker._pool._processes
     os.kill(pid, signal.SIGKILL)
     for _ in range(20):

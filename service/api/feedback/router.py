@@ -3,30 +3,26 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
 
+from service.api.feedback.protocol import DraftIn, NextIn, PairIn, QuickIn, SkipIn
 from service.backend import backend_of
 from service.domain.caller import kept_caller
 from service.edge.authentication import caller_of
+from service.edge.route_scope import needs
 from service.errors import ANY_ROUTE, error_responses
 from service.feedback.agreement_report import AgreementReport
 from service.feedback.records import (
     Annotation,
     Assignment,
     Comparison,
-    Draft,
     Identifier,
-    Order,
     Page,
     Pair,
     Quick,
-    QuickSpan,
     Stored,
     StoredAnnotation,
     StoredComparison,
     StoredQuick,
-    Text,
-    Thumb,
 )
 from service.feedback.runtime import Feedback
 from service.feedback.store.paging import MOST
@@ -43,64 +39,19 @@ OfResponse = Annotated[Identifier | None, Query(description="Only those of this 
 By = Annotated[Identifier | None, Query(description="Only those by this annotator.")]
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-
-class QuickIn(_Wire):
-    """What an application says of an answer."""
-
-    submission_id: Identifier
-    """Made by the application, a UUID for example: the same submission sent twice is kept once."""
-    thumb: Thumb = 0
-    spans: tuple[QuickSpan, ...] = Field((), max_length=1000)
-    """Places in the answer: code points, end exclusive."""
-    comment: Text | None = Field(None, max_length=10_000)
-
-
-class NextIn(_Wire):
-    """Who asks for something to annotate."""
-
-    annotator: Identifier
-    """A name; one that is new becomes an annotator. It belongs to the key that first uses it."""
-    order: Order = "sampled"
-    """At random, where the reward models are least sure first, or where those who judged differ most first."""
-
-
-class PairIn(_Wire):
-    """Who asks for something to compare."""
-
-    annotator: Identifier
-
-
-class DraftIn(_Wire):
-    """What an annotator has so far."""
-
-    annotator: Identifier
-    response_id: Identifier
-    draft: Draft
-    """Whatever the page wants back."""
-
-
-class SkipIn(_Wire):
-    """What an annotator does not judge, and why."""
-
-    annotator: Identifier
-    response_id: Identifier
-    reason: Text = Field("", max_length=10_000)
-
-
 @router.post("/responses/{response_id}/feedback", responses=_WRITING)
+@needs("feedback")
 async def give_feedback(request: Request, response_id: Identifier, body: QuickIn) -> Stored:
     """Keep a thumb, spans and a comment on an answer. The reply means that it is on disk."""
     caller = kept_caller(caller_of(request).id) or UNKNOWN_CALLER
-    given = Quick(response_id=response_id, caller=caller, **dict(body))
+    quick = Quick(response_id=response_id, caller=caller, **dict(body))
     feedback = _feedback(request)
     await feedback.settled()  # the answer may still be on its way to the store
-    return feedback.count("quick", await feedback.store.quick_feedback(given))
+    return feedback.count("quick", await feedback.store.quick_feedback(quick))
 
 
 @router.post("/annotation/next", responses=_WRITING)
+@needs("feedback")
 async def next_response(request: Request, body: NextIn) -> Assignment | None:
     """What the annotator is to judge: what was begun, or one more response; null when nothing is left."""
     store = _feedback(request).store
@@ -109,18 +60,21 @@ async def next_response(request: Request, body: NextIn) -> Assignment | None:
 
 
 @router.post("/annotation/draft", responses=_WRITING)
+@needs("feedback")
 async def save_draft(request: Request, body: DraftIn) -> None:
     """Keep what the annotator has so far."""
     await _feedback(request).store.save_draft(body.annotator, body.response_id, body.draft, caller_of(request))
 
 
 @router.post("/annotation/skip", responses=_WRITING)
+@needs("feedback")
 async def skip(request: Request, body: SkipIn) -> None:
     """Leave a response to others."""
     await _feedback(request).store.skip(body.annotator, body.response_id, body.reason, caller_of(request))
 
 
 @router.post("/annotation/submit", responses=_WRITING)
+@needs("feedback")
 async def submit(request: Request, body: Annotation) -> Stored:
     """Keep an annotation; a second one of a response is its next version. The reply means that it is on disk."""
     feedback = _feedback(request)
@@ -128,6 +82,7 @@ async def submit(request: Request, body: Annotation) -> Stored:
 
 
 @router.post("/annotation/pairs", responses=_WRITING)
+@needs("feedback")
 async def next_pair(request: Request, body: PairIn) -> Pair | None:
     """Two answers to one question that the annotator has not compared; null when none are left."""
     store = _feedback(request).store
@@ -136,6 +91,7 @@ async def next_pair(request: Request, body: PairIn) -> Pair | None:
 
 
 @router.post("/annotation/compare", responses=_WRITING)
+@needs("feedback")
 async def compare(request: Request, body: Comparison) -> Stored:
     """Keep a comparison. The reply means that it is on disk."""
     feedback = _feedback(request)
@@ -143,6 +99,7 @@ async def compare(request: Request, body: Comparison) -> Stored:
 
 
 @router.get("/annotation/annotations", responses=_READING)
+@needs("feedback")
 async def annotations(
     request: Request,
     cursor: Cursor = None,
@@ -157,6 +114,7 @@ async def annotations(
 
 
 @router.get("/annotation/comparisons", responses=_READING)
+@needs("feedback")
 async def comparisons(
     request: Request, cursor: Cursor = None, limit: Limit = 100, annotator: By = None
 ) -> Page[StoredComparison]:
@@ -165,6 +123,7 @@ async def comparisons(
 
 
 @router.get("/annotation/feedback", responses=_READING)
+@needs("feedback")
 async def quick_feedback(
     request: Request, cursor: Cursor = None, limit: Limit = 100, response_id: OfResponse = None
 ) -> Page[StoredQuick]:
@@ -173,6 +132,7 @@ async def quick_feedback(
 
 
 @router.get("/annotation/agreement", responses=_READING)
+@needs("feedback")
 async def agreement(request: Request) -> AgreementReport:
     """How far people agree, and the reward models with them, on all that is annotated now."""
     return AgreementReport.model_validate(await _feedback(request).agreement())

@@ -1,44 +1,20 @@
 """Wire types of POST /generate."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-MAX_STOPS = 4
-
-
-def _encodable(text: str) -> str:
-    """JSON can write half of a surrogate pair, which no tokenizer reads."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("A text holds half of a surrogate pair; send valid Unicode.") from None
-    return text
+from service.api.common.wire import BestOf, PassageIn, PolicyName, StopText, Text, Wire, check_stops, listed_stops
 
 
-Text = Annotated[str, AfterValidator(_encodable)]
-StopText = Annotated[Text, Field(min_length=1, max_length=200)]
-
-
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
-
-
-class PassageIn(_Wire):
-    """Text to answer from."""
-
-    title: Text = ""
-    text: Text
-
-
-class Message(_Wire):
+class Message(Wire):
     """A turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: Text
 
 
-class GenerateRequest(_Wire):
+class GenerateRequest(Wire):
     """What to answer, in one of three forms, by what, and how to sample."""
 
     profile: str | None = None
@@ -90,29 +66,11 @@ class GenerateRequest(_Wire):
         return listed_stops(self.stop)
 
 
-def check_stops(stop: str | list[str] | None) -> None:
-    """Raises ValueError for more stop texts than a request may have."""
-    if isinstance(stop, list) and len(stop) > MAX_STOPS:
-        raise ValueError(f"There are {len(stop)} stop texts; give at most {MAX_STOPS}.")
-
-
-def listed_stops(stop: str | list[str] | None) -> tuple[str, ...]:
-    """One stop text or several, as several."""
-    return (stop,) if isinstance(stop, str) else tuple(stop or ())
-
-
 class Usage(BaseModel):
     """Tokens read and written."""
 
     prompt_tokens: int
     completion_tokens: int
-
-
-class PolicyName(BaseModel):
-    """The policy that answered."""
-
-    name: str
-    version: str
 
 
 class GenerateResponse(BaseModel):
@@ -136,17 +94,6 @@ class SampledUsage(Usage):
     """Tokens written in all samples, also those that were not chosen."""
 
     samples: int
-
-
-class BestOf(BaseModel):
-    """How the best of several samples was found."""
-
-    chosen: bool
-    """False when the samples could not be scored: the answer is the first one."""
-    reward: float | None
-    """The answer's, by the weights that were asked for; null unless chosen."""
-    mean_reward: float | None
-    """Of all samples; null unless chosen."""
 
 
 class BestOfResponse(GenerateResponse):

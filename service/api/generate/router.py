@@ -1,4 +1,4 @@
-"""Translation between HTTP and Generation."""
+"""POST /generate over HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -8,16 +8,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.answering.answers import remembered
+from service.answering.pipeline import Pipeline
+from service.answering.prepared import Prepared
 from service.api.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
-from service.api.generate.translate import GenerateServing
+from service.api.generate.translate import to_events, to_reply, to_request
 from service.backend import backend_of
-from service.domain.caller import kept_caller
-from service.domain.request import Prepared
 from service.edge.authentication import caller_of
 from service.edge.client_disconnect import CLIENT_CLOSED, unless_disconnected
+from service.edge.route_scope import needs
 from service.edge.sse import event_data
-from service.errors import ANY_ROUTE, GENERATING, NotFound, ServiceError, error_responses
+from service.errors import GENERATING, ServiceError
 
 router = APIRouter()
 
@@ -25,7 +25,6 @@ ProfileQuery = Annotated[str | None, Query(description="Name of a profile; GET /
 WeightsQuery = Annotated[
     str | None, Query(description="w1,w2,w3 for relevance, factuality, completeness; or name=w,… .")
 ]
-
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -36,49 +35,32 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/generate", response_model=BestOfResponse | GenerateResponse, responses=GENERATING | _STREAM)
+@needs("generate")
 async def generate(
     request: Request, body: GenerateRequest, profile: ProfileQuery = None, weights: WeightsQuery = None
 ) -> Response:
     """Answer by the policy of a profile, `medium` unless asked otherwise, at once or streamed."""
     backend = backend_of(request)
-    serving = GenerateServing(backend.answers, backend.categories)
-    prepared = await serving.prepare(body, profile, weights, caller_of(request))
+    pipeline = backend.pipeline
+    asked = to_request(body, backend.categories, profile=profile, weights=weights, caller=caller_of(request))
+    prepared = await pipeline.prepare(asked)
     if body.stream:
         # Before the stream's 200 goes out, so that waiting in vain is a 503 in both forms.
-        if await unless_disconnected(request, serving.turn(prepared)) is None:
+        if await unless_disconnected(request, pipeline.wait_for_turn(prepared)) is None:
             return Response(status_code=CLIENT_CLOSED)
-        return EventSourceResponse(_events(serving, prepared))
-    answer = await unless_disconnected(request, serving.answer(prepared))
-    return Response(status_code=CLIENT_CLOSED) if answer is None else JSONResponse(answer.model_dump())
+        return EventSourceResponse(_events(pipeline, prepared))
+    answer = await unless_disconnected(request, pipeline.answer(prepared))
+    return Response(status_code=CLIENT_CLOSED) if answer is None else JSONResponse(to_reply(answer).model_dump())
 
 
-@router.get("/responses/{response_id}", responses=ANY_ROUTE | error_responses(404, 503))
-async def response(request: Request, response_id: str) -> dict[str, Any]:
-    """An answer with the reward models' scores; `scores` is null until scored, or when it cannot be scored.
-
-    One that is not in memory any more comes from the feedback store, where there is one, and then has its question and
-    passages for the key that asked and for keys of scope `feedback`.
-    """
-    backend = backend_of(request)
-    if (recent := backend.recent.get(response_id)) is not None:
-        return recent
-    if (kept := await backend.feedback.served(response_id)) is not None:
-        caller = caller_of(request)
-        return remembered(kept, "feedback" in caller.scopes or kept_caller(caller.id) == kept.caller)
-    raise NotFound(
-        f"There is no response {response_id[:64]!r}; only the latest {backend.settings.recent_responses} are kept.",
-        "response_id",
-    )
-
-
-async def _events(serving: GenerateServing, prepared: Prepared) -> AsyncIterator[ServerSentEvent]:
+async def _events(pipeline: Pipeline, prepared: Prepared) -> AsyncIterator[ServerSentEvent]:
     try:
-        async with aclosing(serving.stream(prepared)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, GenerateResponse):
-                    yield _event("done", piece.model_dump(exclude={"text"}))
+        async with aclosing(pipeline.stream(prepared)) as stream:
+            async for event in to_events(stream):
+                if isinstance(event, GenerateResponse):
+                    yield _event("done", event.model_dump(exclude={"text"}))
                 else:
-                    yield _event("token", {"text": piece})
+                    yield _event("token", {"text": event})
     except ServiceError as error:
         yield _event("error", error.body())
 

@@ -1,88 +1,76 @@
-"""POST /generate in terms of Answers."""
+"""POST /generate in the service's own terms."""
 
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from rewards.categories import Category
 from rewards.dataset import Passage
-from service.answering.answers import Answers, record
+from service.api.common.reply import completion_json
+from service.api.common.selection import from_parameters
 from service.api.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
+from service.domain.answer import Answer, Piece
 from service.domain.caller import ANONYMOUS, Caller
-from service.domain.request import Answer, Content, Conversation, Prepared, Question, Sampling, Task
-from service.domain.selection import Selection
+from service.domain.request import AnswerRequest, Content, Conversation, Question, Sampling
 from service.errors import Conflicting
 
-Given = TypeVar("Given")
+Value = TypeVar("Value")
 
 
-class GenerateServing:
-    """Answers the requests of POST /generate."""
-
-    def __init__(self, answers: Answers, categories: Iterable[Category]) -> None:
-        self._answers = answers
-        self._categories = tuple(categories)
-
-    async def prepare(
-        self, request: GenerateRequest, profile: str | None, weights: str | None, caller: Caller = ANONYMOUS
-    ) -> Prepared:
-        """Check a request; `profile` and `weights` are those of its query. Raises ServiceError."""
-        selection = Selection.of(
-            _one("profile", profile, request.profile), _one("weights", weights, request.weights), self._categories
-        )
-        param, content = _content(request)
-        sampling = Sampling(
-            temperature=request.temperature,
-            top_p=request.top_p,
-            max_tokens=request.max_tokens,
-            seed=request.seed,
-            stop=request.stops,
-            best_of=None if request.best_of == 1 else request.best_of,
-        )
-        return await self._answers.prepare(Task(selection, content, sampling, param, caller))
-
-    async def turn(self, prepared: Prepared) -> Literal[True]:
-        """Wait until the answer can begin. Raises Overloaded."""
-        return await self._answers.turn(prepared)
-
-    async def answer(self, prepared: Prepared) -> GenerateResponse:
-        """The whole answer. Cancelling aborts the generation. Raises ServiceError."""
-        return _response(await self._answers.answer(prepared))
-
-    async def stream(self, prepared: Prepared) -> AsyncGenerator[str | GenerateResponse, None]:
-        """Pieces of text as they come, then the whole answer; of several samples the best one's text in one piece.
-
-        Closing aborts the generation. Raises ServiceError.
-        """
-        async with aclosing(self._answers.stream(prepared)) as events:
-            async for event in events:
-                if isinstance(event, Answer):
-                    response = _response(event)
-                    if event.choosing and response.text:
-                        yield response.text
-                    yield response
-                elif event.text:
-                    yield event.text
+def to_request(
+    body: GenerateRequest,
+    categories: Iterable[Category],
+    *,
+    profile: str | None = None,
+    weights: str | None = None,
+    caller: Caller = ANONYMOUS,
+) -> AnswerRequest:
+    """A request; `profile` and `weights` are those of its query. Raises ServiceError."""
+    selection = from_parameters(
+        _either("profile", profile, body.profile), _either("weights", weights, body.weights), categories
+    )
+    param, content = _content(body)
+    sampling = Sampling(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        max_tokens=body.max_tokens,
+        seed=body.seed,
+        stop=body.stops,
+        best_of=None if body.best_of == 1 else body.best_of,
+    )
+    return AnswerRequest(selection, content, sampling, param, caller)
 
 
-def _one(param: str, queried: str | None, given: Given | None) -> str | Given | None:
-    """A parameter that the query or the body may give. Raises Conflicting where they differ."""
-    if queried is not None and given is not None and queried != given:
+def to_reply(answer: Answer) -> GenerateResponse:
+    """An answer of one completion as the response's body."""
+    (completion,) = answer.completions
+    reply = GenerateResponse if answer.best_of is None else BestOfResponse
+    return reply.model_validate(completion_json(answer, completion))
+
+
+async def to_events(events: AsyncGenerator[Piece | Answer, None]) -> AsyncGenerator[str | GenerateResponse, None]:
+    """A stream's pieces of text, then the reply; the best of several samples is one piece."""
+    async for event in events:
+        if isinstance(event, Answer):
+            reply = to_reply(event)
+            if event.best_of and reply.text:
+                yield reply.text
+            yield reply
+        elif event.text:
+            yield event.text
+
+
+def _either(param: str, in_query: str | None, in_body: Value | None) -> str | Value | None:
+    """A parameter that the query or the body may have. Raises Conflicting where they differ."""
+    if in_query is not None and in_body is not None and in_query != in_body:
         raise Conflicting(f"The query and the body name different {param}; give it once.", param)
-    return given if queried is None else queried
+    return in_body if in_query is None else in_query
 
 
-def _content(request: GenerateRequest) -> tuple[str, Content]:
-    """The parameter that holds what to answer, and that."""
-    if request.question is not None:
-        passages = tuple(Passage(title=p.title, text=p.text) for p in request.passages)
-        return "question", Question(request.question, passages)
-    if request.prompt is not None:
-        return "prompt", request.prompt
-    return "messages", Conversation(tuple(message.model_dump() for message in request.messages or []))
-
-
-def _response(answer: Answer) -> GenerateResponse:
-    (choice,) = answer.choices
-    kind = GenerateResponse if answer.choosing is None else BestOfResponse
-    return kind.model_validate(record(answer, choice))
+def _content(body: GenerateRequest) -> tuple[str, Content]:
+    """The parameter that holds what to answer, and its value."""
+    if body.question is not None:
+        passages = tuple(Passage(title=passage.title, text=passage.text) for passage in body.passages)
+        return "question", Question(body.question, passages)
+    if body.prompt is not None:
+        return "prompt", body.prompt
+    return "messages", Conversation(tuple(message.model_dump() for message in body.messages or []))

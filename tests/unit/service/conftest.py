@@ -14,15 +14,16 @@ from policies.weights import Weights
 from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.traits.response_traits import traits_of
-from service.answering.best_of import Chooser
-from service.answering.pipeline import Generation
 from service.app import create_app
-from service.domain.scored import Judged
-from service.engine.engine import EngineGone, Piece, Stopping, TokenLogprob
-from service.scoring.queue import ScoringQueue
+from service.domain.answer import Piece, TokenLogprob
+from service.domain.policy import ServedPolicy
+from service.domain.roster import Roster
+from service.domain.scored import ScoredCompletion
+from service.engine.engine import EngineGone, Stopping
+from service.metrics.policies import PolicyMetrics
+from service.parts import wire
 from service.served.mixture_cache import MixtureCache
-from service.served.resolver import Catalogue
-from service.served.roster import Roster, ServedPolicy
+from service.served.resolver import Resolver
 from service.settings import Settings
 
 WEIGHTS = {"short": "0.4,0.5,0.3", "medium": "0.3,0.5,0.3", "long": "0.2,0.5,0.3"}
@@ -109,7 +110,7 @@ class FakeEngine:
 
 
 class FakeWorker:
-    """Judges every response to be one segment, an error when it says so."""
+    """Scores every response as one segment, which is an error."""
 
     def __init__(self):
         self.batches = []
@@ -129,12 +130,12 @@ class FakeWorker:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return [Judged(self._judge(request.response), traits_of(request)) for request in requests]
+        return [ScoredCompletion(self._scores(request.response), traits_of(request)) for request in requests]
 
     def stop(self):
         pass
 
-    def _judge(self, text):
+    def _scores(self, text):
         """`rewards` has the relevance and factuality of some texts."""
         segment = (Segment(0, len(text), 0.75, True, self.label),)
         rewards = self.rewards.get(text, {})
@@ -196,28 +197,28 @@ def served(profile, tmp_path, number, scores=None):
 class Service:
     """The application, its stand-ins, and a client."""
 
-    def __init__(self, tmp_path, tracing=None, **settings):
-        chosen = {
+    def __init__(self, tmp_path, tracing=None, engine=None, worker=None, **settings):
+        small = {
             "max_body_bytes": 4096, "max_tokens": 64, "recent_responses": 3, "max_best_of": 8, "max_prompts": 3,
+            "scoring_queue": 2, "scoring_batch": 2, "best_of_timeout": 0.05,
         }  # fmt: skip
-        self.app = create_app(Settings(**chosen | settings), tracing=tracing)
+        self.app = create_app(Settings(**small | settings), tracing=tracing)
         self.backend = self.app.state.backend
         # Clients that run the application's lifespan must not start the real engine.
         self.backend.start = self._nothing_to_start
-        self.engine = FakeEngine()
-        self.worker = FakeWorker()
+        self.engine = engine or FakeEngine()
+        self.worker = worker or FakeWorker()
         self.store = PolicyStore(tmp_path / "policies")
-        self.catalogue = Catalogue(
+        self.resolver = Resolver(
             self.engine,
             self.store,
             SimpleNamespace(name="base", digest="b" * 64),
-            self.backend.categories,
-            self.backend.metrics,
             MixtureCache(tmp_path / "mixtures", 4),
-            residents=2,
+            PolicyMetrics(self.backend.metrics, self.backend.categories),
+            resident_adapters=2,
             grid=20,
         )
-        self.catalogue.roster = Roster(
+        self.resolver.roster = Roster(
             {
                 name: served(name, tmp_path, i, {"error_ratio": {"factuality": 0.2}, "per_question": {"words": [9]}})
                 for i, name in enumerate(WEIGHTS, 1)
@@ -225,25 +226,23 @@ class Service:
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://test")
 
+    def core(self):
+        """What answers requests: the stand-ins, wired as the real parts are."""
+        front = self.backend.front
+        front.metrics.announce(self.resolver.roster.served.values(), front.categories)
+        return wire(front, self.engine, self.resolver, self.worker, FakeFormatter(), self.store)
+
+    def start(self):
+        """Answer requests, without the tasks that run beside them."""
+        self.backend.use(self.core())
+
     @staticmethod
     async def _nothing_to_start():
         pass
 
-    def start(self):
-        """What Backend.start does, with the stand-ins."""
-        backend = self.backend
-        backend._engine, backend._catalogue = self.engine, self.catalogue
-        self.scoring = ScoringQueue(
-            self.worker, backend.metrics, backend.recent, queue=2, batch=2, shares=backend._shares,
-            on_scores=backend.feedback.scored,
-        )  # fmt: skip
-        backend.metrics.announce(backend.roster.served.values(), backend.categories)
-        backend._generation = Generation(
-            self.engine, self.catalogue, FakeFormatter(), self.scoring, backend.metrics, 64, backend.admission,
-            max_samples=8, log_prompts=backend.settings.log_prompts,
-        )  # fmt: skip
-        self.best_of_timeout = 0.05
-        backend._chooser = Chooser(self.worker, backend.categories, backend.metrics, self.best_of_timeout)
+    @property
+    def scoring(self):
+        return self.backend.core.scoring
 
     def break_profile(self, name, reason):
         """Serve a profile no more."""

@@ -11,10 +11,10 @@ from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from rewards.traits.response_traits import traits_of
 from service.app import create_app
-from service.domain.scored import Judged
+from service.domain.roster import Roster
+from service.domain.scored import ScoredCompletion
 from service.metrics.metrics import Metrics
 from service.scoring.worker import ScoringWorker
-from service.served.roster import Roster
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,8 @@ def service(shouting, starting):
     scorer = Scorer.load()
 
     async def score(requests):
-        return [Judged(one, traits_of(request)) for one, request in zip(scorer.score(requests), requests, strict=True)]
+        scores = scorer.score(requests)
+        return [ScoredCompletion(*pair) for pair in zip(scores, map(traits_of, requests), strict=True)]
 
     starting.worker.score = score
     return starting
@@ -52,9 +53,9 @@ async def test_the_scoring_process_judges_it(shouting):
     worker = ScoringWorker(None, shouting, 120)
     try:
         await worker.start()
-        (judged,) = await worker.score([ScoreRequest("Where?", (), "HERE.")])
-        assert judged.scored.categories["shouting"].rewards == (-1,)
-        assert judged.traits.words == 1
+        (scored,) = await worker.score([ScoreRequest("Where?", (), "HERE.")])
+        assert scored.scores.categories["shouting"].rewards == (-1,)
+        assert scored.traits.words == 1
     finally:
         worker.stop()
 
@@ -99,7 +100,7 @@ async def test_baselines_of_categories_that_are_not_in_use_are_left_out(service)
 async def test_a_request_may_weigh_it_by_name(service):
     mine = Weights.parse("relevance=0.5,shouting=0.5", service.backend.categories)
     medium = replace(service.backend.roster.served["medium"], weights=mine)
-    service.catalogue.roster = Roster({"medium": medium})
+    service.resolver.roster = Roster({"medium": medium})
     reply = (await service.ask(weights="shouting=0.5,relevance=0.5")).json()
     assert reply["weights"] == {"relevance": 0.5, "factuality": 0, "completeness": 0, "shouting": 0.5}
     refused = (await service.ask(weights="manners=1")).json()["error"]

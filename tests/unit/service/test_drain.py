@@ -44,14 +44,13 @@ async def test_what_was_admitted_is_answered_and_what_is_new_is_refused(held):
 
 
 async def test_scores_of_the_last_answers_are_waited_for(service):
-    service.backend._scoring = service.scoring
     reply = await service.ask(QUESTION)
     draining = asyncio.create_task(service.backend.drain())
     await asyncio.sleep(0.01)
     assert not draining.done()
     await service.score_all()
     await asyncio.wait_for(draining, 5)
-    assert service.backend.recent.get(reply.json()["id"])["scores"]
+    assert service.backend.recent.get(reply.json()["id"]).scores
 
 
 async def test_what_takes_too_long_ends_with_a_reason(serve):

@@ -1,11 +1,10 @@
-"""Requests of OpenAI's interface.
+"""What requests for completions and for chat completions have in common.
 
 Fields that nobody here knows are ignored, as vLLM and other servers do: clients send fields of newer versions of the
 interface unasked. Fields that are known to change the answer and are not served are refused (UNSERVED).
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -17,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.api.generate.protocol import PassageIn, StopText, Text, check_stops, listed_stops
+from service.api.common.wire import PassageIn, StopText, check_stops, listed_stops
 from service.domain.request import Sampling
 from service.domain.selection import DEFAULT_PROFILE
 
@@ -53,7 +52,7 @@ UNSERVED: dict[str, str] = {
 """Fields that would change the answer, and why a value in them is refused."""
 
 
-def _or_say(sentence: str) -> WrapValidator:
+def one_message(sentence: str) -> WrapValidator:
     """One sentence for a value that fits no form of a field, instead of one complaint for each."""
 
     def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -65,7 +64,15 @@ def _or_say(sentence: str) -> WrapValidator:
     return WrapValidator(validate)
 
 
-class _Request(BaseModel):
+class StreamOptions(BaseModel):
+    """How to stream."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    include_usage: bool | None = None
+
+
+class CompletionsRequest(BaseModel):
     """What both kinds of completions take."""
 
     model_config = ConfigDict(extra="ignore", strict=True, use_attribute_docstrings=True)
@@ -85,7 +92,7 @@ class _Request(BaseModel):
     seed: int | None = Field(None, ge=0, lt=1 << 63)
     stop: Annotated[
         StopText | list[StopText] | None,
-        _or_say("stop is a text of at most 200 characters or a list of such texts; mend it and send it again."),
+        one_message("stop is a text of at most 200 characters or a list of such texts; correct it and send it again."),
     ] = None
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
@@ -97,20 +104,20 @@ class _Request(BaseModel):
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
     stream: bool | None = None
-    stream_options: "StreamOptions | None" = None
+    stream_options: StreamOptions | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _served(cls, given: Any) -> Any:
-        if isinstance(given, dict):
+    def _served(cls, body: Any) -> Any:
+        if isinstance(body, dict):
             for name, reason in UNSERVED.items():
-                value = given.get(name)
+                value = body.get(name)
                 if value not in _NOTHING and value != {"type": "text"}:
                     raise ValueError(f"{name} is not served ({reason}); leave it out.")
-        return given
+        return body
 
     @model_validator(mode="after")
-    def _sensible(self) -> "_Request":
+    def _sensible(self) -> "CompletionsRequest":
         check_stops(self.stop)
         if self.best_of is not None and self.best_of < self.answers:
             raise ValueError(f"best_of is {self.best_of}, fewer than n, {self.answers}; sample at least as many.")
@@ -143,97 +150,3 @@ class _Request(BaseModel):
             logprobs=logprobs,
             extra={name: value for name in names if (value := getattr(self, name)) is not None},
         )
-
-
-class StreamOptions(BaseModel):
-    """How to stream."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    include_usage: bool | None = None
-
-
-TokenId = Annotated[int, Field(ge=0, lt=1 << 31)]
-
-
-class CompletionRequest(_Request):
-    """What POST /v1/completions takes."""
-
-    prompt: Annotated[
-        Text | list[Text] | list[TokenId] | list[list[TokenId]],
-        _or_say("prompt is a text, a list of token ids, or a list of either; mend it and send it again."),
-    ]
-    """The whole prompt, as text or token ids, or several; with `passages`, the question."""
-    logprobs: int | None = Field(None, ge=0, le=20)
-    """Alternatives to each token whose log-probabilities are returned with the token's own."""
-
-    def prompts(self) -> Iterator[str | tuple[int, ...]]:
-        """Each prompt."""
-        if isinstance(self.prompt, str):
-            yield self.prompt
-        elif self.prompt and isinstance(self.prompt[0], int):
-            yield tuple(self.prompt)
-        else:
-            for prompt in self.prompt:
-                yield prompt if isinstance(prompt, str) else tuple(prompt)  # type: ignore[arg-type]
-
-    def as_sampling(self) -> Sampling:
-        """In the service's own terms."""
-        return self.sampling(self.max_tokens, self.logprobs)
-
-
-class TextPart(BaseModel):
-    """A part of a message."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    type: Literal["text"]
-    text: Text
-
-
-class ChatMessage(BaseModel):
-    """A turn of a conversation."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    role: Annotated[
-        Literal["system", "developer", "user", "assistant"],
-        _or_say("role is system, developer, user or assistant; policies call no tools."),
-    ]
-    content: Annotated[
-        Text | list[TextPart],
-        _or_say("content is a text or a list of parts of type text; policies read nothing else."),
-    ]
-
-    @property
-    def text(self) -> str:
-        """The content as one text, parts on lines of their own, as vLLM joins them."""
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
-
-    def as_turn(self) -> dict[str, str]:
-        """For the chat template, which knows a developer as the system."""
-        return {"role": "system" if self.role == "developer" else self.role, "content": self.text}
-
-
-class ChatRequest(_Request):
-    """What POST /v1/chat/completions takes."""
-
-    messages: list[ChatMessage] = Field(min_length=1)
-    """The conversation; with `passages`, only its last message is read, the user's question."""
-    max_completion_tokens: int | None = Field(None, ge=1)
-    """The newer name of `max_tokens`; counts where both are given."""
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
-
-    @model_validator(mode="after")
-    def _whole(self) -> "ChatRequest":
-        if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs go with logprobs; set logprobs to true.")
-        if self.passages is not None and self.messages[-1].role != "user":
-            raise ValueError("With passages, the last message is the question; end with a message of the user.")
-        return self
-
-    def as_sampling(self) -> Sampling:
-        """In the service's own terms."""
-        longest = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        return self.sampling(longest, (self.top_logprobs or 0) if self.logprobs else None)

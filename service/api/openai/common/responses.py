@@ -1,39 +1,17 @@
-"""Responses of OpenAI's interface. What is no part of it says so."""
+"""What responses of OpenAI's interface have in common. Fields that are not OpenAI's say so."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from service.api.generate.protocol import BestOf, PolicyName
+from service.api.common.wire import BestOf, PolicyName
 
 
-class _Wire(BaseModel):
+class OpenAIWire(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class Model(_Wire):
-    """A profile as a model."""
-
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    """Unix time at which the policy was stored."""
-    owned_by: str = "fgctl"
-    root: str
-    """The profile at its present version, a model name of its own. Not OpenAI's, like the two below."""
-    weights: dict[str, float]
-    max_model_len: int
-    """Tokens of prompt and answer."""
-
-
-class ModelList(_Wire):
-    """Every profile that is served."""
-
-    object: Literal["list"] = "list"
-    data: list[Model]
-
-
-class _Choice(_Wire):
+class OpenAIChoice(OpenAIWire):
     index: int
     finish_reason: str
     response_id: str
@@ -44,60 +22,7 @@ class _Choice(_Wire):
     notes: list[str] | None = None
 
 
-class CompletionLogprobs(_Wire):
-    """Log-probabilities of an answer's tokens, in nats, before temperature and truncation."""
-
-    tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
-    text_offset: list[int]
-    """Where in the answer each token begins."""
-
-
-class CompletionChoice(_Choice):
-    """An answer."""
-
-    text: str
-    logprobs: CompletionLogprobs | None
-
-
-class TopLogprob(_Wire):
-    """A likely token."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class ChatLogprob(TopLogprob):
-    """A token of the answer."""
-
-    top_logprobs: list[TopLogprob]
-
-
-class ChatLogprobs(_Wire):
-    """Log-probabilities of an answer's tokens, in nats, before temperature and truncation."""
-
-    content: list[ChatLogprob]
-    refusal: None = None
-
-
-class AssistantMessage(_Wire):
-    """What the policy says."""
-
-    role: Literal["assistant"]
-    content: str
-    refusal: None = None
-
-
-class ChatChoice(_Choice):
-    """An answer."""
-
-    message: AssistantMessage
-    logprobs: ChatLogprobs | None
-
-
-class TotalUsage(_Wire):
+class TotalUsage(OpenAIWire):
     """Tokens of all prompts and all answers."""
 
     prompt_tokens: int
@@ -108,7 +33,7 @@ class TotalUsage(_Wire):
     """Only with `best_of`. Not OpenAI's."""
 
 
-class _Response(_Wire):
+class CompletionsResponse(OpenAIWire):
     id: str
     """Also of the first answer at GET /responses/{id}."""
     created: int
@@ -122,19 +47,3 @@ class _Response(_Wire):
     weights: dict[str, float]
     weights_served: dict[str, float]
     passages_cut: bool
-
-
-class CompletionResponse(_Response):
-    """What POST /v1/completions answers."""
-
-    object: Literal["text_completion"]
-    choices: list[CompletionChoice]
-
-
-class ChatResponse(_Response):
-    """What POST /v1/chat/completions answers."""
-
-    object: Literal["chat.completion"]
-    choices: list[ChatChoice]
-    messages_left_out: int = Field(0, ge=0)
-    """Messages that were not read because `passages` make the last one the question. Not OpenAI's."""

@@ -7,7 +7,7 @@ from collections import Counter
 import httpx
 import pytest
 
-from service.domain.request import Task
+from service.domain.request import AnswerRequest
 from service.domain.selection import Selection
 from service.engine.engine import Piece
 from service.errors import TimedOut
@@ -38,12 +38,15 @@ class PacedEngine:
         finally:
             self.running -= 1
 
+    async def unload(self, policy):
+        pass
+
+    async def break_off(self):
+        pass
+
 
 def paced(serve, step=0.001, pieces=4, **settings):
-    service = serve(**({"max_num_seqs": 4} | settings))
-    service.backend.generation._engine = PacedEngine(step, pieces)
-    service.paced = service.backend.generation._engine
-    return service
+    return serve(engine=PacedEngine(step, pieces), **({"max_num_seqs": 4} | settings))
 
 
 def nothing_is_held(service):
@@ -126,17 +129,17 @@ async def test_taking_too_long_is_503_and_an_error_event_in_a_stream_and_ends_th
     assert "event: token" in reply.text
     assert json.loads(reply.text.strip().split("data: ")[-1])["error"]["type"] == "timeout"
     assert service.metric("fg_requests_total", **MEDIUM, outcome="timeout") == 2
-    assert service.paced.running == 0
+    assert service.engine.running == 0
     assert nothing_is_held(service)
 
 
 async def test_a_reader_that_stops_reading_keeps_its_place_no_longer_than_a_request_may_take(serve):
     service = paced(serve, pieces=1000, request_timeout=0.05)
-    generation = service.backend.generation
-    prepared = await generation.prepare(Task(Selection("medium"), "Where?"))
-    pieces = generation.stream(prepared)
+    pipeline = service.backend.pipeline
+    prepared = await pipeline.prepare(AnswerRequest(Selection("medium"), "Where?"))
+    pieces = pipeline.stream(prepared)
     await anext(pieces)
-    await until(lambda: nothing_is_held(service) and service.paced.running == 0)
+    await until(lambda: nothing_is_held(service) and service.engine.running == 0)
     assert service.metric("fg_requests_total", **MEDIUM, outcome="timeout") == 1
     with pytest.raises(TimedOut):
         await anext(pieces)
@@ -153,7 +156,7 @@ async def test_a_client_that_leaves_while_it_waits_frees_its_place_at_once(serve
     assert service.metric("fg_waiting_requests") == 0
     assert service.metric("fg_requests_total", **MEDIUM, outcome="cancelled") == 1
     await asyncio.gather(*held)
-    assert service.paced.answered == {"medium": 2}
+    assert service.engine.answered == {"medium": 2}
     assert nothing_is_held(service)
 
 
@@ -161,9 +164,9 @@ async def test_a_client_that_leaves_while_it_waits_frees_its_place_at_once(serve
 async def test_a_client_that_leaves_while_it_is_answered_frees_its_place_at_once(serve, stream):
     service = paced(serve, pieces=10_000)
     client = Client(service, QUESTION | {"stream": stream})
-    await until(lambda: service.paced.running == 1)
+    await until(lambda: service.engine.running == 1)
     await client.leave()
-    await until(lambda: service.paced.running == 0)
+    await until(lambda: service.engine.running == 0)
     assert service.metric("fg_requests_total", **MEDIUM, outcome="cancelled") == 1
     assert nothing_is_held(service)
 
@@ -173,7 +176,7 @@ async def test_a_client_that_is_gone_before_the_stream_is_read_loses_nothing(ser
     client = Client(service, QUESTION | {"stream": True}, fails=True)
     with pytest.raises(OSError, match="gone"):
         await asyncio.wait_for(client.task, 2)
-    assert service.paced.answered == {}
+    assert service.engine.answered == {}
     assert service.metric("fg_requests_total", **MEDIUM, outcome="cancelled") == 1
     assert nothing_is_held(service)
 
@@ -187,7 +190,7 @@ async def test_vanishing_at_any_moment_leaks_nothing(serve):
             await asyncio.sleep(0)
         await asyncio.gather(*(client.leave() for client in clients[1:]))
         await asyncio.wait_for(clients[0].task, 2)
-        await until(lambda: service.paced.running == 0)
+        await until(lambda: service.engine.running == 0)
         assert nothing_is_held(service), turns
     ended = {o: service.metric("fg_requests_total", **MEDIUM, outcome=o) for o in ("ok", "cancelled", "error")}
     assert ended["ok"] >= 60
@@ -214,7 +217,7 @@ async def test_a_policy_is_in_use_while_a_request_waits_for_it(serve):
     service = paced(serve, step=0.02, max_num_seqs=1)
     asked = [asyncio.create_task(service.ask(QUESTION)) for _ in range(3)]
     await until(lambda: service.metric("fg_waiting_requests") == 1)
-    in_use = service.backend.generation._catalogue._in_use
+    in_use = service.resolver.in_use
     assert in_use._requests == {2: 3}
     await asyncio.gather(*asked)
     assert in_use._requests == {}
@@ -255,12 +258,12 @@ async def test_500_clients_at_small_limits_are_all_answered_or_told_why_and_shar
         assert reply.status_code == 200 or (reply.status_code == 503 and int(reply.headers["retry-after"]) >= 1)
     assert answered.total() + refused["overloaded"] == 500, "sent = answered + refused with a reason; none is lost"
     assert refused.keys() == {"overloaded"}
-    assert service.paced.answered == answered
-    assert service.paced.most <= service.backend.admission.places
+    assert service.engine.answered == answered
+    assert service.engine.most <= service.backend.admission.places
     counted = sum(service.metric("fg_refusals_total", profile=p, reason="waiting_requests") for p in ("long", "short"))
     assert counted == refused["overloaded"]
     # From when `short` began to wait the two took turns, although 182 of `long` were there before.
-    begun = service.paced.begun
+    begun = service.engine.begun
     turns = Counter(begun[begun.index("short") :][: 2 * 40])
     assert answered["short"] >= 40
     assert abs(turns["short"] - turns["long"]) <= 4

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.admission.places import Admission, State
+from service.admission.places import Admission, PlaceState
 from service.domain.caller import ANONYMOUS, Caller, Limits
 from service.errors import Limited, Overloaded
 from service.metrics.metrics import Metrics
@@ -37,15 +37,15 @@ def nothing_is_held(admission):
 async def test_who_comes_first_runs_and_the_others_wait_until_a_place_is_free():
     door = admission()
     first, second, third = (reserve(door) for _ in range(3))
-    assert [p.state for p in (first, second, third)] == [State.RUNNING, State.RUNNING, State.WAITING]
+    assert [p.state for p in (first, second, third)] == [PlaceState.RUNNING, PlaceState.RUNNING, PlaceState.WAITING]
     assert (gauge(door, "fg_running_completions"), gauge(door, "fg_waiting_requests")) == (2, 1)
     assert gauge(door, "fg_waiting_tokens") == 10
-    waiting = asyncio.create_task(door.turn(third))
+    waiting = asyncio.create_task(door.wait_for_turn(third))
     await asyncio.sleep(0)
     assert not waiting.done()
     assert door.leave(first, 10, finished=True)
     await waiting
-    assert third.state is State.RUNNING
+    assert third.state is PlaceState.RUNNING
     for place in (second, third):
         door.leave(place)
     assert nothing_is_held(door)
@@ -111,7 +111,7 @@ async def test_one_that_waits_too_long_is_refused_and_leaves_when_it_is_told():
     running = [reserve(door) for _ in range(2)]
     late = reserve(door)
     with pytest.raises(Overloaded, match=r"waited 0.01 s") as caught:
-        await door.turn(late)
+        await door.wait_for_turn(late)
     assert caught.value.reason == "queue_timeout"
     for place in (late, *running):
         door.leave(place)
@@ -122,10 +122,10 @@ async def test_cancelled_in_the_moment_of_the_grant_nothing_leaks():
     door = admission()
     running = [reserve(door) for _ in range(2)]
     place = reserve(door)
-    waiting = asyncio.create_task(door.turn(place))
+    waiting = asyncio.create_task(door.wait_for_turn(place))
     await asyncio.sleep(0)
     door.leave(running[0])
-    assert place.state is State.RUNNING, "granted, and its task has not run yet"
+    assert place.state is PlaceState.RUNNING, "granted, and its task has not run yet"
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -138,24 +138,24 @@ async def test_cancelled_while_waiting_it_leaves_the_queue_and_is_never_granted(
     door = admission()
     running = [reserve(door) for _ in range(2)]
     place, after = reserve(door), reserve(door)
-    waiting = asyncio.create_task(door.turn(place))
+    waiting = asyncio.create_task(door.wait_for_turn(place))
     await asyncio.sleep(0)
     waiting.cancel()
     door.leave(place)
     door.leave(running[0])
-    assert (place.state, after.state) == (State.LEFT, State.RUNNING)
+    assert (place.state, after.state) == (PlaceState.LEFT, PlaceState.RUNNING)
 
 
 async def test_granted_at_its_deadline_it_runs():
     door = admission(queue_timeout=0.01)
     running = [reserve(door) for _ in range(2)]
     place = reserve(door)
-    waiting = asyncio.create_task(door.turn(place))
+    waiting = asyncio.create_task(door.wait_for_turn(place))
     await asyncio.sleep(0)
     # What the loop does when both fall into one iteration: the deadline is noticed, then the place is granted.
     asyncio.get_running_loop().call_at(place.queue_deadline, door.leave, running[0])
     await waiting
-    assert place.state is State.RUNNING
+    assert place.state is PlaceState.RUNNING
 
 
 async def test_several_completions_wait_for_as_many_places_and_are_not_overtaken():
@@ -163,12 +163,12 @@ async def test_several_completions_wait_for_as_many_places_and_are_not_overtaken
     assert door.places == 9
     small = [reserve(door) for _ in range(5)]
     large, after = reserve(door, completions=8), reserve(door)
-    assert (large.state, after.state) == (State.WAITING, State.WAITING)
+    assert (large.state, after.state) == (PlaceState.WAITING, PlaceState.WAITING)
     for place in small[:4]:
         door.leave(place)
-    assert (large.state, after.state) == (State.RUNNING, State.WAITING)
+    assert (large.state, after.state) == (PlaceState.RUNNING, PlaceState.WAITING)
     everything = admission()
-    assert reserve(everything, completions=100).state is State.RUNNING
+    assert reserve(everything, completions=100).state is PlaceState.RUNNING
 
 
 async def test_stopping_admits_nobody_and_lets_the_waiting_finish():
@@ -182,7 +182,7 @@ async def test_stopping_admits_nobody_and_lets_the_waiting_finish():
     for place in places:
         await asyncio.sleep(0)
         assert not emptied.done()
-        await door.turn(place)
+        await door.wait_for_turn(place)
         door.leave(place)
     await asyncio.wait_for(emptied, 1)
 
@@ -205,8 +205,8 @@ def test_whatever_happens_places_are_never_lost_or_handed_out_twice(taken):
                     assert door._queue.requests == 6
             elif held:
                 place = held.pop(number % len(held))
-                door.leave(place, number, finished=what == "finish" and place.state is State.RUNNING)
-            running = [place for place in held if place.state is State.RUNNING]
+                door.leave(place, number, finished=what == "finish" and place.state is PlaceState.RUNNING)
+            running = [place for place in held if place.state is PlaceState.RUNNING]
             assert door._free == door.places - sum(place.completions for place in running) >= 0
             assert door._queue.requests == len(held) - len(running)
         for place in held:

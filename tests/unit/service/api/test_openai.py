@@ -7,7 +7,8 @@ import openai
 import pytest
 from sse_starlette import EventSourceResponse
 
-from service.api.openai.common.responses import ChatResponse, CompletionResponse
+from service.api.openai.chat.protocol import ChatResponse
+from service.api.openai.completions.protocol import CompletionResponse
 
 pytestmark = pytest.mark.anyio
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -28,10 +29,11 @@ async def test_not_ready_without_the_engine_and_not_live_once_restarting_is_hope
     assert (reply.status_code, reply.json()["status"]) == (503, "restarting")
     assert (await service.client.get("/livez")).status_code == 200
     service.engine.gone = False
-    service.backend._supervisor = SimpleNamespace(hopeless=True, up=True)
+    core = service.backend.core
+    service.backend.use(replace(core, supervisor=SimpleNamespace(hopeless=True, up=True)))
     assert (await service.client.get("/livez")).status_code == 503
     assert (await service.client.get("/readyz")).json()["status"] == "dead"
-    service.backend._supervisor = None
+    service.backend.use(core)
     service.backend.failure = "There is no policy to serve."
     assert (await service.client.get("/livez")).status_code == 503
     assert (await service.client.get("/readyz")).json()["reason"] == "There is no policy to serve."

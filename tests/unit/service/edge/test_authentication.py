@@ -2,8 +2,8 @@ import pytest
 
 from rewards.errors import FgctlError
 from service.domain.caller import SCOPES, Limits
-from service.edge.authentication import needed_scope
 from service.edge.keys import KeyFile
+from service.edge.route_scope import needed_scope
 
 pytestmark = pytest.mark.anyio
 QUESTION = {"question": "Where?"}
@@ -18,33 +18,42 @@ def keys(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "scope"),
+    ("method", "path", "scope"),
     [
-        ("/generate", "generate"),
-        ("/v1/chat/completions", "generate"),
-        ("/profiles", "generate"),
-        ("/responses/x", "generate"),
-        ("/admin", "admin"),
-        ("/admin/reload", "admin"),
-        ("/annotation/next", "feedback"),
-        ("/responses/x/feedback", "feedback"),
-        ("/responses/feedback", "generate"),
-        ("/responses/x/y/feedback", "generate"),
-        ("/annotations", "generate"),
-        ("/administer", "generate"),
-        ("/anything/new", "generate"),
-        ("/livez", None),
-        ("/readyz", None),
-        ("/livez/", "generate"),
+        ("POST", "/generate", "generate"),
+        ("POST", "/v1/chat/completions", "generate"),
+        ("GET", "/profiles", "generate"),
+        ("GET", "/responses/x", "generate"),
+        ("POST", "/admin/reload", "admin"),
+        ("GET", "/admin/reload", "admin"),
+        ("POST", "/annotation/next", "feedback"),
+        ("POST", "/responses/x/feedback", "feedback"),
+        ("GET", "/responses/feedback", "generate"),
+        ("GET", "/responses/x/y/feedback", "generate"),
+        ("GET", "/agreement/tables", "feedback"),
+        ("GET", "/annotations", "generate"),
+        ("GET", "/anything/new", "generate"),
+        ("GET", "/metrics", "metrics"),
+        ("GET", "/livez", None),
+        ("GET", "/readyz", None),
+        ("GET", "/livez/", "generate"),
+        ("GET", "/", None),
+        ("GET", "/annotate", None),
+        ("GET", "/static/playground.js", None),
+        ("GET", "/docs", None),
+        ("GET", "/openapi.json", None),
     ],
 )
-def test_which_scope_a_path_needs(path, scope):
-    assert needed_scope(path, metrics_open=True) == scope
+@pytest.mark.parametrize("root_path", ["", "/behind/a/proxy"])
+def test_which_scope_a_request_needs(starting, root_path, method, path, scope):
+    request = {"type": "http", "method": method, "path": root_path + path, "root_path": root_path}
+    assert needed_scope(starting.app.routes, request) == scope
 
 
-def test_metrics_are_open_or_have_a_scope_of_their_own():
-    assert needed_scope("/metrics", metrics_open=True) is None
-    assert needed_scope("/metrics", metrics_open=False) == "metrics"
+def test_every_route_declares_its_scope(starting):
+    for route in starting.app.routes:
+        if route.path not in ("/openapi.json", "/docs", "/docs/oauth2-redirect"):
+            assert hasattr(getattr(route, "endpoint", None) or route.app, "__needed_scope__"), route.path
 
 
 async def test_without_or_with_a_wrong_key_it_is_401_and_says_how(serve, keys):
@@ -102,18 +111,18 @@ async def test_the_body_of_a_stranger_is_not_read(serve, keys):
 
 
 async def test_the_caller_is_the_key_else_the_address(serve, keys):
-    tasks = []
+    requests = []
     for settings, headers in (({"keys": keys[0]}, {"x-api-key": keys[1]["generate"]}), ({}, {})):
         service = serve(**settings)
-        generation = service.backend.generation
+        pipeline = service.backend.pipeline
 
-        def spied(task, prepare=generation.prepare):
-            tasks.append(task)
-            return prepare(task)
+        def spied(request, prepare=pipeline.prepare):
+            requests.append(request)
+            return prepare(request)
 
-        generation.prepare = spied
+        pipeline.prepare = spied
         assert (await service.client.post("/generate", json=QUESTION, headers=headers)).status_code == 200
-    assert [task.caller.id for task in tasks] == [f"key:{keys[2]['generate']}", "127.0.0.1"]
+    assert [request.caller.id for request in requests] == [f"key:{keys[2]['generate']}", "127.0.0.1"]
 
 
 async def test_a_keys_own_limits_hold(serve, tmp_path):

@@ -83,7 +83,7 @@ async def test_every_line_within_a_request_has_its_id(service, lines):
     async def broken(task):
         raise RuntimeError("no")
 
-    service.backend.generation.prepare = broken
+    service.backend.pipeline.prepare = broken
     reply = await service.ask()
     assert [line["request_id"] for line in lines()] == [reply.headers["x-request-id"]] * 2
     assert "RuntimeError: no" in lines()[0]["exception"]

@@ -96,7 +96,7 @@ async def test_what_nobody_foresaw_is_500_with_an_id_and_without_a_word_of_it(se
     async def broken(task):
         raise RuntimeError("secret detail")
 
-    service.backend.generation.prepare = broken
+    service.backend.pipeline.prepare = broken
     reply = await service.ask()
     assert (reply.status_code, reply.json()["error"]["type"]) == (500, "internal_error")
     assert "secret" not in reply.text

@@ -10,8 +10,8 @@ from policies.weights import Weights
 from rewards.scorer import Scorer
 from rewards.statistics.calibration import OperatingPoint
 from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS
+from service.domain.policy import Canary
 from service.metrics.metrics import Metrics
-from service.served.roster import Canary
 
 pytestmark = pytest.mark.anyio
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"

@@ -2,18 +2,16 @@
 
 import asyncio
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.scores import ScoreRequest
 from service.domain.hash_sampling import draw
-from service.domain.scored import Finished
 from service.scoring.backlog import Backlog
 
 pytestmark = pytest.mark.anyio
-REQUEST = ScoreRequest("Where?", (), "Here.")
 
 
 @pytest.fixture
@@ -22,7 +20,7 @@ def anyio_backend():
 
 
 def finished(number, profile="medium"):
-    return Finished(f"resp_{number}", profile, "v", REQUEST)
+    return SimpleNamespace(id=f"resp_{number}", profile=profile)
 
 
 async def test_first_come_first_served():

@@ -140,11 +140,10 @@ async def test_rejected_requests_are_counted_under_known_labels_only(service):
     assert b"made-up" not in service.backend.metrics.exposition()[0]
 
 
-async def test_several_calls_are_made_at_once(service):
-    service.scoring._calls = 2
+async def test_several_calls_are_made_at_once(serve):
+    service = serve(scoring_processes=2, scoring_batch=1)
     service.worker.hold = asyncio.Event()
     for _ in range(2):
-        service.scoring._batch = 1
         await service.ask()
     running = asyncio.create_task(service.scoring.run())
     await asyncio.sleep(0.01)

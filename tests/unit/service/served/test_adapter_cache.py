@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.errors import Unavailable
-from service.served.adapter_cache import InUse, Residents
+from service.served.adapter_cache import InUse, AdapterCache
 
 pytestmark = pytest.mark.anyio
 
@@ -34,8 +34,8 @@ def in_use():
 
 
 @pytest.fixture
-def residents(engine, in_use):
-    return Residents(engine.load, engine.unload, in_use, 2)
+def cache(engine, in_use):
+    return AdapterCache(engine.load, engine.unload, in_use, 2)
 
 
 def maker(name, made=None):
@@ -48,58 +48,58 @@ def maker(name, made=None):
     return make
 
 
-async def test_the_least_recently_asked_for_makes_room(residents, engine):
+async def test_the_least_recently_asked_for_makes_room(cache, engine):
     for name in ("a", "b"):
-        await residents.get_or_load(name, maker(name))
-    assert residents.get("a").name == "a"
-    await residents.get_or_load("c", maker("c"))
+        await cache.get_or_load(name, maker(name))
+    assert cache.get("a").name == "a"
+    await cache.get_or_load("c", maker("c"))
     assert engine.held == ["a", "c"]
-    assert residents.get("b") is None
-    assert len(residents) == 2
+    assert cache.get("b") is None
+    assert len(cache) == 2
 
 
-async def test_many_who_ask_at_once_get_what_one_has_made(residents, engine):
+async def test_many_who_ask_at_once_get_what_one_has_made(cache, engine):
     made = []
-    found = await asyncio.gather(*(residents.get_or_load("a", maker("a", made)) for _ in range(20)))
+    found = await asyncio.gather(*(cache.get_or_load("a", maker("a", made)) for _ in range(20)))
     assert made == ["a"]
     assert engine.held == ["a"]
     assert len({id(policy) for policy in found}) == 1
 
 
-async def test_one_that_is_in_use_stays_and_too_many_are_refused(residents, engine, in_use):
-    one, two = [await residents.get_or_load(name, maker(name)) for name in "ab"]
+async def test_one_that_is_in_use_stays_and_too_many_are_refused(cache, engine, in_use):
+    one, two = [await cache.get_or_load(name, maker(name)) for name in "ab"]
     with in_use.hold(one):
-        await residents.get_or_load("c", maker("c"))
+        await cache.get_or_load("c", maker("c"))
         assert engine.held == ["a", "c"]
-        with in_use.hold(residents.get("c")), pytest.raises(Unavailable, match="no more fit"):
-            await residents.get_or_load("d", maker("d"))
+        with in_use.hold(cache.get("c")), pytest.raises(Unavailable, match="no more fit"):
+            await cache.get_or_load("d", maker("d"))
     assert two.name == "b"
-    await residents.get_or_load("d", maker("d"))
+    await cache.get_or_load("d", maker("d"))
     assert len(engine.held) == 2
 
 
-async def test_a_failure_reaches_all_who_wait_and_is_tried_again(residents, engine):
-    waiting = [residents.get_or_load("x", maker("broken")) for _ in range(3)]
+async def test_a_failure_reaches_all_who_wait_and_is_tried_again(cache, engine):
+    waiting = [cache.get_or_load("x", maker("broken")) for _ in range(3)]
     failures = await asyncio.gather(*waiting, return_exceptions=True)
     assert [str(failure) for failure in failures] == ["shapes do not match"] * 3
-    assert (await residents.get_or_load("x", maker("x"))).name == "x"
+    assert (await cache.get_or_load("x", maker("x"))).name == "x"
     assert engine.held == ["x"]
 
 
-async def test_who_leaves_takes_nothing_from_the_others(residents, engine):
-    first = asyncio.create_task(residents.get_or_load("a", maker("a")))
-    second = asyncio.create_task(residents.get_or_load("a", maker("a")))
+async def test_who_leaves_takes_nothing_from_the_others(cache, engine):
+    first = asyncio.create_task(cache.get_or_load("a", maker("a")))
+    second = asyncio.create_task(cache.get_or_load("a", maker("a")))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).name == "a"
     assert engine.held == ["a"]
 
 
-async def test_after_a_new_engine_everything_is_loaded_again(residents, engine):
-    await residents.get_or_load("a", maker("a"))
-    residents.forget()
+async def test_after_a_new_engine_everything_is_loaded_again(cache, engine):
+    await cache.get_or_load("a", maker("a"))
+    cache.forget()
     engine.held.clear()
-    await residents.get_or_load("a", maker("a"))
+    await cache.get_or_load("a", maker("a"))
     assert engine.held == ["a"]
 
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from service.served.roster import Roster
+from service.domain.roster import Roster
+from service.domain.selection import Selection
 from service.served.watch_profiles import watch_store
 
 pytestmark = pytest.mark.anyio
@@ -27,8 +28,8 @@ async def loaded(service, write):
     """A service whose three policies are read from the store."""
     for seed, profile in enumerate(CORNERS):
         service.store.promote(profile, write(profile, seed))
-    service.catalogue.roster = Roster()
-    await service.catalogue.reload()
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
     return service
 
 
@@ -52,7 +53,7 @@ async def test_a_request_ends_on_the_version_it_began_with(loaded, write):
     while not loaded.engine.asked:
         await asyncio.sleep(0.001)
     loaded.store.promote("long", write("long", 9), force=True)
-    await loaded.catalogue.reload()
+    await loaded.resolver.reload()
     assert old.adapter_name in loaded.engine.loaded
     loaded.engine.hold.set()
     assert (await asking).json()["policy"]["version"] == old.version
@@ -96,7 +97,7 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(loaded, write, 
     assert (ready.status_code, list(ready.json()["refused"])) == (200, ["long"])
     assert loaded.metric("fg_policy_refused", profile="long") == 1
     loaded.store.rollback("long")
-    await loaded.catalogue.reload()
+    await loaded.resolver.reload()
     assert loaded.backend.roster.refused == {}
     assert loaded.metric("fg_policy_refused", profile="long") == 0
 
@@ -105,8 +106,8 @@ async def test_a_profile_that_was_broken_from_the_start_says_so_and_the_others_a
     for seed, profile in enumerate(CORNERS):
         service.store.promote(profile, write(profile, seed))
     damage(service.store, "long", service.store.profile("long").version)
-    service.catalogue.roster = Roster()
-    await service.catalogue.reload()
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
     assert list(service.backend.roster.served) == ["short", "medium"]
     assert "restore it" in service.backend.roster.broken["long"]
     assert (await service.client.get("/readyz")).status_code == 503
@@ -127,16 +128,16 @@ async def test_until_started_a_reload_is_asked_to_come_back(starting):
 async def test_a_canary_gets_its_share_of_callers_always_the_same(loaded, write):
     new = write("long", 9)
     loaded.store.set_canary("long", new, 0.3)
-    await loaded.catalogue.reload()
+    await loaded.resolver.reload()
     callers = [f"caller-{i}" for i in range(1000)]
-    drawn = [loaded.backend.roster.choose("long", caller).version for caller in callers]
+    drawn = [(await loaded.resolver.resolve(Selection("long"), caller)).version for caller in callers]
     assert 250 < drawn.count(new) < 350
-    assert drawn == [loaded.backend.roster.choose("long", caller).version for caller in callers]
-    assert loaded.backend.roster.choose("short", callers[0]).profile == "short"
+    assert drawn == [(await loaded.resolver.resolve(Selection("long"), caller)).version for caller in callers]
+    assert (await loaded.resolver.resolve(Selection("short"), callers[0])).profile == "short"
     listed = (await loaded.client.get("/profiles")).json()["profiles"]
     assert [entry.get("canary") for entry in listed] == [None, None, {"version": new, "share": 0.3}]
     loaded.store.promote("long", new, force=True)
-    await loaded.catalogue.reload()
+    await loaded.resolver.reload()
     assert loaded.backend.roster.canaries == {}
     assert {loaded.backend.roster.choose("long", caller).version for caller in callers} == {new}
 
@@ -145,7 +146,7 @@ async def test_a_broken_canary_gets_no_traffic(loaded, write):
     new = write("long", 9)
     loaded.store.set_canary("long", new, 0.9)
     loaded.engine.echoes[f"long@{new}"] = "base"
-    await loaded.catalogue.reload()
+    await loaded.resolver.reload()
     assert loaded.backend.roster.canaries == {}
     assert "gets no traffic" in loaded.backend.roster.refused["long"]
 
@@ -186,7 +187,7 @@ async def test_a_promotion_while_the_engine_is_gone_is_no_ones_fault_and_is_take
     assert loaded.backend.roster.served["long"].version == old
     assert loaded.backend.roster.refused == {}
     loaded.engine.gone = False
-    await loaded.catalogue.engine_restarted()
+    await loaded.resolver.engine_restarted()
     assert loaded.backend.roster.served["long"].version == new
 
 
@@ -234,7 +235,7 @@ async def test_mixtures_beyond_the_limit_make_room_in_the_engine_and_come_back_f
 async def test_after_a_promotion_mixtures_are_made_of_the_new_policy(loaded, write):
     before = (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"]["version"]
     loaded.store.promote("long", write("long", 9), force=True)
-    await loaded.catalogue.reload()
+    await loaded.resolver.reload()
     after = (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"]["version"]
     assert after != before
 
@@ -242,7 +243,7 @@ async def test_after_a_promotion_mixtures_are_made_of_the_new_policy(loaded, wri
 async def test_an_anchor_serves_to_mix_and_for_its_own_weights_but_not_by_name(loaded, write_policy):
     anchor = write_policy(loaded.store, "even", 5, weights="1,1,1").version
     loaded.store.promote("even", anchor, served=False)
-    await loaded.catalogue.reload()
+    await loaded.resolver.reload()
     assert (await loaded.ask(profile="even")).status_code == 404
     reply = (await loaded.ask(weights="1,1,1")).json()
     assert reply["policy"] == {"name": "even", "version": anchor}
@@ -251,14 +252,14 @@ async def test_an_anchor_serves_to_mix_and_for_its_own_weights_but_not_by_name(l
 async def test_a_new_engine_is_given_the_policies_of_the_roster(loaded):
     await loaded.ask(weights="0.4,0.3,0.3")
     loaded.engine.loaded.clear()
-    await loaded.catalogue.engine_restarted()
+    await loaded.resolver.engine_restarted()
     assert len(loaded.engine.loaded) == 3
     await loaded.ask(weights="0.4,0.3,0.3")
     assert len(loaded.engine.loaded) == 4
 
 
 async def test_the_store_is_watched(loaded, write, monkeypatch):
-    watching = asyncio.create_task(watch_store(loaded.store.root, loaded.catalogue.reload))
+    watching = asyncio.create_task(watch_store(loaded.store.root, loaded.resolver.reload))
     await asyncio.sleep(0.5)
     (loaded.store.root / "profiles.toml").write_text("[broken\n")
     await asyncio.sleep(0.5)

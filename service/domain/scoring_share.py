@@ -1,4 +1,4 @@
-"""Which responses are scored: a share of each profile's, drawn by their ids."""
+"""Which share of each profile's responses is scored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ScoringShares:
-    """Shares of the answers that are scored, from 0 to 1."""
+    """Shares of the responses that are scored, from 0 to 1."""
 
     default: float = 1.0
     profiles: Mapping[str, float] = field(default_factory=dict)
-    """Of the profiles that have one of their own."""
+    """Shares of the profiles that differ from the default."""
 
     def of(self, profile: str) -> float:
-        """The share of a profile's answers that is scored."""
+        """The share of a profile's responses that is scored."""
         return self.profiles.get(profile, self.default)

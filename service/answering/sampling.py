@@ -1,0 +1,61 @@
+"""A request's sampling parameters in vLLM's terms, within the service's limits."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from policies.prompt import Prompt
+from policies.store import Decoding
+from service.domain.request import Sampling
+from service.errors import Invalid
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+
+
+@dataclass(frozen=True)
+class SamplingLimits:
+    """The most that one request may ask for."""
+
+    max_tokens: int
+    max_samples: int
+    """Completions sampled of one prompt."""
+
+
+def sampling_params(sampling: Sampling, defaults: Decoding, prompt: Prompt, limits: SamplingLimits) -> "SamplingParams":
+    """The request's parameters, the profile's defaults where it has none. Raises Invalid."""
+    from vllm import SamplingParams
+    from vllm.exceptions import VLLMClientError
+    from vllm.sampling_params import RequestOutputKind
+
+    _check_samples(sampling, defaults, prompt, limits)
+    if sampling.max_tokens is not None and sampling.max_tokens > limits.max_tokens:
+        raise Invalid(f"max_tokens is {sampling.max_tokens}; ask for at most {limits.max_tokens}.", "max_tokens")
+    own = {name: getattr(sampling, name) for name in ("temperature", "top_p", "max_tokens")}
+    values = defaults.model_dump() | {name: value for name, value in own.items() if value is not None}
+    try:
+        return SamplingParams(
+            **(values | dict(sampling.extra)),
+            seed=sampling.seed,
+            stop=list(sampling.stop),
+            n=sampling.best_of or sampling.n,
+            logprobs=sampling.logprobs,
+            output_kind=RequestOutputKind.DELTA,
+        )
+    except VLLMClientError as error:  # the wire types bound each parameter by itself, not two together
+        raise Invalid(f"The sampling parameters do not fit together: {error}", "max_tokens") from None
+
+
+def _check_samples(sampling: Sampling, defaults: Decoding, prompt: Prompt, limits: SamplingLimits) -> None:
+    """Raises Invalid for more samples than are allowed, and for a choice among them that cannot be made."""
+    param, samples = ("n", sampling.n) if sampling.best_of is None else ("best_of", sampling.best_of)
+    if samples > limits.max_samples:
+        raise Invalid(f"{param} is {samples}; ask for at most {limits.max_samples}.", param)
+    temperature = defaults.temperature if sampling.temperature is None else sampling.temperature
+    if samples > 1 and temperature == 0:
+        raise Invalid(f"At temperature 0 all answers are alike; set a temperature, or leave out {param}.", param)
+    if sampling.best_of is not None and not prompt.passages:
+        raise Invalid(
+            "The reward models can choose the best answer only for a question with passages; send both, or leave out "
+            "best_of.",
+            param,
+        )

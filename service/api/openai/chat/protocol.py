@@ -1,0 +1,112 @@
+"""Requests of POST /v1/chat/completions, and its responses."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.api.common.wire import Text
+from service.api.openai.common.protocol import CompletionsRequest, one_message
+from service.api.openai.common.responses import CompletionsResponse, OpenAIChoice, OpenAIWire
+from service.domain.request import Sampling
+
+
+class TextPart(BaseModel):
+    """A part of a message."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    type: Literal["text"]
+    text: Text
+
+
+class ChatMessage(BaseModel):
+    """A turn of a conversation."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    role: Annotated[
+        Literal["system", "developer", "user", "assistant"],
+        one_message("role is system, developer, user or assistant; policies call no tools."),
+    ]
+    content: Annotated[
+        Text | list[TextPart],
+        one_message("content is a text or a list of parts of type text; policies read nothing else."),
+    ]
+
+    @property
+    def text(self) -> str:
+        """The content as one text, parts on lines of their own, as vLLM joins them."""
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+    def as_turn(self) -> dict[str, str]:
+        """For the chat template, which knows a developer as the system."""
+        return {"role": "system" if self.role == "developer" else self.role, "content": self.text}
+
+
+class ChatRequest(CompletionsRequest):
+    """What POST /v1/chat/completions takes."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    """The conversation; with `passages`, only its last message is read, the user's question."""
+    max_completion_tokens: int | None = Field(None, ge=1)
+    """The newer name of `max_tokens`; counts where both are given."""
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "ChatRequest":
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs go with logprobs; set logprobs to true.")
+        if self.passages is not None and self.messages[-1].role != "user":
+            raise ValueError("With passages, the last message is the question; end with a message of the user.")
+        return self
+
+    def as_sampling(self) -> Sampling:
+        """In the service's own terms."""
+        longest = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+        return self.sampling(longest, (self.top_logprobs or 0) if self.logprobs else None)
+
+
+class TopLogprob(OpenAIWire):
+    """A likely token."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatLogprob(TopLogprob):
+    """A token of the answer."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(OpenAIWire):
+    """Log-probabilities of an answer's tokens, in nats, before temperature and truncation."""
+
+    content: list[ChatLogprob]
+    refusal: None = None
+
+
+class AssistantMessage(OpenAIWire):
+    """What the policy says."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(OpenAIChoice):
+    """An answer."""
+
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None
+
+
+class ChatResponse(CompletionsResponse):
+    """What POST /v1/chat/completions answers."""
+
+    object: Literal["chat.completion"]
+    choices: list[ChatChoice]
+    messages_left_out: int = Field(0, ge=0)
+    """Messages that were not read because `passages` make the last one the question. Not OpenAI's."""

@@ -1,0 +1,52 @@
+"""Answers as /v1/chat/completions writes them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.api.openai.common.shape import finite
+from service.domain.answer import Completion, Piece, TokenLogprob
+
+
+class ChatShape:
+    """/v1/chat/completions."""
+
+    whole, chunk = "chat.completion", "chat.completion.chunk"
+
+    def __init__(self, alternatives: int | None) -> None:
+        """`alternatives` to each token are returned with log-probabilities; None returns none."""
+        self._alternatives = alternatives
+        self._begun: set[int] = set()
+
+    def choice(self, index: int, completion: Completion) -> dict[str, Any]:
+        """A whole answer."""
+        message = {"role": "assistant", "content": completion.text, "refusal": None}
+        logprobs = self._logprobs(completion.logprobs)
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": completion.finish_reason}
+
+    def piece(self, index: int, piece: Piece) -> dict[str, Any]:
+        """What the answer of this index has grown by; the first one says who speaks."""
+        delta = {"content": piece.text}
+        if index not in self._begun:
+            self._begun.add(index)
+            delta = {"role": "assistant", "content": piece.text}
+        logprobs = self._logprobs(piece.logprobs)
+        return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": piece.finish_reason}
+
+    def _logprobs(self, tokens: tuple[TokenLogprob, ...]) -> dict[str, Any] | None:
+        return None if self._alternatives is None else _logprobs(tokens, self._alternatives)
+
+
+def _logprobs(tokens: Sequence[TokenLogprob], alternatives: int) -> dict[str, Any]:
+    """Log-probabilities as an entry for each token."""
+    return {
+        "content": [
+            _entry(token.text, token.logprob)
+            | {"top_logprobs": [_entry(*other) for other in token.alternatives[:alternatives]]}
+            for token in tokens
+        ],
+        "refusal": None,
+    }
+
+
+def _entry(text: str, logprob: float) -> dict[str, Any]:
+    return {"token": text, "logprob": finite(logprob), "bytes": list(text.encode("utf-8", errors="replace"))}

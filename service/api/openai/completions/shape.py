@@ -1,0 +1,60 @@
+"""Answers as /v1/completions writes them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from service.api.openai.common.shape import finite
+from service.domain.answer import Completion, Piece, TokenLogprob
+
+
+class CompletionShape:
+    """/v1/completions."""
+
+    whole = chunk = "text_completion"
+
+    def __init__(self, alternatives: int | None) -> None:
+        """`alternatives` to each token are returned with log-probabilities; None returns none."""
+        self._alternatives = alternatives
+        self._offsets: Counter[int] = Counter()
+
+    def choice(self, index: int, completion: Completion) -> dict[str, Any]:
+        """A whole answer."""
+        return self._written(index, completion.text, completion.logprobs, completion.finish_reason)
+
+    def piece(self, index: int, piece: Piece) -> dict[str, Any]:
+        """What the answer of this index has grown by."""
+        return self._written(index, piece.text, piece.logprobs, piece.finish_reason)
+
+    def _written(
+        self, index: int, text: str, tokens: tuple[TokenLogprob, ...], finish_reason: str | None
+    ) -> dict[str, Any]:
+        logprobs = None
+        if self._alternatives is not None:
+            # By tokens, not by text: what may be the beginning of a stop text is held back.
+            logprobs = _logprobs(tokens, self._alternatives, self._offsets[index])
+            self._offsets[index] += sum(len(token.text) for token in tokens)
+        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
+
+
+def _logprobs(tokens: Sequence[TokenLogprob], alternatives: int, offset: int) -> dict[str, Any]:
+    """Log-probabilities as parallel lists. `offset` is where in the text the first token begins.
+
+    Each token has its `alternatives` likeliest and, where it is not among them, itself.
+    """
+    offsets = []
+    for token in tokens:
+        offsets.append(offset)
+        offset += len(token.text)
+    return {
+        "tokens": [token.text for token in tokens],
+        "token_logprobs": [finite(token.logprob) for token in tokens],
+        "top_logprobs": [
+            {
+                text: finite(logprob)
+                for text, logprob in (*token.alternatives[:alternatives], (token.text, token.logprob))
+            }
+            for token in tokens
+        ],
+        "text_offset": offsets,
+    }

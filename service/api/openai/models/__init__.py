@@ -1,0 +1,5 @@
+"""GET /v1/models: policies as models.
+
+protocol.py   wire types
+router.py     HTTP
+"""

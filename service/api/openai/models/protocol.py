@@ -1,0 +1,27 @@
+"""Wire types of /v1/models."""
+
+from typing import Literal
+
+from service.api.openai.common.responses import OpenAIWire
+
+
+class Model(OpenAIWire):
+    """A profile as a model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    """Unix time at which the policy was stored."""
+    owned_by: str = "fgctl"
+    root: str
+    """The profile at its present version, a model name of its own. Not OpenAI's, like the two below."""
+    weights: dict[str, float]
+    max_model_len: int
+    """Tokens of prompt and answer."""
+
+
+class ModelList(OpenAIWire):
+    """Every profile that is served."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]

@@ -1,0 +1,72 @@
+"""Loading an adapter, and checking that it answers differently from the base and from other policies.
+
+A mismatch of module names makes an engine ignore an adapter without a word; the check shows it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from rewards.errors import FgctlError
+from service.domain.policy import ServedPolicy
+from service.errors import ServiceError
+
+SAME_LOGPROB = 1e-4
+"""Two adapters whose log-probabilities differ by less than this on every token (nats) answer alike."""
+
+
+class AdapterEngine(Protocol):
+    """What serving policies needs of the engine."""
+
+    async def load(self, policy: ServedPolicy) -> None:
+        """Load an adapter."""
+
+    async def unload(self, policy: ServedPolicy) -> None:
+        """Unload an adapter."""
+
+    @property
+    def max_rank(self) -> int:
+        """The largest rank of an adapter that it takes."""
+
+    def misfit(self, policy: ServedPolicy) -> str | None:
+        """Why it cannot take an adapter; None if it can."""
+
+    async def probe(self, policy: ServedPolicy | None) -> list[float]:
+        """Log-probabilities, in nats, of a fixed text under a policy, or under the base for None."""
+
+
+class AdapterCheck:
+    """Loads adapters and remembers what each answered to the probe."""
+
+    def __init__(self, engine: AdapterEngine) -> None:
+        self._engine = engine
+        self._base: Sequence[float] | None = None
+        self._probes: dict[str, Sequence[float]] = {}
+
+    async def load(self, policy: ServedPolicy) -> None:
+        """Load an adapter that answers differently from the base. Raises FgctlError, and EngineGone."""
+        try:
+            await self._engine.load(policy)
+            probe = await self._engine.probe(policy)
+        except ServiceError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the engine raises bare Exception; other policies can still be served
+            raise FgctlError(f"The engine cannot load {policy.path} ({error}); train it again.") from None
+        if self._base is None:
+            self._base = await self._engine.probe(None)
+        _require_different(policy, probe, {"the base": self._base})
+        self._probes[policy.adapter_name] = probe
+
+    def require_different(self, policy: ServedPolicy, others: Sequence[ServedPolicy]) -> None:
+        """Raises FgctlError when a loaded policy answers just like one of the others, which are loaded too."""
+        probes = {f"profile {other.profile}": self._probes[other.adapter_name] for other in others}
+        _require_different(policy, self._probes[policy.adapter_name], probes)
+
+
+def _require_different(policy: ServedPolicy, probe: Sequence[float], others: Mapping[str, Sequence[float]]) -> None:
+    if twin := next((name for name, other in others.items() if same_probe(probe, other)), None):
+        raise FgctlError(f"{policy.adapter_name} answers just like {twin}; train it again.")
+
+
+def same_probe(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether two probes, log-probabilities of the same tokens, came from weights that answer alike."""
+    return all(abs(a - b) < SAME_LOGPROB for a, b in zip(first, second, strict=True))
