@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint servers browser monitoring
+.PHONY: help setup serve test lint hooks servers browser monitoring
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/'
@@ -37,6 +37,9 @@ lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy 
 	@$(VENV)/bin/hadolint Dockerfile
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
 	@$(VENV)/bin/kubernetes-validate --strict --quiet -k 1.30 -k 1.37 $(KUBERNETES)
+
+hooks: $(INSTALLED) ## Run ruff and mypy at every commit.
+	@$(VENV)/bin/pre-commit install
 
 # Prometheus, Alertmanager and PostgreSQL, for tests alone: unpacked, neither installed nor started. Not fetched when
 # the paths of all programs are given.
