@@ -30,12 +30,15 @@ monitoring: $(INSTALLED) ## Write the rules, alerts and dashboards in deploy/ ag
 # The Prometheus Operator's kinds, which kubernetes-validate does not know, are checked by tests/unit/deploy.
 KUBERNETES := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/base/*.yaml deploy/kubernetes/overlays/*/*.yaml))
 
-lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy the service.
+lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy, test and cite the project.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/hadolint Dockerfile
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/ci.yml
+	@$(VENV)/bin/check-jsonschema --quiet --default-filetype yaml --builtin-schema vendor.citation-file-format CITATION.cff
 	@$(VENV)/bin/kubernetes-validate --strict --quiet -k 1.30 -k 1.37 $(KUBERNETES)
 
 hooks: $(INSTALLED) ## Run ruff and mypy at every commit.
