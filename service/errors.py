@@ -1,8 +1,9 @@
-"""Errors that carry their HTTP status, and the one error body every failure is answered with.
+"""Errors that carry their HTTP status, and the one error body for every failure.
 
-{"error": {"type": "…", "message": "one sentence that says what to do", "param": "…"}}
+{"error": {"type": "…", "message": "one sentence that says what is wrong and what to do", "param": "…"}}
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,15 +17,15 @@ from rewards.errors import FgctlError
 
 
 class ServiceError(FgctlError):
-    """A request that cannot be answered. Subclasses fix status and type."""
+    """A request that cannot be answered. Subclasses set the status and type."""
 
     status = 500
     type = "internal_error"
     outcome = "rejected"
-    """What `fg_requests_total` counts the request as."""
+    """The value of the label `outcome` under which `fg_requests_total` counts the request."""
 
     def __init__(self, message: str, param: str | None = None, retry_after: int | None = None) -> None:
-        """`retry_after` is the seconds after which the request may succeed."""
+        """`retry_after` is in how many seconds the request may succeed."""
         super().__init__(message)
         self.message = _printable(message)
         self.param = None if param is None else _printable(param)
@@ -38,37 +39,37 @@ class ServiceError(FgctlError):
 
 
 class Conflicting(ServiceError):
-    """Parameters that exclude each other, or a body that is no JSON."""
+    """Parameters that exclude each other, or a body that is not JSON."""
 
     status, type = 400, "bad_request"
 
 
 class Invalid(ServiceError):
-    """A parameter whose value cannot be used."""
+    """A parameter with an invalid value."""
 
     status, type = 422, "invalid_request"
 
 
 class NotFound(ServiceError):
-    """Something asked for by a name that does not exist."""
+    """A name that does not exist."""
 
     status, type = 404, "not_found"
 
 
 class Unauthenticated(ServiceError):
-    """No key, or none that is known."""
+    """No API key, or an unknown one."""
 
     status, type = 401, "unauthenticated"
 
 
 class Forbidden(ServiceError):
-    """A key without the scope that is needed, or the name of an annotator that belongs to another key."""
+    """A key that lacks the required scope, or the name of an annotator who belongs to another key."""
 
     status, type = 403, "forbidden"
 
 
 class TooSlow(ServiceError):
-    """A request body that does not arrive."""
+    """A request body that does not arrive in time."""
 
     status, type = 408, "too_slow"
 
@@ -86,7 +87,7 @@ class HeadTooLarge(ServiceError):
 
 
 class Limited(ServiceError):
-    """More than the caller may use."""
+    """A caller over its limits."""
 
     status, type, outcome = 429, "rate_limited", "limited"
 
@@ -97,13 +98,13 @@ class Limited(ServiceError):
 
 
 class Unavailable(ServiceError):
-    """The engine or a policy is not ready, or is gone."""
+    """An engine or policy that is not ready or has failed."""
 
     status, type = 503, "unavailable"
 
 
 class Overloaded(ServiceError):
-    """More requests than can be answered soon."""
+    """More requests than the service can answer soon."""
 
     status, type, outcome = 503, "overloaded", "overloaded"
 
@@ -114,7 +115,7 @@ class Overloaded(ServiceError):
 
 
 class TimedOut(ServiceError):
-    """A request that took longer than it may."""
+    """A request that took longer than allowed."""
 
     status, type, outcome = 503, "timeout", "timeout"
 
@@ -128,68 +129,70 @@ REFUSALS = (
     "queue_timeout",
     "stopping",
 )
-"""Why a request was refused for load: the first three to one caller (429), the others to everybody (503)."""
+"""Why load made the service refuse a request: the first three concern one caller (429), the others everybody (503)."""
 
-_LONGEST = 1000
-"""Characters of a message or a parameter's name; both may quote the request."""
+_MAX_CHARACTERS = 1000
+"""Of a message or a parameter's name; both may quote the request."""
+_MAX_QUOTED = 100
+"""Characters of a value that a message quotes."""
 
 
 def _printable(text: str) -> str:
-    """Text that can be sent: JSON has lone surrogates, UTF-8 has not."""
-    return text[:_LONGEST].encode("utf-8", "replace").decode("utf-8")
+    """The text cut to a sensible length and without lone surrogates, which JSON allows and UTF-8 cannot encode."""
+    return text[:_MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong."""
+    """What is wrong."""
 
     type: str
     message: str
-    """One sentence that says what to do."""
+    """One sentence that says what is wrong and what to do."""
     param: str | None
-    """The parameter it is about."""
+    """The parameter that is wrong."""
     code: str | None = None
-    """OpenAI's name for it, on /v1 alone."""
+    """OpenAI's code for the error; only on /v1."""
     violations: list[dict[str, str]] | None = None
-    """Of an annotation: every rule it breaks, as `code`, `field` and `message`."""
+    """For an annotation: every rule that it breaks, as `code`, `field` and `message`."""
 
 
 class ErrorBody(BaseModel):
-    """What every failure is answered with."""
+    """The body of every response that reports a failure."""
 
     error: ErrorDetail
 
 
 _DESCRIPTIONS = {
-    400: "Parameters that exclude each other, or a body that is no JSON.",
-    401: "No key, or none that is known.",
-    403: "The key has not the scope that is needed, or the annotator's name belongs to another key.",
-    404: "Nothing of that name.",
-    409: "The submission_id is kept with other content.",
+    400: "Parameters exclude each other, or the body is not JSON.",
+    401: "The API key is missing or unknown.",
+    403: "The key lacks the required scope, or the annotator's name belongs to another key.",
+    404: "There is nothing of that name.",
+    409: "The submission_id was used before with other content.",
     408: "The body did not arrive in time.",
     413: "The body is over the limit.",
-    422: "A parameter that cannot be used.",
-    429: "More than the caller may use; Retry-After says when to come back.",
+    422: "A parameter has an invalid value.",
+    429: "The caller is over its limits; Retry-After says when to try again.",
     431: "URL and headers are over the limit.",
-    503: "Not ready, too busy or too slow; Retry-After says when to come back.",
+    503: "Not ready, too busy or too slow; Retry-After says when to try again.",
 }
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route declares of the errors it answers with."""
+    """The errors that a route may answer with, as its OpenAPI declaration lists them."""
     return {status: {"model": ErrorBody, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
 ANY_ROUTE = error_responses(401, 403, 408, 413, 422, 431)
-"""Errors of every route that needs a key."""
+"""Errors of every route that requires a key."""
 GENERATING = ANY_ROUTE | error_responses(400, 404, 429, 503)
 """Errors of every route that generates."""
 
 
 def error_response(error: ServiceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The response of an error; 503 asks to come back in a few seconds, where it does not know better."""
+    """The response for an error; a 503 without `retry_after` advises five seconds."""
     retry = error.retry_after or (5 if error.status == 503 else None)
-    added = {} if retry is None else {"retry-after": str(retry)}
-    return JSONResponse(error.body(), error.status, headers={**added, **(headers or {})})
+    advice = {} if retry is None else {"retry-after": str(retry)}
+    return JSONResponse(error.body(), error.status, headers={**advice, **(headers or {})})
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -206,19 +209,28 @@ def install_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 404:
-            return error_response(NotFound(f"There is nothing at {request.url.path}; see /docs for what there is."))
-        answer = ServiceError(f"{error.detail}; see /docs for what {request.url.path} takes.")
-        answer.status, answer.type = error.status_code, "bad_request"
-        return error_response(answer, error.headers)
+            return error_response(NotFound(f"The path {request.url.path} does not exist; /docs lists all paths."))
+        refusal = ServiceError(f"{error.detail}; /docs describes what {request.url.path} accepts.")
+        refusal.status, refusal.type = error.status_code, "bad_request"
+        return error_response(refusal, error.headers)
 
 
 def from_validation(error: RequestValidationError) -> ServiceError:
-    """The first thing that is wrong with a request, naming its parameter."""
+    """The first error of a request's validation, with its parameter."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return Conflicting(f"The body is not JSON ({first['ctx']['error']}); send a JSON object.", "body")
-    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    param = ".".join(where) or "body"
+    location = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    param = ".".join(location) or "body"
     cause = first.get("ctx", {}).get("error")
-    message = str(cause) if isinstance(cause, ValueError) else f"{param}: {first['msg']}; mend it and send it again."
-    return Invalid(message, param)
+    if isinstance(cause, ValueError):
+        return Invalid(str(cause), param)
+    value = first.get("input")
+    quoted = f"{param} is {_quoted(value)}" if isinstance(value, str | int | float) else param
+    return Invalid(f"{quoted}: {first['msg']}; fix it and send it again.", param)
+
+
+def _quoted(value: str | float) -> str:
+    """A value as JSON writes it, cut to a sensible length."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"

@@ -1,4 +1,4 @@
-"""What each caller uses, against what it may: requests at once, requests and tokens a minute."""
+"""Limits of each caller: requests at once, requests per minute and tokens per minute."""
 
 import math
 import time
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from service.domain.caller import NO_LIMITS, Caller, Limits
 from service.errors import Limited
 
-_MOST_CALLERS = 4096
-"""Callers remembered while they have nothing in service; full buckets need no memory."""
+_MAX_CALLERS = 4096
+"""Callers remembered; beyond that, those with no requests in service and full buckets are forgotten."""
 
 
 class Bucket:
-    """A token bucket: it fills at `per_minute`, and holds a minute's worth."""
+    """A token bucket: it refills at `per_minute` and holds a minute's worth."""
 
     def __init__(self, per_minute: int, now: float) -> None:
         self._capacity = float(per_minute)
@@ -22,23 +22,23 @@ class Bucket:
         self._at = now
 
     def seconds_until(self, amount: float, now: float) -> float:
-        """How long until `amount` can be taken; 0 when it can now.
+        """Seconds until `amount` can be taken; 0 when it can be taken now.
 
-        More than a minute's worth can be taken from a full bucket, which then owes the rest.
+        A full bucket gives more than a minute's worth too, and its level is then negative.
         """
         self._fill(now)
         return max(0.0, (min(amount, self._capacity) - self._level) / self._rate)
 
     def take(self, amount: float) -> None:
-        """Take `amount`, which `seconds_until` has said can be taken."""
+        """Take `amount`; call only after `seconds_until` gave 0."""
         self._level -= amount
 
     def give_back(self, amount: float) -> None:
-        """Return what was taken and not used."""
+        """Return an unused amount."""
         self._level = min(self._capacity, self._level + amount)
 
     def full(self, now: float) -> bool:
-        """Whether nothing is missing."""
+        """Whether the bucket is full."""
         self._fill(now)
         return self._level >= self._capacity
 
@@ -48,108 +48,110 @@ class Bucket:
 
 
 @dataclass
-class _Use:
+class _Usage:
     """What one caller uses."""
 
     limits: Limits
-    held: int = 0
+    in_service: int = 0
+    """Requests waiting or being answered."""
     requests: Bucket | None = None
     tokens: Bucket | None = None
 
     @classmethod
-    def of(cls, limits: Limits, now: float) -> "_Use":
+    def of(cls, limits: Limits, now: float) -> "_Usage":
         requests, tokens = (
             None if per_minute is None else Bucket(per_minute, now)
             for per_minute in (limits.requests_per_minute, limits.tokens_per_minute)
         )
         return cls(limits, requests=requests, tokens=tokens)
 
-    def nothing(self, now: float) -> bool:
-        """Whether forgetting it changes nothing."""
-        return not self.held and all(bucket is None or bucket.full(now) for bucket in (self.requests, self.tokens))
+    def is_idle(self, now: float) -> bool:
+        """Whether it equals the usage of a new caller."""
+        buckets = (self.requests, self.tokens)
+        return not self.in_service and all(bucket is None or bucket.full(now) for bucket in buckets)
 
 
 class CallerLimits:
-    """Every caller's use. Callers without limits cost nothing."""
+    """The usage of every caller that has limits."""
 
     def __init__(self, default: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        """`default` holds for what a caller's own limits leave open."""
+        """`default` applies where a caller has no limit of its own."""
         self._default = default
         self._clock = clock
-        self._uses: dict[str, _Use] = {}
+        self._usages: dict[str, _Usage] = {}
 
     def check(self, caller: Caller, tokens: int = 0, request_seconds: float | None = None) -> None:
-        """Raises Limited when the caller may not send a request of so many tokens now.
+        """Raises Limited when the caller may not send a request of `tokens` tokens now.
 
-        `request_seconds` is how long a request takes, for when to come back to a limit of concurrency.
+        `request_seconds` is how long a request takes, from which a caller at its concurrency is told when to retry.
         """
-        use, now = self._use(caller), self._clock()
-        if use is None:
+        usage, now = self._usage(caller), self._clock()
+        if usage is None:
             return
-        limits = use.limits
-        if limits.concurrency is not None and use.held >= limits.concurrency:
-            # Those in service are, on average, evenly spread over their time.
-            seconds = (request_seconds or 1.0) / max(1, use.held)
+        limits = usage.limits
+        if limits.concurrency is not None and usage.in_service >= limits.concurrency:
+            # On average, the requests in service end at even intervals.
+            seconds = (request_seconds or 1.0) / max(1, usage.in_service)
             raise Limited(
-                f"{use.held} of your requests are in service, the most that is allowed; send the next when one ends.",
+                f"{usage.in_service} of your requests are in service and {limits.concurrency} are allowed; "
+                "send the next when one ends.",
                 "concurrency",
                 _whole(seconds),
             )
-        if use.requests is not None and (seconds := use.requests.seconds_until(1, now)):
-            allowed = limits.requests_per_minute
+        if usage.requests is not None and (seconds := usage.requests.seconds_until(1, now)):
             raise Limited(
-                f"You may send {allowed} requests a minute; wait {_whole(seconds)} s.",
+                f"You may send {limits.requests_per_minute} requests per minute; wait {_whole(seconds)} s.",
                 "requests_per_minute",
                 _whole(seconds),
             )
-        if use.tokens is not None and (seconds := use.tokens.seconds_until(tokens, now)):
-            allowed = limits.tokens_per_minute
+        if usage.tokens is not None and (seconds := usage.tokens.seconds_until(tokens, now)):
             raise Limited(
-                f"You may use {allowed} tokens a minute and this needs {tokens}; wait {_whole(seconds)} s, "
-                f"or lower max_tokens.",
+                f"You may use {limits.tokens_per_minute} tokens per minute and this request may use {tokens}; "
+                f"wait {_whole(seconds)} s, or lower max_tokens.",
                 "tokens_per_minute",
                 _whole(seconds),
             )
 
     def take(self, caller: Caller, tokens: int) -> None:
-        """Count a request that `check` has let pass."""
-        use = self._use(caller)
-        if use is None:
+        """Count a request that `check` allowed."""
+        usage = self._usage(caller)
+        if usage is None:
             return
-        use.held += 1
-        if use.requests is not None:
-            use.requests.take(1)
-        if use.tokens is not None:
-            use.tokens.take(tokens)
+        usage.in_service += 1
+        if usage.requests is not None:
+            usage.requests.take(1)
+        if usage.tokens is not None:
+            usage.tokens.take(tokens)
 
     def give_back(self, caller_id: str, unused_tokens: int) -> None:
-        """A counted request has ended, without having used some of its tokens."""
-        use = self._uses.get(caller_id)
-        if use is None:
+        """End a counted request and return the tokens that it did not use."""
+        usage = self._usages.get(caller_id)
+        if usage is None:
             return
-        use.held = max(0, use.held - 1)
-        if use.tokens is not None:
-            use.tokens.give_back(unused_tokens)
+        usage.in_service = max(0, usage.in_service - 1)
+        if usage.tokens is not None:
+            usage.tokens.give_back(unused_tokens)
 
-    def _use(self, caller: Caller) -> _Use | None:
+    def _usage(self, caller: Caller) -> _Usage | None:
+        """The caller's usage, started anew when its limits have changed; None for a caller without limits."""
         limits = caller.limits.or_else(self._default)
-        use = self._uses.get(caller.id)
-        if use is None or use.limits != limits:
+        usage = self._usages.get(caller.id)
+        if usage is None or usage.limits != limits:
             if limits == NO_LIMITS:
                 return None
-            held = use.held if use else 0
-            self._forget()
-            use = self._uses[caller.id] = _Use.of(limits, self._clock())
-            use.held = held
-        return use
+            in_service = usage.in_service if usage else 0
+            self._forget_idle()
+            usage = self._usages[caller.id] = _Usage.of(limits, self._clock())
+            usage.in_service = in_service
+        return usage
 
-    def _forget(self) -> None:
-        if len(self._uses) < _MOST_CALLERS:
+    def _forget_idle(self) -> None:
+        if len(self._usages) < _MAX_CALLERS:
             return
         now = self._clock()
-        for caller_id, use in list(self._uses.items()):
-            if use.nothing(now):
-                del self._uses[caller_id]
+        for caller_id, usage in list(self._usages.items()):
+            if usage.is_idle(now):
+                del self._usages[caller_id]
 
 
 def _whole(seconds: float) -> int:

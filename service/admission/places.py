@@ -1,8 +1,8 @@
-"""Admission control: who may use the engine now, who waits, and who is told to come back later.
+"""Admission control: which requests may use the engine now, which wait, and which are refused.
 
-At most `places` completions are in the engine; further requests wait in fair queues (`service/admission/fair_queue.py`), whose
-length in requests and tokens is bounded. What one caller may use is bounded too (`service/admission/caller_limits.py`). Nothing polls:
-whoever leaves lets the next in.
+At most `places` completions are in the engine. Further requests wait in a fair queue (`fair_queue.py`), which is
+bounded in requests and tokens. Each caller has limits too (`caller_limits.py`). Nothing polls: a request that leaves
+lets the next one in.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from service.errors import Limited, Overloaded
 from service.metrics.metrics import Metrics
 from service.settings import Settings
 
-_MOST_SECONDS = 120
-"""Longest advice of when to come back."""
-_FIRST_ADVICE = 5
-"""That advice before anything was answered, in seconds."""
+_MAX_RETRY_AFTER = 120
+"""Seconds; the longest advice on when to try again."""
+_FIRST_RETRY_AFTER = 5
+"""Seconds; the advice before any request was answered."""
 _SMOOTHING = 0.1
-"""Share of the latest request in the averages."""
+"""Weight of the latest request in the moving averages."""
 
 
 class PlaceState(Enum):
-    """How far a request has come."""
+    """The state of a request's place."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -35,34 +35,34 @@ class PlaceState(Enum):
 
 
 class Place:
-    """A request's place, in the queue and then in the engine, until it leaves."""
+    """A request's place: first in the queue, then in the engine, until it leaves."""
 
     def __init__(self, caller_id: str, profile: str, tokens: int, completions: int, timeouts: tuple[float, float]):
         self.caller_id = caller_id
         self.profile = profile
         self.tokens = tokens
-        """Of the prompt, and the most that may be written."""
+        """Tokens of the prompt and the most that may be written."""
         self.completions = completions
         self.contended = (False, False)
         self.state = PlaceState.WAITING
         self.reserved_at = now = asyncio.get_running_loop().time()
         self.granted_at = now
         self.queue_deadline, self.deadline = (now + seconds for seconds in timeouts)
-        """Until when it may wait, and be answered, by the event loop's clock."""
+        """Until when it may wait, and until when it may be answered, by the event loop's clock."""
         self.granted: asyncio.Future[None] | None = None
-        """What somebody waits on."""
+        """Resolved when the request may use the engine; None until `turn` waits for it."""
 
 
 class Admission:
-    """One engine's places, and those who wait for them."""
+    """One engine's places, and the requests that wait for them."""
 
     def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` is what rates are measured by, in seconds."""
+        """`clock` measures the callers' rates, in seconds."""
         self._settings = settings
-        # An eighth more than the engine decodes at once: it replaces a sequence that has ended in its very next step,
-        # while from here the next request would arrive a step late. The rest of the queue is fair.
+        # An eighth more than the engine decodes at once: the engine replaces a finished sequence from its own queue in
+        # the next step, while a request from this queue would arrive a step late.
         self.places = settings.max_num_seqs + max(1, settings.max_num_seqs // 8)
-        """Completions in the engine at most."""
+        """The most completions in the engine."""
         self._free = self.places
         self._queue: FairQueue[Place] = FairQueue()
         self._limits = CallerLimits(
@@ -71,41 +71,42 @@ class Admission:
         )
         self._metrics = metrics
         self._stopping = self._dismissed = False
-        self._held = 0
+        self._in_service = 0
+        """Requests that wait or run."""
         self._empty = asyncio.Event()
         self._empty.set()
         self._speed: float | None = None
-        """Tokens a second in one place, as reserved by requests that were answered."""
+        """Average tokens per second and place, counting the reserved tokens of answered requests."""
         self._seconds: float | None = None
-        """Seconds that a request is in the engine."""
+        """Average seconds that a request spends in the engine."""
         metrics.traffic.waiting_requests.set_function(lambda: self._queue.requests)
         metrics.traffic.waiting_tokens.set_function(lambda: self._queue.tokens)
         metrics.traffic.running.set_function(lambda: self.places - self._free)
 
     def check(self, caller: Caller, profile: str) -> None:
-        """Refuse what would be refused whatever it asks for, before any work is done. Raises Limited, Overloaded."""
+        """Refuse a request that would be refused at any size, before any work is done. Raises Limited, Overloaded."""
         try:
             self._check(caller, 0, 1)
         except (Limited, Overloaded) as error:
-            self._refused(profile, error)
+            self._count_refusal(profile, error)
             raise
 
     def reserve(self, caller: Caller, profile: str, tokens: int, completions: int) -> Place:
-        """A place for a request, which must `leave`: in the engine if one is free, else in the queue.
+        """A place in the engine if enough are free, else in the queue. The request must `leave` it in the end.
 
-        `tokens` are those of the prompt and those it may write. Raises Limited, Overloaded.
+        `tokens` counts the prompt and the most that may be written. Raises Limited, Overloaded.
         """
-        # More completions than there are places are the engine's to queue.
+        # The engine itself queues completions beyond the number of places.
         completions = min(completions, self.places)
         try:
             self._check(caller, tokens, completions)
         except (Limited, Overloaded) as error:
-            self._refused(profile, error)
+            self._count_refusal(profile, error)
             raise
         self._limits.take(caller, tokens)
         timeouts = (self._settings.queue_timeout, self._settings.request_timeout)
         place = Place(caller.id, profile, tokens, completions, timeouts)
-        self._held += 1
+        self._in_service += 1
         self._empty.clear()
         self._queue.add(place)
         self._grant()
@@ -115,28 +116,27 @@ class Admission:
         """Wait until the request may use the engine. Raises Overloaded when that takes too long."""
         if place.state is PlaceState.WAITING:
             if self._dismissed:
-                raise self._stopped()
+                raise self._stopping_error()
             place.granted = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout_at(min(place.queue_deadline, place.deadline)):
                     await place.granted
             except TimeoutError:
-                # It may have been granted in the very moment that its time was up.
+                # It may have been granted at the very moment of the time-out.
                 if place.state is not PlaceState.RUNNING:
+                    waited = f"The request waited {self._settings.queue_timeout:g} s for the engine"
                     error = Overloaded(
-                        f"The request has waited {self._settings.queue_timeout:g} s for others; send it again later.",
-                        "queue_timeout",
-                        self._retry_after(),
+                        f"{waited}, the longest allowed; try again later.", "queue_timeout", self._retry_after()
                     )
-                    self._refused(place.profile, error)
+                    self._count_refusal(place.profile, error)
                     raise error from None
         if place.state is PlaceState.LEFT:
             raise RuntimeError("the request has left its place")
 
     def leave(self, place: Place, used: int = 0, *, finished: bool = False) -> bool:
-        """Give up a place, wherever the request is; False when it had left already.
+        """Give up a place in the queue or the engine; False if the request had already left.
 
-        `used` are the tokens read and written, and `finished` says whether the request was answered to its end.
+        `used` counts the tokens read and written; `finished` says whether the request was answered completely.
         """
         if place.state is PlaceState.LEFT:
             return False
@@ -150,22 +150,22 @@ class Admission:
                 self._measure(place)
         place.state = PlaceState.LEFT
         self._limits.give_back(place.caller_id, unused)
-        self._held -= 1
-        if not self._held:
+        self._in_service -= 1
+        if not self._in_service:
             self._empty.set()
         self._grant()
         return True
 
     def stop(self) -> None:
-        """Admit nobody any more; who waits or runs may finish."""
+        """Refuse new requests; those that wait or run may finish."""
         self._stopping = True
 
     def dismiss(self) -> None:
-        """Refuse everybody who still waits, also those who have not asked for their turn yet."""
+        """Refuse every waiting request, also those that will ask for their turn later."""
         self._dismissed = True
         for place in self._queue:
             if place.granted is not None and not place.granted.done():
-                place.granted.set_exception(self._stopped())
+                place.granted.set_exception(self._stopping_error())
 
     async def emptied(self) -> None:
         """Wait until every request has left."""
@@ -173,27 +173,24 @@ class Admission:
 
     def _check(self, caller: Caller, tokens: int, completions: int) -> None:
         if self._stopping:
-            raise self._stopped()
+            raise self._stopping_error()
         self._limits.check(caller, tokens, self._seconds)
         if self._queue.requests == 0 and completions <= self._free:
             return
         if self._queue.requests >= self._settings.waiting_requests:
-            waiting = f"{self._queue.requests} requests are waiting"
-            raise Overloaded(f"{waiting}, the most that may; come back later.", "waiting_requests", self._retry_after())
+            waiting = f"{self._queue.requests} requests are waiting, the most allowed"
+            raise Overloaded(f"{waiting}; try again later.", "waiting_requests", self._retry_after())
         if self._queue.requests and self._queue.tokens + tokens > self._settings.waiting_tokens:
-            waiting = f"Requests for {self._queue.tokens} tokens are waiting"
-            raise Overloaded(
-                f"{waiting}, and at most {self._settings.waiting_tokens} may; come back later.",
-                "waiting_tokens",
-                self._retry_after(),
-            )
+            waiting = f"The waiting requests hold {self._queue.tokens} of {self._settings.waiting_tokens} tokens"
+            raise Overloaded(f"{waiting}; try again later.", "waiting_tokens", self._retry_after())
 
     @staticmethod
-    def _stopped() -> Overloaded:
-        return Overloaded("The service is stopping; send the request to another one.", "stopping", _FIRST_ADVICE)
+    def _stopping_error() -> Overloaded:
+        message = "The service is stopping; send the request to another instance, or try again later."
+        return Overloaded(message, "stopping", _FIRST_RETRY_AFTER)
 
     def _grant(self) -> None:
-        """Let in whoever's turn it is, while there are places; who needs several waits for them, others behind."""
+        """Let waiting requests in while places are free; a request that needs several holds back those behind it."""
         now = asyncio.get_running_loop().time()
         while (place := self._queue.first()) is not None and place.completions <= self._free:
             self._queue.grant(place)
@@ -204,17 +201,18 @@ class Admission:
                 place.granted.set_result(None)
 
     def _measure(self, place: Place) -> None:
+        """Update the averages by a request that was answered."""
         seconds = max(1e-3, asyncio.get_running_loop().time() - place.granted_at)
         self._seconds = _averaged(self._seconds, seconds)
         self._speed = _averaged(self._speed, place.tokens / (seconds * place.completions))
 
     def _retry_after(self) -> int:
-        """Seconds until what waits now is answered, at the recent speed."""
+        """Seconds until the requests that wait now are answered, at the recent speed."""
         if self._speed is None:
-            return _FIRST_ADVICE
-        return min(_MOST_SECONDS, max(1, math.ceil(self._queue.tokens / (self._speed * self.places))))
+            return _FIRST_RETRY_AFTER
+        return min(_MAX_RETRY_AFTER, max(1, math.ceil(self._queue.tokens / (self._speed * self.places))))
 
-    def _refused(self, profile: str, error: Limited | Overloaded) -> None:
+    def _count_refusal(self, profile: str, error: Limited | Overloaded) -> None:
         self._metrics.traffic.refusals.labels(profile, error.reason).inc()
 
 

@@ -1,1 +1,12 @@
-"""TODO."""
+"""What happens to an HTTP request before and after its endpoint.
+
+middleware.py         security headers, one log line and trace for each request, limits on headers and body
+authentication.py     who sends a request, and whether its key has the scope that the path requires
+keys.py               the file of API keys: add, revoke, follow changes
+head_limit.py         limit a request's URL and headers while they arrive
+client_disconnect.py  cancel work when the client disconnects
+sse.py                encode server-sent events
+request_context.py    what is known about the current request, for logs and traces
+logs.py               log lines as JSON or text
+tracing.py            OpenTelemetry traces
+"""

@@ -1,4 +1,4 @@
-"""Who a request comes from, and whether they may: pure ASGI middleware before anything reads the body."""
+"""Who sends a request, and whether they may: pure ASGI middleware that runs before the body is read."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 class Authentication:
-    """Finds a request's caller and keeps it as `request.state.caller`; answers 401 and 403 where keys are in use."""
+    """Sets `request.state.caller`. With a keyring, answers 401 without a valid key and 403 without the scope."""
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], keyring: Keyring | None, metrics_open: bool) -> None:
         """`routes` declare their scopes by `needs`; `metrics_open` opens those of scope `metrics` to everybody."""
@@ -28,7 +28,7 @@ class Authentication:
         self.metrics_open = metrics_open
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Check the key, sent as `Authorization: Bearer` or `X-API-Key`."""
+        """Check the key in `Authorization: Bearer` or `X-API-Key`."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -40,26 +40,26 @@ class Authentication:
             caller = Caller(_address(scope), frozenset(SCOPES))
         else:
             secret = _secret(Headers(scope=scope))
-            known = None if secret is None else self.keyring.caller(secret)
-            caller = known or Caller(_address(scope))
-            if needed is not None and known is None:
-                problem = "This key is not known" if secret else "A key is needed"
-                error = Unauthenticated(f"{problem}; send one as `Authorization: Bearer fg_…`.")
+            key_holder = None if secret is None else self.keyring.caller(secret)
+            caller = key_holder or Caller(_address(scope))
+            if needed is not None and key_holder is None:
+                problem = "This API key is not valid" if secret else "An API key is required"
+                error = Unauthenticated(f"{problem}; send a valid one as `Authorization: Bearer fg_…`.")
             elif needed is not None and needed not in caller.scopes:
-                error = Forbidden(f"This key lacks the scope {needed!r}; use one that has it.")
+                error = Forbidden(f"This API key lacks the scope {needed!r}; use a key that has it.")
         scope.setdefault("state", {})["caller"] = caller
         if (context := current()) is not None:
             context.caller = caller.id
         if error is not None:
             challenge = _CHALLENGE if isinstance(error, Unauthenticated) else {}
-            # The body is not read, so the connection cannot be used again.
+            # The body has not been read, so the connection cannot be reused.
             await error_response(error, challenge | {"connection": "close"})(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
 
 def caller_of(connection: HTTPConnection) -> Caller:
-    """The caller of a request."""
+    """The caller that Authentication found for a request."""
     return getattr(connection.state, "caller", ANONYMOUS)
 
 

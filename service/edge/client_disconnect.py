@@ -1,4 +1,4 @@
-"""Working for a client only as long as it waits."""
+"""Cancel work when the client that waits for it disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,20 +7,20 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 CLIENT_CLOSED = 499
-"""Status of a response that nobody gets, as nginx has it."""
+"""Status of a request whose client disconnected before the response, by nginx's convention."""
 
 Result = TypeVar("Result")
 
 
 async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """What the work gives, or None after cancelling it because the client has gone."""
+    """The result of `work`, or None when the client disconnects first; `work` is then cancelled."""
     working = asyncio.create_task(work)
-    gone = asyncio.create_task(_disconnected(request))
+    disconnected = asyncio.create_task(_disconnected(request))
     try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working, disconnected), return_when=asyncio.FIRST_COMPLETED)
         return await working if working.done() else None
     finally:
-        gone.cancel()
+        disconnected.cancel()
         working.cancel()
 
 

@@ -1,4 +1,4 @@
-"""API keys: a file of what each may do, in which no key itself is written.
+"""API keys: a file with the hash, scopes and limits of each key, never the key itself.
 
     [keys.3f9a1c20]
     name = "answers app"
@@ -7,7 +7,7 @@
     created = 2026-01-31T12:00:00Z
     requests_per_minute = 600
 
-`fgctl keys` writes it, the service reads it and follows its changes.
+`fgctl keys` writes the file; a running service follows its changes.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ from service.domain.caller import Caller, Limits, Scope
 logger = logging.getLogger(__name__)
 
 PREFIX = "fg_"
-"""What a key begins with, so that scanners of repositories and logs can find one that leaked."""
+"""What every key begins with, so that secret scanners can find a leaked one in repositories and logs."""
 _BYTES = 32
-_LOOK_EVERY = 1.0
-"""Seconds between two looks at whether the file has changed; so long a revoked key may still work."""
+_CHECK_EVERY = 1.0
+"""Seconds between checks for a changed file: how long a revoked key may still work."""
 
 
 class Key(BaseModel):
-    """What is kept of a key."""
+    """A key's entry in the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,7 +52,7 @@ class Key(BaseModel):
     tokens_per_minute: int | None = Field(None, ge=1)
 
     def caller(self, key_id: str) -> Caller:
-        """Who uses the key."""
+        """The caller that the key stands for."""
         limits = Limits(self.concurrency, self.requests_per_minute, self.tokens_per_minute)
         return Caller(f"key:{key_id}", frozenset(self.scopes), limits)
 
@@ -64,35 +64,35 @@ class _File(BaseModel):
 
 
 def digest(secret: str) -> str:
-    """What is kept of a key and compared.
+    """A key's SHA-256, which is stored and compared.
 
-    A plain hash is right for it: slow, salted hashes protect passwords, which can be guessed. A key is 256 random bits,
-    which no one can, and a slow hash would only let strangers keep the service busy.
+    A plain hash suffices: slow, salted hashes protect passwords, which can be guessed. A key has 256 random bits, and a
+    slow hash would only let strangers keep the service busy.
     """
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 class KeyFile:
-    """Reads and writes a file of keys."""
+    """Reads and writes a key file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> dict[str, Key]:
-        """The keys by id. Raises FgctlError when the file is missing or cannot be read as one of keys."""
+        """The keys by id. Raises FgctlError when the file is missing or invalid."""
         try:
             return _File.model_validate(tomllib.loads(self.path.read_text(encoding="utf-8"))).keys
         except FileNotFoundError:
-            raise FgctlError(f"There is no file of keys at {self.path}; add a key by `fgctl keys add`.") from None
+            raise FgctlError(f"The key file {self.path} does not exist; add a key with `fgctl keys add`.") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise FgctlError(f"{self.path}: {where}: {first['msg']}; mend it.") from None
+            raise FgctlError(f"The key file {self.path} is invalid ({where}: {first['msg']}); fix it.") from None
         except (OSError, ValueError) as error:
-            raise FgctlError(f"{self.path} cannot be read ({error}); mend it.") from None
+            raise FgctlError(f"The key file {self.path} cannot be read ({error}); fix it.") from None
 
     def add(self, name: str, scopes: Iterable[Scope], limits: Limits) -> tuple[str, str]:
-        """Make a key; returns its id and the key itself, which is kept nowhere. Raises FgctlError."""
+        """Create a key; returns its id and the key itself, which is stored nowhere. Raises FgctlError."""
         secret = PREFIX + secrets.token_urlsafe(_BYTES)
         with self._locked():
             keys = self.read() if self.path.exists() else {}
@@ -112,12 +112,12 @@ class KeyFile:
         return key_id, secret
 
     def revoke(self, key_id: str) -> Key:
-        """Remove a key. Raises FgctlError when there is none of that id."""
+        """Remove a key. Raises FgctlError for an unknown id."""
         with self._locked():
             keys = self.read()
             if key_id not in keys:
-                known = ", ".join(keys) or "none"
-                raise FgctlError(f"There is no key {key_id[:64]!r} in {self.path}; those there are: {known}.")
+                ids = f"choose one of {', '.join(keys)}" if keys else "it has no keys"
+                raise FgctlError(f"There is no key {key_id[:64]!r} in {self.path}; {ids}.")
             revoked = keys.pop(key_id)
             self._write(keys)
         return revoked
@@ -126,11 +126,13 @@ class KeyFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise FgctlError(f"{self.path.parent} cannot be made ({error.strerror}); choose another --keys.") from None
+            raise FgctlError(
+                f"The folder {self.path.parent} cannot be created ({error.strerror}); choose another file with --keys."
+            ) from None
         return FileLock(f"{self.path}.lock")
 
     def _write(self, keys: dict[str, Key]) -> None:
-        """Replace the file in one step. A new one is its owner's alone; one that is there keeps its permissions."""
+        """Replace the file in one step. Only its owner can read a new file; an existing one keeps its permissions."""
         table = {
             key_id: key.model_dump(exclude_none=True) | {"scopes": list(key.scopes)} for key_id, key in keys.items()
         }
@@ -149,38 +151,39 @@ class KeyFile:
 
 
 class Keyring:
-    """The keys in use: those of the file, as it changes."""
+    """The keys in use; follows changes of the key file."""
 
     def __init__(self, path: Path) -> None:
         """Raises FgctlError when the file cannot be read."""
         self._file = KeyFile(path)
-        self._seen = self._signature()
-        self._keys = _prepared(self._file.read())
-        self._looked = time.monotonic()
+        self._read_signature = self._signature()
+        self._keys = _hashes_and_callers(self._file.read())
+        self._checked_at = time.monotonic()
 
     def caller(self, secret: str) -> Caller | None:
-        """Who uses this key; None for nobody. The time it takes says nothing of the keys there are."""
+        """The holder of this key, or None for an unknown key. The time it takes reveals nothing about stored keys."""
         self._follow()
         presented = digest(secret).encode()
-        found = None
-        for kept, caller in self._keys:
-            if hmac.compare_digest(kept, presented):
-                found = caller
-        return found
+        holder = None
+        for stored, caller in self._keys:
+            if hmac.compare_digest(stored, presented):
+                holder = caller
+        return holder
 
     def _follow(self) -> None:
+        """Read the file again when it has changed; an invalid file leaves the keys as they are."""
         now = time.monotonic()
-        if now - self._looked < _LOOK_EVERY:
+        if now - self._checked_at < _CHECK_EVERY:
             return
-        self._looked = now
+        self._checked_at = now
         signature = self._signature()
-        if signature == self._seen:
+        if signature == self._read_signature:
             return
-        self._seen = signature
+        self._read_signature = signature
         try:
-            self._keys = _prepared(self._file.read())
+            self._keys = _hashes_and_callers(self._file.read())
         except FgctlError as error:
-            logger.error("the keys stay as they were: %s", error)
+            logger.error("keeping the previous keys: %s", error)
         else:
             logger.info("read %d keys from %s", len(self._keys), self._file.path)
 
@@ -192,5 +195,5 @@ class Keyring:
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
-def _prepared(keys: dict[str, Key]) -> list[tuple[bytes, Caller]]:
+def _hashes_and_callers(keys: dict[str, Key]) -> list[tuple[bytes, Caller]]:
     return [(key.sha256.encode(), key.caller(key_id)) for key_id, key in keys.items()]

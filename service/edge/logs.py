@@ -1,7 +1,6 @@
-"""Log lines: JSON for machines, text for people; each with the id of the request it belongs to.
+"""Log lines as JSON for machines or text for people, each with the id of its request.
 
-Of our own rather than by a package: it is two formatters on the standard library's logging, which every library logs
-to anyway.
+Two formatters on the standard library's logging, which every dependency logs to, so no logging package is needed.
 """
 
 import json
@@ -14,7 +13,7 @@ from service.edge.request_context import current
 from service.settings import Settings
 
 FIELDS = "fields"
-"""The attribute of a log record that holds a line's own fields: `logger.info("…", extra={FIELDS: {…}})`."""
+"""The attribute of a log record that holds the fields of its line: `logger.info("…", extra={FIELDS: {…}})`."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -26,10 +25,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for people: time, level, message, then `name=value` for each field."""
+    """The same as text: time, level, message, then `name=value` for each field."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and a traceback where there is one."""
+        """One line, and the traceback if there is one."""
         line = _line(self, record)
         time, level = line.pop("time")[11:23], line.pop("level")
         message, trace = line.pop("message"), line.pop("exception", None)
@@ -61,14 +60,14 @@ def _plain(value: object) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Without line breaks and control characters, by which a stranger could forge lines."""
+    """The text without line breaks and control characters, with which a client could forge log lines."""
     return text if text.isprintable() else json.dumps(text)[1:-1]
 
 
 def configure(settings: Settings) -> None:
-    """Send all log lines of this process to standard error, in the format of the settings."""
-    wanted = settings.log_format or ("text" if sys.stderr.isatty() else "json")
+    """Send all log lines of this process to standard error, in the format that the settings choose."""
+    log_format = settings.log_format or ("text" if sys.stderr.isatty() else "json")
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if wanted == "json" else TextFormatter())
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # names every URL it fetches
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # logs every URL it fetches at level info

@@ -1,4 +1,4 @@
-"""Pure ASGI middleware around the application, from the outside in."""
+"""Pure ASGI middleware around the application, from the outermost inwards."""
 
 import asyncio
 import logging
@@ -20,9 +20,10 @@ logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked for every few seconds by machines; logged and traced only when they fail, or at level debug."""
+"""Requested by machines every few seconds. Never traced; logged when they fail, or at level debug."""
 
-# Nothing that is answered is a page, except /docs, whose script, style and picture come from these two places.
+# Responses are not web pages, except /docs, whose script, style and image come from these two origins, and the pages,
+# which set their own policy.
 _NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
 _DOCS = (
     "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
@@ -32,13 +33,13 @@ _DOCS = (
 
 
 class SecurityHeaders:
-    """Tells browsers to take answers for what they are, and to show them in no frame."""
+    """Adds headers that keep browsers from guessing content types, caching, and showing responses in frames."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Add the headers, except where the answer has its own."""
+        """Add each header that the response does not set itself."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -57,20 +58,20 @@ class SecurityHeaders:
 
 
 class Requests:
-    """Gives every request an id, a context, one log line and a trace; what is not foreseen is answered by 500."""
+    """Gives every request an id, a context, one log line and a trace; answers 500 to unexpected errors."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing | None) -> None:
         self.app = app
         self.tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Return the client's own id where it sent a sound one, else a new one, as X-Request-Id."""
+        """Return X-Request-Id: the client's own id if it is valid, else a new one."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         began, headers = time.monotonic(), Headers(scope=scope)
-        asked = headers.get("x-request-id", "")
-        context = RequestContext(asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex)
+        client_id = headers.get("x-request-id", "")
+        context = RequestContext(client_id if _REQUEST_ID.fullmatch(client_id) else uuid.uuid4().hex)
         probe = scope["path"] in _PROBES
         if self.tracing is not None and not probe:
             context.span = self.tracing.begin(scope["method"], headers, {"http.request.method": scope["method"]})
@@ -87,10 +88,10 @@ class Requests:
             try:
                 await self.app(scope, receive, send_with_id)
             except Exception:
-                logger.exception("unforeseen error on %s %s", scope["method"], _route(scope))
+                logger.exception("unexpected error on %s %s", scope["method"], _route(scope))
                 if status != CLIENT_CLOSED:
-                    raise  # the response has begun; the server breaks it off
-                error = ServiceError("The service failed on this request; its log says why.")
+                    raise  # the response has begun; the server closes the connection
+                error = ServiceError(f"Request {context.id} failed unexpectedly; the service's log says why.")
                 await error_response(error)(scope, receive, send_with_id)
             finally:
                 context.at_end.close()
@@ -101,7 +102,7 @@ class Requests:
 
 
 def _route(scope: Scope) -> str | None:
-    """The template of the route, `/responses/{response_id}`: what was asked for may be anything."""
+    """The route's template, such as `/responses/{response_id}`, because a path may hold anything."""
     return getattr(scope.get("route"), "path", None)
 
 
@@ -147,26 +148,28 @@ def _finish(context: RequestContext, fields: Mapping[str, object]) -> None:
 
 
 class HeadLimit:
-    """Answers 431 to a URL and headers over `limit` bytes; `service/edge/head_limit.py` bounds those that never end."""
+    """Answers 431 when URL and headers exceed `limit` bytes; `head_limit.py` stops those that never end."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count what the server has read."""
+        """Count the bytes that the server has read."""
         if scope["type"] == "http":
             size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
             size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
             if size > self.limit:
-                error = HeadTooLarge(f"URL and headers are over {self.limit} bytes; send shorter ones.")
+                error = HeadTooLarge(
+                    f"URL and headers have {size} bytes, over the limit of {self.limit}; shorten them."
+                )
                 await error_response(error, {"connection": "close"})(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
 
 class BodyLimit:
-    """Answers 413 to a body over `limit` bytes, announced or not, and 408 to one that is not there in `seconds`."""
+    """Answers 413 to a body over `limit` bytes, announced or not, and 408 to one that does not arrive in `seconds`."""
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self.app = app
@@ -174,7 +177,7 @@ class BodyLimit:
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Buffer the body up to the limit, then hand it on."""
+        """Buffer the body up to the limit, then pass it on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -192,7 +195,7 @@ class BodyLimit:
                     size = max(size, arrived)
                     more = message.get("more_body", False) and size <= self.limit
         except TimeoutError:
-            error: ServiceError = TooSlow(f"The body did not arrive in {self.seconds:g} s; send it again.", "body")
+            error: ServiceError = TooSlow(f"The body did not arrive within {self.seconds:g} s; send it again.", "body")
             await error_response(error, {"connection": "close"})(scope, receive, send)
             return
         if size > self.limit:

@@ -1,6 +1,6 @@
-"""What becomes known of an HTTP request while it is answered: for its log line, its trace, and what it must give back.
+"""What is known about the current HTTP request: for its log line, its trace, and what it must release at its end.
 
-It is kept in a context variable, so that every log line can name its request and no function has to pass it on.
+A context variable holds it, so every log line can name its request and no function has to pass it on.
 """
 
 from collections.abc import Iterator
@@ -20,30 +20,30 @@ class RequestContext:
     caller: str | None = None
     profile: str | None = None
     policy: str | None = None
-    """The version of the profile's policy."""
+    """The version of the policy that answers."""
     outcome: str | None = None
     """How the generation ended, as in `fg_requests_total`."""
     queue_seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompts: list[str] = field(default_factory=list)
-    """Filled only where the settings allow it."""
+    """Only with FGCTL_LOG_PROMPTS."""
     span: Span = NO_SPAN
     at_end: ExitStack = field(default_factory=ExitStack)
-    """Closed when the response has ended or the client has gone, whatever happened before."""
+    """Closed when the response has ended or the client has disconnected, whatever happened before."""
 
 
 _current: ContextVar[RequestContext | None] = ContextVar("request", default=None)
 
 
 def current() -> RequestContext | None:
-    """The request that is being answered; None outside of one, as in the command line."""
+    """The current request; None outside of requests, as in the command line."""
     return _current.get()
 
 
 @contextmanager
 def entered(context: RequestContext) -> Iterator[None]:
-    """Make this the request that is being answered, in this task and those it starts."""
+    """Make `context` the current request in this task and the tasks it starts."""
     token = _current.set(context)
     try:
         yield

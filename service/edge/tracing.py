@@ -1,4 +1,4 @@
-"""OpenTelemetry traces, behind a switch. Nothing of OpenTelemetry is imported while it is off."""
+"""OpenTelemetry traces, which can be turned off; then OpenTelemetry is not imported."""
 
 import os
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ Attribute = str | int | float | bool
 
 
 class Span(Protocol):
-    """A piece of work of a request, which has parts."""
+    """A timed part of a request, which may have children."""
 
     def child(self, name: str) -> "Span":
-        """A part that begins now."""
+        """A child that begins now."""
 
     def set(self, attributes: Mapping[str, Attribute | None], name: str | None = None) -> None:
-        """Say more of it, perhaps a better name; None is left out."""
+        """Set attributes, except those that are None, and perhaps a new name."""
 
     def end(self, failed: bool = False) -> None:
-        """It ends now; the first time counts."""
+        """End it now; only the first call has an effect."""
 
 
 class _NoSpan:
@@ -40,10 +40,10 @@ class _NoSpan:
 
 
 NO_SPAN: Span = _NoSpan()
-"""What is recorded while traces are off."""
+"""Stands for every span while traces are off."""
 
 
-class _Recorded:
+class _RecordedSpan:
     def __init__(self, tracer: "Tracer", span: "OtelSpan") -> None:
         self._tracer = tracer
         self._span = span
@@ -51,7 +51,7 @@ class _Recorded:
     def child(self, name: str) -> Span:
         from opentelemetry.trace import set_span_in_context
 
-        return _Recorded(self._tracer, self._tracer.start_span(name, set_span_in_context(self._span)))
+        return _RecordedSpan(self._tracer, self._tracer.start_span(name, set_span_in_context(self._span)))
 
     def set(self, attributes: Mapping[str, Attribute | None], name: str | None = None) -> None:
         if name is not None:
@@ -69,7 +69,7 @@ class _Recorded:
 
 
 class Tracing:
-    """Records the spans of requests and exports them. The OTEL_… environment variables say where to and how much."""
+    """Records the spans of requests and exports them. The OTEL_… environment variables say where to, and how many."""
 
     def __init__(self, exporter: "SpanExporter") -> None:
         from opentelemetry.sdk.resources import Resource
@@ -83,29 +83,29 @@ class Tracing:
 
     @classmethod
     def of(cls, settings: Settings) -> "Tracing | None":
-        """What the settings ask for; None for no traces."""
-        wanted = settings.traces
-        if wanted is None:
-            wanted = any(os.environ.get(name) for name in _ENDPOINTS)
-        if not wanted:
+        """Tracing by the settings, or None when it is off."""
+        enabled = settings.traces
+        if enabled is None:
+            enabled = any(os.environ.get(name) for name in _ENDPOINTS)
+        if not enabled:
             return None
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
         return cls(OTLPSpanExporter())
 
     def begin(self, name: str, headers: Mapping[str, str], attributes: dict[str, Any]) -> Span:
-        """A request's span, a child of the caller's where a W3C `traceparent` header names one."""
+        """A request's span, as a child of the caller's span if a W3C `traceparent` header names one."""
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         parent = TraceContextTextMapPropagator().extract(headers)
         span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
-        return _Recorded(self._tracer, span)
+        return _RecordedSpan(self._tracer, span)
 
     def flush(self) -> None:
-        """Export what has ended."""
+        """Export every span that has ended."""
         self._provider.force_flush()
 
     def stop(self) -> None:
-        """Export what is left, and end."""
+        """Export the remaining spans and shut down."""
         self._provider.shutdown()

@@ -1,6 +1,6 @@
-"""What makes vLLM fast on a CPU: threads, allocator, OpenMP and memory, and what of it is missing here.
+"""Environment variables and libraries that make vLLM fast on a CPU, and what this machine lacks of them.
 
-Variables that the user has set stay as they are.
+Variables that the user has set are kept.
 """
 
 import ctypes.util
@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PRELOADED = "FGCTL_PRELOADED"
-"""Set where libraries have been preloaded, so that a program does not start itself again and again."""
+"""Set once libraries are preloaded, so that a program restarts itself for them only once."""
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
-_BESIDE_CACHE_GIB = 1.5
-"""Memory that an engine with the embedded base takes beside its key-value cache."""
+_ENGINE_GIB = 1.5
+"""Memory of an engine with the embedded base, without its key-value cache."""
 
 
 def engine_settings(kv_cache_gib: int) -> dict[str, str]:
-    """Variables for vLLM's CPU backend: every core that this process may use, and `kv_cache_gib` GiB for the cache."""
+    """Variables for vLLM's CPU backend: all cores that this process may use, and `kv_cache_gib` GiB for the cache."""
     return {
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, usable_cores())),
         "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
@@ -32,58 +32,66 @@ def engine_settings(kv_cache_gib: int) -> dict[str, str]:
 
 
 def prepare_environment(kv_cache_gib: int) -> None:
-    """Set these variables in this process. Before vLLM is imported."""
+    """Set `engine_settings` in this process; call it before vLLM is imported."""
     for name, value in engine_settings(kv_cache_gib).items():
         os.environ.setdefault(name, value)
 
 
-def with_preloads(given: Mapping[str, str]) -> dict[str, str]:
-    """An environment with tcmalloc and Intel's OpenMP preloaded, where they are installed.
+def with_preloads(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with tcmalloc and Intel's OpenMP in LD_PRELOAD, if they are installed.
 
-    They make decoding on a CPU twice as fast, and only work when the loader brings them in first.
+    They make decoding on a CPU twice as fast, and work only when the loader loads them first.
     """
-    listed = given.get("LD_PRELOAD", "")
-    wanted = [listed, None if "tcmalloc" in listed else _tcmalloc(), None if _has_openmp(listed) else _intel_openmp()]
-    return {**given, "LD_PRELOAD": ":".join(library for library in wanted if library), PRELOADED: "1"}
+    preload = environment.get("LD_PRELOAD", "")
+    libraries = [
+        preload,
+        None if "tcmalloc" in preload else _tcmalloc(),
+        None if _has_openmp(preload) else _intel_openmp(),
+    ]
+    return {**environment, "LD_PRELOAD": ":".join(library for library in libraries if library), PRELOADED: "1"}
 
 
-def missing(given: Mapping[str, str], kv_cache_gib: int) -> list[str]:
-    """What this machine lacks of what makes an engine fast, each with what to do."""
-    listed = given.get("LD_PRELOAD", "")
-    lacks = []
-    if "tcmalloc" not in listed and _tcmalloc() is None:
-        lacks.append("tcmalloc is not installed; decoding on a CPU is faster with it (Debian: libtcmalloc-minimal4).")
-    if not _has_openmp(listed) and _intel_openmp() is None:
-        lacks.append("Intel's OpenMP is not installed; decoding on a CPU is faster with it (pip install intel-openmp).")
-    wanted = int(given.get("VLLM_CPU_KVCACHE_SPACE") or kv_cache_gib) + _BESIDE_CACHE_GIB
-    available = available_memory_gib()
-    if available is not None and available < wanted:
-        lacks.append(
-            f"Only {available:.1f} GiB of memory are free, and the engine takes about {wanted:.1f}; "
-            "lower FGCTL_KV_CACHE_GIB or free some."
+def missing(environment: Mapping[str, str], kv_cache_gib: int) -> list[str]:
+    """One sentence for each thing that this machine lacks for a fast engine, with what to do."""
+    preload = environment.get("LD_PRELOAD", "")
+    warnings = []
+    if "tcmalloc" not in preload and _tcmalloc() is None:
+        warnings.append(
+            "tcmalloc is not installed; install it for faster decoding on a CPU (Debian: libtcmalloc-minimal4)."
         )
-    return lacks
+    if not _has_openmp(preload) and _intel_openmp() is None:
+        warnings.append(
+            "Intel's OpenMP is not installed; install it for faster decoding on a CPU (pip install intel-openmp)."
+        )
+    needed = int(environment.get("VLLM_CPU_KVCACHE_SPACE") or kv_cache_gib) + _ENGINE_GIB
+    available = available_memory_gib()
+    if available is not None and available < needed:
+        warnings.append(
+            f"Only {available:.1f} GiB of memory are free, and the engine needs about {needed:.1f}; "
+            "lower FGCTL_KV_CACHE_GIB or free some memory."
+        )
+    return warnings
 
 
 def usable_cores() -> list[int]:
-    """The cores this process may run on, as many of them as its control group's quota pays for."""
+    """The cores that this process may run on, no more than its control group's quota allows."""
     cores = sorted(os.sched_getaffinity(0))
     quota = _cpu_quota()
     return cores if quota is None else cores[: max(1, math.ceil(quota))]
 
 
 def available_memory_gib() -> float | None:
-    """Memory that can be had without swapping, at most the control group's limit; None where neither is known."""
+    """Memory available without swapping, at most the control group's limit; None if neither is known."""
     free = re.search(r"MemAvailable:\s+(\d+) kB", _read(_MEMINFO))
     limit = _read(_CGROUP / "memory.max").strip()
-    known = [int(free[1]) / 2**20] if free else []
+    bounds = [int(free[1]) / 2**20] if free else []
     if limit.isdecimal():
-        known.append(int(limit) / 2**30)
-    return min(known, default=None)
+        bounds.append(int(limit) / 2**30)
+    return min(bounds, default=None)
 
 
 def _cpu_quota() -> float | None:
-    """Cores' worth of time that the control group gets; None without a limit."""
+    """The control group's limit of processor time, in cores; None without a limit."""
     fields = _read(_CGROUP / "cpu.max").split()
     if len(fields) == 2 and fields[0].isdecimal():
         return int(fields[0]) / int(fields[1])
@@ -108,4 +116,5 @@ def _intel_openmp() -> str | None:
 
 
 def _has_openmp(preloads: str) -> bool:
-    return re.search("lib(i|g)?omp", preloads) is not None  # never two of them
+    """Whether some OpenMP is preloaded; two of them in one process would clash."""
+    return re.search("lib(i|g)?omp", preloads) is not None

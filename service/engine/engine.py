@@ -1,4 +1,4 @@
-"""The vLLM engine: one base, several resident adapters, one adapter a request."""
+"""The vLLM engine: one base model, several resident adapters, one adapter for each request."""
 
 import json
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from vllm.lora.request import LoRARequest
 
 PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
-"""Text whose log-probabilities tell adapters from the base and from each other."""
+"""Text whose log-probabilities distinguish adapters from the base and from each other."""
 
 
 class EngineGone(Unavailable):
     """The engine process has died."""
 
     def __init__(self) -> None:
-        super().__init__("The engine has stopped and is being restarted; try again in a minute.")
+        super().__init__("The engine has died and is being restarted; try again in a minute.")
 
 
 class Stopping(Unavailable):
-    """The answer was broken off because the service ends."""
+    """The generation was aborted because the service is stopping."""
 
     def __init__(self) -> None:
         super().__init__("The service is stopping; send the request again.", retry_after=5)
@@ -39,28 +39,29 @@ class Stopping(Unavailable):
 
 @dataclass(frozen=True)
 class Shapes:
-    """What the engine reserves room for."""
+    """The adapters for which the engine reserves memory."""
 
     rank: int
-    """The largest rank of an adapter."""
+    """The highest rank of an adapter."""
     modules: frozenset[str]
     """The modules that adapters may change."""
     adapters: int
-    """How many of them one batch may mix."""
+    """How many adapters one batch may mix."""
 
 
 class Engine:
-    """AsyncLLM with adapters, which can be replaced by a new one when its process has died."""
+    """vLLM's AsyncLLM with adapters; a new one replaces it when its process has died."""
 
     def __init__(self, base: BaseModel, shapes: Shapes, settings: Settings) -> None:
         self._base = base
         self._shapes = shapes
         self._settings = settings
         self._llm: Any = None
-        self._answering: set[str] = set()
+        self._running: set[str] = set()
+        """Ids of the requests that are being generated."""
 
     def start(self) -> None:
-        """Start the engine process and load the base (18 s on two cores). Adapters follow by `load`."""
+        """Start the engine process and load the base model (18 s on two cores); `load` adds adapters."""
         settings, shapes = self._settings, self._shapes
         prepare_environment(settings.kv_cache_gib)
         from vllm import AsyncEngineArgs
@@ -69,29 +70,33 @@ class Engine:
         self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(self._base, shapes, settings)))
 
     def restart(self) -> None:
-        """End what is left of the engine and start a new one, which holds no adapters."""
+        """Stop what is left of the engine and start a new one, which holds no adapters."""
         self.stop()
         self.start()
 
     @property
     def max_rank(self) -> int:
-        """The largest rank it takes."""
+        """The highest adapter rank that the engine accepts."""
         return self._shapes.rank
 
     def misfit(self, policy: ServedPolicy) -> str | None:
-        """Why it cannot take an adapter, if it cannot."""
+        """Why the running engine cannot load a policy's adapter; None if it can."""
         rank, modules = adapter_shape(policy.path)
         if rank > self._shapes.rank:
             return (
-                f"{policy.adapter_name} has rank {rank}, and the engine takes {self._shapes.rank}; restart the service."
+                f"{policy.adapter_name} has rank {rank}, but the engine was started for ranks up to "
+                f"{self._shapes.rank}; restart the service."
             )
         if missing := modules - self._shapes.modules:
             changed = ", ".join(sorted(missing))
-            return f"{policy.adapter_name} changes {changed}, which the engine does not; restart the service."
+            return (
+                f"{policy.adapter_name} changes the modules {changed}, for which the engine was not started; "
+                "restart the service."
+            )
         return None
 
     async def load(self, policy: ServedPolicy) -> None:
-        """Make an adapter resident. Raises EngineGone, or whatever the engine says of one that it cannot load."""
+        """Make an adapter resident. Raises EngineGone, or the engine's own error for an adapter it cannot load."""
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self._llm is None:
@@ -102,12 +107,15 @@ class Engine:
             raise EngineGone from None
 
     async def unload(self, policy: ServedPolicy) -> None:
-        """Give up an adapter; one that requests still name is loaded again for them."""
+        """Unload an adapter; the engine loads it again for requests that still name it."""
         if self.alive:
             await self._llm.remove_lora(policy.adapter_id)
 
     async def probe(self, policy: ServedPolicy | None) -> list[float]:
-        """Log-probabilities, in nats, of PROBE's tokens under a policy, or the base for None. Raises EngineGone."""
+        """Log-probabilities, in nats, of PROBE's tokens under a policy, or under the base for None.
+
+        Raises EngineGone.
+        """
         from vllm import SamplingParams
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -136,7 +144,7 @@ class Engine:
 
         if self._llm is None:
             raise EngineGone
-        self._answering.add(request_id)
+        self._running.add(request_id)
         try:
             async for output in self._llm.generate(
                 TokensPrompt(prompt_token_ids=list(prompt)),
@@ -157,12 +165,12 @@ class Engine:
         except EngineDeadError:
             raise EngineGone from None
         finally:
-            self._answering.discard(request_id)
+            self._running.discard(request_id)
 
     async def break_off(self) -> None:
-        """End every answer that is being generated; their readers get Stopping."""
+        """Abort every generation; `generate` then raises Stopping."""
         if self.alive:
-            await self._llm.abort(list(self._answering))
+            await self._llm.abort(list(self._running))
 
     @property
     def alive(self) -> bool:
@@ -170,7 +178,7 @@ class Engine:
         return self._llm is not None and not self._llm.errored
 
     def stop(self) -> None:
-        """End the engine process."""
+        """Stop the engine process."""
         llm, self._llm = self._llm, None
         if llm is not None:
             llm.shutdown()
@@ -187,45 +195,43 @@ def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
 def _logprobs(
     tokens: Sequence[int], entries: Sequence[dict[int, "Logprob"]], alternatives: int | None
 ) -> tuple[TokenLogprob, ...]:
-    """vLLM's entries, each the sampled token's and those of the likeliest, in this module's terms."""
-    return (
-        tuple(
-            TokenLogprob(
-                entry[token].decoded_token or "",
-                entry[token].logprob,
-                tuple(
-                    (other.decoded_token or "", other.logprob)
-                    for other in sorted(entry.values(), key=lambda one: one.rank or 0)[:alternatives]
-                ),
-            )
-            for token, entry in zip(tokens, entries, strict=True)
+    """vLLM's entries as TokenLogprobs: an entry holds the sampled token and the likeliest ones."""
+    if not entries:
+        return ()
+    return tuple(
+        TokenLogprob(
+            entry[token].decoded_token or "",
+            entry[token].logprob,
+            tuple(
+                (other.decoded_token or "", other.logprob)
+                for other in sorted(entry.values(), key=lambda candidate: candidate.rank or 0)[:alternatives]
+            ),
         )
-        if entries
-        else ()
+        for token, entry in zip(tokens, entries, strict=True)
     )
 
 
 def adapter_shape(path: Path) -> tuple[int, frozenset[str]]:
-    """A stored adapter's rank, and the modules that it changes."""
+    """The rank of a stored adapter, and the modules that it changes."""
     config = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     return int(config["r"]), frozenset(config["target_modules"])
 
 
 def shapes_of(paths: Iterable[Path], spare: int) -> Shapes:
-    """Room for these adapters and `spare` more of their shapes; vLLM's ranks are 8, 16 and powers of two beyond."""
-    found = []
+    """Shapes for the adapters at `paths` and `spare` more like them; vLLM's ranks are 8 and higher powers of two."""
+    shapes = []
     for path in paths:
         try:
-            found.append(adapter_shape(path))
+            shapes.append(adapter_shape(path))
         except (OSError, ValueError, KeyError):  # a broken policy, which is refused when it is loaded
             continue
-    rank = max((rank for rank, _ in found), default=8)
-    modules: frozenset[str] = frozenset().union(*(modules for _, modules in found))
-    return Shapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(found) + spare)
+    rank = max((rank for rank, _ in shapes), default=8)
+    modules: frozenset[str] = frozenset().union(*(modules for _, modules in shapes))
+    return Shapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(shapes) + spare)
 
 
 def engine_arguments(base: BaseModel, shapes: Shapes, settings: Settings) -> dict[str, Any]:
-    """vLLM's engine arguments for a base and adapters of these shapes."""
+    """vLLM's engine arguments for a base model and adapters of these shapes."""
     context = settings.max_prompt_tokens + settings.max_tokens
     return {
         "model": str(base.path),
@@ -237,7 +243,7 @@ def engine_arguments(base: BaseModel, shapes: Shapes, settings: Settings) -> dic
         "max_lora_rank": shapes.rank,
         "lora_target_modules": sorted(shapes.modules),
         "enable_prefix_caching": True,
-        # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
+        # With a seed, vLLM rewinds a chunked prompt's random generator; CPU generators cannot, and 0.32 crashes.
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(2048, context),
         "generation_config": "vllm",

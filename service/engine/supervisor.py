@@ -1,4 +1,4 @@
-"""Keeping the engine alive: when its process has died, a new one is started, with pauses that grow."""
+"""Restarts the engine when its process has died, with growing pauses."""
 
 import asyncio
 import logging
@@ -8,24 +8,24 @@ from typing import Protocol
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.5
-"""How often the engine is looked at."""
+CHECK_SECONDS = 0.5
+"""Seconds between checks of the engine."""
 MAX_PAUSE_SECONDS = 60.0
 STEADY_SECONDS = 120.0
-"""An engine that has worked for so long counts as recovered."""
+"""Seconds after which a restarted engine counts as recovered."""
 HOPELESS = 5
-"""Deaths and failed starts in a row, after which the process itself should be replaced."""
+"""Deaths and failed starts in a row after which this process should itself be replaced."""
 
 
 class Restartable(Protocol):
-    """What is supervised: the engine."""
+    """What a supervisor needs of an engine."""
 
     @property
     def alive(self) -> bool:
-        """Whether it works."""
+        """Whether the engine process works."""
 
     def restart(self) -> None:
-        """Replace it; blocks until the new one has started."""
+        """Replace the engine process; returns once the new one has started."""
 
 
 class Supervisor:
@@ -37,24 +37,24 @@ class Supervisor:
         restarted: Callable[[], Awaitable[None]],
         on_restart: Callable[[], None] = lambda: None,
     ) -> None:
-        """`restarted` is awaited after each start, to load what the engine held; `on_restart` counts."""
+        """`restarted` is awaited after each start, to load the adapters again; `on_restart` is called before each."""
         self._engine = engine
         self._restarted = restarted
         self._on_restart = on_restart
         self._failures = 0
         self._since = time.monotonic()
         self.up = True
-        """False from a death until the new engine has loaded what the old one held."""
+        """False from a death until the new engine has loaded the adapters of the old one."""
 
     @property
     def hopeless(self) -> bool:
-        """Whether restarting has failed so often that it will not help any more."""
+        """Whether restarts have failed too often to expect one to help."""
         return self._failures >= HOPELESS
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Supervise until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
             if not self._engine.alive:
                 self.up = False
                 await self._restart()
@@ -65,15 +65,15 @@ class Supervisor:
         while True:
             pause = 0.0 if self._failures == 0 else min(2.0 ** (self._failures - 1), MAX_PAUSE_SECONDS)
             self._failures += 1
-            logger.error("the engine has stopped; starting it again in %.0f s", pause)
+            logger.error("the engine has died; restarting it in %.0f s", pause)
             await asyncio.sleep(pause)
             try:
                 self._on_restart()
                 await asyncio.to_thread(self._engine.restart)
                 await self._restarted()
-            except Exception:  # engines fail to start in many ways, and the next try may succeed
-                logger.exception("the engine could not be started")
+            except Exception:  # an engine may fail to start for many reasons, and the next attempt may succeed
+                logger.exception("the engine did not start")
                 continue
             self.up, self._since = True, time.monotonic()
-            logger.warning("the engine works again")
+            logger.warning("the engine is running again")
             return

@@ -1,6 +1,8 @@
+"""Limits of one caller: token buckets, concurrency, and forgotten callers."""
+
 import pytest
 
-from service.admission.caller_limits import _MOST_CALLERS, Bucket, CallerLimits
+from service.admission.caller_limits import _MAX_CALLERS, Bucket, CallerLimits
 from service.domain.caller import Caller, Limits
 from service.errors import Limited
 
@@ -13,7 +15,7 @@ class Clock:
         return self.now
 
 
-def test_a_bucket_says_exactly_when_it_can_be_taken_from():
+def test_a_bucket_tells_exactly_when_an_amount_can_be_taken():
     bucket = Bucket(60, 0.0)
     bucket.take(60)
     assert bucket.seconds_until(5, 0.0) == pytest.approx(5)
@@ -21,7 +23,7 @@ def test_a_bucket_says_exactly_when_it_can_be_taken_from():
     assert bucket.seconds_until(5, 5.0) == pytest.approx(0)
 
 
-def test_more_than_a_minutes_worth_is_taken_from_a_full_bucket_and_owed():
+def test_a_full_bucket_gives_more_than_a_minutes_worth_and_must_refill_it():
     bucket = Bucket(60, 0.0)
     assert bucket.seconds_until(90, 0.0) == 0
     bucket.take(90)
@@ -36,7 +38,7 @@ def refused(limits, caller, tokens=0, **arguments):
     return caught.value
 
 
-def test_requests_a_minute():
+def test_requests_per_minute_are_limited():
     clock = Clock()
     limits, caller = CallerLimits(Limits(), clock), Caller("k", limits=Limits(requests_per_minute=3))
     for _ in range(3):
@@ -49,7 +51,7 @@ def test_requests_a_minute():
     limits.check(caller)
 
 
-def test_tokens_a_minute_and_what_was_not_used():
+def test_tokens_per_minute_are_limited_and_unused_ones_come_back():
     clock = Clock()
     limits, caller = CallerLimits(Limits(tokens_per_minute=600), clock), Caller("k")
     limits.take(caller, 500)
@@ -60,7 +62,7 @@ def test_tokens_a_minute_and_what_was_not_used():
     limits.check(caller, 200)
 
 
-def test_concurrency_advises_when_a_request_is_likely_to_end():
+def test_a_caller_at_its_concurrency_is_told_when_a_request_is_likely_to_end():
     limits, caller = CallerLimits(Limits(concurrency=4)), Caller("k")
     for _ in range(4):
         limits.check(caller)
@@ -71,7 +73,7 @@ def test_concurrency_advises_when_a_request_is_likely_to_end():
     limits.check(caller)
 
 
-def test_own_limits_come_first_and_callers_do_not_share():
+def test_a_callers_own_limits_take_precedence_and_are_not_shared():
     limits = CallerLimits(Limits(concurrency=1))
     vip, other = Caller("vip", limits=Limits(concurrency=2)), Caller("other")
     for caller in (vip, other):
@@ -80,18 +82,18 @@ def test_own_limits_come_first_and_callers_do_not_share():
     assert refused(limits, other).reason == "concurrency"
 
 
-def test_limits_that_change_hold_at_once_and_requests_in_service_still_count():
+def test_changed_limits_apply_at_once_and_requests_in_service_still_count():
     limits = CallerLimits(Limits())
     limits.take(Caller("k", limits=Limits(concurrency=5)), 1)
     assert refused(limits, Caller("k", limits=Limits(concurrency=1))).reason == "concurrency"
     limits.check(Caller("k"))
 
 
-def test_strangers_are_not_remembered_forever():
+def test_idle_callers_are_forgotten():
     clock = Clock()
     limits = CallerLimits(Limits(requests_per_minute=60), clock)
-    for i in range(3 * _MOST_CALLERS):
+    for i in range(3 * _MAX_CALLERS):
         clock.now += 1
         limits.take(Caller(str(i)), 1)
         limits.give_back(str(i), 0)
-    assert len(limits._uses) <= _MOST_CALLERS + 1
+    assert len(limits._usages) <= _MAX_CALLERS + 1

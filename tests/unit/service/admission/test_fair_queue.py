@@ -1,10 +1,12 @@
+"""Fairness of the queue, among profiles and among a profile's callers."""
+
 from collections import Counter
 from dataclasses import dataclass
 
-from hypothesis import given
+import hypothesis
 from hypothesis import strategies as st
 
-from service.admission.fair_queue import _MOST_COUNTERS, Counters, FairQueue
+from service.admission.fair_queue import _MAX_COUNTERS, Counters, FairQueue
 
 
 @dataclass(eq=False)
@@ -26,27 +28,27 @@ requests = st.lists(
 )
 
 
-@given(requests)
-def test_everybody_is_served_once_and_nothing_is_left(made):
+@hypothesis.given(requests)
+def test_every_request_is_granted_once_and_the_queue_ends_empty(added):
     queue = FairQueue()
-    for request in made:
+    for request in added:
         queue.add(request)
-    assert (queue.requests, queue.tokens) == (len(made), sum(r.tokens for r in made))
-    granted = [grant(queue) for _ in made]
-    assert set(granted) == set(made)
+    assert (queue.requests, queue.tokens) == (len(added), sum(r.tokens for r in added))
+    granted = [grant(queue) for _ in added]
+    assert set(granted) == set(added)
     assert (queue.first(), queue.requests, queue.tokens) == (None, 0, 0)
     for profile in "abc":
         for caller in "xyz":
-            own = [r for r in made if (r.profile, r.caller_id) == (profile, caller)]
+            own = [r for r in added if (r.profile, r.caller_id) == (profile, caller)]
             assert [r for r in granted if r in own] == own, "a caller's requests keep their order"
 
 
-@given(st.lists(st.tuples(st.integers(1, 100), st.integers(1, 100)), min_size=5, max_size=60))
-def test_while_two_profiles_wait_their_tokens_differ_by_no_more_than_a_request_each(pairs):
+@hypothesis.given(st.lists(st.tuples(st.integers(1, 100), st.integers(1, 100)), min_size=5, max_size=60))
+def test_while_two_profiles_wait_their_tokens_differ_by_at_most_one_request_each(pairs):
     queue, granted = FairQueue(), Counter()
-    for one, other in pairs:
-        queue.add(Request("a", "x", one))
-        queue.add(Request("b", "x", other))
+    for a_tokens, b_tokens in pairs:
+        queue.add(Request("a", "x", a_tokens))
+        queue.add(Request("b", "x", b_tokens))
     left = Counter(a=len(pairs), b=len(pairs))
     while left["a"] and left["b"]:
         request = grant(queue)
@@ -55,7 +57,7 @@ def test_while_two_profiles_wait_their_tokens_differ_by_no_more_than_a_request_e
         assert abs(granted["a"] - granted["b"]) <= 200
 
 
-def test_a_burst_of_one_profile_lets_another_in_next():
+def test_another_profile_is_next_during_a_burst():
     queue = FairQueue()
     for _ in range(100):
         queue.add(Request("a", "x", 10))
@@ -64,7 +66,7 @@ def test_a_burst_of_one_profile_lets_another_in_next():
     assert "b" in [grant(queue).profile for _ in range(2)]
 
 
-def test_a_burst_of_one_caller_lets_another_of_the_same_profile_in_next():
+def test_another_caller_of_the_same_profile_is_next_during_a_burst():
     queue = FairQueue()
     for _ in range(100):
         queue.add(Request("a", "x", 10))
@@ -73,7 +75,7 @@ def test_a_burst_of_one_caller_lets_another_of_the_same_profile_in_next():
     assert "y" in [grant(queue).caller_id for _ in range(2)]
 
 
-def test_nobody_saves_up_a_claim_by_staying_away():
+def test_staying_away_earns_no_credit():
     queue = FairQueue()
     for _ in range(100):
         queue.add(Request("a", "x", 10))
@@ -83,8 +85,8 @@ def test_nobody_saves_up_a_claim_by_staying_away():
     assert Counter(grant(queue).profile for _ in range(20)) == {"a": 10, "b": 10}
 
 
-def test_one_that_always_comes_back_has_no_more_than_its_share():
-    """A counter that went with its last request would let this caller be the very next every time."""
+def test_a_caller_with_one_request_at_a_time_gets_no_more_than_its_share():
+    """If counters were dropped with a caller's last request, this caller would be next every time."""
     queue, served = FairQueue(), Counter()
     for caller in ("x", "y"):
         for _ in range(50):
@@ -96,7 +98,7 @@ def test_one_that_always_comes_back_has_no_more_than_its_share():
     assert served == {"x": 20, "y": 20, "z": 20}
 
 
-def test_tokens_that_were_not_used_are_given_back():
+def test_unused_tokens_are_given_back():
     queue, served = FairQueue(), Counter()
     for _ in range(30):
         queue.add(Request("a", "x", 100))
@@ -109,7 +111,7 @@ def test_tokens_that_were_not_used_are_given_back():
     assert served == {"a": 16, "b": 8}
 
 
-def test_what_was_not_used_before_anybody_else_came_is_no_claim():
+def test_tokens_unused_before_others_came_earn_no_credit():
     queue = FairQueue()
     for _ in range(60):
         queue.add(Request("a", "x", 100))
@@ -121,9 +123,9 @@ def test_what_was_not_used_before_anybody_else_came_is_no_claim():
     assert Counter(grant(queue).profile for _ in range(20)) == {"a": 10, "b": 10}
 
 
-def test_counters_of_strangers_are_bounded():
+def test_the_number_of_counters_is_bounded():
     counters = Counters()
-    for i in range(3 * _MOST_COUNTERS):
+    for i in range(3 * _MAX_COUNTERS):
         counters.join(str(i), [])
         counters.charge(str(i), 10)
-    assert len(counters) <= _MOST_COUNTERS
+    assert len(counters) <= _MAX_COUNTERS

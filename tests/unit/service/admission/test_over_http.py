@@ -1,4 +1,4 @@
-"""Admission over HTTP: what clients see of limits, queues and time-outs, and that no place is ever lost."""
+"""Admission over HTTP: what clients see of limits, queues and time-outs, and that no place leaks."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ MEDIUM = {"profile": "medium", "policy": "000000000002"}
 
 
 class PacedEngine:
-    """Decodes one piece a step in each of its sequences, as an engine of fixed speed does."""
+    """Decodes one piece per step in each of its sequences."""
 
     def __init__(self, step=0.001, pieces=4):
         self.alive, self.step, self.pieces = True, step, pieces
@@ -49,22 +49,23 @@ def paced(serve, step=0.001, pieces=4, **settings):
     return serve(engine=PacedEngine(step, pieces), **({"max_num_seqs": 4} | settings))
 
 
-def nothing_is_held(service):
-    door = service.backend.admission
-    return (door._free, door._queue.requests, door._held) == (door.places, 0, 0) and not door._queue._waiting
+def nothing_leaked(service):
+    admission = service.backend.admission
+    queue = admission._queue
+    return (admission._free, queue.requests, admission._in_service) == (admission.places, 0, 0) and not queue._waiting
 
 
 class Client:
-    """A request by ASGI, so that the client can vanish at any moment."""
+    """A request by ASGI, whose client can disconnect at any moment."""
 
     def __init__(self, service, body, fails=False):
-        self.gone, self.status, self.body = asyncio.Event(), None, b""
-        sent = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+        self.disconnected, self.status, self.body = asyncio.Event(), None, b""
+        messages = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
 
         async def receive():
-            if sent:
-                return sent.pop()
-            await self.gone.wait()
+            if messages:
+                return messages.pop()
+            await self.disconnected.wait()
             return {"type": "http.disconnect"}
 
         async def send(message):
@@ -80,8 +81,8 @@ class Client:
         }  # fmt: skip
         self.task = asyncio.create_task(service.app(scope, receive, send))
 
-    async def leave(self):
-        self.gone.set()
+    async def disconnect(self):
+        self.disconnected.set()
         await asyncio.wait_for(self.task, 2)
 
 
@@ -90,36 +91,36 @@ async def until(condition):
         if condition():
             return
         await asyncio.sleep(0.001)
-    raise AssertionError("it never came true")
+    raise AssertionError("the condition never became true")
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_full_queue_is_refused_before_a_stream_begins(serve, stream):
+async def test_a_request_is_refused_by_a_full_queue_before_its_stream_begins(serve, stream):
     service = paced(serve, step=0.05, max_num_seqs=1, waiting_requests=1)
-    held = [asyncio.create_task(service.ask(QUESTION)) for _ in range(3)]
-    await until(lambda: service.backend.admission._held == 3)
+    others = [asyncio.create_task(service.ask(QUESTION)) for _ in range(3)]
+    await until(lambda: service.backend.admission._in_service == 3)
     reply = await service.ask(QUESTION | {"stream": stream})
     assert (reply.status_code, reply.json()["error"]["type"]) == (503, "overloaded")
     assert int(reply.headers["retry-after"]) >= 1
-    assert [r.status_code for r in await asyncio.gather(*held)] == [200] * 3
+    assert [r.status_code for r in await asyncio.gather(*others)] == [200] * 3
     assert service.metric("fg_requests_total", **MEDIUM, outcome="overloaded") == 1
     assert service.metric("fg_refusals_total", profile="medium", reason="waiting_requests") == 1
-    assert nothing_is_held(service)
+    assert nothing_leaked(service)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_waiting_too_long_is_503_in_both_forms(serve, stream):
+async def test_waiting_too_long_is_answered_by_503_streamed_or_not(serve, stream):
     service = paced(serve, step=0.1, max_num_seqs=1, queue_timeout=0.02)
-    held = [asyncio.create_task(service.ask(QUESTION)) for _ in range(2)]
-    await until(lambda: service.backend.admission._held == 2)
+    others = [asyncio.create_task(service.ask(QUESTION)) for _ in range(2)]
+    await until(lambda: service.backend.admission._in_service == 2)
     reply = await service.ask(QUESTION | {"stream": stream})
     assert (reply.status_code, reply.json()["error"]["type"]) == (503, "overloaded")
     assert service.metric("fg_refusals_total", profile="medium", reason="queue_timeout") == 1
-    await asyncio.gather(*held)
-    assert nothing_is_held(service)
+    await asyncio.gather(*others)
+    assert nothing_leaked(service)
 
 
-async def test_taking_too_long_is_503_and_an_error_event_in_a_stream_and_ends_the_generation(serve):
+async def test_a_request_over_its_time_ends_with_503_or_an_error_event_and_is_aborted(serve):
     service = paced(serve, step=0.02, pieces=1000, request_timeout=0.05)
     reply = await service.ask(QUESTION)
     assert (reply.status_code, reply.json()["error"]["type"]) == (503, "timeout")
@@ -130,75 +131,75 @@ async def test_taking_too_long_is_503_and_an_error_event_in_a_stream_and_ends_th
     assert json.loads(reply.text.strip().split("data: ")[-1])["error"]["type"] == "timeout"
     assert service.metric("fg_requests_total", **MEDIUM, outcome="timeout") == 2
     assert service.engine.running == 0
-    assert nothing_is_held(service)
+    assert nothing_leaked(service)
 
 
-async def test_a_reader_that_stops_reading_keeps_its_place_no_longer_than_a_request_may_take(serve):
+async def test_a_client_that_stops_reading_keeps_its_place_no_longer_than_a_request_may_take(serve):
     service = paced(serve, pieces=1000, request_timeout=0.05)
     pipeline = service.backend.pipeline
     prepared = await pipeline.prepare(AnswerRequest(Selection("medium"), "Where?"))
     pieces = pipeline.stream(prepared)
     await anext(pieces)
-    await until(lambda: nothing_is_held(service) and service.engine.running == 0)
+    await until(lambda: nothing_leaked(service) and service.engine.running == 0)
     assert service.metric("fg_requests_total", **MEDIUM, outcome="timeout") == 1
     with pytest.raises(TimedOut):
         await anext(pieces)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_leaves_while_it_waits_frees_its_place_at_once(serve, stream):
+async def test_a_client_that_disconnects_while_it_waits_frees_its_place_at_once(serve, stream):
     service = paced(serve, step=0.05, max_num_seqs=1)
-    held = [asyncio.create_task(service.ask(QUESTION)) for _ in range(2)]
-    await until(lambda: service.backend.admission._held == 2)
+    others = [asyncio.create_task(service.ask(QUESTION)) for _ in range(2)]
+    await until(lambda: service.backend.admission._in_service == 2)
     client = Client(service, QUESTION | {"stream": stream})
     await until(lambda: service.metric("fg_waiting_requests") == 1)
-    await client.leave()
+    await client.disconnect()
     assert service.metric("fg_waiting_requests") == 0
     assert service.metric("fg_requests_total", **MEDIUM, outcome="cancelled") == 1
-    await asyncio.gather(*held)
+    await asyncio.gather(*others)
     assert service.engine.answered == {"medium": 2}
-    assert nothing_is_held(service)
+    assert nothing_leaked(service)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_leaves_while_it_is_answered_frees_its_place_at_once(serve, stream):
+async def test_a_client_that_disconnects_while_it_is_answered_frees_its_place_at_once(serve, stream):
     service = paced(serve, pieces=10_000)
     client = Client(service, QUESTION | {"stream": stream})
     await until(lambda: service.engine.running == 1)
-    await client.leave()
+    await client.disconnect()
     await until(lambda: service.engine.running == 0)
     assert service.metric("fg_requests_total", **MEDIUM, outcome="cancelled") == 1
-    assert nothing_is_held(service)
+    assert nothing_leaked(service)
 
 
-async def test_a_client_that_is_gone_before_the_stream_is_read_loses_nothing(serve):
+async def test_a_client_that_disconnects_before_the_stream_begins_leaks_nothing(serve):
     service = paced(serve)
     client = Client(service, QUESTION | {"stream": True}, fails=True)
     with pytest.raises(OSError, match="gone"):
         await asyncio.wait_for(client.task, 2)
     assert service.engine.answered == {}
     assert service.metric("fg_requests_total", **MEDIUM, outcome="cancelled") == 1
-    assert nothing_is_held(service)
+    assert nothing_leaked(service)
 
 
-async def test_vanishing_at_any_moment_leaks_nothing(serve):
-    """Clients leave after 0, 1, 2, … turns of the event loop, which meets waiting, the grant itself, and streaming."""
+async def test_disconnecting_at_any_moment_leaks_nothing(serve):
+    """Clients disconnect after 0, 1, 2, … turns of the event loop: while waiting, granted and streaming."""
     service = paced(serve, step=0, pieces=6, max_num_seqs=1)
     for turns in range(60):
         clients = [Client(service, QUESTION | {"stream": bool(i % 2)}) for i in range(4)]
         for _ in range(turns):
             await asyncio.sleep(0)
-        await asyncio.gather(*(client.leave() for client in clients[1:]))
+        await asyncio.gather(*(client.disconnect() for client in clients[1:]))
         await asyncio.wait_for(clients[0].task, 2)
         await until(lambda: service.engine.running == 0)
-        assert nothing_is_held(service), turns
+        assert nothing_leaked(service), turns
     ended = {o: service.metric("fg_requests_total", **MEDIUM, outcome=o) for o in ("ok", "cancelled", "error")}
     assert ended["ok"] >= 60
     assert ended["cancelled"] > 0
     assert ended["error"] == 0
 
 
-async def test_callers_over_their_limits_get_429_and_when_to_come_back(serve):
+async def test_callers_over_their_limits_get_429_and_when_to_try_again(serve):
     service = paced(serve, caller_requests_per_minute=2)
     assert [(await service.ask(QUESTION)).status_code for _ in range(2)] == [200, 200]
     reply = await service.ask(QUESTION)
@@ -207,34 +208,34 @@ async def test_callers_over_their_limits_get_429_and_when_to_come_back(serve):
     assert service.metric("fg_requests_total", **MEDIUM, outcome="limited") == 1
 
 
-async def test_tokens_are_counted_as_used_not_as_asked_for(serve):
+async def test_tokens_are_counted_as_used_not_as_reserved(serve):
     service = paced(serve, caller_tokens_per_minute=100)
-    for _ in range(3):  # 3 + 64 tokens asked for, 3 + 4 used
+    for _ in range(3):  # 3 + 64 tokens reserved, 3 + 4 used
         assert (await service.ask(QUESTION | {"max_tokens": 64})).status_code == 200
 
 
 async def test_a_policy_is_in_use_while_a_request_waits_for_it(serve):
     service = paced(serve, step=0.02, max_num_seqs=1)
-    asked = [asyncio.create_task(service.ask(QUESTION)) for _ in range(3)]
+    replies = [asyncio.create_task(service.ask(QUESTION)) for _ in range(3)]
     await until(lambda: service.metric("fg_waiting_requests") == 1)
     in_use = service.resolver.in_use
     assert in_use._requests == {2: 3}
-    await asyncio.gather(*asked)
+    await asyncio.gather(*replies)
     assert in_use._requests == {}
 
 
-async def test_a_stopping_service_admits_nobody_and_answers_who_waits(serve):
+async def test_a_stopping_service_refuses_new_requests_and_answers_waiting_ones(serve):
     service = paced(serve, step=0.01, max_num_seqs=1)
-    asked = [asyncio.create_task(service.ask(QUESTION)) for _ in range(5)]
-    await until(lambda: service.backend.admission._held == 5)
+    replies = [asyncio.create_task(service.ask(QUESTION)) for _ in range(5)]
+    await until(lambda: service.backend.admission._in_service == 5)
     service.backend.admission.stop()
     assert (await service.ask(QUESTION)).status_code == 503
     await asyncio.wait_for(service.backend.admission.emptied(), 2)
-    assert [reply.status_code for reply in await asyncio.gather(*asked)] == [200] * 5
+    assert [reply.status_code for reply in await asyncio.gather(*replies)] == [200] * 5
 
 
-async def test_500_clients_at_small_limits_are_all_answered_or_told_why_and_shares_are_fair(serve):
-    """400 ask `long`, and only then 100 ask `short`; the queue holds 240."""
+async def test_500_clients_at_small_limits_are_all_answered_or_refused_and_shares_are_fair(serve):
+    """200 ask `long`, then 100 ask `short` and 200 more `long`; the queue holds 240."""
     service = paced(serve, step=0.002, pieces=5, max_num_seqs=16, waiting_requests=240, recent_responses=1000)
     transport = httpx.ASGITransport(service.app)
 
@@ -247,7 +248,7 @@ async def test_500_clients_at_small_limits_are_all_answered_or_told_why_and_shar
         return profile, reply
 
     first = [asyncio.create_task(ask(i, "long")) for i in range(200)]
-    await until(lambda: service.backend.admission._held == 200)
+    await until(lambda: service.backend.admission._in_service == 200)
     rest = [asyncio.create_task(ask(i, "short")) for i in range(100)]
     rest += [asyncio.create_task(ask(i, "long")) for i in range(200)]
     replies = await asyncio.gather(*first, *rest)
@@ -256,15 +257,15 @@ async def test_500_clients_at_small_limits_are_all_answered_or_told_why_and_shar
     refused = Counter(reply.json()["error"]["type"] for _, reply in replies if reply.status_code != 200)
     for _, reply in replies:
         assert reply.status_code == 200 or (reply.status_code == 503 and int(reply.headers["retry-after"]) >= 1)
-    assert answered.total() + refused["overloaded"] == 500, "sent = answered + refused with a reason; none is lost"
+    assert answered.total() + refused["overloaded"] == 500, "sent = answered + refused; no request is lost"
     assert refused.keys() == {"overloaded"}
     assert service.engine.answered == answered
     assert service.engine.most <= service.backend.admission.places
     counted = sum(service.metric("fg_refusals_total", profile=p, reason="waiting_requests") for p in ("long", "short"))
     assert counted == refused["overloaded"]
-    # From when `short` began to wait the two took turns, although 182 of `long` were there before.
+    # Once `short` waited, the two took turns, although 182 requests for `long` were waiting already.
     begun = service.engine.begun
     turns = Counter(begun[begun.index("short") :][: 2 * 40])
     assert answered["short"] >= 40
     assert abs(turns["short"] - turns["long"]) <= 4
-    assert nothing_is_held(service)
+    assert nothing_leaked(service)

@@ -1,7 +1,9 @@
+"""Admission control: places, the queue's bounds, refusals, cancellation and stopping."""
+
 import asyncio
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.admission.places import Admission, PlaceState
@@ -13,9 +15,9 @@ from service.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-def admission(**chosen):
-    """One with two places (the engine decodes one at once) and a queue of ten."""
-    return Admission(Settings(**({"max_num_seqs": 1, "waiting_requests": 10} | chosen)), Metrics())
+def make_admission(**settings):
+    """Admission with two places (the engine decodes one sequence at once) and a queue of ten."""
+    return Admission(Settings(**({"max_num_seqs": 1, "waiting_requests": 10} | settings)), Metrics())
 
 
 def reserve(admission, profile="a", caller=ANONYMOUS, tokens=10, completions=1):
@@ -26,164 +28,163 @@ def gauge(admission, name):
     return admission._metrics.registry.get_sample_value(name)
 
 
-def nothing_is_held(admission):
+def refusals(admission, profile, reason):
+    labels = {"profile": profile, "reason": reason}
+    return admission._metrics.registry.get_sample_value("fg_refusals_total", labels)
+
+
+def nothing_leaked(admission):
     return (
         admission._free == admission.places
-        and admission._queue.requests == admission._queue.tokens == admission._held == 0
+        and admission._queue.requests == admission._queue.tokens == admission._in_service == 0
         and not admission._queue._waiting
     )
 
 
-async def test_who_comes_first_runs_and_the_others_wait_until_a_place_is_free():
-    door = admission()
-    first, second, third = (reserve(door) for _ in range(3))
+async def test_the_first_requests_run_and_the_others_wait_for_a_free_place():
+    admission = make_admission()
+    first, second, third = (reserve(admission) for _ in range(3))
     assert [p.state for p in (first, second, third)] == [PlaceState.RUNNING, PlaceState.RUNNING, PlaceState.WAITING]
-    assert (gauge(door, "fg_running_completions"), gauge(door, "fg_waiting_requests")) == (2, 1)
-    assert gauge(door, "fg_waiting_tokens") == 10
-    waiting = asyncio.create_task(door.wait_for_turn(third))
+    assert (gauge(admission, "fg_running_completions"), gauge(admission, "fg_waiting_requests")) == (2, 1)
+    assert gauge(admission, "fg_waiting_tokens") == 10
+    waiting = asyncio.create_task(admission.wait_for_turn(third))
     await asyncio.sleep(0)
     assert not waiting.done()
-    assert door.leave(first, 10, finished=True)
+    assert admission.leave(first, 10, finished=True)
     await waiting
     assert third.state is PlaceState.RUNNING
     for place in (second, third):
-        door.leave(place)
-    assert nothing_is_held(door)
+        admission.leave(place)
+    assert nothing_leaked(admission)
 
 
 async def test_leaving_twice_frees_one_place():
-    door = admission()
-    place = reserve(door)
-    assert door.leave(place)
-    assert not door.leave(place)
-    assert nothing_is_held(door)
+    admission = make_admission()
+    place = reserve(admission)
+    assert admission.leave(place)
+    assert not admission.leave(place)
+    assert nothing_leaked(admission)
 
 
-async def test_the_queue_is_bounded_in_requests_and_says_when_to_come_back():
-    door = admission()
-    running = [reserve(door, tokens=100) for _ in range(2)]
+async def test_the_queue_is_bounded_in_requests_and_tells_when_to_try_again():
+    admission = make_admission()
+    running = [reserve(admission, tokens=100) for _ in range(2)]
     for _ in range(10):
-        reserve(door, tokens=100)
+        reserve(admission, tokens=100)
     with pytest.raises(Overloaded, match="10 requests are waiting") as caught:
-        reserve(door)
+        reserve(admission)
     assert (caught.value.status, caught.value.reason, caught.value.retry_after) == (503, "waiting_requests", 5)
     with pytest.raises(Overloaded):
-        door.check(ANONYMOUS, "a")
-    # Answered in 2 s each, so that two places work off the waiting 1,000 tokens in 10 s.
+        admission.check(ANONYMOUS, "a")
+    # Requests of 100 tokens take 2 s each, so two places answer the waiting 1,000 tokens in 10 s.
     for place in running:
         place.granted_at -= 2
-    door.leave(running[0], 100, finished=True)
-    reserve(door, tokens=100)
+    admission.leave(running[0], 100, finished=True)
+    reserve(admission, tokens=100)
     with pytest.raises(Overloaded) as caught:
-        reserve(door)
+        reserve(admission)
     assert caught.value.retry_after in (10, 11)
-    assert gauge_refusals(door, "a", "waiting_requests") == 3
-
-
-def gauge_refusals(door, profile, reason):
-    labels = {"profile": profile, "reason": reason}
-    return door._metrics.registry.get_sample_value("fg_refusals_total", labels)
+    assert refusals(admission, "a", "waiting_requests") == 3
 
 
 async def test_the_queue_is_bounded_in_tokens_and_one_request_of_any_size_may_wait():
-    door = admission(waiting_tokens=100)
+    admission = make_admission(waiting_tokens=100)
     for _ in range(2):
-        reserve(door)
-    reserve(door, tokens=5000)
-    with pytest.raises(Overloaded, match="5000 tokens are waiting"):
-        reserve(door)
+        reserve(admission)
+    reserve(admission, tokens=5000)
+    with pytest.raises(Overloaded, match="hold 5000 of 100 tokens"):
+        reserve(admission)
 
 
-async def test_callers_over_their_limits_are_refused_and_others_not():
-    door = admission(caller_concurrency=1)
-    reserve(door, caller=Caller("x"))
+async def test_only_callers_over_their_limits_are_refused():
+    admission = make_admission(caller_concurrency=1)
+    reserve(admission, caller=Caller("x"))
     with pytest.raises(Limited):
-        door.check(Caller("x"), "a")
+        admission.check(Caller("x"), "a")
     with pytest.raises(Limited):
-        reserve(door, caller=Caller("x"))
-    reserve(door, caller=Caller("y"))
-    reserve(door, caller=Caller("x", limits=Limits(concurrency=2)))
-    assert gauge_refusals(door, "a", "concurrency") == 2
+        reserve(admission, caller=Caller("x"))
+    reserve(admission, caller=Caller("y"))
+    reserve(admission, caller=Caller("x", limits=Limits(concurrency=2)))
+    assert refusals(admission, "a", "concurrency") == 2
 
 
-async def test_one_that_waits_too_long_is_refused_and_leaves_when_it_is_told():
-    door = admission(queue_timeout=0.01)
-    running = [reserve(door) for _ in range(2)]
-    late = reserve(door)
+async def test_a_request_that_waits_too_long_is_refused():
+    admission = make_admission(queue_timeout=0.01)
+    running = [reserve(admission) for _ in range(2)]
+    late = reserve(admission)
     with pytest.raises(Overloaded, match=r"waited 0.01 s") as caught:
-        await door.wait_for_turn(late)
+        await admission.wait_for_turn(late)
     assert caught.value.reason == "queue_timeout"
     for place in (late, *running):
-        door.leave(place)
-    assert nothing_is_held(door)
+        admission.leave(place)
+    assert nothing_leaked(admission)
 
 
-async def test_cancelled_in_the_moment_of_the_grant_nothing_leaks():
-    door = admission()
-    running = [reserve(door) for _ in range(2)]
-    place = reserve(door)
-    waiting = asyncio.create_task(door.wait_for_turn(place))
+async def test_cancelling_at_the_moment_of_the_grant_leaks_nothing():
+    admission = make_admission()
+    running = [reserve(admission) for _ in range(2)]
+    place = reserve(admission)
+    waiting = asyncio.create_task(admission.wait_for_turn(place))
     await asyncio.sleep(0)
-    door.leave(running[0])
+    admission.leave(running[0])
     assert place.state is PlaceState.RUNNING, "granted, and its task has not run yet"
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    door.leave(place)
-    door.leave(running[1])
-    assert nothing_is_held(door)
+    admission.leave(place)
+    admission.leave(running[1])
+    assert nothing_leaked(admission)
 
 
-async def test_cancelled_while_waiting_it_leaves_the_queue_and_is_never_granted():
-    door = admission()
-    running = [reserve(door) for _ in range(2)]
-    place, after = reserve(door), reserve(door)
-    waiting = asyncio.create_task(door.wait_for_turn(place))
+async def test_a_request_cancelled_while_it_waits_is_never_granted():
+    admission = make_admission()
+    running = [reserve(admission) for _ in range(2)]
+    place, after = reserve(admission), reserve(admission)
+    waiting = asyncio.create_task(admission.wait_for_turn(place))
     await asyncio.sleep(0)
     waiting.cancel()
-    door.leave(place)
-    door.leave(running[0])
+    admission.leave(place)
+    admission.leave(running[0])
     assert (place.state, after.state) == (PlaceState.LEFT, PlaceState.RUNNING)
 
 
-async def test_granted_at_its_deadline_it_runs():
-    door = admission(queue_timeout=0.01)
-    running = [reserve(door) for _ in range(2)]
-    place = reserve(door)
-    waiting = asyncio.create_task(door.wait_for_turn(place))
+async def test_a_request_granted_at_its_deadline_runs():
+    admission = make_admission(queue_timeout=0.01)
+    running = [reserve(admission) for _ in range(2)]
+    place = reserve(admission)
+    waiting = asyncio.create_task(admission.wait_for_turn(place))
     await asyncio.sleep(0)
-    # What the loop does when both fall into one iteration: the deadline is noticed, then the place is granted.
-    asyncio.get_running_loop().call_at(place.queue_deadline, door.leave, running[0])
+    # Both happen in one iteration of the event loop: the deadline first, then the grant.
+    asyncio.get_running_loop().call_at(place.queue_deadline, admission.leave, running[0])
     await waiting
     assert place.state is PlaceState.RUNNING
 
 
-async def test_several_completions_wait_for_as_many_places_and_are_not_overtaken():
-    door = admission(max_num_seqs=8)
-    assert door.places == 9
-    small = [reserve(door) for _ in range(5)]
-    large, after = reserve(door, completions=8), reserve(door)
+async def test_a_request_of_several_completions_waits_for_as_many_places_and_is_not_overtaken():
+    admission = make_admission(max_num_seqs=8)
+    assert admission.places == 9
+    small = [reserve(admission) for _ in range(5)]
+    large, after = reserve(admission, completions=8), reserve(admission)
     assert (large.state, after.state) == (PlaceState.WAITING, PlaceState.WAITING)
     for place in small[:4]:
-        door.leave(place)
+        admission.leave(place)
     assert (large.state, after.state) == (PlaceState.RUNNING, PlaceState.WAITING)
-    everything = admission()
-    assert reserve(everything, completions=100).state is PlaceState.RUNNING
+    assert reserve(make_admission(), completions=100).state is PlaceState.RUNNING
 
 
-async def test_stopping_admits_nobody_and_lets_the_waiting_finish():
-    door = admission()
-    places = [reserve(door) for _ in range(3)]
-    door.stop()
+async def test_stopping_refuses_new_requests_and_lets_waiting_ones_finish():
+    admission = make_admission()
+    places = [reserve(admission) for _ in range(3)]
+    admission.stop()
     with pytest.raises(Overloaded) as caught:
-        reserve(door)
+        reserve(admission)
     assert caught.value.reason == "stopping"
-    emptied = asyncio.create_task(door.emptied())
+    emptied = asyncio.create_task(admission.emptied())
     for place in places:
         await asyncio.sleep(0)
         assert not emptied.done()
-        await door.wait_for_turn(place)
-        door.leave(place)
+        await admission.wait_for_turn(place)
+        admission.leave(place)
     await asyncio.wait_for(emptied, 1)
 
 
@@ -192,25 +193,25 @@ steps = st.lists(
 )
 
 
-@given(steps)
-@settings(deadline=None)
-def test_whatever_happens_places_are_never_lost_or_handed_out_twice(taken):
+@hypothesis.given(steps)
+@hypothesis.settings(deadline=None)
+def test_places_are_never_lost_or_granted_twice_whatever_happens(sequence):
     async def play():
-        door, held = admission(max_num_seqs=4, waiting_requests=6), []
-        for what, number, completions in taken:
-            if what == "reserve":
+        admission, places = make_admission(max_num_seqs=4, waiting_requests=6), []
+        for step, number, completions in sequence:
+            if step == "reserve":
                 try:
-                    held.append(reserve(door, "ab"[number % 2], Caller(str(number % 3)), number, completions))
+                    places.append(reserve(admission, "ab"[number % 2], Caller(str(number % 3)), number, completions))
                 except Overloaded:
-                    assert door._queue.requests == 6
-            elif held:
-                place = held.pop(number % len(held))
-                door.leave(place, number, finished=what == "finish" and place.state is PlaceState.RUNNING)
-            running = [place for place in held if place.state is PlaceState.RUNNING]
-            assert door._free == door.places - sum(place.completions for place in running) >= 0
-            assert door._queue.requests == len(held) - len(running)
-        for place in held:
-            door.leave(place)
-        assert nothing_is_held(door)
+                    assert admission._queue.requests == 6
+            elif places:
+                place = places.pop(number % len(places))
+                admission.leave(place, number, finished=step == "finish" and place.state is PlaceState.RUNNING)
+            running = [place for place in places if place.state is PlaceState.RUNNING]
+            assert admission._free == admission.places - sum(place.completions for place in running) >= 0
+            assert admission._queue.requests == len(places) - len(running)
+        for place in places:
+            admission.leave(place)
+        assert nothing_leaked(admission)
 
     asyncio.run(play())

@@ -1,3 +1,5 @@
+"""Who may do what: scopes by path, keys in headers, and callers without keys."""
+
 import pytest
 
 from rewards.errors import FgctlError
@@ -11,10 +13,12 @@ QUESTION = {"question": "Where?"}
 
 @pytest.fixture
 def keys(tmp_path):
-    """A file with a key for each scope, and those keys."""
+    """A file with a key for each scope; the keys and their ids by scope."""
     file = KeyFile(tmp_path / "keys.toml")
-    made = {scope: file.add(scope, [scope], Limits()) for scope in SCOPES}
-    return file.path, {scope: secret for scope, (_, secret) in made.items()}, {s: i for s, (i, _) in made.items()}
+    added = {scope: file.add(scope, [scope], Limits()) for scope in SCOPES}
+    ids = {scope: key_id for scope, (key_id, _) in added.items()}
+    secrets = {scope: secret for scope, (_, secret) in added.items()}
+    return file.path, secrets, ids
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,15 @@ def test_every_route_declares_its_scope(starting):
             assert hasattr(getattr(route, "endpoint", None) or route.app, "__needed_scope__"), route.path
 
 
-async def test_without_or_with_a_wrong_key_it_is_401_and_says_how(serve, keys):
+async def test_metrics_are_public_or_require_their_own_scope(serve, keys):
+    assert (await serve(keys=keys[0]).client.get("/metrics")).status_code == 200
+    closed = serve(keys=keys[0], metrics_open=False).client
+    assert (await closed.get("/metrics")).status_code == 401
+    assert (await closed.get("/metrics", headers={"x-api-key": keys[1]["generate"]})).status_code == 403
+    assert (await closed.get("/metrics", headers={"x-api-key": keys[1]["metrics"]})).status_code == 200
+
+
+async def test_a_missing_or_unknown_key_is_answered_by_401(serve, keys):
     service = serve(keys=keys[0])
     for headers in (
         {},
@@ -73,13 +85,13 @@ async def test_without_or_with_a_wrong_key_it_is_401_and_says_how(serve, keys):
 
 
 @pytest.mark.parametrize("header", ["Bearer {}", "bearer  {}", None])
-async def test_a_key_is_sent_in_either_header(serve, keys, header):
+async def test_a_key_may_come_in_either_header(serve, keys, header):
     service, secret = serve(keys=keys[0]), keys[1]["generate"]
     headers = {"authorization": header.format(secret)} if header else {"x-api-key": secret}
     assert (await service.client.post("/generate", json=QUESTION, headers=headers)).status_code == 200
 
 
-async def test_a_key_without_the_scope_is_403(serve, keys):
+async def test_a_key_that_lacks_the_scope_is_answered_by_403(serve, keys):
     service = serve(keys=keys[0])
     for path, scope in (("/generate", "generate"), ("/admin/reload", "admin"), ("/annotation/next", "feedback")):
         for other in SCOPES:
@@ -88,9 +100,10 @@ async def test_a_key_without_the_scope_is_403(serve, keys):
                 assert reply.status_code in (200, 404, 422)
             else:
                 assert (reply.status_code, reply.json()["error"]["type"]) == (403, "forbidden")
+                assert f"lacks the scope '{scope}'" in reply.json()["error"]["message"]
 
 
-async def test_probes_are_open_and_metrics_by_their_setting(serve, keys):
+async def test_probes_are_public_and_metrics_follow_their_setting(serve, keys):
     service = serve(keys=keys[0])
     for path in ("/livez", "/readyz", "/metrics", "/docs", "/openapi.json"):
         assert (await service.client.get(path)).status_code == 200
@@ -100,7 +113,7 @@ async def test_probes_are_open_and_metrics_by_their_setting(serve, keys):
     assert reply.status_code == 200
 
 
-async def test_the_body_of_a_stranger_is_not_read(serve, keys):
+async def test_the_body_of_an_unauthenticated_request_is_not_read(serve, keys):
     service = serve(keys=keys[0])
 
     async def endless():
@@ -110,7 +123,7 @@ async def test_the_body_of_a_stranger_is_not_read(serve, keys):
     assert (await service.client.post("/generate", content=endless())).status_code == 401
 
 
-async def test_the_caller_is_the_key_else_the_address(serve, keys):
+async def test_the_caller_is_the_key_or_without_keys_the_address(serve, keys):
     requests = []
     for settings, headers in (({"keys": keys[0]}, {"x-api-key": keys[1]["generate"]}), ({}, {})):
         service = serve(**settings)
@@ -125,7 +138,7 @@ async def test_the_caller_is_the_key_else_the_address(serve, keys):
     assert [request.caller.id for request in requests] == [f"key:{keys[2]['generate']}", "127.0.0.1"]
 
 
-async def test_a_keys_own_limits_hold(serve, tmp_path):
+async def test_the_limits_of_a_key_are_enforced(serve, tmp_path):
     file = KeyFile(tmp_path / "keys.toml")
     _, secret = file.add("app", ["generate"], Limits(requests_per_minute=1))
     service = serve(keys=file.path)
@@ -136,6 +149,6 @@ async def test_a_keys_own_limits_hold(serve, tmp_path):
     assert statuses == [200, 429]
 
 
-def test_a_missing_file_of_keys_stops_the_service_before_anything_loads(serve, tmp_path):
+def test_a_missing_key_file_stops_the_service_before_anything_loads(serve, tmp_path):
     with pytest.raises(FgctlError, match="fgctl keys add"):
         serve(keys=tmp_path / "none.toml")

@@ -1,4 +1,4 @@
-"""The bounds on a request's head, on real connections."""
+"""The limits on a request's head, on real connections."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ async def app(scope, receive, send):
 
 @pytest.fixture
 async def connect():
-    """Opens connections to a server with heads of at most 2,000 bytes in half a second."""
+    """Opens connections to a server that allows heads of 2,000 bytes, arriving within half a second."""
     config = bounded_config(app, 2000, 0.5, port=0, log_config=None, access_log=False, lifespan="off")
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
@@ -27,12 +27,12 @@ async def connect():
     port = server.servers[0].sockets[0].getsockname()[1]
     writers = []
 
-    async def opened():
+    async def open_connection():
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writers.append(writer)
         return reader, writer
 
-    yield opened
+    yield open_connection
     for writer in writers:
         writer.close()
     server.should_exit = True
@@ -43,7 +43,7 @@ async def rest(reader):
     return await asyncio.wait_for(reader.read(), 3)
 
 
-async def test_ordinary_requests_pass_one_after_the_other(connect):
+async def test_ordinary_requests_on_one_connection_are_answered(connect):
     reader, writer = await connect()
     for i in range(3):
         writer.write(b"GET /%d HTTP/1.1\r\nhost: x\r\nx: %s\r\n\r\n" % (i, b"a" * 500))
@@ -53,28 +53,28 @@ async def test_ordinary_requests_pass_one_after_the_other(connect):
 @pytest.mark.parametrize(
     "start", [b"GET /", b"GET / HTTP/1.1\r\nhost: x\r\n", b"GET / HTTP/1.1\r\nx: "], ids=["url", "headers", "value"]
 )
-async def test_a_head_that_never_ends_is_cut_off(connect, start):
+async def test_a_head_that_never_ends_is_answered_by_431(connect, start):
     reader, writer = await connect()
     writer.write(start)
     more = b"".join(b"h%d: %s\r\n" % (i, b"a" * 50) for i in range(100)) if start.endswith(b"\n") else b"a" * 6000
-    for begin in range(0, 2400, 800):  # no more than it takes: what is written to a closed connection resets it
+    for begin in range(0, 2400, 800):  # only just over the limit: writing to a closed connection would reset it
         writer.write(more[begin : begin + 800])
         await asyncio.sleep(0.01)
     assert (await rest(reader)).startswith(b"HTTP/1.1 431 ")
 
 
-async def test_a_head_that_does_not_arrive_is_given_up(connect):
+async def test_a_head_that_does_not_arrive_in_time_is_answered_by_408(connect):
     reader, writer = await connect()
     writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n")
     assert (await rest(reader)).startswith(b"HTTP/1.1 408 ")
 
 
-async def test_a_connection_that_says_nothing_is_closed_without_a_word(connect):
+async def test_a_silent_connection_is_closed_without_a_response(connect):
     reader, _ = await connect()
     assert await rest(reader) == b""
 
 
-async def test_an_answer_under_way_is_not_written_into(connect):
+async def test_a_response_being_sent_is_not_interrupted_by_a_refusal(connect):
     reader, writer = await connect()
     writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\nGET /" + b"a" * 3000)
     assert b"431" not in await rest(reader)

@@ -1,3 +1,5 @@
+"""The key file, and the keyring that follows it."""
+
 import logging
 import os
 import stat
@@ -7,7 +9,7 @@ import pytest
 
 from rewards.errors import FgctlError
 from service.domain.caller import Limits
-from service.edge import keys as module
+from service.edge import keys as keys_module
 from service.edge.keys import PREFIX, KeyFile, Keyring, digest
 
 
@@ -17,15 +19,15 @@ def file(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def looks_every_time(monkeypatch):
-    monkeypatch.setattr(module, "_LOOK_EVERY", 0.0)
+def check_the_file_every_time(monkeypatch):
+    monkeypatch.setattr(keys_module, "_CHECK_EVERY", 0.0)
 
 
-def test_a_key_is_random_and_only_its_hash_is_kept(file):
-    made = {file.add("app", ["generate"], Limits())[1] for _ in range(3)}
-    assert len(made) == 3
+def test_a_key_is_random_and_only_its_hash_is_stored(file):
+    secrets = {file.add("app", ["generate"], Limits())[1] for _ in range(3)}
+    assert len(secrets) == 3
     text = file.path.read_text()
-    for secret in made:
+    for secret in secrets:
         assert secret.startswith(PREFIX)
         assert len(secret) >= 46
         assert secret not in text
@@ -34,7 +36,7 @@ def test_a_key_is_random_and_only_its_hash_is_kept(file):
     assert set(tomllib.loads(text)) == {"keys"}
 
 
-def test_what_is_written_is_read_and_permissions_stay(file):
+def test_keys_are_read_as_written_and_file_permissions_stay(file):
     key_id, _ = file.add("the app", ["generate", "admin", "admin"], Limits(2, 60, None))
     file.path.chmod(0o640)
     file.add("another", ["metrics"], Limits())
@@ -47,11 +49,11 @@ def test_what_is_written_is_read_and_permissions_stay(file):
     assert caller.scopes == {"generate", "admin"}
 
 
-def test_the_ring_knows_keys_and_nothing_else(file):
-    ids = {file.add(str(i), ["generate"], Limits()) for i in range(3)}
+def test_the_keyring_accepts_its_keys_and_nothing_else(file):
+    added = {file.add(str(i), ["generate"], Limits()) for i in range(3)}
     ring = Keyring(file.path)
-    assert {ring.caller(secret).id for _, secret in ids} == {f"key:{key_id}" for key_id, _ in ids}
-    _, secret = next(iter(ids))
+    assert {ring.caller(secret).id for _, secret in added} == {f"key:{key_id}" for key_id, _ in added}
+    _, secret = next(iter(added))
     for wrong in ("", "fg_", secret[:-1], secret + "a", secret.upper(), digest(secret), "\udcff", "\x00"):
         assert ring.caller(wrong) is None
 
@@ -59,26 +61,26 @@ def test_the_ring_knows_keys_and_nothing_else(file):
 def test_every_key_is_compared_in_constant_time(file, monkeypatch):
     secrets = [file.add(str(i), ["generate"], Limits())[1] for i in range(4)]
     ring, compared = Keyring(file.path), []
-    original = module.hmac.compare_digest
-    monkeypatch.setattr(module.hmac, "compare_digest", lambda a, b: compared.append(a) or original(a, b))
+    original = keys_module.hmac.compare_digest
+    monkeypatch.setattr(keys_module.hmac, "compare_digest", lambda a, b: compared.append(a) or original(a, b))
     for secret in (secrets[0], secrets[-1], "fg_wrong"):
         compared.clear()
         ring.caller(secret)
         assert len(compared) == 4
 
 
-def test_the_ring_follows_the_file(file):
-    key_id, secret = file.add("one", ["generate"], Limits())
+def test_the_keyring_follows_changes_of_the_file(file):
+    key_id, secret = file.add("first", ["generate"], Limits())
     ring = Keyring(file.path)
-    _, later = file.add("two", ["generate"], Limits())
+    _, later = file.add("second", ["generate"], Limits())
     assert ring.caller(later) is not None
     file.revoke(key_id)
     assert ring.caller(secret) is None
 
 
 @pytest.mark.parametrize("content", ["[keys", "[keys.a]\nname = 'x'\n", "[kys]\n", b"\xff\xfe", None])
-def test_a_file_that_breaks_keeps_the_keys_and_is_logged_once(file, caplog, content):
-    _, secret = file.add("one", ["generate"], Limits())
+def test_a_file_that_becomes_invalid_leaves_the_keys_and_is_logged_once(file, caplog, content):
+    _, secret = file.add("app", ["generate"], Limits())
     ring = Keyring(file.path)
     if content is None:
         file.path.unlink()
@@ -87,26 +89,29 @@ def test_a_file_that_breaks_keeps_the_keys_and_is_logged_once(file, caplog, cont
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             assert ring.caller(secret) is not None
-    assert caplog.text.count("the keys stay as they were") == 1
+    assert caplog.text.count("keeping the previous keys") == 1
 
 
-def test_a_file_that_is_missing_or_wrong_is_told_in_a_sentence(file):
-    with pytest.raises(FgctlError, match="fgctl keys add"):
+def test_a_missing_or_invalid_file_is_reported_in_a_sentence(file):
+    with pytest.raises(FgctlError, match="does not exist; add a key with `fgctl keys add`"):
         Keyring(file.path)
-    file.add("one", ["generate"], Limits())
+    file.add("app", ["generate"], Limits())
     file.path.write_text(file.path.read_text().replace('"generate"', '"everything"'))
-    with pytest.raises(FgctlError, match=r"scopes\.0"):
+    with pytest.raises(FgctlError, match=r"is invalid \(.*scopes\.0.*\); fix it"):
         file.read()
 
 
-def test_revoking_what_is_not_there_names_what_is(file):
-    key_id, _ = file.add("one", ["generate"], Limits())
-    with pytest.raises(FgctlError, match=key_id):
+def test_revoking_an_unknown_key_names_the_known_ones(file):
+    key_id, _ = file.add("app", ["generate"], Limits())
+    with pytest.raises(FgctlError, match=f"no key 'nothing' in .*; choose one of {key_id}"):
         file.revoke("nothing")
+    file.revoke(key_id)
+    with pytest.raises(FgctlError, match="it has no keys"):
+        file.revoke(key_id)
 
 
-def test_a_write_that_fails_leaves_the_file_as_it_was(file, monkeypatch):
-    file.add("one", ["generate"], Limits())
+def test_a_write_that_fails_leaves_the_file_unchanged(file, monkeypatch):
+    file.add("app", ["generate"], Limits())
     before = file.path.read_bytes()
 
     def fail(descriptor):
@@ -114,6 +119,6 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(file, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        file.add("two", ["generate"], Limits())
+        file.add("another", ["generate"], Limits())
     assert file.path.read_bytes() == before
     assert {p.name for p in file.path.parent.iterdir()} <= {"keys.toml", "keys.toml.lock"}

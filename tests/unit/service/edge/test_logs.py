@@ -1,3 +1,5 @@
+"""What is logged, and in what format."""
+
 import io
 import json
 import logging
@@ -15,7 +17,7 @@ QUESTION = {"question": "Where is the secret treasure?", "passages": [{"text": "
 
 @pytest.fixture
 def lines():
-    """The JSON lines that the service logs from now on."""
+    """A function that gives the JSON lines the service has logged since the test began."""
     stream, root = io.StringIO(), logging.getLogger()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
@@ -27,7 +29,7 @@ def lines():
     root.setLevel(level)
 
 
-async def test_each_request_is_one_line_with_what_became_of_it(service, lines):
+async def test_each_request_is_one_line_with_its_outcome(service, lines):
     reply = await service.ask(QUESTION, profile="long")
     (line,) = lines()
     assert line.pop("seconds") >= line.pop("queue_seconds") >= 0
@@ -49,13 +51,12 @@ async def test_each_request_is_one_line_with_what_became_of_it(service, lines):
     }
 
 
-async def test_streams_refusals_and_errors_are_lines_too(service, lines):
+async def test_streams_refusals_and_errors_are_logged_too(service, lines):
     await service.ask(QUESTION | {"stream": True})
     await service.ask(QUESTION, profile="huge")
     await service.client.get("/responses/some%0Aid")
     await service.client.get("/wp-admin/setup.php")
-    got = [(line["status"], line["route"], line.get("outcome")) for line in lines()]
-    assert got == [
+    assert [(line["status"], line["route"], line.get("outcome")) for line in lines()] == [
         (200, "/generate", "ok"),
         (404, "/generate", "rejected"),
         (404, "/responses/{response_id}", None),
@@ -72,14 +73,14 @@ async def test_probes_are_not_logged_unless_they_fail(service, lines):
     assert [line["status"] for line in lines()] == [503]
 
 
-async def test_no_prompt_text_unless_asked(serve, lines):
+async def test_prompts_are_logged_only_when_the_settings_say_so(serve, lines):
     await serve().ask(QUESTION)
     assert not any(word in json.dumps(lines()) for word in ("treasure", "oak"))
     await serve(log_prompts=True).ask(QUESTION)
     assert lines()[-1]["prompts"] == ["Where is the secret treasure?"]
 
 
-async def test_every_line_within_a_request_has_its_id(service, lines):
+async def test_every_line_of_a_request_has_its_id(service, lines):
     async def broken(task):
         raise RuntimeError("no")
 
@@ -92,31 +93,31 @@ async def test_every_line_within_a_request_has_its_id(service, lines):
 
 
 def record(message, **fields):
-    made = logging.makeLogRecord({"msg": message, "levelname": "INFO", "created": 0.0, "name": "service.x"})
-    setattr(made, FIELDS, fields)
-    return made
+    log_record = logging.makeLogRecord({"msg": message, "levelname": "INFO", "created": 0.0, "name": "service.x"})
+    setattr(log_record, FIELDS, fields)
+    return log_record
 
 
-def test_text_is_one_line_that_nobody_can_break():
+def test_text_is_one_line_whatever_it_holds():
     with entered(RequestContext("abc")):
         text = TextFormatter().format(record("asked\nfor", route="/x", seconds=0.12345, caller="a b\nc", policy=None))
     assert text == r'00:00:00.000 info    asked\nfor  request_id=abc route=/x seconds=0.123 caller="a b\nc"'
 
 
-def test_json_takes_anything_in_one_line():
+def test_json_is_one_line_whatever_it_holds():
     text = JsonFormatter().format(record("a\nb", odd="\ud800\x00", thing=object()))
     assert "\n" not in text
     assert json.loads(text)["message"] == "a\nb"
 
 
-@pytest.mark.parametrize(("wanted", "terminal", "made"), [
+@pytest.mark.parametrize(("log_format", "terminal", "formatter"), [
     ("json", True, JsonFormatter), ("text", False, TextFormatter), (None, True, TextFormatter),
     (None, False, JsonFormatter),
 ])  # fmt: skip
-def test_the_format_is_text_on_a_terminal_unless_set(monkeypatch, wanted, terminal, made):
-    given = {}
+def test_the_format_is_text_on_a_terminal_unless_set(monkeypatch, log_format, terminal, formatter):
+    configured = {}
     monkeypatch.setattr(logs.sys.stderr, "isatty", lambda: terminal, raising=False)
-    monkeypatch.setattr(logs.logging, "basicConfig", lambda **arguments: given.update(arguments))
-    logs.configure(Settings(log_format=wanted, log_level="debug"))
-    assert given["level"] == "DEBUG"
-    assert type(given["handlers"][0].formatter) is made
+    monkeypatch.setattr(logs.logging, "basicConfig", lambda **arguments: configured.update(arguments))
+    logs.configure(Settings(log_format=log_format, log_level="debug"))
+    assert configured["level"] == "DEBUG"
+    assert type(configured["handlers"][0].formatter) is formatter

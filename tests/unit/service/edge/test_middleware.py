@@ -1,3 +1,5 @@
+"""Security headers, request ids, limits on headers and body, and unexpected errors."""
+
 import asyncio
 
 import pytest
@@ -6,7 +8,7 @@ pytestmark = pytest.mark.anyio
 QUESTION = {"question": "Where?"}
 
 
-async def test_every_answer_has_the_security_headers_also_an_error(service):
+async def test_every_response_has_the_security_headers_also_an_error(service):
     for reply in (
         await service.ask(),
         await service.client.get("/nothing"),
@@ -19,7 +21,7 @@ async def test_every_answer_has_the_security_headers_also_an_error(service):
         assert reply.headers["cache-control"] == "no-store"
 
 
-async def test_docs_may_load_what_they_need_and_nothing_else(service):
+async def test_the_docs_page_may_load_what_it_needs_and_nothing_else(service):
     reply = await service.client.get("/docs")
     policy = reply.headers["content-security-policy"]
     origins = {part.split("/")[2].split('"')[0] for part in reply.text.split() if '"https://' in part}
@@ -30,7 +32,7 @@ async def test_docs_may_load_what_they_need_and_nothing_else(service):
     assert (await service.client.get("/redoc")).status_code == 404
 
 
-async def test_pages_of_other_origins_are_refused_unless_set(serve):
+async def test_other_origins_are_refused_unless_the_settings_name_them(serve):
     origin = {"origin": "https://app.example", "access-control-request-method": "POST"}
     closed = serve()
     assert "access-control-allow-origin" not in (await closed.ask()).headers
@@ -43,7 +45,7 @@ async def test_pages_of_other_origins_are_refused_unless_set(serve):
     assert reply.status_code == 400
 
 
-async def test_a_preflight_needs_no_key_and_a_refusal_can_be_read(serve, tmp_path):
+async def test_a_preflight_needs_no_key_and_the_browser_can_read_a_refusal(serve, tmp_path):
     from service.domain.caller import Limits
     from service.edge.keys import KeyFile
 
@@ -57,7 +59,7 @@ async def test_a_preflight_needs_no_key_and_a_refusal_can_be_read(serve, tmp_pat
 
 
 @pytest.mark.parametrize("where", ["path", "query", "header"])
-async def test_a_url_or_headers_over_the_limit_are_431(serve, where):
+async def test_a_url_or_headers_over_the_limit_are_answered_by_431(serve, where):
     service, long = serve(max_head_bytes=2048), "a" * 2048
     reply = await service.client.get(
         f"/{long}" if where == "path" else "/livez",
@@ -67,7 +69,7 @@ async def test_a_url_or_headers_over_the_limit_are_431(serve, where):
     assert (reply.status_code, reply.json()["error"]["type"]) == (431, "too_large")
 
 
-async def test_a_body_that_does_not_arrive_is_408(serve):
+async def test_a_body_that_does_not_arrive_is_answered_by_408(serve):
     service = serve(receive_timeout=0.05)
 
     async def slow():
@@ -79,20 +81,20 @@ async def test_a_body_that_does_not_arrive_is_408(serve):
 
 
 async def test_a_body_in_many_small_pieces_is_read_in_linear_time(serve):
-    """Summing all pieces at each piece took minutes for a megabyte in single bytes."""
+    """Adding up all pieces at each new piece would take minutes for a megabyte in single bytes."""
     service = serve(max_body_bytes=1 << 18)
 
-    async def crumbs():
+    async def small_pieces():
         yield b'{"question":"Where?"'
         for _ in range(1 << 17):
             yield b" "
         yield b"}"
 
-    request = service.client.post("/generate", content=crumbs(), headers={"content-type": "application/json"})
+    request = service.client.post("/generate", content=small_pieces(), headers={"content-type": "application/json"})
     assert (await asyncio.wait_for(request, 30)).status_code == 200
 
 
-async def test_what_nobody_foresaw_is_500_with_an_id_and_without_a_word_of_it(service, caplog):
+async def test_an_unexpected_error_is_answered_by_500_with_the_request_id_and_no_detail(service, caplog):
     async def broken(task):
         raise RuntimeError("secret detail")
 
@@ -100,14 +102,14 @@ async def test_what_nobody_foresaw_is_500_with_an_id_and_without_a_word_of_it(se
     reply = await service.ask()
     assert (reply.status_code, reply.json()["error"]["type"]) == (500, "internal_error")
     assert "secret" not in reply.text
-    assert reply.headers["x-request-id"]
+    assert reply.headers["x-request-id"] in reply.json()["error"]["message"]
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert "secret detail" in caplog.text
 
 
-async def test_a_request_id_is_the_clients_own_if_it_is_sound(service):
-    asked = {"x-request-id": "abc-1.2_3"}
-    assert (await service.client.get("/livez", headers=asked)).headers["x-request-id"] == "abc-1.2_3"
+async def test_a_clients_request_id_is_kept_if_it_is_valid(service):
+    headers = {"x-request-id": "abc-1.2_3"}
+    assert (await service.client.get("/livez", headers=headers)).headers["x-request-id"] == "abc-1.2_3"
     for wrong in ("a b", "x" * 129, "é"):
         reply = await service.client.get("/livez", headers={b"x-request-id": wrong.encode("latin-1")})
         assert len(reply.headers["x-request-id"]) == 32

@@ -1,3 +1,5 @@
+"""Traces of requests, and the switch that turns them on."""
+
 import asyncio
 import subprocess
 import sys
@@ -17,7 +19,7 @@ QUESTION = {"question": "Where?"}
 
 @pytest.fixture
 def traced(serve):
-    """A service and a function that gives the spans it has ended, by name."""
+    """A function that makes a service, and one that gives the spans that have ended, by name."""
     exporter = InMemorySpanExporter()
     tracing = Tracing(exporter)
 
@@ -29,7 +31,7 @@ def traced(serve):
     tracing.stop()
 
 
-async def test_a_request_is_a_span_with_its_generation_within_the_callers_trace(traced):
+async def test_a_request_is_a_span_in_the_callers_trace_with_its_generation_as_child(traced):
     service, spans = traced[0](), traced[1]
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
     reply = await service.client.post("/generate?profile=long", json=QUESTION, headers=headers)
@@ -56,19 +58,19 @@ async def test_a_request_is_a_span_with_its_generation_within_the_callers_trace(
 async def test_waiting_is_a_span_of_its_own(traced):
     service, spans = traced[0](max_num_seqs=1), traced[1]
     service.engine.hold = asyncio.Event()
-    asked = [asyncio.create_task(service.ask(QUESTION | {"stream": bool(i)})) for i in range(3)]
+    replies = [asyncio.create_task(service.ask(QUESTION | {"stream": bool(i)})) for i in range(3)]
     while service.metric("fg_waiting_requests") != 1:
         await asyncio.sleep(0)
     for _ in range(20):
         await asyncio.sleep(0)
     service.engine.hold.set()
-    await asyncio.gather(*asked)
+    await asyncio.gather(*replies)
     queue = spans()["queue"]
     assert queue.end_time > queue.start_time
     assert queue.parent is not None
 
 
-async def test_failures_show_and_probes_do_not(traced):
+async def test_failures_are_marked_and_probes_are_not_traced(traced):
     service, spans = traced[0](), traced[1]
     service.engine.gone = True
     await service.ask(QUESTION)
@@ -81,7 +83,7 @@ async def test_failures_show_and_probes_do_not(traced):
 
 
 @pytest.mark.parametrize("header", ["", "00-zz-1-01", "\x00", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
-async def test_a_wrong_traceparent_is_as_none(traced, header):
+async def test_an_invalid_traceparent_is_ignored(traced, header):
     service, spans = traced[0](), traced[1]
     await service.client.post("/generate", json=QUESTION, headers={b"traceparent": header.encode()})
     assert spans()["POST /generate"].parent is None
@@ -91,19 +93,19 @@ async def test_a_wrong_traceparent_is_as_none(traced, header):
     ("switch", "endpoint", "on"),
     [(None, None, False), (None, "http://x:4318", True), (True, None, True), (False, "http://x:4318", False)],
 )
-def test_the_switch_and_the_endpoint(monkeypatch, switch, endpoint, on):
+def test_traces_are_on_by_the_setting_or_by_an_endpoint(monkeypatch, switch, endpoint, on):
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", raising=False)
     if endpoint is None:
         monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     else:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-    made = Tracing.of(Settings(traces=switch))
-    assert (made is not None) is on
-    if made is not None:
-        made.stop()
+    tracing = Tracing.of(Settings(traces=switch))
+    assert (tracing is not None) is on
+    if tracing is not None:
+        tracing.stop()
 
 
-def test_nothing_is_imported_while_it_is_off():
+def test_opentelemetry_is_not_imported_while_traces_are_off():
     code = (
         "import sys; from service.app import create_app; from service.settings import Settings; "
         "from service.edge.tracing import Tracing; "

@@ -1,3 +1,5 @@
+"""Threads, preloaded libraries and memory on a CPU, and warnings about what is missing."""
+
 import os
 
 import pytest
@@ -18,7 +20,7 @@ def machine(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_an_engine_gets_every_core_and_keeps_none_back():
+def test_an_engine_uses_every_core_and_reserves_none():
     settings = engine_settings(2)
     assert settings["VLLM_CPU_OMP_THREADS_BIND"] == "0,1,2,3"
     assert settings["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
@@ -26,20 +28,20 @@ def test_an_engine_gets_every_core_and_keeps_none_back():
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("max 100000", 4), ("150000 100000", 2), ("20000 100000", 1)])
-def test_a_quota_of_processor_time_limits_the_cores(machine, quota, cores):
+def test_a_cgroup_quota_limits_the_cores(machine, quota, cores):
     (machine / "cpu.max").write_text(f"{quota}\n")
     assert len(usable_cores()) == cores
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("-1", 4), ("200000", 2)])
-def test_so_does_one_of_the_older_kind(machine, quota, cores):
+def test_a_cgroup_v1_quota_limits_the_cores(machine, quota, cores):
     (machine / "cpu").mkdir()
     (machine / "cpu/cpu.cfs_quota_us").write_text(f"{quota}\n")
     (machine / "cpu/cpu.cfs_period_us").write_text("100000\n")
     assert len(usable_cores()) == cores
 
 
-def test_what_the_user_has_set_stays(monkeypatch):
+def test_variables_that_the_user_has_set_are_kept(monkeypatch):
     for name in engine_settings(2):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")
@@ -48,7 +50,7 @@ def test_what_the_user_has_set_stays(monkeypatch):
     assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == "3"
 
 
-def test_libraries_are_preloaded_once_and_openmp_never_twice():
+def test_each_library_is_preloaded_once_and_never_two_kinds_of_openmp():
     both = "libtcmalloc_minimal.so.4:/venv/lib/libiomp5.so"
     assert with_preloads({"A": "1"}) == {"A": "1", "LD_PRELOAD": both, "FGCTL_PRELOADED": "1"}
     assert with_preloads({"LD_PRELOAD": both})["LD_PRELOAD"] == both
@@ -56,7 +58,7 @@ def test_libraries_are_preloaded_once_and_openmp_never_twice():
     assert with_preloads({"LD_PRELOAD": other})["LD_PRELOAD"] == f"{other}:libtcmalloc_minimal.so.4"
 
 
-def test_it_says_what_is_missing_and_what_to_do(machine, monkeypatch):
+def test_each_missing_thing_is_a_warning_that_says_what_to_do(machine, monkeypatch):
     assert missing({}, 2) == []
     monkeypatch.setattr(environment, "_tcmalloc", lambda: None)
     monkeypatch.setattr(environment, "_intel_openmp", lambda: None)
@@ -70,6 +72,6 @@ def test_it_says_what_is_missing_and_what_to_do(machine, monkeypatch):
     assert "3.0 GiB" in missing({}, 2)[-1]
 
 
-def test_nothing_is_said_of_what_the_kernel_does_not_tell(machine):
+def test_unknown_memory_is_no_warning(machine):
     (machine / "meminfo").unlink()
     assert missing({}, 99) == []

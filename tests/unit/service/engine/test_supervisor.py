@@ -1,3 +1,5 @@
+"""Restarts of an engine that died."""
+
 import asyncio
 
 import pytest
@@ -9,7 +11,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Engine:
-    """Fails to start as often as it is told to."""
+    """Fails to start a number of times."""
 
     def __init__(self, failures=0):
         self.alive = True
@@ -26,7 +28,7 @@ class Engine:
 
 @pytest.fixture
 def run(monkeypatch):
-    """Runs a supervisor until it says that the engine is up, without waiting; gives the pauses it would have made."""
+    """Runs a supervisor until the engine is up again; gives the pauses that it would have made."""
 
     async def until_up(supervisor):
         pauses = []
@@ -43,12 +45,12 @@ def run(monkeypatch):
             if supervisor.up and supervisor._failures:
                 break
         task.cancel()
-        return [pause for pause in pauses if pause != supervision.LOOK_SECONDS]
+        return [pause for pause in pauses if pause != supervision.CHECK_SECONDS]
 
     return until_up
 
 
-async def test_an_engine_that_died_is_started_and_given_its_adapters(run):
+async def test_an_engine_that_died_is_restarted_and_loads_its_adapters(run):
     engine, loaded = Engine(), []
 
     async def restarted():
@@ -60,7 +62,7 @@ async def test_an_engine_that_died_is_started_and_given_its_adapters(run):
     assert (engine.starts, loaded, supervisor.up, supervisor.hopeless) == (1, [True], True, False)
 
 
-async def test_pauses_grow_and_it_becomes_hopeless(run):
+async def test_pauses_grow_until_the_supervisor_is_hopeless(run):
     engine, starts = Engine(failures=8), []
 
     async def restarted():
@@ -74,22 +76,22 @@ async def test_pauses_grow_and_it_becomes_hopeless(run):
 
 
 async def test_an_engine_that_cannot_load_its_adapters_is_not_up(run):
-    engine, tries = Engine(), []
+    engine, attempts = Engine(), []
 
     async def restarted():
-        tries.append(1)
-        if len(tries) < 3:
+        attempts.append(1)
+        if len(attempts) < 3:
             raise RuntimeError("gone again")
 
     supervisor = Supervisor(engine, restarted)
     engine.alive = False
     await run(supervisor)
-    assert len(tries) == engine.starts == 3
+    assert len(attempts) == engine.starts == 3
 
 
-async def test_a_steady_engine_is_forgiven(monkeypatch):
+async def test_an_engine_that_runs_steadily_counts_as_recovered(monkeypatch):
     monkeypatch.setattr(supervision, "STEADY_SECONDS", -1)
-    monkeypatch.setattr(supervision, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(supervision, "CHECK_SECONDS", 0)
     supervisor = Supervisor(Engine(), lambda: None)
     supervisor._failures = supervision.HOPELESS
     task = asyncio.create_task(supervisor.run())

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.errors import Unavailable
-from service.served.adapter_cache import InUse, AdapterCache
+from service.served.adapter_cache import AdapterCache, InUse
 
 pytestmark = pytest.mark.anyio
 
