@@ -54,7 +54,7 @@ class Backend:
         self._make_engine = make_engine
         self.categories = load_configuration(settings.categories).specs
         self._shares = ScoringShares(settings.scoring_share, settings.scoring_shares)
-        self.metrics = Metrics(self._shares)
+        self.metrics = Metrics(self._shares.of)
         self.metrics.versions.engine_up.set_function(lambda: float(self.engine_up))
         self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)

@@ -129,12 +129,12 @@ class Catalogue:
                 for name, reason in reasons.items():
                     logger.error("profile %s: %s", name, reason)
             self._metrics.announce(new.policies(), self._categories)
-            self._metrics.quality.announce_trials(new, self._categories)
+            self._metrics.canaries.announce(new, self._categories)
             self._metrics.versions.show(new, await asyncio.to_thread(_promoted, self._store, new))
             staying = {policy.adapter_id for policy in new.policies()}
             for policy in old.policies():
                 if policy.adapter_id not in staying:
-                    self._metrics.quality.forget_baseline(policy.profile, policy.label)
+                    self._metrics.baselines.forget(policy.profile, policy.label)
                     self._retire(policy)
             return new
 
