@@ -59,7 +59,7 @@ class Front:
     def of(cls, settings: Settings) -> Self:
         """The parts by the settings. Raises FgctlError when the file of categories is wrong."""
         shares = ScoringShares(settings.scoring_share, settings.scoring_shares)
-        metrics = Metrics(shares)
+        metrics = Metrics(shares.of)
 
         def versions() -> Versions:
             return Versions(metrics.quality.rewards or "", metrics.quality.labels)

@@ -1,4 +1,4 @@
-"""The windows that rules look back over, and a scale that makes hours pass in seconds for a test."""
+"""The windows that rules look back over, and a time scale that makes hours pass in seconds for a test."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -12,10 +12,10 @@ class Window:
     """How far back a rule looks."""
 
     name: str
-    """What series are called after: fg:error_ratio:1h. A scale does not change it."""
+    """Ends the names of its series, as in fg:error_ratio:1h. A time scale does not change it."""
     seconds: float
-    every: float
-    """Seconds between evaluations of what looks back so far."""
+    interval: float
+    """Seconds between evaluations of its rules."""
 
 
 WINDOWS: tuple[Window, ...] = (
@@ -28,26 +28,27 @@ WINDOWS: tuple[Window, ...] = (
 
 @dataclass(frozen=True)
 class Timing:
-    """How fast the rules' time passes, and how many observations are enough.
+    """How fast time passes for the rules, and how many observations are enough.
 
-    `Timing()` is for production. `Timing(scale=1 / 120, counts=0.1, scrape=1.0)` makes an hour pass in half a minute
-    for a test with little traffic: names, expressions and thresholds stay, durations and minimum counts shrink.
+    `Timing()` is for production. `Timing(scale=1 / 120, counts=0.1, scrape=1.0)` makes an hour pass in half a minute,
+    for a test with little traffic: it shortens durations and lowers minimum counts, and changes no name, expression or
+    threshold.
     """
 
     scale: float = 1.0
-    """Of every duration: windows, `for`, intervals between evaluations."""
+    """Factor of every duration: windows, `for`, evaluation intervals."""
     counts: float = 1.0
-    """Of every minimum count."""
+    """Factor of every minimum count."""
     scrape: float = 15.0
-    """Seconds between scrapes. No window holds fewer than four, since a rate takes two that arrived."""
+    """Seconds between scrapes. A window spans at least four of them, since a rate needs two samples."""
 
     def window(self, seconds: float) -> str:
-        """What stands in `[...]`, as Prometheus writes durations."""
-        return duration(max(seconds * self.scale, 4 * self.scrape))
+        """The duration inside `[...]`."""
+        return format_duration(max(seconds * self.scale, 4 * self.scrape))
 
-    def pause(self, seconds: float) -> str:
-        """What stands in `for` or `interval`; a second at least, but nothing stays nothing."""
-        return duration(max(seconds * self.scale, 1.0) if seconds else 0.0)
+    def duration(self, seconds: float) -> str:
+        """The duration of `for` or `interval`: at least a second, unless it is 0."""
+        return format_duration(max(seconds * self.scale, 1.0) if seconds else 0.0)
 
     def seconds(self, seconds: float) -> float:
         """A number of seconds that an expression compares with."""
@@ -58,7 +59,7 @@ class Timing:
         return ceil(minimum * self.counts)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as Prometheus writes it, to the millisecond: 90 is 1m30s."""
     left = round(seconds * 1000)
     parts = []

@@ -1,4 +1,4 @@
-"""What a rules file is made of: recorded series and alerts, in groups that are evaluated together."""
+"""What a rules file consists of: recorded series and alerts, in groups that are evaluated together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from deploy.monitoring.budgets import Severity
 from deploy.monitoring.lookback_windows import Timing
 
 DOCUMENTATION = "https://fgctl.example/docs"
-"""Where links in alerts and dashboards lead: set it to where you publish `docs/`, and run `make monitoring`."""
+"""Where links in alerts and dashboards lead: set it to where you publish `docs/`, then run `make monitoring`."""
 RUNBOOK = f"{DOCUMENTATION}/runbook.md"
 JOB = "fgctl"
 """The `job` label of the service's targets."""
@@ -28,66 +28,66 @@ class Record:
 
     def as_yaml(self) -> dict[str, Any]:
         """The rule as Prometheus reads it."""
-        rule: dict[str, Any] = {"record": self.name, "expr": tidy(self.expr)}
+        rule: dict[str, Any] = {"record": self.name, "expr": dedented(self.expr)}
         return rule | ({"labels": dict(self.labels)} if self.labels else {})
 
 
 @dataclass(frozen=True)
 class Alert:
-    """Something that somebody is to be told."""
+    """A condition that somebody is notified of. docs/runbook.md has an entry of the same name."""
 
     name: str
     severity: Severity
     """`page` wakes somebody; `ticket` waits for the morning."""
     component: Component
-    """What is ill; alertmanager.yml says what silences what."""
+    """What is affected; alertmanager.yml silences alerts by it."""
     expr: str
-    lasting: float
-    """Seconds for which it must be so."""
+    hold_seconds: float
+    """How long the condition must hold before the alert fires."""
     summary: str
     description: str
     dashboard: Dashboard
-    variables: Sequence[str] = ()
-    """Labels that the dashboard is opened with, as its variables of the same names."""
+    dashboard_variables: Sequence[str] = ()
+    """Labels whose values are selected when the dashboard is opened, in its variables of the same names."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def anchor(self) -> str:
-        """Of its entry in the runbook."""
+        """The anchor of its entry in the runbook."""
         return self.name.lower()
 
     def as_yaml(self, timing: Timing) -> dict[str, Any]:
         """The rule as Prometheus reads it."""
-        chosen = "&".join(f"var-{name}={{{{ $labels.{name} }}}}" for name in self.variables)
-        rule: dict[str, Any] = {"alert": self.name, "expr": tidy(self.expr)}
-        if self.lasting:
-            rule["for"] = timing.pause(self.lasting)
+        selected = "&".join(f"var-{name}={{{{ $labels.{name} }}}}" for name in self.dashboard_variables)
+        rule: dict[str, Any] = {"alert": self.name, "expr": dedented(self.expr)}
+        if self.hold_seconds:
+            rule["for"] = timing.duration(self.hold_seconds)
         return rule | {
             "labels": {"severity": self.severity, "component": self.component, **self.labels},
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": f"{RUNBOOK}#{self.anchor}",
-                "dashboard": f"/d/{self.dashboard}" + (f"?{chosen}" if chosen else ""),
+                "dashboard": f"/d/{self.dashboard}" + (f"?{selected}" if selected else ""),
             },
         }
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rules that are evaluated one after the other, so that each sees the ones before it."""
+    """Rules that are evaluated in order, so that each sees the results of those before it."""
 
     name: str
-    every: float
+    interval: float
     """Seconds between evaluations."""
     rules: Sequence[Record] | Sequence[Alert]
 
     def as_yaml(self, timing: Timing) -> dict[str, Any]:
         """The group as Prometheus reads it."""
         rules = [rule.as_yaml() if isinstance(rule, Record) else rule.as_yaml(timing) for rule in self.rules]
-        return {"name": self.name, "interval": timing.pause(self.every), "rules": rules}
+        return {"name": self.name, "interval": timing.duration(self.interval), "rules": rules}
 
 
-def tidy(expr: str) -> str:
+def dedented(expr: str) -> str:
     """An expression without the indentation of the Python around it."""
     return dedent(expr).strip()

@@ -1,4 +1,4 @@
-"""Metrics of agreement: how far people who annotate agree with each other, and the reward models with them."""
+"""Metrics of agreement: how well annotators agree with each other, and the reward models with them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,24 +7,26 @@ from prometheus_client import CollectorRegistry, Gauge
 
 
 class AgreementMetrics:
-    """Set from the report of service.feedback.agreement; what cannot be told has no series."""
+    """Set from the report of service.feedback.agreement; a value that cannot be computed has no series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._alpha = Gauge(
             "fg_annotation_agreement_ratio",
-            "Krippendorff's alpha of people on the segments that several of them judged.",
+            "Krippendorff's alpha of annotators on the segments that several of them judged. A fall: annotators "
+            "understand the category differently; talk about examples.",
             ("category",),
             registry=registry,
         )
         self._span_f1 = Gauge(
             "fg_annotation_span_f1_ratio",
-            "F1 of the words that two people marked with a label.",
+            "F1 of the words that two annotators marked with a label.",
             ("label",),
             registry=registry,
         )
         self._models = Gauge(
             "fg_annotation_model_agreement_ratio",
-            "Krippendorff's alpha of the reward models with people, on annotated answers.",
+            "Krippendorff's alpha of the reward models with annotators, on annotated answers. A fall: fit the models "
+            "again on the new annotations.",
             ("category",),
             registry=registry,
         )
@@ -38,6 +40,6 @@ class AgreementMetrics:
             (self._models, report["models"], "alpha"),
         ):
             gauge.clear()
-            for label, one in figures.items():
-                if one[name] is not None:
-                    gauge.labels(label).set(one[name])
+            for label, statistics in figures.items():
+                if statistics[name] is not None:
+                    gauge.labels(label).set(statistics[name])

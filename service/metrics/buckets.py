@@ -1,4 +1,4 @@
-"""The buckets of every histogram. Those of error probabilities and of inputs are in rewards.statistics.distribution_shift."""
+"""The buckets of every histogram. Bins of error probabilities and inputs: rewards.statistics.distribution_shift."""
 
 GENERATION_SECONDS = (0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120)
 FIRST_TOKEN_SECONDS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 30)

@@ -1,4 +1,4 @@
-"""Metrics of the feedback store: what reached it, and what did not."""
+"""Metrics of the feedback store: what it has taken, and what never reached it."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -8,30 +8,36 @@ SUBMISSIONS = ("annotation", "quick", "comparison")
 
 
 class FeedbackMetrics:
-    """offered = recorded + lost + waiting, by kind."""
+    """offered = recorded + lost + waiting, for each kind."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.recorded = Counter(
             "fg_feedback_recorded_total",
-            "Answers and scores that the feedback store has taken.",
+            "Answers (`response`) and `scores` that the feedback store has taken.",
             ("kind",),
             registry=registry,
         )
         self.lost = Counter(
             "fg_feedback_lost_total",
-            "Answers and scores that never reached the feedback store.",
+            "Answers and scores that never reached the feedback store: `queue_full` (the store fails or is too slow), "
+            "`failed` (the log says why), `stopped` (still waiting when the service ended).",
             ("kind", "reason"),
             registry=registry,
         )
         self.queue_depth = Gauge(
-            "fg_feedback_queue_depth", "Answers and scores waiting for the feedback store.", registry=registry
+            "fg_feedback_queue_depth",
+            "Answers and scores waiting for the feedback store. A rise: read the log.",
+            registry=registry,
         )
         self.submissions = Counter(
-            "fg_feedback_submissions_total", "What people have submitted, each once.", ("kind",), registry=registry
+            "fg_feedback_submissions_total",
+            "Feedback that people have submitted, each submission once: `annotation`, `quick` or `comparison`.",
+            ("kind",),
+            registry=registry,
         )
 
     def announce(self) -> None:
-        """Create the series at zero, where a store is in use."""
+        """Create the series at zero; called if a store is configured."""
         for kind in RECORDED:
             self.recorded.labels(kind)
             for reason in LOSSES:

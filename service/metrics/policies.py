@@ -23,12 +23,12 @@ class PolicyMetrics:
 
     def roster_changed(self, roster: Roster, promoted: Mapping[str, datetime]) -> None:
         """Show what is served, and begin to compare canaries with their incumbents."""
-        self._metrics.quality.announce_trials(roster, self._categories)
+        self._metrics.canaries.announce(roster, self._categories)
         self._metrics.versions.show(roster, promoted)
 
     def policy_retired(self, policy: ServedPolicy) -> None:
         """Remove its baseline."""
-        self._metrics.quality.forget_baseline(policy.profile, policy.version_label)
+        self._metrics.baselines.forget(policy.profile, policy.version_label)
 
     def weights_requested(self, result: str) -> None:
         """Count a request by weights."""

@@ -1,6 +1,6 @@
-"""Metrics of scoring itself: whether it keeps up, what it leaves out and why, and how far it is to be trusted."""
+"""Metrics of scoring itself: whether it keeps up, what it drops and why, and how reliable it is."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from rewards.categories import Category
 from rewards.statistics.calibration import OperatingPoint
 from service.domain.policy import ServedPolicy
-from service.domain.scoring_share import ScoringShares
 from service.metrics import buckets
 
 DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sampled_out")
@@ -16,71 +15,80 @@ STATISTICS = ("accuracy", "macro_f1", "pairwise_accuracy")
 
 
 class ScoringMetrics:
-    """offered = scored + dropped + waiting or being scored, by profile."""
+    """offered = scored + dropped + waiting or being scored, for each profile."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.offered = Counter(
-            "fg_scoring_offered_total",
-            "Finished responses that scoring was offered.",
-            ("profile",),
-            registry=registry,
+            "fg_scoring_offered_total", "Finished answers, offered to scoring.", ("profile",), registry=registry
         )
-        self.scored = Counter(
-            "fg_responses_scored_total", "Responses that were scored.", ("profile", "policy"), registry=registry
-        )
+        self.scored = Counter("fg_responses_scored_total", "Answers scored.", ("profile", "policy"), registry=registry)
         self.dropped = Counter(
-            "fg_scoring_dropped_total", "Responses that were never scored.", ("profile", "reason"), registry=registry
+            "fg_scoring_dropped_total",
+            "Answers never scored: `sampled_out` (not in the sample), `no_passages`, `queue_full` (too much load; an "
+            "even share of every profile), `timeout`, `failed`, `worker_died` (also beside an answer that hung: all "
+            "processes are replaced). `queue_full`: lower `FGCTL_SCORING_SHARE` or raise `FGCTL_SCORING_PROCESSES`; "
+            "`timeout`, `failed`, `worker_died`: read the log.",
+            ("profile", "reason"),
+            registry=registry,
         )
         self.lag = Histogram(
             "fg_scoring_lag_seconds",
-            "Seconds from last token to scores.",
+            "Seconds from the last token to the scores.",
             buckets=buckets.SCORING_LAG_SECONDS,
             registry=registry,
         )
-        self.queue_depth = Gauge("fg_scoring_queue_depth", "Responses waiting to be scored.", registry=registry)
+        self.queue_depth = Gauge("fg_scoring_queue_depth", "Answers waiting to be scored.", registry=registry)
         self.queue_capacity = Gauge(
-            "fg_scoring_queue_capacity", "Responses that may wait to be scored.", registry=registry
+            "fg_scoring_queue_capacity", "Answers that may wait to be scored.", registry=registry
         )
         self.busy = Counter(
-            "fg_scoring_busy_seconds_total", "Seconds in which scoring processes worked.", registry=registry
+            "fg_scoring_busy_seconds_total",
+            "Seconds that scoring processes worked, also on answers that were dropped. Its rate divided by "
+            "`fg_scoring_workers` is the busy share; near 1, answers will soon be dropped.",
+            registry=registry,
         )
         self.workers = Gauge("fg_scoring_workers", "Scoring processes.", registry=registry)
         self.share = Gauge(
             "fg_scoring_share", "Share of a profile's answers that is to be scored.", ("profile",), registry=registry
         )
         self.last_score = Gauge(
-            "fg_last_score_timestamp_seconds", "When a response was last scored (Unix time).", registry=registry
+            "fg_last_score_timestamp_seconds",
+            "Unix time of the last score; 0 before the first.",
+            registry=registry,
         )
         self._false_alarms = Gauge(
             "fg_scorer_false_alarm_ratio",
-            "Share of segments that people left unmarked and the reward model judges errors.",
+            "Share of the segments that people left unmarked in held-out feedback and the reward model judges to be "
+            "errors. Error ratios are corrected by it.",
             ("category",),
             registry=registry,
         )
         self._misses = Gauge(
             "fg_scorer_miss_ratio",
-            "Share of segments that people marked and the reward model does not judge errors.",
+            "Share of the segments that people marked in held-out feedback and the reward model does not judge to be "
+            "errors. Error ratios are corrected by it.",
             ("category",),
             registry=registry,
         )
         self._agreement = Gauge(
             "fg_scorer_agreement_ratio",
-            "Agreement of the reward models with people on held-out feedback.",
+            "Agreement of the reward models with people on held-out feedback: `accuracy`, `macro_f1` or "
+            "`pairwise_accuracy`.",
             ("category", "statistic"),
             registry=registry,
         )
 
-    def announce(self, policies: Iterable[ServedPolicy], shares: ScoringShares) -> None:
-        """Create the series of served policies at zero."""
+    def announce(self, policies: Iterable[ServedPolicy], scoring_share: Callable[[str], float]) -> None:
+        """Create the series of served policies at zero; `scoring_share` gives the share that is scored by profile."""
         for served in policies:
             self.offered.labels(served.profile)
             self.scored.labels(served.profile, served.version_label)
-            self.share.labels(served.profile).set(shares.of(served.profile))
+            self.share.labels(served.profile).set(scoring_share(served.profile))
             for reason in DROP_REASONS:
                 self.dropped.labels(served.profile, reason)
 
     def announce_scorer(self, points: Mapping[Category, OperatingPoint], agreement: Mapping[str, Any]) -> None:
-        """Say how well the reward models agree with people; `agreement` is the report of rewards.evaluation.evaluate."""
+        """Show how well the reward models agree with people; `agreement` is a report of rewards.evaluation.evaluate."""
         for category, point in points.items():
             if point.clean and point.errors:
                 self._false_alarms.labels(category).set(point.false_alarm_rate)

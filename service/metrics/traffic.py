@@ -1,4 +1,4 @@
-"""Metrics of requests: how they ended, how long they took, who had to wait, and for which weights they asked."""
+"""Metrics of requests: how they ended, how long they took, which had to wait, and which weights they asked for."""
 
 from collections.abc import Collection, Iterable
 
@@ -15,7 +15,7 @@ FINISH_REASONS = ("stop", "length")
 WEIGHTS_RESULTS = ("trained", "resident", "loaded")
 TOKEN_KINDS = ("prompt", "completion")
 UNKNOWN = "unknown"
-"""Label of requests that named no profile we know, so that strangers cannot create labels."""
+"""Label of requests for a profile that does not exist, so that callers cannot create labels."""
 
 
 class TrafficMetrics:
@@ -25,13 +25,16 @@ class TrafficMetrics:
         policy = ("profile", "policy")
         self.requests = Counter(
             "fg_requests_total",
-            "Requests for a generation, by how they ended.",
+            "Requests for a generation, by how they ended: `ok`, `cancelled` (the client left), `error` (the engine "
+            "failed), `rejected` (a 4xx or 503), `limited` (429), `overloaded` (503: the queue was full, or waited in for "
+            "too long), `timeout` (503: the request took too long). `error`: read the log; `overloaded`: add replicas.",
             (*policy, "outcome"),
             registry=registry,
         )
         self.generation_seconds = Histogram(
             "fg_generation_seconds",
-            "Seconds from request to last token.",
+            "Seconds from request to last token. A rise together with `fg_queue_seconds`: too much load; alone: longer "
+            "answers.",
             ("profile",),
             buckets=buckets.GENERATION_SECONDS,
             registry=registry,
@@ -44,42 +47,61 @@ class TrafficMetrics:
             registry=registry,
         )
         self.tokens = Counter(
-            "fg_tokens_total", "Tokens read (prompt) and written (completion).", ("profile", "kind"), registry=registry
+            "fg_tokens_total",
+            "Tokens read (`prompt`) and written (`completion`).",
+            ("profile", "kind"),
+            registry=registry,
         )
         self.finished = Counter(
-            "fg_finished_total", "Completions, by why they ended.", (*policy, "reason"), registry=registry
+            "fg_finished_total",
+            "Completions, by why they ended: `stop`, or `length` if `max_tokens` cut them. More `length`: answers have "
+            "become longer, or clients ask for fewer tokens.",
+            (*policy, "reason"),
+            registry=registry,
         )
         self.waiting_requests = Gauge("fg_waiting_requests", "Requests waiting for the engine.", registry=registry)
         self.waiting_tokens = Gauge(
-            "fg_waiting_tokens", "Tokens that waiting requests hold and may write.", registry=registry
+            "fg_waiting_tokens",
+            "Tokens of waiting requests: those of their prompts and those they may write.",
+            registry=registry,
         )
-        self.running = Gauge("fg_running_completions", "Completions in the engine.", registry=registry)
+        self.running = Gauge(
+            "fg_running_completions", "Completions in the engine, including its own short queue.", registry=registry
+        )
         self.queue_seconds = Histogram(
             "fg_queue_seconds",
-            "Seconds that a request waited for the engine.",
+            "Seconds that a request waited, from the reservation of its place until it was let into the engine.",
             ("profile",),
             buckets=buckets.QUEUE_SECONDS,
             registry=registry,
         )
         self.refusals = Counter(
-            "fg_refusals_total", "Requests refused for load, by reason.", ("profile", "reason"), registry=registry
+            "fg_refusals_total",
+            "Requests refused because of load. 429, a caller is over its own limits: `concurrency`, "
+            "`requests_per_minute`, `tokens_per_minute`. 503, the service is full or ends: `waiting_requests`, "
+            "`waiting_tokens`, `queue_timeout`, `stopping`.",
+            ("profile", "reason"),
+            registry=registry,
         )
         self.best_of_gain = Histogram(
             "fg_best_of_gain",
-            "Weighted reward of the best of several samples, less their mean.",
+            "Weighted reward of the chosen of `best_of` samples, less the samples' mean. Near 0: the samples hardly "
+            "differ, and `best_of` costs without any gain.",
             ("profile",),
             buckets=buckets.BEST_OF_GAIN,
             registry=registry,
         )
         self.weights_requests = Counter(
             "fg_weights_requests_total",
-            "Requests by weights: for a trained policy, for a mixture that the engine holds, or for one to load.",
+            "Requests by weights: `trained` (a policy has them), `resident` (a mixture that the engine holds), `loaded` "
+            "(a mixture that was loaded first). Many `loaded`: raise `FGCTL_RESIDENT_ADAPTERS`.",
             ("result",),
             registry=registry,
         )
         self.weights_region = Counter(
             "fg_weights_region_total",
-            "Requests by the category that has over half of the weight served, or balanced.",
+            "Requests, all of them, by the category that has over half of the served weight, or `balanced`. A region "
+            "with many requests deserves a trained policy of its own.",
             ("region",),
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""The dashboards against what will read them: promtool parses their queries, Grafana's own types check their JSON."""
+"""promtool parses the queries of the dashboards, and Grafana's own types check their JSON."""
 
 import copy
 import json
@@ -10,14 +10,15 @@ import jsonschema
 import pytest
 import yaml
 
-from deploy.monitoring.dashboards import generated, queries
+from deploy.monitoring.dashboards.dashboard_files import dashboard_files
+from deploy.monitoring.dashboards.panel_queries import panel_queries
 
 SCHEMA = Path(__file__).parent / "grafana_schema" / "dashboard.schema.json"
-DASHBOARDS = {path.stem: json.loads(content) for path, content in generated().items()}
+DASHBOARDS = {path.stem: json.loads(content) for path, content in dashboard_files().items()}
 
 
 def check_rules(program, file, expressions):
-    """What promtool says of a rules file with a rule for each expression."""
+    """The result of promtool on a rules file with a rule for each expression."""
     rules = [
         {"record": "dashboards:query", "expr": expression, "labels": {"query": str(i)}}
         for i, expression in enumerate(expressions)
@@ -27,15 +28,15 @@ def check_rules(program, file, expressions):
 
 
 def test_every_query_parses(program, tmp_path):
-    asked = [one.expression for one in queries()]
-    checked = check_rules(program, tmp_path / "rules.yml", asked)
+    expressions = [query.expression for query in panel_queries()]
+    checked = check_rules(program, tmp_path / "rules.yml", expressions)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert f"{len(asked)} rules found" in checked.stdout + checked.stderr
+    assert f"{len(expressions)} rules found" in checked.stdout + checked.stderr
 
 
 def test_a_query_that_does_not_parse_is_found(program, tmp_path):
-    asked = [one.expression for one in queries()]
-    assert check_rules(program, tmp_path / "rules.yml", [*asked, asked[0] + ")"]).returncode != 0
+    expressions = [query.expression for query in panel_queries()]
+    assert check_rules(program, tmp_path / "rules.yml", [*expressions, expressions[0] + ")"]).returncode != 0
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def validator():
 
 
 @pytest.mark.parametrize("uid", DASHBOARDS)
-def test_dashboards_are_of_grafanas_types(validator, uid):
+def test_dashboards_have_grafanas_types(validator, uid):
     error = jsonschema.exceptions.best_match(validator.iter_errors(DASHBOARDS[uid]))
     assert error is None, f"{error.json_path}: {error.message}"
 
@@ -86,9 +87,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("what", BROKEN)
-def test_what_is_of_another_type_is_found(validator, what):
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_value_of_the_wrong_type_is_found(validator, case):
     dashboard = copy.deepcopy(DASHBOARDS["fgctl-quality"])
     assert validator.is_valid(dashboard)
-    BROKEN[what](dashboard)
+    BROKEN[case](dashboard)
     assert not validator.is_valid(dashboard)

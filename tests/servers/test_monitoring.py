@@ -1,4 +1,4 @@
-"""Rules, alerts and configuration as Prometheus' and Alertmanager's own tools see them."""
+"""Rules, alerts and configuration, checked by Prometheus' and Alertmanager's own tools."""
 
 import re
 import socket
@@ -12,7 +12,7 @@ import yaml
 
 from deploy.monitoring.generated_files import rule_files
 from deploy.monitoring.lookback_windows import Timing
-from deploy.monitoring.scenarios import FILES
+from deploy.monitoring.scenarios.test_files import FILES
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
@@ -21,29 +21,29 @@ ALERTMANAGER = ROOT / "deploy/alertmanager/alertmanager.yml"
 
 @pytest.fixture(scope="session")
 def run(program):
-    """Runs a tool, which must succeed, and gives what it said."""
+    """Runs a tool, which must succeed, and returns its output."""
 
     def ran(name, *arguments):
         done = subprocess.run([program(name), *arguments], capture_output=True, text=True, check=False)
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, said
-        return said
+        output = done.stdout + done.stderr
+        assert done.returncode == 0, output
+        return output
 
     return ran
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_rules_do_what_the_scenarios_expect(run, name):
-    said = run("promtool", "test", "rules", PROMETHEUS / f"tests/{name}.yml")
-    assert "SUCCESS" in said
-    assert "FAILED" not in said
+    output = run("promtool", "test", "rules", PROMETHEUS / f"tests/{name}.yml")
+    assert "SUCCESS" in output
+    assert "FAILED" not in output
 
 
-def test_an_expectation_that_is_wrong_fails(program, tmp_path):
-    # promtool compares what we think it compares: without the alert that is expected, the same file fails.
+def test_a_wrong_expectation_fails(program, tmp_path):
+    # promtool really compares: without the expected alert, the same file fails.
     content = yaml.safe_load((PROMETHEUS / "tests/canary.yml").read_text())
     content["rule_files"] = [str(PROMETHEUS / name) for name in ("rules.yml", "alerts.yml")]
-    firing = next(one for one in content["tests"][0]["promql_expr_test"] if one["exp_samples"])
+    firing = next(query for query in content["tests"][0]["promql_expr_test"] if query["exp_samples"])
     assert firing["expr"] == 'ALERTS{alertstate="firing"}'
     firing["exp_samples"] = []
     file = tmp_path / "wrong.yml"
@@ -87,13 +87,13 @@ def test_alertmanager_accepts_its_configuration(run):
     ],
 )
 def test_alerts_are_routed_by_their_severity(run, labels, receiver):
-    said = run("amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels)
-    assert said.splitlines()[0] == receiver
+    output = run("amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels)
+    assert output.splitlines()[0] == receiver
 
 
 @pytest.fixture(scope="module")
 def alertmanager(program, tmp_path_factory):
-    """The URL of a real Alertmanager, whose receivers nobody listens to."""
+    """The URL of a real Alertmanager, whose notifications nobody receives."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -156,11 +156,11 @@ REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component":
 
 
 @pytest.mark.parametrize(
-    ("case", "alerts", "told"),
+    ("case", "alerts", "notified"),
     [
         ("a version degrades, another burns slowly", [*DEGRADED, OTHER_PROFILE], [DEGRADED[0], OTHER_PROFILE]),
         ("only the baseline is left behind", DEGRADED[2:], DEGRADED[2:3]),
-        ("a canary", [CANARY, *[one | V2 for one in DEGRADED[1:]], DEGRADED[0]], [CANARY, DEGRADED[0]]),
+        ("a canary", [CANARY, *[labels | V2 for labels in DEGRADED[1:]], DEGRADED[0]], [CANARY, DEGRADED[0]]),
         ("a canary pages twice", [CANARY, DEGRADED[0] | V2], [CANARY, DEGRADED[0] | V2]),
         ("the engine", [DOWN, SILENT_TOO, REFUSED, DEGRADED[0]], [DOWN, REFUSED, DEGRADED[0]]),
         ("another engine", [DOWN, SILENT, FULL], [DOWN, SILENT]),
@@ -170,16 +170,17 @@ REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component":
         ("the queue", [FULL, LOSES, LOST], [FULL, LOST]),
     ],
 )
-def test_what_explains_others_silences_them(alertmanager, case, alerts, told):
+def test_an_alert_silences_those_that_it_explains(alertmanager, case, alerts, notified):
     # `case` keeps the cases apart: nothing of one may silence anything of another.
-    cases = [{"labels": one | {"case": case}, "endsAt": _in(60)} for one in alerts]
-    httpx.post(f"{alertmanager}/api/v2/alerts", json=cases).raise_for_status()
+    posted = [{"labels": labels | {"case": case}, "endsAt": _in(60)} for labels in alerts]
+    httpx.post(f"{alertmanager}/api/v2/alerts", json=posted).raise_for_status()
     shown = httpx.get(f"{alertmanager}/api/v2/alerts", params={"inhibited": "false"}).raise_for_status().json()
     httpx.post(
-        f"{alertmanager}/api/v2/alerts", json=[one | {"startsAt": _in(-2), "endsAt": _in(-1)} for one in cases]
+        f"{alertmanager}/api/v2/alerts", json=[alert | {"startsAt": _in(-2), "endsAt": _in(-1)} for alert in posted]
     ).raise_for_status()
-    left = [one["labels"] for one in shown if one["labels"]["case"] == case]
-    assert {frozenset(one.items()) for one in left} == {frozenset((one | {"case": case}).items()) for one in told}
+    active = [alert["labels"] for alert in shown if alert["labels"]["case"] == case]
+    expected = [labels | {"case": case} for labels in notified]
+    assert {frozenset(labels.items()) for labels in active} == {frozenset(labels.items()) for labels in expected}
 
 
 def _in(seconds):

@@ -1,8 +1,8 @@
 """From a response to a page at night: the real service, Prometheus and Alertmanager, under traffic on three profiles.
 
-Hours pass in minutes (deploy.monitoring.lookback_windows.Timing); everything else is as it is deployed. First all is well: every
-query of every dashboard, every rule and whatever an alert looks at must have an answer, and nobody may be told of
-anything. Then a policy that was degraded on purpose is promoted.
+Hours pass in minutes (deploy.monitoring.lookback_windows.Timing); everything else is as it is deployed. First all is
+well: every query of every dashboard, every rule and every series in an alert must have a value, and nobody may be
+notified of anything. Then a policy that was degraded on purpose is promoted.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from safetensors.torch import load_file, save_file
 
 from deploy.monitoring import generated_files as files
-from deploy.monitoring.alerts import groups as alerts
-from deploy.monitoring.dashboards import queries
+from deploy.monitoring.alerts.alert_groups import all_alerts
+from deploy.monitoring.dashboards.panel_queries import panel_queries
 from deploy.monitoring.lookback_windows import MINUTE, Timing
-from deploy.monitoring.recording import series as rules
+from deploy.monitoring.recording.recording_groups import recording_groups
 from policies.sequential import MIN_RESPONSES
 from policies.store import ADAPTER, MANIFEST, SFT, Decoding, PolicyStore
 from rewards.categories import BUILT_IN
@@ -354,7 +354,7 @@ def baseline(samples, profile, version):
 
 
 def test_every_query_of_every_dashboard_has_an_answer(well):
-    empty = [asked for asked in queries("10s", "2m") if not well.query(asked.expression)]
+    empty = [query for query in panel_queries("10s", "2m") if not well.query(query.expression)]
     assert not empty
 
 
@@ -364,14 +364,14 @@ def lately(well, name):
 
 
 def test_every_recorded_series_has_a_value(well):
-    names = {record.name for group in rules.groups(TIMING) for record in group.rules}
+    names = {record.name for group in recording_groups(TIMING) for record in group.rules}
     assert not [name for name in names if not lately(well, name)]
 
 
 def test_every_alert_looks_at_something(well):
     """An alert's expression has no answer when all is well, so each series in it must have one."""
     empty = set()
-    for alert in alerts.alerts(TIMING):
+    for alert in all_alerts(TIMING):
         selectors = set(re.findall(r"fg[_:][\w:]+(?:\{[^}]*\})?|up\{[^}]*\}", alert.expr))
         assert selectors, alert.name
         # Of what only some budgets, or some reasons, match, the name alone must be there.

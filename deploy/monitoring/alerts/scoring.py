@@ -1,13 +1,13 @@
-"""Alerts on scoring: whether it works, keeps up and loses nothing."""
+"""Alerts on scoring: it stops, falls behind or loses answers."""
 
 from deploy.monitoring.lookback_windows import MINUTE, Timing
 from deploy.monitoring.rule_groups import Alert
 
 SILENCE = 10 * MINUTE
 LATE_SECONDS = 60
-"""A 95th percentile of the lag above this leaves dashboards and canaries behind."""
-NEVER_SCORED = "no_passages|sampled_out"
-"""Reasons for which an answer is left out on purpose."""
+"""With a 95th percentile of the lag above this, dashboards and canaries are out of date."""
+INTENDED_DROPS = "no_passages|sampled_out"
+"""The reasons for which an answer is not scored on purpose."""
 
 
 def scoring_alerts(timing: Timing) -> list[Alert]:
@@ -15,15 +15,15 @@ def scoring_alerts(timing: Timing) -> list[Alert]:
     return [_silent(timing), _saturated(timing), _late(timing), _losing(timing)]
 
 
-def to_score(by: str, back: str) -> str:
-    """How many answers should have been scored: those that were offered, less what is left out on purpose."""
+def answers_to_score(by: str, back: str) -> str:
+    """The number of answers that should have been scored: those offered, less those dropped on purpose."""
     offered = f"sum by ({by}) (increase(fg_scoring_offered_total[{back}]))"
-    left_out = f'sum by ({by}) (increase(fg_scoring_dropped_total{{reason=~"{NEVER_SCORED}"}}[{back}]))'
-    return f"{offered}\n- ({left_out} or 0 * {offered})"
+    dropped = f'sum by ({by}) (increase(fg_scoring_dropped_total{{reason=~"{INTENDED_DROPS}"}}[{back}]))'
+    return f"{offered}\n- ({dropped} or 0 * {offered})"
 
 
 def _silent(timing: Timing) -> Alert:
-    """By instance: the others' scores must not hide one that is silent. A gauge of 0, after a restart, is long ago."""
+    """By instance, so that others do not hide a silent one. A gauge of 0, after a restart, counts as long ago."""
     back = timing.window(SILENCE)
     return Alert(
         name="FgctlScoringSilent",
@@ -31,16 +31,17 @@ def _silent(timing: Timing) -> Alert:
         component="scoring",
         expr=f"""
         (
-        {to_score("job, instance", back)}
+        {answers_to_score("job, instance", back)}
         ) >= {timing.count(3)}
         and on (job, instance)
         time() - max by (job, instance) (fg_last_score_timestamp_seconds) > {timing.seconds(SILENCE):g}
         """,
-        lasting=5 * MINUTE,
-        summary="{{ $labels.instance }} scores nothing",
+        hold_seconds=5 * MINUTE,
+        summary="{{ $labels.instance }} scores no answers",
         description=(
-            '{{ $labels.instance }} gave {{ $value | printf "%.0f" }} answers that were to be scored in the last ten '
-            "minutes, and has scored none. Error rates stand still: they say nothing, good or bad."
+            'In the last ten minutes {{ $labels.instance }} gave {{ $value | printf "%.0f" }} answers that should be '
+            "scored, and scored none. Its error ratios are out of date, and quality alerts cannot fire. See why "
+            "answers are dropped on the dashboard, then read the log."
         ),
         dashboard="fgctl-scoring",
     )
@@ -54,11 +55,12 @@ def _saturated(timing: Timing) -> Alert:
         expr=f"""
         avg_over_time(fg_scoring_queue_depth[{timing.window(5 * MINUTE)}]) / fg_scoring_queue_capacity > 0.8
         """,
-        lasting=5 * MINUTE,
-        summary="The scoring queue of {{ $labels.instance }} is full",
+        hold_seconds=5 * MINUTE,
+        summary="The scoring queue of {{ $labels.instance }} is {{ $value | humanizePercentage }} full",
         description=(
-            "For ten minutes {{ $value | humanizePercentage }} of the places in the scoring queue of "
-            "{{ $labels.instance }} were taken. What finds no place is not scored; replies are not delayed."
+            "For ten minutes the scoring queue of {{ $labels.instance }} has been {{ $value | humanizePercentage }} "
+            "full. Answers that do not fit are not scored; replies are not delayed. Lower FGCTL_SCORING_SHARE, or add "
+            "scoring processes or instances."
         ),
         dashboard="fgctl-scoring",
     )
@@ -75,11 +77,11 @@ def _late(timing: Timing) -> Alert:
         and
         sum(increase(fg_scoring_lag_seconds_count[{back}])) >= {timing.count(20)}
         """,
-        lasting=10 * MINUTE,
-        summary="Scores come {{ $value | humanizeDuration }} after their answers",
+        hold_seconds=10 * MINUTE,
+        summary="Scores arrive {{ $value | humanizeDuration }} after their answers",
         description=(
-            "One answer in twenty waits {{ $value | humanizeDuration }} or longer for its scores. Error rates and "
-            "canaries are behind what is answered now."
+            "One answer in twenty waits {{ $value | humanizeDuration }} or longer for its scores. Error ratios and "
+            "canary verdicts are late by as much. Lower FGCTL_SCORING_SHARE, or add scoring processes or instances."
         ),
         dashboard="fgctl-scoring",
     )
@@ -92,18 +94,19 @@ def _losing(timing: Timing) -> Alert:
         severity="ticket",
         component="scoring",
         expr=f"""
-        sum by (profile) (increase(fg_scoring_dropped_total{{reason!~"{NEVER_SCORED}"}}[{back}]))
+        sum by (profile) (increase(fg_scoring_dropped_total{{reason!~"{INTENDED_DROPS}"}}[{back}]))
         / (
-        {to_score("profile", back)}
+        {answers_to_score("profile", back)}
           >= {timing.count(50)}
         ) > 0.05
         """,
-        lasting=10 * MINUTE,
-        summary="{{ $value | humanizePercentage }} of the answers of {{ $labels.profile }} to be scored are lost",
+        hold_seconds=10 * MINUTE,
+        summary="Scoring loses {{ $value | humanizePercentage }} of the answers of {{ $labels.profile }}",
         description=(
-            "In the last half hour scoring dropped {{ $value | humanizePercentage }} of the answers of "
-            "{{ $labels.profile }} that were in its sample. Their errors are in no rate."
+            "In the last half hour scoring lost {{ $value | humanizePercentage }} of the answers of "
+            "{{ $labels.profile }} that should be scored. Their errors are missing from the error ratios. See the "
+            "reasons on the dashboard."
         ),
         dashboard="fgctl-scoring",
-        variables=("profile",),
+        dashboard_variables=("profile",),
     )

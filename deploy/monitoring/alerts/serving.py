@@ -1,4 +1,4 @@
-"""Alerts on serving: the engine, the targets, what requests get and how long they wait, what is served."""
+"""Alerts on serving: the engine, failed, refused and slow requests, and policies that cannot be served."""
 
 from deploy.monitoring.lookback_windows import HOUR, MINUTE, Timing
 from deploy.monitoring.rule_groups import JOB, Alert
@@ -7,9 +7,9 @@ FIRST_TOKEN_SECONDS = 5
 GENERATION_SECONDS = 60
 """95th percentiles above which users wait too long."""
 START = 10 * MINUTE
-"""In which an engine must have started, compiled even. One that never does keeps starting, which alerts as well."""
-ENOUGH = 20
-"""Requests in a window below which no share or percentile is looked at."""
+"""By then an engine must have started, compiling included. One that keeps restarting has an alert of its own."""
+ENOUGH_REQUESTS = 20
+"""With fewer requests in the window, no share or percentile alerts."""
 
 
 def serving_alerts(timing: Timing) -> list[Alert]:
@@ -23,8 +23,16 @@ def serving_alerts(timing: Timing) -> list[Alert]:
             "fg_time_to_first_token_seconds",
             FIRST_TOKEN_SECONDS,
             "the first token",
+            "Check the queue, and how many mixtures are loaded on request.",
         ),
-        _slow(timing, "FgctlGenerationSlow", "fg_generation_seconds", GENERATION_SECONDS, "the whole answer"),
+        _slow(
+            timing,
+            "FgctlGenerationSlow",
+            "fg_generation_seconds",
+            GENERATION_SECONDS,
+            "the whole answer",
+            "Check whether first tokens are late too, or answers have become longer.",
+        ),
         _policy_refused(),
         _policy_broken(),
     ]
@@ -46,11 +54,12 @@ def _engine(timing: Timing) -> list[Alert]:
             or
             up{{job="{JOB}"}} == 0
             """,
-            lasting=2 * MINUTE,
-            summary="{{ $labels.instance }} answers nothing",
+            hold_seconds=2 * MINUTE,
+            summary="{{ $labels.instance }} has no working engine",
             description=(
-                "For two minutes {{ $labels.instance }} has had no working engine, though it has had the time to "
-                "start one, or could not be scraped."
+                "For two minutes {{ $labels.instance }} has had no working engine, although it has had time to start "
+                "one, or Prometheus could not scrape it. Requests to it get 503. Check GET /readyz and /livez, then "
+                "the log."
             ),
             dashboard="fgctl-serving",
         ),
@@ -59,11 +68,11 @@ def _engine(timing: Timing) -> list[Alert]:
             severity="page",
             component="engine",
             expr=f'absent(up{{job="{JOB}"}})',
-            lasting=5 * MINUTE,
-            summary="Prometheus knows no target of the job {{ $labels.job }}",
+            hold_seconds=5 * MINUTE,
+            summary="Prometheus has no target for the job {{ $labels.job }}",
             description=(
-                "For five minutes no instance has been scraped, working or not: nothing else can alert. Either none "
-                "runs, or Prometheus does not find them."
+                "For five minutes Prometheus has not scraped a single instance, so no other alert can fire. Check "
+                "whether the service runs, then the targets in Prometheus."
             ),
             dashboard="fgctl-serving",
         ),
@@ -76,11 +85,11 @@ def _engine(timing: Timing) -> list[Alert]:
             or
             max by (job, instance) (changes(process_start_time_seconds{{job="{JOB}"}}[{hour}])) >= 3
             """,
-            lasting=0,
-            summary="The engine of {{ $labels.instance }} keeps ending",
+            hold_seconds=0,
+            summary="The engine of {{ $labels.instance }} keeps restarting",
             description=(
-                'In the last hour {{ $labels.instance }} has started {{ $value | printf "%.0f" }} times again. What '
-                "was being answered each time got 503."
+                'In the last hour {{ $labels.instance }} has restarted {{ $value | printf "%.0f" }} times. Each time, '
+                "the requests in progress got 503. Read the log from before each restart."
             ),
             dashboard="fgctl-serving",
         ),
@@ -96,14 +105,15 @@ def _requests(timing: Timing) -> list[Alert]:
             component="serving",
             expr=f"""
             sum(increase(fg_requests_total{{outcome=~"overloaded|timeout"}}[{back}]))
-            / (sum(increase(fg_requests_total[{back}])) >= {timing.count(ENOUGH)})
+            / (sum(increase(fg_requests_total[{back}])) >= {timing.count(ENOUGH_REQUESTS)})
             > 0.05
             """,
-            lasting=5 * MINUTE,
+            hold_seconds=5 * MINUTE,
             summary="{{ $value | humanizePercentage }} of requests are refused because the service is full",
             description=(
                 "In the last five minutes {{ $value | humanizePercentage }} of all requests got 503, because too many "
-                "waited or because they took too long."
+                "were waiting or because they took too long. Look for a caller that floods the service; otherwise add "
+                "instances."
             ),
             dashboard="fgctl-serving",
         ),
@@ -113,22 +123,22 @@ def _requests(timing: Timing) -> list[Alert]:
             component="serving",
             expr=f"""
             sum by (profile) (increase(fg_requests_total{{outcome="error"}}[{back}]))
-            / (sum by (profile) (increase(fg_requests_total[{back}])) >= {timing.count(ENOUGH)})
+            / (sum by (profile) (increase(fg_requests_total[{back}])) >= {timing.count(ENOUGH_REQUESTS)})
             > 0.02
             """,
-            lasting=5 * MINUTE,
+            hold_seconds=5 * MINUTE,
             summary="{{ $value | humanizePercentage }} of the requests to {{ $labels.profile }} fail",
             description=(
-                "In the last five minutes the engine failed in {{ $value | humanizePercentage }} of the requests to "
-                "{{ $labels.profile }}."
+                "In the last five minutes the engine failed on {{ $value | humanizePercentage }} of the requests to "
+                "{{ $labels.profile }}. The log has the errors, with the outcome error."
             ),
             dashboard="fgctl-serving",
-            variables=("profile",),
+            dashboard_variables=("profile",),
         ),
     ]
 
 
-def _slow(timing: Timing, name: str, histogram: str, limit: float, what: str) -> Alert:
+def _slow(timing: Timing, name: str, histogram: str, limit: float, what: str, advice: str) -> Alert:
     back = timing.window(5 * MINUTE)
     return Alert(
         name=name,
@@ -137,16 +147,16 @@ def _slow(timing: Timing, name: str, histogram: str, limit: float, what: str) ->
         expr=f"""
         histogram_quantile(0.95, sum by (profile, le) (rate({histogram}_bucket[{back}]))) > {limit}
         and
-        sum by (profile) (increase({histogram}_count[{back}])) >= {timing.count(ENOUGH)}
+        sum by (profile) (increase({histogram}_count[{back}])) >= {timing.count(ENOUGH_REQUESTS)}
         """,
-        lasting=10 * MINUTE,
+        hold_seconds=10 * MINUTE,
         summary=f"Requests to {{{{ $labels.profile }}}} wait {{{{ $value | humanizeDuration }}}} for {what}",
         description=(
             f"One request in twenty to {{{{ $labels.profile }}}} waits {{{{ $value | humanizeDuration }}}} or longer "
-            f"for {what}; {limit} s are meant."
+            f"for {what}; the limit is {limit} s. {advice}"
         ),
         dashboard="fgctl-serving",
-        variables=("profile",),
+        dashboard_variables=("profile",),
     )
 
 
@@ -156,14 +166,15 @@ def _policy_broken() -> Alert:
         severity="page",
         component="policies",
         expr="max by (profile) (fg_policy_broken) > 0",
-        lasting=2 * MINUTE,
-        summary="{{ $labels.profile }} is not served",
+        hold_seconds=2 * MINUTE,
+        summary="The profile {{ $labels.profile }} cannot be served",
         description=(
-            "On some instance no version of {{ $labels.profile }} can be served: whoever asks for it gets 503, and the "
-            "instance is not ready. GET /readyz says why."
+            "On at least one instance no version of {{ $labels.profile }} can be served: requests for it get 503, and "
+            "the instance is not ready. GET /readyz says why. Roll back: fgctl policies rollback "
+            "{{ $labels.profile }}."
         ),
         dashboard="fgctl-policies",
-        variables=("profile",),
+        dashboard_variables=("profile",),
     )
 
 
@@ -173,12 +184,12 @@ def _policy_refused() -> Alert:
         severity="ticket",
         component="policies",
         expr="max by (profile) (fg_policy_refused) > 0",
-        lasting=5 * MINUTE,
+        hold_seconds=5 * MINUTE,
         summary="A version of {{ $labels.profile }} cannot be served",
         description=(
-            "The newest version of {{ $labels.profile }}, or its canary, cannot be used, and an older version is "
-            "served in its place. GET /profiles says why."
+            "The newest version of {{ $labels.profile }}, or its canary, cannot be served; an older version is served "
+            "instead. GET /profiles says why."
         ),
         dashboard="fgctl-policies",
-        variables=("profile",),
+        dashboard_variables=("profile",),
     )

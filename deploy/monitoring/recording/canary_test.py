@@ -1,7 +1,7 @@
-"""A canary beside its incumbent: the same test as policies.sequential, which says where it comes from.
+"""The sequential test of a canary against its incumbent. It is that of policies.sequential, which names its sources.
 
-It reads the counters' values, not their increases: the evidence is everything since the canary began. A restart loses
-evidence; what is left is a smaller sample, for which the test holds as well.
+The rules read the counters' values, not their increases: the evidence is everything since the canary began. A restart
+loses evidence; the test is just as valid for the smaller sample that is left.
 """
 
 from deploy.monitoring.rule_groups import Record
@@ -11,7 +11,7 @@ ARM, CATEGORY = "profile, canary, arm", "profile, canary, arm, category"
 
 
 def canary_records() -> list[Record]:
-    """Means and variances of both arms, their difference and the half width of its confidence sequence, the verdict."""
+    """Means and variances of both arms, their difference, the half width of its confidence sequence, the verdict."""
     return [*_arms(), *_sequence(), *_verdicts()]
 
 
@@ -42,9 +42,9 @@ def _sequence() -> list[Record]:
     logs = "-2 * ln(fg:canary_level)"
     return [
         Record("fg:canary_difference", 'fg:canary_mean{arm="canary"} - ignoring (arm) fg:canary_mean{arm="incumbent"}'),
-        # Bonferroni: each of the categories that both arms were scored by gets its part of ALPHA.
+        # Bonferroni: ALPHA is divided among the categories that both arms were scored by.
         Record("fg:canary_level", f"{ALPHA:g} / count by (profile, canary) (fg:canary_difference)"),
-        # n r2: with r2 chosen as it is, the sequence is narrowest at about N_STAR responses.
+        # n r2, with r2 such that the sequence is narrowest at about N_STAR responses.
         Record(
             "fg:canary_growth",
             f"""
@@ -71,7 +71,7 @@ def _sequence() -> list[Record]:
 
 
 def _verdicts() -> list[Record]:
-    """1 for what holds, 0 for the others; undecided before both arms have MIN_RESPONSES."""
+    """1 for the verdict that holds, 0 for the others; undecided until both arms have MIN_RESPONSES."""
     none_yet = "0 * sum by (profile, canary) (fg:canary_responses)"
     worse = "max by (profile, canary) (fg:canary_difference - fg:canary_radius > bool 0)"
     no_worse = f"min by (profile, canary) (fg:canary_difference + fg:canary_radius < bool {MARGIN:g})"

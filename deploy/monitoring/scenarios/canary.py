@@ -1,10 +1,10 @@
-"""A canary beside its incumbent. Numbers by hand, and by policies.sequential: a unit test compares them."""
+"""A canary and its incumbent. A unit test compares the numbers with those of policies.sequential."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, health
-from deploy.monitoring.scenarios.scenario import Expected, Scenario, firing, gauge, series
+from deploy.monitoring.scenarios.scenario import Notification, Scenario, firing, gauge, series
 
 _HERE = {"profile": "short", "canary": "v2"}
 _B = {"job": "fgctl", "instance": "b:8000"}
@@ -12,7 +12,7 @@ _B = {"job": "fgctl", "instance": "b:8000"}
 
 @dataclass(frozen=True)
 class Evidence:
-    """One arm's responses, and by category the sums of their mean error probabilities and of the squares."""
+    """One arm's responses, and by category the sums of their mean error probabilities and of the squares of those."""
 
     responses: float
     sums: Mapping[str, tuple[float, float]]
@@ -32,7 +32,7 @@ NO_WORSE = (
     Evidence(2000, {"relevance": (900, 485), "factuality": (200, 60), "completeness": (1400, 1160)}),
     Evidence(2000, {"relevance": (900, 485), "factuality": (200, 60), "completeness": (1400, 1160)}),
 )
-# As bad as can be, but one response too few.
+# As bad as possible, but one response too few.
 TOO_FEW = (
     Evidence(29, {"relevance": (29, 29), "factuality": (29, 29), "completeness": (29, 29)}),
     Evidence(3600, {"relevance": (1620, 873), "factuality": (360, 108), "completeness": (2520, 2088)}),
@@ -55,20 +55,20 @@ def _trial(arms: tuple[Evidence, Evidence], instance: Mapping[str, str] = INSTAN
         labels = {**instance, **_HERE, "arm": arm}
         exported[series("fg_canary_responses_total", **labels)] = gauge((10, evidence.responses * part))
         for category, (total, squares) in evidence.sums.items():
-            inside = labels | {"category": category}
-            exported[series("fg_canary_error_probability_total", **inside)] = gauge((10, total * part))
-            exported[series("fg_canary_error_probability_squares_total", **inside)] = gauge((10, squares * part))
+            judged = labels | {"category": category}
+            exported[series("fg_canary_error_probability_total", **judged)] = gauge((10, total * part))
+            exported[series("fg_canary_error_probability_squares_total", **judged)] = gauge((10, squares * part))
     return exported
 
 
-def _runs(instance: Mapping[str, str] = INSTANCE) -> dict[str, str]:
+def _running(instance: Mapping[str, str] = INSTANCE) -> dict[str, str]:
     return {series("fg_canary_share", **instance, profile="short", policy="v2"): gauge((10, 0.1))}
 
 
 def _verdict(holds: str) -> tuple[int, str, dict[str, float]]:
     return 10, "fg:canary_verdict", {
-        f'fg:canary_verdict{{canary="v2", profile="short", verdict="{one}"}}': int(one == holds)
-        for one in ("worse", "no_worse", "undecided")
+        f'fg:canary_verdict{{canary="v2", profile="short", verdict="{verdict}"}}': int(verdict == holds)
+        for verdict in ("worse", "no_worse", "undecided")
     }  # fmt: skip
 
 
@@ -85,42 +85,43 @@ _WORSE = firing("FgctlCanaryWorse", "page", "policies", **_HERE, policy="v2", ve
 SCENARIOS = [
     Scenario(
         "the canary is worse",
-        health(10) | _trial(WORSE) | _runs(),
+        health(10) | _trial(WORSE) | _running(),
         firing={0: [], 10: [_WORSE]},
         samples=[
             _verdict("worse"),
             _rounded("fg:canary_difference", DIFFERENCE["worse"]),
             _rounded("fg:canary_radius", RADIUS["worse"]),
         ],
-        told=[
-            Expected(
+        notifications=[
+            Notification(
                 "FgctlCanaryWorse",
                 {"severity": "page", "component": "policies", **_HERE, "policy": "v2", "verdict": "worse"},
                 at=10,
-                summary="The canary v2 of short is worse than what it may replace",
+                summary="The canary v2 of short is worse than its incumbent",
                 description=(
-                    "In relevance its mean error probability is above the incumbent's by at least 6.314%. The test may "
-                    "be read at any time: the chance that it ever says so of a canary that is no worse is 5 %."
+                    "In relevance its mean error probability is above the incumbent's by at least 6.314%. However "
+                    "often the test is read, the probability that it wrongly calls a canary worse is at most 5 %. End "
+                    "the canary: fgctl policies canary short --end."
                 ),
                 dashboard="/d/fgctl-policies?var-profile=short",
             )
         ],
     ),
     Scenario(
-        "two replicas have half of the evidence each",
-        health(10) | _trial(WORSE, part=0.5) | _trial(WORSE, _B, part=0.5) | _runs() | _runs(_B),
+        "two replicas with half of the evidence each",
+        health(10) | _trial(WORSE, part=0.5) | _trial(WORSE, _B, part=0.5) | _running() | _running(_B),
         firing={10: [_WORSE]},
         samples=[_verdict("worse"), _rounded("fg:canary_radius", RADIUS["worse"])],
     ),
     Scenario(
-        "a canary that has ended, worse as it was, alerts no more",
+        "a canary that was worse and has ended does not alert",
         health(10) | _trial(WORSE),
         firing={10: []},
         samples=[_verdict("worse")],
     ),
     Scenario(
-        "the canary may be worse or not",
-        health(10) | _trial(UNDECIDED) | _runs(),
+        "the canary may be worse, or may not",
+        health(10) | _trial(UNDECIDED) | _running(),
         firing={10: []},
         samples=[
             _verdict("undecided"),
@@ -130,7 +131,7 @@ SCENARIOS = [
     ),
     Scenario(
         "the canary is no worse",
-        health(10) | _trial(NO_WORSE) | _runs(),
+        health(10) | _trial(NO_WORSE) | _running(),
         firing={10: []},
         samples=[
             _verdict("no_worse"),
@@ -140,13 +141,13 @@ SCENARIOS = [
     ),
     Scenario(
         "the canary has one response too few for any verdict",
-        health(10) | _trial(TOO_FEW) | _runs(),
+        health(10) | _trial(TOO_FEW) | _running(),
         firing={10: []},
         samples=[_verdict("undecided"), (10, "fg:canary_radius", {})],
     ),
     Scenario(
-        "the canary has begun and has no response yet",
-        health(10) | _trial((Evidence(0, {"relevance": (0, 0)}), Evidence(0, {"relevance": (0, 0)}))) | _runs(),
+        "the canary has begun and has no responses yet",
+        health(10) | _trial((Evidence(0, {"relevance": (0, 0)}), Evidence(0, {"relevance": (0, 0)}))) | _running(),
         firing={10: []},
         samples=[_verdict("undecided"), (10, "fg:canary_difference", {})],
     ),

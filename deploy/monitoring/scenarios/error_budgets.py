@@ -1,7 +1,7 @@
-"""Error budgets and the versions' own baselines, on good days and bad ones."""
+"""Error ratios against budgets and against the versions' own evaluations."""
 
 from deploy.monitoring.scenarios.healthy_service import Answers, answers, baseline, good_day, health
-from deploy.monitoring.scenarios.scenario import Expected, Scenario, firing
+from deploy.monitoring.scenarios.scenario import Notification, Scenario, firing
 
 _SHORT = {"profile": "short", "policy": "v1"}
 _FAST = firing("FgctlErrorBudgetBurnFast", "page", "quality", **_SHORT, category="factuality")
@@ -45,14 +45,14 @@ _GOOD = Scenario(
 )  # fmt: skip
 
 _AT_BUDGET = Scenario(
-    "every category errs exactly as much as its budget, all day",
+    "every category is exactly at its budget, all day",
     health(370)
     | answers("short", "v1", [Answers(370, errors={"relevance": 0.6, "factuality": 0.25, "completeness": 0.85})]),
     firing={60: [], 240: [], 370: []},
 )
 
 _FAST_BURN = Scenario(
-    "fast burn: six in ten sentences are wrong for an hour, then all is well again",
+    "fast burn: six in ten sentences are wrong for an hour, then everything is fine again",
     health(240)
     | answers("short", "v1", [Answers(120), Answers(60, errors={"factuality": 0.6}), Answers(60)])
     | answers("long", "v2", [Answers(240)]),
@@ -61,18 +61,19 @@ _FAST_BURN = Scenario(
         165: [],  # 45 minutes of 0.6 and 15 of 0.1 are 0.475 in the hour: at the threshold
         170: [_FAST],
         180: [_FAST],
-        186: [],  # the last five minutes are good, though the hour is not
+        186: [],  # the last five minutes are good, although the hour is not
         240: [],
     },
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlErrorBudgetBurnFast",
             {"severity": "page", "component": "quality", **_SHORT, "category": "factuality"},
             at=170,
-            summary="short v1 makes factuality errors in 51.67% of segments",
+            summary="short v1: 51.67% of segments are factuality errors",
             description=(
-                "In the last hour 51.67% of the segments that short v1 wrote were factuality errors. More than 47.5% "
-                "alerts, and the last five minutes were no better; the budget is 25%."
+                "In the last hour, 51.67% of the segments that short v1 wrote were factuality errors. This alert "
+                "fires above 47.5%, and the last five minutes were above it too; the budget is 25%. If it began "
+                "with a promotion, roll back: fgctl policies rollback short."
             ),
             dashboard=_QUALITY,
         )
@@ -87,17 +88,18 @@ _SLOW_BURN = Scenario(
         300: [],  # (60 x 0.1 + 240 x 0.4) / 300 is 0.34: at the threshold
         330: [_SLOW],
         360: [_SLOW],
-        400: [],  # half an hour was good, though the six hours are at 0.35
+        400: [],  # the last half hour was good, although the six hours are at 0.35
     },
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlErrorBudgetBurnSlow",
             {"severity": "ticket", "component": "quality", **_SHORT, "category": "factuality"},
             at=330,
-            summary="short v1 makes factuality errors in 34.55% of segments",
+            summary="short v1: 34.55% of segments are factuality errors",
             description=(
-                "In the last six hours 34.55% of the segments that short v1 wrote were factuality errors. More than "
-                "34% alerts, and the last 30 minutes were no better; the budget is 25%."
+                "In the last six hours, 34.55% of the segments that short v1 wrote were factuality errors. This "
+                "alert fires above 34%, and the last 30 minutes were above it too; the budget is 25%. If it began "
+                "with a promotion, roll back: fgctl policies rollback short."
             ),
             dashboard=_QUALITY,
         )
@@ -105,9 +107,9 @@ _SLOW_BURN = Scenario(
 )
 
 _NO_TRAFFIC = Scenario(
-    "an hour of traffic, then none for six; another version was never asked for",
-    health(420) | answers("short", "v1", [Answers(60), Answers(360, a_minute=0)])
-    | answers("long", "v2", [Answers(420, a_minute=0)]),
+    "an hour of traffic, then none for six; another version never had any",
+    health(420) | answers("short", "v1", [Answers(60), Answers(360, per_minute=0)])
+    | answers("long", "v2", [Answers(420, per_minute=0)]),
     firing={30: [], 62: [], 70: [], 120: [], 300: [], 420: []},
     samples=[
         (420, "fg:error_ratio:1h", {}),
@@ -118,10 +120,10 @@ _NO_TRAFFIC = Scenario(
 )  # fmt: skip
 
 _FEW = Scenario(
-    "every segment is an error, but an hour has only twelve answers",
+    "every segment is an error, but there are only twelve answers an hour",
     health(400)
     | answers("short", "v1", [
-        Answers(400, a_minute=0.2, errors={"relevance": 1, "factuality": 1, "completeness": 1})
+        Answers(400, per_minute=0.2, errors={"relevance": 1, "factuality": 1, "completeness": 1})
     ]),
     firing={30: [], 60: [], 240: [], 400: []},
     samples=[
@@ -132,7 +134,7 @@ _FEW = Scenario(
 )  # fmt: skip
 
 _BY_DESIGN = Scenario(
-    "what is too much of anybody is not too much of a profile that errs more by design",
+    "an error ratio that pages for one profile is within the budget of another",
     health(30)
     | answers("long", "v2", [Answers(30, errors={"relevance": 0.82})])
     | answers("polite", "v3", [Answers(30, errors={"relevance": 0.82})]),
@@ -144,7 +146,7 @@ _BY_DESIGN = Scenario(
 )
 
 _UNSURE = Scenario(
-    "nobody is woken for completeness, which is judged hardly better than by chance",
+    "completeness, which is judged hardly better than by chance, never pages",
     health(60) | answers("short", "v1", [Answers(60, errors={"completeness": 0.99})]),
     firing={
         40: [],  # fewer than 430 segments
@@ -153,19 +155,19 @@ _UNSURE = Scenario(
 )
 
 _CONFIGURED = Scenario(
-    "a category that users configured has a budget too",
+    "a configured category has a budget too",
     health(20) | answers("short", "v1", [Answers(20, errors={"politeness": 0.6})], segments={"politeness": 3}),
     firing={20: [firing("FgctlErrorBudgetBurnFast", "page", "quality", **_SHORT, category="politeness")]},
 )
 
 _ABOVE_BASELINE = Scenario(
-    "within its budget, but above the version's own baseline for an hour",
+    "within its budget, but above the version's own evaluation for an hour",
     health(100)
     | answers("short", "v1", [Answers(60, errors={"factuality": 0.3}), Answers(40)])
     | baseline("short", "v1", {"factuality": 2000}, {"factuality": 0.1}),
     firing={
         60: [firing("FgctlErrorsAboveBaseline", "ticket", "quality", **_SHORT, category="factuality")],
-        100: [],  # the last half hour is as the baseline
+        100: [],  # the last half hour is like the evaluation
     },
     samples=[
         # sqrt(p (1 - p) (1/2400 + 1/2000)) with p = (720 + 200) / 4400
@@ -173,15 +175,16 @@ _ABOVE_BASELINE = Scenario(
             '{category="factuality", policy="v1", profile="short"}': 0.012312,
         }),
     ],
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlErrorsAboveBaseline",
             {"severity": "ticket", "component": "quality", **_SHORT, "category": "factuality"},
             at=60,
-            summary="short v1 errs more in factuality than when it was evaluated",
+            summary="short v1 makes more factuality errors than in its evaluation",
             description=(
-                "In the last six hours the share of factuality errors of short v1 was 20% (of all segments) above that "
-                "of the version's own evaluation, which is more than sampling explains."
+                "In the last six hours the factuality error ratio of short v1 was above that of its own "
+                "evaluation by 20% of all segments, which is more than sampling explains. Check whether the "
+                "inputs have changed; if not, check the stored version with fgctl policies verify."
             ),
             dashboard=_QUALITY,
         )
@@ -189,19 +192,19 @@ _ABOVE_BASELINE = Scenario(
 )  # fmt: skip
 
 _NOT_ABOVE_BASELINE = Scenario(
-    "above the baseline, but no more than sampling explains, or by next to nothing, or in next to no segments",
+    "above the evaluation, but by no more than sampling explains, or by very little, or in very few segments",
     health(60)
     | answers("short", "v1", [Answers(60, errors={"factuality": 0.2})])
     | baseline("short", "v1", {"factuality": 320}, {"factuality": 0.1})
-    | answers("medium", "v2", [Answers(60, a_minute=100, errors={"factuality": 0.14})])
+    | answers("medium", "v2", [Answers(60, per_minute=100, errors={"factuality": 0.14})])
     | baseline("medium", "v2", {"factuality": 100_000}, {"factuality": 0.1})
-    | answers("long", "v3", [Answers(60, a_minute=0.1, errors={"factuality": 1})])
+    | answers("long", "v3", [Answers(60, per_minute=0.1, errors={"factuality": 1})])
     | baseline("long", "v3", {"factuality": 100_000}, {"factuality": 0.1}),
     firing={30: [], 60: []},
 )
 
 _CORRECTED = Scenario(
-    "rates are corrected by what the reward model is known to get wrong, where it is known to tell anything",
+    "error ratios are corrected for the reward model's false alarms and misses, unless it is near chance",
     health(90)
     | answers("short", "v1", [Answers(90, errors={"relevance": 0.5, "factuality": 0.1, "completeness": 0.7})])
     | {
@@ -214,7 +217,7 @@ _CORRECTED = Scenario(
     },
     firing={90: []},
     samples=[
-        # (0.5 - 0.3) / 0.4; (0.1 - 0.12) / 0.58 is below nothing; 1 - 0.75 - 0.2 is too little to divide by
+        # (0.5 - 0.3) / 0.4; (0.1 - 0.12) / 0.58 is below zero; 1 - 0.75 - 0.2 is too small to divide by
         (90, "round(fg:error_ratio_corrected:1h, 0.000001)", {
             '{category="relevance", policy="v1", profile="short"}': 0.5,
             '{category="factuality", policy="v1", profile="short"}': 0,

@@ -1,4 +1,4 @@
-"""A service as Prometheus sees it, minute by minute: healthy unless something else is said of one series."""
+"""The series of a healthy service, minute by minute. A scenario replaces those in which something is wrong."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from deploy.monitoring.scenarios.scenario import Gone, counter, gauge, series
 
 SEGMENTS: Mapping[str, int] = {"relevance": 6, "factuality": 4, "completeness": 1}
-"""Of a response."""
+"""Segments of a response."""
 ERRORS: Mapping[str, float] = {"relevance": 0.5, "factuality": 0.1, "completeness": 0.7}
-"""Shares that are errors on a good day."""
+"""The error ratios on a good day."""
 INSTANCE: Mapping[str, str] = {"job": "fgctl", "instance": "a:8000"}
 _OUTCOMES = ("cancelled", "error", "rejected", "limited", "overloaded", "timeout")
 _REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sampled_out")
@@ -16,12 +16,12 @@ _REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sa
 
 @dataclass(frozen=True)
 class Answers:
-    """A phase in which a policy answers steadily, and every answer is scored."""
+    """A phase in which a policy answers at a steady rate and every answer is scored."""
 
     minutes: int
-    a_minute: float = 10.0
+    per_minute: float = 10.0
     errors: Mapping[str, float] = field(default_factory=dict)
-    """Shares of segments, by category, where they are not those of a good day."""
+    """Error ratios by category, where they differ from those of a good day."""
 
 
 Phases = Sequence[Answers | Gone | str]
@@ -36,7 +36,7 @@ def good_day(minutes: int, *policies: tuple[str, str], instance: Mapping[str, st
 
 
 def health(minutes: int, instance: Mapping[str, str] = INSTANCE) -> dict[str, str]:
-    """What an instance says of itself."""
+    """What an instance exports about itself."""
     return {
         series("up", **instance): gauge((minutes, 1)),
         series("fg_engine_up", **instance): gauge((minutes, 1)),
@@ -55,24 +55,27 @@ def answers(
     instance: Mapping[str, str] = INSTANCE,
     segments: Mapping[str, int] = SEGMENTS,
 ) -> dict[str, str]:
-    """What a policy's answers count: requests that ended well and soon, and scores."""
-    who = dict(instance) | {"profile": profile}
-    given = [_each(phase, 1.0) for phase in phases]
-    nothing = [_each(phase, 0.0) for phase in phases]
+    """What a policy's answers are counted in: requests that ended well and soon, and scores."""
+    labels = dict(instance) | {"profile": profile}
+    answered = [_counted(phase, 1.0) for phase in phases]
+    nothing = [_counted(phase, 0.0) for phase in phases]
     exported = {
-        series("fg_requests_total", **who, policy=policy, outcome="ok"): counter(*given),
-        **{series("fg_requests_total", **who, policy=policy, outcome=one): counter(*nothing) for one in _OUTCOMES},
-        series("fg_scoring_offered_total", **who): counter(*given),
-        series("fg_responses_scored_total", **who, policy=policy): counter(*given),
-        **{series("fg_scoring_dropped_total", **who, reason=one): counter(*nothing) for one in _REASONS},
-        **histogram("fg_time_to_first_token_seconds", (1, 5, 10), given, 0, **who),
-        **histogram("fg_generation_seconds", (10, 60, 120), given, 0, **who),
+        series("fg_requests_total", **labels, policy=policy, outcome="ok"): counter(*answered),
+        **{
+            series("fg_requests_total", **labels, policy=policy, outcome=outcome): counter(*nothing)
+            for outcome in _OUTCOMES
+        },
+        series("fg_scoring_offered_total", **labels): counter(*answered),
+        series("fg_responses_scored_total", **labels, policy=policy): counter(*answered),
+        **{series("fg_scoring_dropped_total", **labels, reason=reason): counter(*nothing) for reason in _REASONS},
+        **histogram("fg_time_to_first_token_seconds", (1, 5, 10), answered, 0, **labels),
+        **histogram("fg_generation_seconds", (10, 60, 120), answered, 0, **labels),
     }
-    for category, pieces in segments.items():
-        labels = who | {"policy": policy, "category": category}
-        exported[series("fg_segments_scored_total", **labels)] = counter(*[_each(one, pieces) for one in phases])
-        exported[series("fg_segment_errors_total", **labels)] = counter(
-            *[_each(one, pieces * _errors(one, category)) for one in phases]
+    for category, number in segments.items():
+        judged = labels | {"policy": policy, "category": category}
+        exported[series("fg_segments_scored_total", **judged)] = counter(*[_counted(phase, number) for phase in phases])
+        exported[series("fg_segment_errors_total", **judged)] = counter(
+            *[_counted(phase, number * _error_ratio(phase, category)) for phase in phases]
         )
     return exported
 
@@ -80,8 +83,8 @@ def answers(
 def histogram(
     name: str, edges: Sequence[float], phases: Sequence[tuple[int, float] | str | Gone], at: int, **labels: str
 ) -> dict[str, str]:
-    """A histogram whose observations all lie in one bucket: that of `edges[at]`, or the open one beyond the last."""
-    nothing = [(one[0], 0.0) if isinstance(one, tuple) else one for one in phases]
+    """A histogram whose observations all lie in one bucket: that of `edges[at]`, or the open one after the last."""
+    nothing = [(phase[0], 0.0) if isinstance(phase, tuple) else phase for phase in phases]
     exported = {
         series(f"{name}_bucket", **labels, le=f"{edge:g}"): counter(*(phases if place >= at else nothing))
         for place, edge in enumerate(edges)
@@ -92,7 +95,7 @@ def histogram(
 
 
 def baseline(profile: str, policy: str, segments: Mapping[str, float], errors: Mapping[str, float]) -> dict[str, str]:
-    """What the version's evaluation said: how many segments, and which shares of them were errors."""
+    """The version's offline evaluation: its numbers of segments and its error ratios."""
     labels = dict(INSTANCE) | {"profile": profile, "policy": policy}
     exported = {}
     for category, number in segments.items():
@@ -101,11 +104,11 @@ def baseline(profile: str, policy: str, segments: Mapping[str, float], errors: M
     return exported
 
 
-def _each(phase: Answers | Gone | str, factor: float) -> tuple[int, float] | Gone | str:
-    return (phase.minutes, phase.a_minute * factor) if isinstance(phase, Answers) else phase
+def _counted(phase: Answers | Gone | str, factor: float) -> tuple[int, float] | Gone | str:
+    return (phase.minutes, phase.per_minute * factor) if isinstance(phase, Answers) else phase
 
 
-def _errors(phase: Answers | Gone | str, category: str) -> float:
+def _error_ratio(phase: Answers | Gone | str, category: str) -> float:
     if not isinstance(phase, Answers):
         return 0.0
     return phase.errors.get(category, ERRORS.get(category, 0.0))

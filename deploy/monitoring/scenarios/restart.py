@@ -1,4 +1,4 @@
-"""Restarts, counters that begin again, instances that come and go: rates stay what they are, and nobody is told."""
+"""Restarts and replicas: counters begin again, instances come and go. Error ratios stay the same and no alert fires."""
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, good_day, health
 from deploy.monitoring.scenarios.scenario import RESTART, Gone, Scenario
@@ -24,13 +24,13 @@ SCENARIOS = [
         ],
     ),
     Scenario(
-        "a restart, and three minutes in which there is nothing to scrape",
+        "a restart with three minutes in which there is nothing to scrape",
         health(120) | answers("short", "v1", [Answers(60), Gone(3), RESTART, Answers(57)]),
         firing={61: [], 64: [], 70: [], 120: []},
         samples=[(80, _RATIO, _RATIOS)],
     ),
     Scenario(
-        "of two instances one goes",
+        "one of two instances is removed",
         good_day(200, ("short", "v1")) | answers("short", "v1", [Answers(60), Gone(140)], _B),
         firing={60: [], 64: [], 90: [], 200: []},
         samples=[
@@ -41,10 +41,10 @@ SCENARIOS = [
         ],
     ),
     Scenario(
-        "one instance takes over from another: its counters begin at zero beside the old one's",
+        "one instance takes over from another: its counters begin at zero",
         health(180)
         | answers("short", "v1", [Answers(90), Gone(90)], INSTANCE)
-        | answers("short", "v1", [Answers(90, a_minute=0), Answers(90)], _B),
+        | answers("short", "v1", [Answers(90, per_minute=0), Answers(90)], _B),
         firing={90: [], 92: [], 100: [], 180: []},
         samples=[(100, _RATIO, _RATIOS), (180, _RATIO, _RATIOS)],
     ),

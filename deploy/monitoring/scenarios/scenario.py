@@ -1,4 +1,4 @@
-"""A scenario: series by the minute, and what is expected of the rules. Times are minutes from its start."""
+"""A scenario: series minute by minute, and what the rules must make of them. Times are minutes from its start."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,24 +7,24 @@ from typing import Any
 from deploy.monitoring.rule_groups import RUNBOOK
 
 RESTART = "restart"
-"""Among a counter's phases: it begins at zero again."""
+"""Among the phases of a counter: it begins at zero again."""
 Labels = Mapping[str, str]
 
 
-class Line(dict[str, Any]):
-    """What a YAML file shows on one line."""
+class OneLine(dict[str, Any]):
+    """A mapping that YAML writes on one line."""
 
 
 @dataclass(frozen=True)
 class Gone:
-    """Among a series' phases: minutes in which it is not there."""
+    """Among the phases of a series: minutes in which it does not exist."""
 
     minutes: int
 
 
 @dataclass(frozen=True)
-class Expected:
-    """An alert that fires, as a person is told of it."""
+class Notification:
+    """A firing alert as a person is notified of it."""
 
     alertname: str
     labels: Labels
@@ -36,31 +36,35 @@ class Expected:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the service exports, and what follows."""
+    """What the service exports, and which alerts and samples must follow."""
 
     name: str
     series: Mapping[str, str]
-    """By the name with labels, values as promtool reads them."""
+    """By name with labels, the values as promtool reads them."""
     firing: Mapping[int, Sequence[Labels]]
-    """At each of these minutes exactly these alerts fire: `alertname` and every label."""
+    """The alerts that must fire at these minutes, and no others: `alertname` and every label."""
     samples: Sequence[tuple[int, str, Mapping[str, float]]] = ()
     """(minute, expression, its samples by their labels)."""
-    told: Sequence[Expected] = field(default_factory=tuple)
+    notifications: Sequence[Notification] = field(default_factory=tuple)
 
     def as_yaml(self) -> dict[str, Any]:
         """The test as promtool reads it."""
         queries = [
-            _query(minute, 'ALERTS{alertstate="firing"}', {_labels("ALERTS", one): 1 for one in alerts})
+            _query(minute, 'ALERTS{alertstate="firing"}', {series("ALERTS", **alert): 1 for alert in alerts})
             for minute, alerts in self.firing.items()
         ]
         queries += [_query(*sample) for sample in self.samples]
         test: dict[str, Any] = {
             "name": self.name,
             "interval": "1m",
-            "input_series": [Line(series=name, values=values) for name, values in self.series.items()],
+            "input_series": [OneLine(series=name, values=values) for name, values in self.series.items()],
             "promql_expr_test": queries,
         }
-        return test | ({"alert_rule_test": [_told(one) for one in self.told]} if self.told else {})
+        return test | (
+            {"alert_rule_test": [_alert_test(expected) for expected in self.notifications]}
+            if self.notifications
+            else {}
+        )
 
 
 def firing(alertname: str, severity: str, component: str, **labels: str) -> Labels:
@@ -69,12 +73,13 @@ def firing(alertname: str, severity: str, component: str, **labels: str) -> Labe
 
 
 def series(name: str, **labels: str) -> str:
-    """A series' name with its labels."""
-    return _labels(name, labels)
+    """A series: its name with its labels."""
+    matchers = ", ".join(f'{label}="{value}"' for label, value in labels.items())
+    return f"{name}{{{matchers}}}" if matchers else name
 
 
 def counter(*phases: tuple[int, float] | str | Gone) -> str:
-    """A counter from zero: phases of (minutes, increase a minute)."""
+    """A counter from zero, in phases of (minutes, increase per minute)."""
     value, parts = 0.0, ["0"]
     for phase in phases:
         if isinstance(phase, Gone):
@@ -89,7 +94,7 @@ def counter(*phases: tuple[int, float] | str | Gone) -> str:
 
 
 def gauge(*phases: tuple[int, float] | Gone) -> str:
-    """A gauge: phases of (minutes, value). The first value is also that of minute 0."""
+    """A gauge, in phases of (minutes, value). The first value is also that of minute 0."""
     parts = [f"{phases[0][1]:.10g}"] if not isinstance(phases[0], Gone) else ["_"]
     for phase in phases:
         if isinstance(phase, Gone):
@@ -99,22 +104,17 @@ def gauge(*phases: tuple[int, float] | Gone) -> str:
     return " ".join(parts)
 
 
-def _labels(name: str, labels: Labels) -> str:
-    inside = ", ".join(f'{label}="{value}"' for label, value in labels.items())
-    return f"{name}{{{inside}}}" if inside else name
-
-
 def _query(minute: int, expr: str, samples: Mapping[str, float]) -> dict[str, Any]:
-    listed = [Line(labels=labels, value=value) for labels, value in samples.items()]
-    return {"expr": expr, "eval_time": f"{minute}m", "exp_samples": listed}
+    expected = [OneLine(labels=labels, value=value) for labels, value in samples.items()]
+    return {"expr": expr, "eval_time": f"{minute}m", "exp_samples": expected}
 
 
-def _told(one: Expected) -> dict[str, Any]:
+def _alert_test(expected: Notification) -> dict[str, Any]:
     annotations = {
-        "summary": one.summary,
-        "description": one.description,
-        "runbook_url": f"{RUNBOOK}#{one.alertname.lower()}",
-        "dashboard": one.dashboard,
+        "summary": expected.summary,
+        "description": expected.description,
+        "runbook_url": f"{RUNBOOK}#{expected.alertname.lower()}",
+        "dashboard": expected.dashboard,
     }
-    alert = {"exp_labels": dict(one.labels), "exp_annotations": annotations}
-    return {"eval_time": f"{one.at}m", "alertname": one.alertname, "exp_alerts": [alert]}
+    alert = {"exp_labels": dict(expected.labels), "exp_annotations": annotations}
+    return {"eval_time": f"{expected.at}m", "alertname": expected.alertname, "exp_alerts": [alert]}

@@ -1,7 +1,7 @@
-"""The engine, the targets, what requests get and how long they wait, what is served."""
+"""The engine, failed, refused and slow requests, policies that cannot be served."""
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, good_day, health, histogram
-from deploy.monitoring.scenarios.scenario import Expected, Gone, Scenario, counter, firing, gauge, series
+from deploy.monitoring.scenarios.scenario import Gone, Notification, Scenario, counter, firing, gauge, series
 
 _HERE = {"job": "fgctl", "instance": "a:8000"}
 _DOWN = firing("FgctlEngineDown", "page", "engine", **_HERE)
@@ -16,18 +16,19 @@ def _requests(outcome: str) -> str:
 _ENGINE_DOWN = Scenario(
     "the engine dies and does not come back",
     health(60)
-    | answers("short", "v1", [Answers(30), Answers(30, a_minute=0)])
+    | answers("short", "v1", [Answers(30), Answers(30, per_minute=0)])
     | {series("fg_engine_up", **INSTANCE): gauge((30, 1), (30, 0))},
     firing={30: [], 32: [], 34: [_DOWN], 60: [_DOWN]},
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlEngineDown",
             {"severity": "page", "component": "engine", **_HERE},
             at=34,
-            summary="a:8000 answers nothing",
+            summary="a:8000 has no working engine",
             description=(
-                "For two minutes a:8000 has had no working engine, though it has had the time to start one, or could "
-                "not be scraped."
+                "For two minutes a:8000 has had no working engine, although it has had time to start one, or "
+                "Prometheus could not scrape it. Requests to it get 503. Check GET /readyz and /livez, then the "
+                "log."
             ),
             dashboard="/d/fgctl-serving",
         )
@@ -60,7 +61,7 @@ _STARTS = Scenario(
 )
 
 _UNREACHABLE = Scenario(
-    "the process is gone: the target is down",
+    "the process has ended: the target is down",
     {series("up", **INSTANCE): gauge((30, 1), (30, 0)), series("fg_engine_up", **INSTANCE): gauge((30, 1), Gone(30))},
     firing={30: [], 34: [_DOWN], 60: [_DOWN]},
 )
@@ -69,15 +70,15 @@ _ABSENT = Scenario(
     "Prometheus loses its only target",
     {series("up", **INSTANCE): gauge((30, 1), Gone(30)), series("fg_engine_up", **INSTANCE): gauge((30, 1), Gone(30))},
     firing={30: [], 38: [], 45: [firing("FgctlTargetAbsent", "page", "engine", job="fgctl")]},
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlTargetAbsent",
             {"severity": "page", "component": "engine", "job": "fgctl"},
             at=45,
-            summary="Prometheus knows no target of the job fgctl",
+            summary="Prometheus has no target for the job fgctl",
             description=(
-                "For five minutes no instance has been scraped, working or not: nothing else can alert. Either none "
-                "runs, or Prometheus does not find them."
+                "For five minutes Prometheus has not scraped a single instance, so no other alert can fire. Check "
+                "whether the service runs, then the targets in Prometheus."
             ),
             dashboard="/d/fgctl-serving",
         )
@@ -90,13 +91,16 @@ _RESTARTING = Scenario(
     | answers("short", "v1", [Answers(60)])
     | {series("fg_engine_restarts_total", **INSTANCE): counter((10, 0), (1, 1), (9, 0), (1, 1), (39, 0))},
     firing={15: [], 25: [firing("FgctlEngineRestarting", "ticket", "serving", **_HERE)]},
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlEngineRestarting",
             {"severity": "ticket", "component": "serving", **_HERE},
             at=25,
-            summary="The engine of a:8000 keeps ending",
-            description="In the last hour a:8000 has started 2 times again. What was being answered each time got 503.",
+            summary="The engine of a:8000 keeps restarting",
+            description=(
+                "In the last hour a:8000 has restarted 2 times. Each time, the requests in progress got 503. Read "
+                "the log from before each restart."
+            ),
             dashboard="/d/fgctl-serving",
         )
     ],
@@ -111,20 +115,20 @@ _REPLACED = Scenario(
 )
 
 _REFUSED = Scenario(
-    "one request in six finds no place or takes too long",
+    "one request in six is refused or takes too long",
     health(60)
     | answers("short", "v1", [Answers(60)])
     | {_requests("overloaded"): counter((60, 1)), _requests("timeout"): counter((60, 1))},
     firing={4: [], 20: [firing("FgctlRequestsRefused", "page", "serving")]},
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlRequestsRefused",
             {"severity": "page", "component": "serving"},
             at=20,
             summary="16.67% of requests are refused because the service is full",
             description=(
-                "In the last five minutes 16.67% of all requests got 503, because too many waited or because they took "
-                "too long."
+                "In the last five minutes 16.67% of all requests got 503, because too many were waiting or "
+                "because they took too long. Look for a caller that floods the service; otherwise add instances."
             ),
             dashboard="/d/fgctl-serving",
         )
@@ -132,33 +136,36 @@ _REFUSED = Scenario(
 )
 
 _FAILING = Scenario(
-    "the engine fails in one request of eleven to one profile",
+    "the engine fails on one request in eleven to one profile",
     good_day(60, ("short", "v1"), ("long", "v2")) | {_requests("error"): counter((60, 1))},
     firing={4: [], 20: [firing("FgctlRequestsFailing", "page", "serving", profile="short")]},
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlRequestsFailing",
             {"severity": "page", "component": "serving", "profile": "short"},
             at=20,
             summary="9.091% of the requests to short fail",
-            description="In the last five minutes the engine failed in 9.091% of the requests to short.",
+            description=(
+                "In the last five minutes the engine failed on 9.091% of the requests to short. The log has the "
+                "errors, with the outcome error."
+            ),
             dashboard="/d/fgctl-serving?var-profile=short",
         )
     ],
 )
 
-_CALLERS_FAULT = Scenario(
-    "callers are over their limits, ask wrongly and hang up: that is theirs",
+_CALLER_ERRORS = Scenario(
+    "callers exceed their limits, send invalid requests and hang up, which is not the service's fault",
     health(60)
     | answers("short", "v1", [Answers(60)])
-    | {_requests(one): counter((60, 10)) for one in ("limited", "rejected", "cancelled")},
+    | {_requests(outcome): counter((60, 10)) for outcome in ("limited", "rejected", "cancelled")},
     firing={20: [], 60: []},
 )
 
-_FEW_AND_BAD = Scenario(
-    "two requests in five minutes, one fails, one is refused, and both are slow",
+_FEW_REQUESTS = Scenario(
+    "two requests in five minutes: one fails, one is refused, both are slow",
     health(60)
-    | answers("short", "v1", [Answers(60, a_minute=0)])
+    | answers("short", "v1", [Answers(60, per_minute=0)])
     | {_requests("error"): counter((60, 0.2)), _requests("overloaded"): counter((60, 0.2))}
     | histogram("fg_time_to_first_token_seconds", (1, 5, 10), [(60, 0.4)], 2, **_SHORT)
     | histogram("fg_generation_seconds", (10, 60, 120), [(60, 0.4)], 2, **_SHORT)
@@ -178,21 +185,27 @@ _SLOW = Scenario(
             firing("FgctlGenerationSlow", "ticket", "serving", profile="short"),
         ],
     },
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlFirstTokenSlow",
             {"severity": "ticket", "component": "serving", "profile": "short"},
             at=30,
             summary="Requests to short wait 9.75s for the first token",
-            description="One request in twenty to short waits 9.75s or longer for the first token; 5 s are meant.",
+            description=(
+                "One request in twenty to short waits 9.75s or longer for the first token; the limit is 5 s. "
+                "Check the queue, and how many mixtures are loaded on request."
+            ),
             dashboard="/d/fgctl-serving?var-profile=short",
         ),
-        Expected(
+        Notification(
             "FgctlGenerationSlow",
             {"severity": "ticket", "component": "serving", "profile": "short"},
             at=30,
             summary="Requests to short wait 1m 57s for the whole answer",
-            description="One request in twenty to short waits 1m 57s or longer for the whole answer; 60 s are meant.",
+            description=(
+                "One request in twenty to short waits 1m 57s or longer for the whole answer; the limit is 60 s. "
+                "Check whether first tokens are late too, or answers have become longer."
+            ),
             dashboard="/d/fgctl-serving?var-profile=short",
         ),
     ],
@@ -210,15 +223,15 @@ _VERSION_BROKEN = Scenario(
         31: [],
         40: [firing("FgctlPolicyBroken", "page", "policies", profile="short")],
     },
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlPolicyBroken",
             {"severity": "page", "component": "policies", "profile": "short"},
             at=40,
-            summary="short is not served",
+            summary="The profile short cannot be served",
             description=(
-                "On some instance no version of short can be served: whoever asks for it gets 503, and the instance is "
-                "not ready. GET /readyz says why."
+                "On at least one instance no version of short can be served: requests for it get 503, and the "
+                "instance is not ready. GET /readyz says why. Roll back: fgctl policies rollback short."
             ),
             dashboard="/d/fgctl-policies?var-profile=short",
         )
@@ -229,15 +242,15 @@ _VERSION_REFUSED = Scenario(
     "the newest version cannot be served",
     good_day(60, ("short", "v1")) | {series("fg_policy_refused", **_SHORT): gauge((30, 0), (30, 1))},
     firing={34: [], 40: [firing("FgctlPolicyRefused", "ticket", "policies", profile="short")]},
-    told=[
-        Expected(
+    notifications=[
+        Notification(
             "FgctlPolicyRefused",
             {"severity": "ticket", "component": "policies", "profile": "short"},
             at=40,
             summary="A version of short cannot be served",
             description=(
-                "The newest version of short, or its canary, cannot be used, and an older version is served in its "
-                "place. GET /profiles says why."
+                "The newest version of short, or its canary, cannot be served; an older version is served "
+                "instead. GET /profiles says why."
             ),
             dashboard="/d/fgctl-policies?var-profile=short",
         )
@@ -254,8 +267,8 @@ SCENARIOS = [
     _REPLACED,
     _REFUSED,
     _FAILING,
-    _CALLERS_FAULT,
-    _FEW_AND_BAD,
+    _CALLER_ERRORS,
+    _FEW_REQUESTS,
     _SLOW,
     _VERSION_REFUSED,
     _VERSION_BROKEN,

@@ -1,15 +1,21 @@
-"""Quality: how often the service errs, whether that changed, and how far to trust the number."""
+"""Quality: how often the service errs, whether that has changed, and how reliable the ratio is."""
 
-from deploy.monitoring.budgets import BUDGETS, PROFILES, budget_of
-from deploy.monitoring.dashboards.boards import quality_shift_rows as changes
+from deploy.monitoring.budgets import BUDGETS, PROFILE_ERROR_RATIOS, budget_of
+from deploy.monitoring.dashboards.boards.quality_change_rows import CHANGE_ROWS
 from deploy.monitoring.dashboards.kit.board import Board, Row
-from deploy.monitoring.dashboards.kit.expressions import PROFILE, VERSION, hourly, quantile, rate, share
-from deploy.monitoring.dashboards.kit.panel_parts import Query, Thresholds, falling, limits, rising
-from deploy.monitoring.dashboards.kit.series_panels import bars, distribution, number, time_series
-from deploy.monitoring.dashboards.kit.table_panels import Column, matrix, rows_of, trade_off
+from deploy.monitoring.dashboards.kit.panel_options import (
+    Query,
+    Thresholds,
+    higher_is_better,
+    limit_lines,
+    lower_is_better,
+)
+from deploy.monitoring.dashboards.kit.promql import PROFILE, VERSION, hourly, quantile, rate, share
+from deploy.monitoring.dashboards.kit.series_panels import bars, heatmap_over_time, number, time_series
+from deploy.monitoring.dashboards.kit.table_panels import Column, grouped_bars, label_table, scatter
 
 CATEGORIES = tuple(BUDGETS)
-_NAMED = "{{profile}} {{policy}}"
+_VERSION_NAME = "{{profile}} {{policy}}"
 _ERRORS = "fg:segment_errors:increase1h"
 _SCORED = "fg:segments_scored:increase1h"
 _BASELINE = f"fg:baseline_error_ratio{{{VERSION}}}"
@@ -23,31 +29,39 @@ def _of(category: str) -> str:
 
 
 def _recent_ratio(by: str, where: str = VERSION) -> str:
-    """Error ratio of the last hour over versions."""
+    """The error ratio of the last hour, by labels."""
     return share(f"sum by ({by}) ({_ERRORS}{{{where}}})", f"sum by ({by}) ({_SCORED}{{{where}}})")
 
 
 def _margin(where: str = VERSION) -> str:
-    """Half width of a 95 % interval of the ratio (Agresti and Coull 1998): two errors and two clean ones added.
+    """Half the width of the error ratio's 95 % interval: two errors and two clean segments added (Agresti, Coull 1998).
 
-    Segments of one answer resemble each other; they count as so many fewer as the rules' design effect says.
+    Segments of one answer resemble each other, so their number is divided by the design effect.
     """
-    alike = f"fg:design_effect{{{where}}}"
-    segments = f"({_SCORED}{{{where}}} / {alike} + 4)"
-    ratio = f"(({_ERRORS}{{{where}}} / {alike} + 2) / {segments})"
+    effect = f"fg:design_effect{{{where}}}"
+    segments = f"({_SCORED}{{{where}}} / {effect} + 4)"
+    ratio = f"(({_ERRORS}{{{where}}} / {effect} + 2) / {segments})"
     return f"1.96 * sqrt({ratio} * (1 - {ratio}) / {segments})"
 
 
 def _budgets(category: str) -> dict[str, Thresholds]:
-    """Each profile's own: orange over its budget, red where it is enough for an alert if it lasts."""
-    budgets = {profile: budget_of(profile, category) for profile in PROFILES}
-    return {profile: rising(one.error_ratio, one.threshold(one.slow)) for profile, one in budgets.items()}
+    """By profile: orange above its budget, red above the threshold of the slow burn alert."""
+    budgets = {profile: budget_of(profile, category) for profile in PROFILE_ERROR_RATIOS}
+    return {
+        profile: lower_is_better(budget.error_ratio, budget.threshold(budget.slow))
+        for profile, budget in budgets.items()
+    }
 
 
 def _enough_segments() -> dict[str, Thresholds]:
-    """Orange under what the alert over an hour waits for."""
-    pairs = [(category, profile, budget_of(profile, category)) for category in CATEGORIES for profile in PROFILES]
-    return {f"{category} {profile}": falling(1, one.minimum(one.fast)) for category, profile, one in pairs}
+    """Orange below the minimum count of the fast burn alert."""
+    budgets = [
+        (category, profile, budget_of(profile, category)) for category in CATEGORIES for profile in PROFILE_ERROR_RATIOS
+    ]
+    return {
+        f"{category} {profile}": higher_is_better(1, budget.minimum(budget.fast))
+        for category, profile, budget in budgets
+    }
 
 
 _NOW = Row(
@@ -56,9 +70,9 @@ _NOW = Row(
         *(
             bars(
                 f"Error ratio of the last hour: {category}",
-                f"Share of the segments scored in the last hour that were judged errors of {category}, by profile. "
-                "Orange: over the profile's error budget; red: so far over it that an alert follows if it lasts. Then "
-                "see below since when and in which version, and read the runbook.",
+                f"Share of the segments scored in the last hour that were judged to be {category} errors, by profile. "
+                "Orange: above the profile's error budget; red: an alert will fire if it stays there. Then see below "
+                "since when and in which version, and read the runbook.",
                 Query(_recent_ratio("profile", _of(category)), "{{profile}}"),
                 unit="percentunit",
                 by_name=_budgets(category),
@@ -66,19 +80,19 @@ _NOW = Row(
             )
             for category in CATEGORIES
         ),
-        rows_of(
+        label_table(
             "Every category, profile and version",
-            "The last hour. 'Corrected' takes the reward model's known false alarms and misses into account, and is "
-            "left out where the model is hardly better than chance. '±' is half of the ratio's 95 % interval. 'Drift' "
-            "is the ratio less the offline one, then the same in standard errors: under 2 it says nothing, from 3 on "
-            "the version does differ from its evaluation. Look at 'Has it changed?' for other questions before you "
-            "blame the version.",
+            "The last hour. '±' is half the width of the ratio's 95 % interval. 'Drift' is the ratio less the offline "
+            "one, and then the same in standard errors: below 2 it may be chance, from 3 on the version really differs "
+            "from its evaluation. 'Corrected' accounts for the reward model's known false alarms and misses, and is "
+            "empty where the model is hardly better than chance. Before you blame the version, check under 'Has it "
+            "changed?' whether the questions have changed.",
             ["category", "profile", "policy"],
             Column("Error ratio", f"fg:error_ratio:1h{{{VERSION}}}", "percentunit"),
             Column("±", _margin(), "percentunit"),
             Column("Offline", _BASELINE, "percentunit"),
             Column("Drift", f"fg:error_drift:1h{{{VERSION}}}", "percentunit"),
-            Column("Drift in standard errors", _DRIFT_BY_CHANCE, "short", rising(2, 3)),
+            Column("Drift in standard errors", _DRIFT_BY_CHANCE, "short", lower_is_better(2, 3)),
             Column("Corrected", f"fg:error_ratio_corrected:1h{{{VERSION}}}", "percentunit"),
             Column("Budget", f"fg:error_budget{{{VERSION}}}", "percentunit"),
             Column("Segments", f"{_SCORED}{{{VERSION}}}", "short"),
@@ -86,18 +100,18 @@ _NOW = Row(
     ],
 )
 
-_COURSE = Row(
+_HISTORY = Row(
     "Since when, and in which version?",
     [
         *(
             time_series(
                 f"Error ratio: {category}",
-                f"Share of segments judged errors of {category} over 30 minutes, by version; dashed: the same version "
-                "in its offline evaluation; dashed and red: the profiles' error budgets. Blue marks are promotions. "
-                "A step at a promotion: compare the versions and roll back. A step without one: the questions or "
-                "the passages have changed.",
-                Query(f"fg:error_ratio:30m{{{_of(category)}}}", _NAMED),
-                Query(f"fg:baseline_error_ratio{{{_of(category)}}}", f"{_NAMED} offline", True),
+                f"Share of segments judged to be {category} errors over 30 minutes, by version. Dashed: the version's "
+                "offline evaluation; dashed red: the profiles' error budgets; blue marks: promotions. A step at a "
+                "promotion: compare the versions and roll back. A step without one: the questions or the passages "
+                "have changed.",
+                Query(f"fg:error_ratio:30m{{{_of(category)}}}", _VERSION_NAME),
+                Query(f"fg:baseline_error_ratio{{{_of(category)}}}", f"{_VERSION_NAME} offline", True),
                 Query(f"max by (profile) (fg:error_budget{{{_of(category)}}})", "{{profile}} budget", True, "red"),
                 unit="percentunit",
                 height=10,
@@ -107,19 +121,19 @@ _COURSE = Row(
         ),
         time_series(
             "Corrected error ratio",
-            "The error ratio over an hour without the reward models' known false alarms and misses; a category whose "
-            "model is hardly better than chance is missing. Read it as the number that people would report. When it "
-            "and the uncorrected ratio part, the scorer's error rates on the Scoring dashboard say why.",
-            Query(f"fg:error_ratio_corrected:1h{{{VERSION}}}", "{{category}} " + _NAMED),
+            "The error ratio over an hour, corrected for the reward models' known false alarms and misses: an estimate "
+            "of what people would report. Categories whose model is hardly better than chance are missing. If it "
+            "differs much from the uncorrected ratio, see 'Known false alarms' and 'Known misses' on Scoring.",
+            Query(f"fg:error_ratio_corrected:1h{{{VERSION}}}", "{{category}} " + _VERSION_NAME),
             unit="percentunit",
             width=12,
             maximum=1,
         ),
         time_series(
             "Reward of the median segment",
-            "Median reward over an hour, -1 to 1, of all versions of a profile together. For completeness it says "
-            "more than the error ratio. A fall: the answers got worse by the reward models; a rise together with "
-            "more repetition or longer answers: the models may be being gamed.",
+            "Median reward over an hour, from -1 to 1, of all versions of a profile together. For completeness it says "
+            "more than the error ratio. A fall: answers have become worse by the reward models. A rise together with "
+            "more repetition or longer answers: the policy may exploit the reward models.",
             Query(quantile(0.5, "fg_reward", "profile, category", window="1h"), "{{category}} {{profile}}"),
             unit="short",
             width=12,
@@ -130,40 +144,41 @@ _COURSE = Row(
 )
 
 _TRUST = Row(
-    "How far is the number to be trusted?",
+    "How reliable is the ratio?",
     [
         bars(
             "Segments scored in the last hour",
-            "By category and profile. Orange: too few for an alert within the hour; the ratios above are guesses. When "
-            "few are scored although many are answered, look at the Scoring dashboard.",
+            "By category and profile. Orange: too few for the fast burn alert, so the ratios above are rough guesses. "
+            "If few are scored although many requests are answered, see the Scoring dashboard.",
             Query(f"sum by (category, profile) ({_SCORED}{{{VERSION}}})", "{{category}} {{profile}}"),
             unit="short",
             height=9,
             by_name=_enough_segments(),
         ),
         time_series(
-            "Half width of the error ratio's interval",
-            "In 95 of 100 hours the ratio is no further than this from the long-run one; that segments of one answer "
-            "resemble each other is counted in. Too wide to decide: wait, look at six hours, or score a larger share.",
-            Query(_margin(), "{{category}} " + _NAMED),
+            "Uncertainty of the error ratio",
+            "Half the width of the 95 % interval: in 95 of 100 hours the ratio is no further than this from the "
+            "long-run ratio. It accounts for segments of one answer resembling each other. If it is too wide to "
+            "decide: wait, look at six hours, or score a larger share.",
+            Query(_margin(), "{{category}} " + _VERSION_NAME),
             unit="percentunit",
             height=9,
-            thresholds=limits(0.1),
+            thresholds=limit_lines(0.1),
         ),
         time_series(
             "Answers unlike the annotated ones",
-            "Share of scored answers that are unlike what the reward models were fitted on, over an hour. When it "
-            "rises, the error ratios say less: have a sample annotated and fit the models again.",
+            "Share of scored answers that are unlike the reward models' training data, over an hour. If it rises, the "
+            "error ratios are less reliable: have a sample annotated and fit the models again.",
             Query(
                 share(
                     hourly("fg_out_of_domain_total", "profile, policy"),
                     hourly("fg_responses_scored_total", "profile, policy"),
                 ),
-                _NAMED,
+                _VERSION_NAME,
             ),
             unit="percentunit",
             height=9,
-            thresholds=limits(0.5),
+            thresholds=limit_lines(0.5),
             maximum=1,
         ),
     ],
@@ -174,8 +189,8 @@ _KINDS = Row(
     [
         time_series(
             "Errors by label",
-            "Segments judged errors, an hour each, by their most likely annotation label. A label that grows says "
-            "what to look for in the worst segments below, and what to annotate next.",
+            "Segments judged to be errors in the last hour, by their most likely annotation label. A label that grows "
+            "says what to look for in the worst segments beside, and what to annotate next.",
             Query(hourly("fg_segment_labels_total", "category, label"), "{{category}}: {{label}}"),
             unit="short",
             width=12,
@@ -183,9 +198,9 @@ _KINDS = Row(
         ),
         time_series(
             "Worst recent segments",
-            "Share of segments whose error probability is at least 0.9. The marks are answers with such a segment: "
-            "point at one and follow its link to GET /responses/{id}, which has the text and its scores. When the "
-            "line rises, read ten of them before anything else.",
+            "Share of segments whose error probability is at least 0.9. Marks are answers with such a segment: point "
+            "at a mark and follow its link to GET /responses/{id}, which has the text and its scores. If the line "
+            "rises, read ten of these answers before anything else.",
             Query(
                 share(
                     rate("fg_score_bin_total", "category", f'{VERSION}, bin="0.9"'),
@@ -199,11 +214,11 @@ _KINDS = Row(
             exemplars=True,
         ),
         *(
-            distribution(
+            heatmap_over_time(
                 f"Rewards: {category}",
-                f"Rewards of segments for {category} over time, -1 to 1, of all versions of a profile together. Two "
-                "bands that part: the reward model is sure; all near zero: it cannot tell. A band that moves at a "
-                "promotion shows what the new version trades.",
+                f"Rewards of segments for {category} over time, from -1 to 1, of all versions of a profile together. "
+                "Two separate bands: the reward model is certain; all near zero: it cannot tell. A band that moves at "
+                "a promotion shows what the new version trades off.",
                 Query(rate("fg_reward_bucket", "le", f'{PROFILE}, category="{category}"'), "{{le}}"),
                 unit="short",
             )
@@ -212,25 +227,25 @@ _KINDS = Row(
     ],
 )
 
-_BY_BOTH = _recent_ratio("profile, category")
-_TRADE = Row(
-    "What is traded for what?",
+_BY_PROFILE_AND_CATEGORY = _recent_ratio("profile, category")
+_TRADE_OFFS = Row(
+    "Which categories are traded off?",
     [
-        matrix(
+        grouped_bars(
             "Error ratios by profile",
-            "The last hour, category beside category. Profiles should differ as their weights do: the more weight a "
-            "category has, the fewer its errors. When two profiles look alike, their weights buy nothing.",
-            _BY_BOTH,
+            "The last hour, category by category. Profiles should differ as their weights do: the more weight a "
+            "category has, the fewer its errors. If two profiles look the same, their weights make no difference.",
+            _BY_PROFILE_AND_CATEGORY,
             row="profile",
             column="category",
             unit="percentunit",
         ),
         *(
-            trade_off(
+            scatter(
                 f"Relevance against {other}",
-                f"The last hour, a point for each profile: error ratio of relevance across, of {other} up. A profile "
-                "with another below and to the left of it is worse in both: nobody should be served by it.",
-                _BY_BOTH,
+                f"The last hour, a point for each profile: the error ratio of relevance (x) and of {other} (y). A "
+                "profile with another one below and to the left of it is worse in both: stop serving it.",
+                _BY_PROFILE_AND_CATEGORY,
                 point="profile",
                 axis="category",
                 x="relevance",
@@ -248,22 +263,22 @@ _STATE = Row(
     [
         number(
             "Alerts firing",
-            "How many alerts fire. Above none: Alertmanager says which, and the runbook, linked above, what to do.",
+            "Number of alerts that fire. If any do: Alertmanager says which, the runbook, linked above, what to do.",
             Query('count(ALERTS{alertstate="firing"}) or vector(0)'),
             unit="short",
             thresholds=((None, "green"), (1, "red")),
         ),
         number(
             "Answers scored",
-            "Share of offered answers that were scored in the last hour, by profile. Error ratios are those of scored "
-            "answers: when this falls without a sampling share that says so, see the Scoring dashboard.",
+            "Share of finished answers that were scored in the last hour, by profile. Error ratios are those of scored "
+            "answers. If this is below the profile's sampling share, see the Scoring dashboard.",
             Query(f"fg:scoring_coverage:1h{{{PROFILE}}}", "{{profile}}"),
             unit="percentunit",
             width=10,
         ),
         number(
             "Answers in the last hour",
-            "Completed requests by profile. With none there is nothing to judge.",
+            "Completed requests by profile. Without any, there are no error ratios.",
             Query(hourly("fg_requests_total", "profile", f'{VERSION}, outcome="ok"'), "{{profile}}"),
             unit="short",
             width=10,
@@ -275,7 +290,7 @@ _STATE = Row(
 BOARD = Board(
     "fgctl-quality",
     "fgctl: Quality",
-    "How often the service errs, by category, profile and policy version; whether that changed; and how far to trust "
-    "the number.",
-    [_STATE, _NOW, _COURSE, _TRUST, _KINDS, _TRADE, *changes.ROWS],
+    "How often the service errs, by category, profile and policy version; whether that has changed; and how reliable "
+    "the ratio is.",
+    [_STATE, _NOW, _HISTORY, _TRUST, _KINDS, _TRADE_OFFS, *CHANGE_ROWS],
 )

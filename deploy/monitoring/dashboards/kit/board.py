@@ -1,4 +1,4 @@
-"""What all dashboards share: variables, links, annotations, and panels in rows on Grafana's grid."""
+"""A dashboard: variables, links and annotations, which all dashboards share, and rows of panels on Grafana's grid."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -19,21 +19,21 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from deploy.monitoring.dashboards.kit.expressions import PROFILE, VERSION
-from deploy.monitoring.dashboards.kit.panel_parts import DATASOURCE
+from deploy.monitoring.dashboards.kit.panel_options import DATASOURCE
+from deploy.monitoring.dashboards.kit.promql import PROFILE, VERSION
 from deploy.monitoring.rule_groups import DOCUMENTATION
 
 COLUMNS = 24
 TAG = "fgctl"
-"""Dashboards with this tag are linked with each other."""
+"""Dashboards with this tag link to each other."""
 
-_VERSIONS = "fg_segments_scored_total"
-"""Its series exist, at zero, for every version that is served."""
+_LISTED_METRIC = "fg_segments_scored_total"
+"""Its series exist, from zero on, for every served version; the variables list its labels."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Panels below a heading, from left to right, in as many lines as they need."""
+    """Panels below a heading, from left to right, on as many lines as they need."""
 
     title: str
     panels: Sequence[Panel]
@@ -64,7 +64,7 @@ class Board:
             .build()
         )
         for variable in built.templating.list_val or ():
-            # The SDK sets them for every variable; Grafana knows them of intervals alone.
+            # The SDK sets these fields of every variable; Grafana has them for intervals only.
             variable.auto = variable.auto_min = variable.auto_count = None
         built.annotations.list_val = [_promotions()]
         built.panels = list(_placed(self.rows))
@@ -72,7 +72,7 @@ class Board:
 
 
 def _placed(rows: Iterable[Row]) -> Iterable[Panel | RowPanel]:
-    """The rows' panels with their places; numbered from 1 on, so that links to single panels stay short."""
+    """The rows and their panels, placed on the grid and numbered from 1, so that links to single panels stay short."""
     y, number = 0, 1
     for row in rows:
         yield RowPanel(title=row.title, id_val=number, grid_pos=GridPos(h=1, w=COLUMNS, x=0, y=y))
@@ -95,11 +95,11 @@ def _datasource() -> dashboard.DatasourceVariable:
 
 
 def _profile() -> dashboard.QueryVariable:
-    return _labels("profile", "Profile", f"label_values({_VERSIONS}, profile)")
+    return _labels("profile", "Profile", f"label_values({_LISTED_METRIC}, profile)")
 
 
 def _version() -> dashboard.QueryVariable:
-    return _labels("policy", "Policy version", f"label_values({_VERSIONS}{{{PROFILE}}}, policy)")
+    return _labels("policy", "Policy version", f"label_values({_LISTED_METRIC}{{{PROFILE}}}, policy)")
 
 
 def _labels(name: str, label: str, query: str) -> dashboard.QueryVariable:
@@ -121,14 +121,19 @@ def _document(title: str, file: str) -> dashboard.DashboardLink:
 
 
 class _PrometheusAnnotation(AnnotationQuery):
-    """An annotation of a Prometheus data source, which reads fields that the SDK does not know."""
+    """An annotation of a Prometheus data source, which has fields that the SDK does not know."""
 
     def to_json(self) -> dict[str, Any]:
-        more = {"step": "60s", "textFormat": "{{profile}} {{policy}}", "titleFormat": "Promotion", "tagKeys": "profile"}
-        return super().to_json() | more | {"useValueForTime": True}
+        fields = {
+            "step": "60s",
+            "textFormat": "{{profile}} {{policy}}",
+            "titleFormat": "Promotion",
+            "tagKeys": "profile",
+        }
+        return super().to_json() | fields | {"useValueForTime": True}
 
 
 def _promotions() -> AnnotationQuery:
-    """A line where a version was promoted: the value is the time, in milliseconds."""
+    """A line where a version was promoted; the value of the query is the time, in milliseconds."""
     expr = f"max by (profile, policy) (fg_policy_promoted_timestamp_seconds{{{VERSION}}}) * 1000"
     return _PrometheusAnnotation("Promotions", DATASOURCE, icon_color="blue", expr=expr)

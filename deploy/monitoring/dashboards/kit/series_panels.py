@@ -1,7 +1,7 @@
-"""Panels of series, so that a dashboard reads as a list of questions. `tables` has those of tables.
+"""Panels of series: lines, single numbers, bars, heatmaps.
 
-A panel has a title, a description (what it shows, and what to do when it moves), queries and a unit. Widths are
-columns of Grafana's 24, heights are its rows; `board` places the panels.
+A panel has a title, a description (what it shows, and what to do when it moves), queries and a unit. Widths and heights
+are in cells of Grafana's grid, which is 24 wide; `board` places the panels.
 """
 
 from collections.abc import Mapping
@@ -19,19 +19,19 @@ from grafana_foundation_sdk.models.common import (
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue, Panel
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from deploy.monitoring.dashboards.kit.panel_parts import (
-    EACH_ITS_OWN,
-    NOTHING_YET,
+from deploy.monitoring.dashboards.kit.panel_options import (
+    COLOR_BY_SERIES,
+    NO_NUMBER,
     Query,
     Thresholds,
-    Words,
-    described,
-    last,
+    ValueNames,
+    instant_query,
+    last_value,
     legend,
-    now,
-    over_time,
-    ref,
-    steps,
+    panel_with_options,
+    query_name,
+    range_query,
+    threshold_steps,
     tooltip,
 )
 
@@ -50,9 +50,11 @@ def time_series(
     exemplars: bool = False,
     nothing: str = "",
 ) -> Panel:
-    """Lines over time, or bars upon each other. `nothing` is said instead of "No data"; thresholds are dashed lines."""
-    panel = described(timeseries.Panel(), title, description, unit, (width, height), thresholds, None, EACH_ITS_OWN)
-    panel.targets([over_time(query, i, exemplars) for i, query in enumerate(queries)])
+    """Lines over time, or stacked bars. `nothing` replaces "No data"; thresholds are drawn as dashed lines."""
+    panel = panel_with_options(
+        timeseries.Panel(), title, description, unit, (width, height), thresholds, None, COLOR_BY_SERIES
+    )
+    panel.targets([range_query(query, i, exemplars) for i, query in enumerate(queries)])
     panel.legend(legend("lastNotNull", "mean")).tooltip(tooltip()).show_points(VisibilityMode.NEVER)
     panel.line_width(1 if stacked else 2).fill_opacity(60 if stacked else 0)
     if stacked:
@@ -61,7 +63,7 @@ def time_series(
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED))
     for i, query in enumerate(queries):
         if style := _style(query):
-            panel.override_by_query(ref(i), style)
+            panel.override_by_query(query_name(i), style)
     if minimum is not None:
         panel.min(minimum)
     if maximum is not None:
@@ -81,12 +83,12 @@ def number(
     height: int = 5,
     thresholds: Thresholds = (),
     decimals: int | None = None,
-    words: Words | None = None,
-    nothing: str = NOTHING_YET,
+    value_names: ValueNames | None = None,
+    nothing: str = NO_NUMBER,
 ) -> Panel:
-    """The last value of each series, large, over its course. `words` stand for values."""
-    panel = described(stat.Panel(), title, description, unit, (width, height), thresholds, words)
-    panel.targets([over_time(query, 0)]).reduce_options(last())
+    """The last value of each series as a large number or its name, above a graph of its course."""
+    panel = panel_with_options(stat.Panel(), title, description, unit, (width, height), thresholds, value_names)
+    panel.targets([range_query(query, 0)]).reduce_options(last_value())
     panel.graph_mode(BigValueGraphMode.AREA).color_mode(BigValueColorMode.VALUE).no_value(nothing)
     if decimals is not None:
         panel.decimals(decimals)
@@ -106,19 +108,21 @@ def bars(
     maximum: float | None = None,
 ) -> Panel:
     """A bar for each series at its last value. `by_name` gives single series thresholds of their own."""
-    panel = described(bargauge.Panel(), title, description, unit, (width, height), thresholds)
-    panel.targets([now(query, 0)]).reduce_options(last()).orientation(VizOrientation.HORIZONTAL).min(0)
+    panel = panel_with_options(bargauge.Panel(), title, description, unit, (width, height), thresholds)
+    panel.targets([instant_query(query, 0)]).reduce_options(last_value()).orientation(VizOrientation.HORIZONTAL).min(0)
     for name, own in (by_name or {}).items():
-        panel.override_by_name(name, [DynamicConfigValue("thresholds", steps(own).build())])
+        panel.override_by_name(name, [DynamicConfigValue("thresholds", threshold_steps(own).build())])
     if maximum is not None:
         panel.max(maximum)
     return panel.build()
 
 
-def distribution(title: str, description: str, query: Query, *, unit: str, width: int = 8, height: int = 8) -> Panel:
-    """A histogram over time: the brighter, the more observations."""
-    panel = described(heatmap.Panel(), title, description, unit, (width, height))
-    panel.targets([over_time(query, 0).format(PromQueryFormat.HEATMAP)]).calculate(False)
+def heatmap_over_time(
+    title: str, description: str, query: Query, *, unit: str, width: int = 8, height: int = 8
+) -> Panel:
+    """A histogram over time: the brighter a cell, the more observations."""
+    panel = panel_with_options(heatmap.Panel(), title, description, unit, (width, height))
+    panel.targets([range_query(query, 0).format(PromQueryFormat.HEATMAP)]).calculate(False)
     return panel.cell_values(heatmap.CellValues().unit("short")).y_axis(heatmap.YAxisConfig().unit(unit)).build()
 
 

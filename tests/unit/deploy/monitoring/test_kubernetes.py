@@ -1,12 +1,12 @@
-"""The PrometheusRule holds the groups that Prometheus itself reads, and nothing else."""
+"""The PrometheusRule has exactly the groups of Prometheus' own files."""
 
 import yaml
 
-from deploy.monitoring.generated_files import KUBERNETES, PROMETHEUS, generated
+from deploy.monitoring.generated_files import KUBERNETES, PROMETHEUS, generated_files
 
 
 def test_the_operator_gets_the_groups_of_prometheus():
-    files = generated()
+    files = generated_files()
     groups = [
         group for name in ("rules.yml", "alerts.yml") for group in yaml.safe_load(files[PROMETHEUS / name])["groups"]
     ]
@@ -14,5 +14,5 @@ def test_the_operator_gets_the_groups_of_prometheus():
     assert resource["kind"] == "PrometheusRule"
     assert groups
     assert resource["spec"] == {"groups": groups}
-    # Names of groups are unique in one resource.
+    # A PrometheusRule may not have two groups of one name.
     assert len({group["name"] for group in groups}) == len(groups)

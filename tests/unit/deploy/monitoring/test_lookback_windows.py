@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from deploy.monitoring.generated_files import rule_files
-from deploy.monitoring.lookback_windows import WINDOWS, Timing, duration
+from deploy.monitoring.lookback_windows import WINDOWS, Timing, format_duration
 
 NAMES = re.compile(r"(?:record|alert): (\S+)")
 DURATIONS = re.compile(r"(?<=\[)[0-9hms]+(?=\])|(?<=interval: )[0-9hms]+|(?<=for: )[0-9hms]+")
@@ -24,20 +24,20 @@ DURATIONS = re.compile(r"(?<=\[)[0-9hms]+(?=\])|(?<=interval: )[0-9hms]+|(?<=for
     ],
 )
 def test_durations_are_written_as_prometheus_reads_them(seconds, written):
-    assert duration(seconds) == written
+    assert format_duration(seconds) == written
 
 
-def test_windows_are_called_what_they_last():
-    assert all(duration(window.seconds) == window.name for window in WINDOWS)
+def test_windows_are_named_after_their_durations():
+    assert all(format_duration(window.seconds) == window.name for window in WINDOWS)
 
 
 def test_a_scale_shortens_time_and_leaves_a_window_four_scrapes():
     timing = Timing(scale=1 / 120, scrape=1)
     assert timing.window(3600) == "30s"
     assert timing.window(300) == "4s"  # 2.5 s would hold two scrapes or three
-    assert timing.pause(600) == "5s"
-    assert timing.pause(60) == "1s"
-    assert timing.pause(0) == "0s"
+    assert timing.duration(600) == "5s"
+    assert timing.duration(60) == "1s"
+    assert timing.duration(0) == "0s"
     assert timing.seconds(600) == 5
 
 
@@ -53,17 +53,17 @@ def test_scaled_rules_have_the_same_names_and_other_durations(name):
     assert "fg:error_ratio:1h" in scaled
     pairs = list(zip(DURATIONS.findall(real), DURATIONS.findall(scaled), strict=True))
     assert len(pairs) > 20
-    assert all(_seconds(one) > _seconds(other) for one, other in pairs)
+    assert all(_seconds(long) > _seconds(short) for long, short in pairs)
 
 
 @pytest.mark.parametrize("name", ["rules.yml", "alerts.yml"])
-def test_but_for_durations_and_counts_a_scale_changes_nothing(name):
+def test_a_scale_changes_only_durations_and_counts(name):
     real, scaled = (_without_times(rule_files(timing)[name]) for timing in (Timing(), Timing(1 / 120, 0.1, 1)))
     assert real == scaled
 
 
 def _without_times(text):
-    """Every rule's name and expression, but for what a scale may change."""
+    """Every rule's name and expression, without what a scale may change."""
     rules = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
     exprs = [(rule.get("record") or rule["alert"], DURATIONS.sub("TIME", rule["expr"])) for rule in rules]
     counts = re.compile(r">= \d+$|>= \d+(?=\))", re.MULTILINE)

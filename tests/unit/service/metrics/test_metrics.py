@@ -1,4 +1,4 @@
-"""What is counted of scored answers, and what is said of versions."""
+"""What is counted of scored answers, and what is shown of versions."""
 
 import re
 from dataclasses import replace
@@ -18,14 +18,14 @@ OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 SHORT = {"profile": "short", "policy": "000000000001"}
 
 
-async def test_scores_are_counted_by_bin_with_a_way_to_the_answer(service):
+async def test_scores_are_counted_by_bin_with_an_exemplar_of_the_answer(service):
     reply = (await service.ask(profile="short")).json()
     await service.score_all()
     for category in ("relevance", "factuality", "completeness"):
-        found = {
+        counts = {
             name: service.metric("fg_score_bin_total", **SHORT, category=category, bin=name) for name in SCORE_BINS
         }
-        assert found == dict.fromkeys(SCORE_BINS, 0) | {"0.7": 1}
+        assert counts == dict.fromkeys(SCORE_BINS, 0) | {"0.7": 1}
     open_metrics = await service.client.get("/metrics", headers={"accept": OPENMETRICS})
     assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
     exemplars = re.findall(r'^fg_score_bin_total\{.*bin="0.7".*# \{response="(\w+)"\}', open_metrics.text, re.M)
@@ -36,7 +36,7 @@ async def test_scores_are_counted_by_bin_with_a_way_to_the_answer(service):
     assert "_created" not in plain.text + open_metrics.text
 
 
-async def test_answers_and_what_was_asked_are_described(service):
+async def test_traits_and_inputs_of_answers_are_counted(service):
     await service.ask(profile="short")
     await service.score_all()
     assert service.metric("fg_answer_words_sum", **SHORT) == 4
@@ -48,7 +48,7 @@ async def test_answers_and_what_was_asked_are_described(service):
     assert service.metric("fg_input_bin_total", **SHORT, input="passages", bin="1") == 1
 
 
-async def test_a_version_shows_what_it_was_offline_as_it_is_served(service):
+async def test_the_evaluation_of_a_version_as_served_is_its_baseline(service):
     served = service.backend.roster.served["short"]
     metrics = service.backend.metrics
     metrics.quality.rewards = "r1"
@@ -73,7 +73,7 @@ async def test_a_version_shows_what_it_was_offline_as_it_is_served(service):
     assert service.metric("fg_baseline_questions", **SHORT) == 10
     assert service.metric("fg_baseline_score_ratio", **SHORT, category="factuality", bin="0.9") == 0.3
     assert service.metric("fg_baseline_input_ratio", **SHORT, input="passages", bin="1") == 1
-    # Once it is no baseline any more, nothing of it is left.
+    # An evaluation by other reward models is no baseline: every series of it disappears.
     served.manifest.scores["served"]["rewards"] = "r0"
     metrics.announce([served], service.backend.categories)
     assert service.metric("fg_policy_baseline_error_ratio", **SHORT, category="factuality") is None
@@ -83,7 +83,7 @@ async def test_a_version_shows_what_it_was_offline_as_it_is_served(service):
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("scores", "baseline"),
     [
         ({"rewards": "r1", "error_ratio": {"factuality": 0.2}}, 0.2),
         ({"rewards": "r0", "error_ratio": {"factuality": 0.2}}, None),
@@ -93,17 +93,17 @@ async def test_a_version_shows_what_it_was_offline_as_it_is_served(service):
     ],
     ids=["greedy", "greedy, other rewards", "as served", "other rewards", "other decoding"],
 )
-def test_only_what_was_evaluated_as_it_is_now_is_a_baseline(service, given, shown):
+def test_only_an_evaluation_by_the_present_rewards_and_decoding_is_a_baseline(service, scores, baseline):
     policy = service.backend.roster.served["long"]
     policy.manifest.scores.clear()
-    if "decoding" in given:
-        given = {"served": given | {"error_ratio": {"factuality": 0.4}, "responses": 20, "questions": 20}}
-    policy.manifest.scores.update(given)
+    if "decoding" in scores:
+        scores = {"served": scores | {"error_ratio": {"factuality": 0.4}, "responses": 20, "questions": 20}}
+    policy.manifest.scores.update(scores)
     metrics = Metrics()
     metrics.quality.rewards = "r1"
     metrics.announce([policy], service.backend.categories)
     labels = {"profile": "long", "policy": "000000000003", "category": "factuality"}
-    assert metrics.registry.get_sample_value("fg_policy_baseline_error_ratio", labels) == shown
+    assert metrics.registry.get_sample_value("fg_policy_baseline_error_ratio", labels) == baseline
 
 
 def with_canary(service, share):
@@ -113,7 +113,7 @@ def with_canary(service, share):
     service.backend.roster.canaries["short"] = Canary(canary, share)
     metrics = service.backend.metrics
     metrics.announce([canary], service.backend.categories)
-    metrics.quality.announce_trials(service.backend.roster, service.backend.categories)
+    metrics.canaries.announce(service.backend.roster, service.backend.categories)
     return canary
 
 
@@ -135,7 +135,7 @@ async def test_a_canary_is_compared_with_its_incumbent(service, share, arm, othe
     assert trial(service, other) == [0, 0, 0]
 
 
-async def test_who_asks_for_a_version_or_the_best_of_several_is_no_part_of_the_trial(service):
+async def test_requests_for_a_version_or_best_of_are_not_part_of_the_trial(service):
     with_canary(service, 1e-9)
     await service.ask(profile="short@000000000001")
     await service.ask(profile="medium")
@@ -145,27 +145,27 @@ async def test_who_asks_for_a_version_or_the_best_of_several_is_no_part_of_the_t
     assert trial(service, "incumbent") == trial(service, "canary") == [0, 0, 0]
 
 
-async def test_with_another_incumbent_the_evidence_begins_anew(service):
+async def test_another_incumbent_restarts_the_evidence(service):
     with_canary(service, 1e-9)
     await service.ask(profile="short")
     await service.score_all()
     assert trial(service, "incumbent")[0] == 1
-    roster, quality = service.backend.roster, service.backend.metrics.quality
-    quality.announce_trials(roster, service.backend.categories)
+    roster, canaries = service.backend.roster, service.backend.metrics.canaries
+    canaries.announce(roster, service.backend.categories)
     assert trial(service, "incumbent")[0] == 1
     await service.ask(profile="short")
     roster.served["short"] = replace(roster.served["short"], version="00000000000b", adapter_id=98)
-    quality.announce_trials(roster, service.backend.categories)
+    canaries.announce(roster, service.backend.categories)
     await service.score_all()  # an answer by the old incumbent
     assert trial(service, "incumbent") == [0, 0, 0]
     await service.ask(profile="short")
     roster.canaries.clear()
-    quality.announce_trials(roster, service.backend.categories)
+    canaries.announce(roster, service.backend.categories)
     await service.score_all()  # an answer of the ended trial
     assert trial(service, "incumbent") == [None, None, None]
 
 
-async def test_versions_that_are_served_no_more_are_shown_no_more(service):
+async def test_versions_no_longer_served_are_no_longer_shown(service):
     metrics, roster = service.backend.metrics, service.backend.roster
     when = datetime(2026, 1, 1, tzinfo=UTC)
     with_canary(service, 0.25)
@@ -213,7 +213,7 @@ async def test_errors_are_counted_by_label_where_they_have_one(service):
     assert service.metric("fg_segment_labels_total", **factual, label="Wrong-Grounding") == 0
 
 
-def test_the_scorers_known_errors_are_shown_where_they_are_known(service):
+def test_only_known_error_rates_of_the_scorer_are_shown(service):
     point = OperatingPoint(false_alarm_rate=0.1, miss_rate=0.2, clean=10, errors=5)
     scoring = service.backend.metrics.scoring
     scoring.announce_scorer(
@@ -226,7 +226,7 @@ def test_the_scorers_known_errors_are_shown_where_they_are_known(service):
     assert service.metric("fg_scorer_agreement_ratio", category="factuality", statistic="macro_f1") is None
 
 
-async def test_the_engines_death_shows_at_once(service):
+async def test_the_death_of_the_engine_shows_at_once(service):
     assert service.metric("fg_engine_up") == 1
     service.engine.gone = True
     assert service.metric("fg_engine_up") == 0

@@ -1,4 +1,4 @@
-"""The dashboards' files: what they are made of, without a Grafana."""
+"""The dashboards' files, checked without a Grafana."""
 
 import json
 from itertools import combinations
@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.monitoring.alerts.groups import alerts
-from deploy.monitoring.budgets import PROFILES, budget_of
-from deploy.monitoring.dashboards import BOARDS, FOLDER, generated
+from deploy.monitoring.alerts.alert_groups import all_alerts
+from deploy.monitoring.budgets import PROFILE_ERROR_RATIOS, budget_of
+from deploy.monitoring.dashboards.dashboard_files import BOARDS, FOLDER, dashboard_files
 from deploy.monitoring.dashboards.kit.board import TAG
 from deploy.monitoring.lookback_windows import Timing
 
 ROOT = Path(__file__).parents[5]
 GRAFANA = ROOT / "deploy/grafana"
-DASHBOARDS = {path.stem: json.loads(content) for path, content in generated().items()}
+DASHBOARDS = {path.stem: json.loads(content) for path, content in dashboard_files().items()}
 UIDS = ("fgctl-quality", "fgctl-policies", "fgctl-serving", "fgctl-scoring")
 
 
@@ -27,10 +27,10 @@ def panel(uid, title):
     return next(panel for panel in panels(uid) if panel["title"] == title)
 
 
-def thresholds_by_name(found):
+def thresholds_by_name(panel):
     return {
         override["matcher"]["options"]: [step["value"] for step in setting["value"]["steps"]]
-        for override in found["fieldConfig"]["overrides"]
+        for override in panel["fieldConfig"]["overrides"]
         for setting in override["properties"]
         if setting["id"] == "thresholds"
     }
@@ -47,24 +47,24 @@ def datasources(node):
             yield from datasources(value)
 
 
-def test_committed_files_are_what_the_code_makes():
-    assert {path: (ROOT / path).read_text(encoding="utf-8") for path in generated()} == generated()
-    assert {path.relative_to(ROOT) for path in (ROOT / FOLDER).iterdir()} == set(generated())
+def test_committed_files_are_those_that_the_code_generates():
+    assert {path: (ROOT / path).read_text(encoding="utf-8") for path in dashboard_files()} == dashboard_files()
+    assert {path.relative_to(ROOT) for path in (ROOT / FOLDER).iterdir()} == set(dashboard_files())
 
 
 def test_alerts_and_links_find_the_dashboards():
     assert tuple(DASHBOARDS) == UIDS
     assert [dashboard["uid"] for dashboard in DASHBOARDS.values()] == list(UIDS)
     assert len({board.title for board in BOARDS}) == len(BOARDS)
-    for alert in alerts(Timing()):
+    for alert in all_alerts(Timing()):
         assert alert.dashboard in UIDS
-        assert set(alert.variables) <= {
+        assert set(alert.dashboard_variables) <= {
             variable["name"] for variable in DASHBOARDS[alert.dashboard]["templating"]["list"]
         }
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_panels_are_told_apart(uid):
+def test_panels_have_unique_ids_titles_and_query_names(uid):
     everything = DASHBOARDS[uid]["panels"]
     assert len({panel["id"] for panel in everything}) == len(everything)
     assert len({panel["title"] for panel in everything}) == len(everything)
@@ -73,7 +73,7 @@ def test_panels_are_told_apart(uid):
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_panels_lie_beside_each_other_on_the_grid(uid):
+def test_panels_do_not_overlap_on_the_grid(uid):
     cells = []
     for place in (panel["gridPos"] for panel in DASHBOARDS[uid]["panels"]):
         assert 0 <= place["x"] < place["x"] + place["w"] <= 24
@@ -84,13 +84,13 @@ def test_panels_lie_beside_each_other_on_the_grid(uid):
                 for y in range(place["y"], place["y"] + place["h"])
             }
         )
-    assert not any(one & other for one, other in combinations(cells, 2))
+    assert not any(first & second for first, second in combinations(cells, 2))
     lines = {y for covered in cells for _, y in covered}
     assert lines == set(range(max(lines) + 1)), "there is a gap between rows"
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_panels_say_what_they_show_and_in_what_unit(uid):
+def test_panels_have_a_description_and_a_unit(uid):
     descriptions = [panel["description"] for panel in panels(uid)]
     assert len(set(descriptions)) == len(descriptions)
     for panel in panels(uid):
@@ -115,10 +115,10 @@ def test_every_column_of_a_table_has_a_name_and_a_unit(uid):
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_every_data_source_is_the_chosen_one(uid):
-    found = list(datasources(DASHBOARDS[uid]))
-    assert len(found) > 2 * len(panels(uid))
-    assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in found)
+def test_every_data_source_is_the_selected_one(uid):
+    sources = list(datasources(DASHBOARDS[uid]))
+    assert len(sources) > 2 * len(panels(uid))
+    assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in sources)
 
 
 @pytest.mark.parametrize("uid", UIDS)
@@ -135,7 +135,7 @@ def test_variables_are_for_the_data_source_profiles_and_their_versions(uid):
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_dashboards_lead_to_each_other_and_to_the_runbook(uid):
+def test_dashboards_link_to_each_other_and_to_the_runbook(uid):
     others, runbook, metrics = DASHBOARDS[uid]["links"]
     assert (others["type"], others["tags"]) == ("dashboards", [TAG])
     assert others["includeVars"]
@@ -146,7 +146,7 @@ def test_dashboards_lead_to_each_other_and_to_the_runbook(uid):
 
 
 @pytest.mark.parametrize("uid", UIDS)
-def test_promotions_are_marked_at_their_time(uid):
+def test_promotions_are_marked_at_the_right_time(uid):
     (promotions,) = DASHBOARDS[uid]["annotations"]["list"]
     assert promotions["useValueForTime"]
     assert promotions["expr"].endswith("* 1000"), "Grafana takes milliseconds"
@@ -154,9 +154,9 @@ def test_promotions_are_marked_at_their_time(uid):
 
 def test_thresholds_are_the_budgets():
     for category in ("relevance", "factuality", "completeness"):
-        found = thresholds_by_name(panel("fgctl-quality", f"Error ratio of the last hour: {category}"))
-        assert found.keys() == PROFILES.keys()
-        for profile, steps in found.items():
+        thresholds = thresholds_by_name(panel("fgctl-quality", f"Error ratio of the last hour: {category}"))
+        assert thresholds.keys() == PROFILE_ERROR_RATIOS.keys()
+        for profile, steps in thresholds.items():
             budget = budget_of(profile, category)
             assert steps == [None, budget.error_ratio, budget.threshold(budget.slow)]
 

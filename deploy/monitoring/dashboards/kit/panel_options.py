@@ -1,4 +1,4 @@
-"""What panels of every kind have in common: queries, thresholds, words for values."""
+"""What panels of every kind have in common: queries, thresholds, names of values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,44 +23,44 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
 
 DATASOURCE = DataSourceRef("prometheus", "${datasource}")
-NOTHING_YET = "–"
-"""What is shown for a ratio of nothing: 0/0 is no number."""
+NO_NUMBER = "–"
+"""Shown instead of NaN, which is what a ratio is without observations (0/0)."""
 
 Thresholds = Sequence[tuple[float | None, str]]
-"""(value, colour from that value on), ascending; the first value is None."""
-Words = Mapping[str, tuple[str, str]]
-"""Value -> (text, colour)."""
+"""(value, color from that value on), ascending; the first value is None."""
+ValueNames = Mapping[str, tuple[str, str]]
+"""Value -> (text, color)."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """One PromQL expression and how its series are named, by a template such as `{{profile}}`."""
+    """One PromQL expression, with a template such as `{{profile}}` for the names of its series."""
 
     expr: str
     legend: str = ""
     dashed: bool = False
-    """Drawn as a thin dashed line, for what others are compared with."""
+    """Draw a thin dashed line, for a reference that others are compared with."""
     color: str = ""
-    """Of all its series; empty for a colour of each one's own."""
+    """The color of all its series; if empty, each series has its own."""
 
 
-def rising(warning: float, bad: float) -> Thresholds:
-    """For what should be low."""
+def lower_is_better(warning: float, bad: float) -> Thresholds:
+    """Green below `warning`, orange from there on, red from `bad` on."""
     return ((None, "green"), (warning, "orange"), (bad, "red"))
 
 
-def falling(bad: float, good: float) -> Thresholds:
-    """For what should be high."""
+def higher_is_better(bad: float, good: float) -> Thresholds:
+    """Red below `bad`, orange from there on, green from `good` on."""
     return ((None, "red"), (bad, "orange"), (good, "green"))
 
 
-def limits(*values: float) -> Thresholds:
-    """Lines that a graph should stay below."""
+def limit_lines(*values: float) -> Thresholds:
+    """Red lines that a graph should stay below."""
     return ((None, "transparent"), *((value, "red") for value in sorted(set(values))))
 
 
 class Kind(Protocol):
-    """What every kind of panel can be told."""
+    """The builder methods that every kind of panel has."""
 
     def title(self, title: str) -> Self: ...
     def description(self, description: str) -> Self: ...
@@ -74,75 +74,75 @@ class Kind(Protocol):
 
 
 K = TypeVar("K", bound=Kind)
-EACH_ITS_OWN = FieldColorModeId.PALETTE_CLASSIC
+COLOR_BY_SERIES = FieldColorModeId.PALETTE_CLASSIC
 
 
-def described(
+def panel_with_options(
     panel: K,
     title: str,
     description: str,
     unit: str,
     size: tuple[int, int],
     thresholds: Thresholds = (),
-    words: Words | None = None,
+    value_names: ValueNames | None = None,
     colors: FieldColorModeId = FieldColorModeId.THRESHOLDS,
 ) -> K:
-    """A panel with all that is said of it but its queries; `size` is (width, height)."""
+    """Set everything of a panel but its queries; `size` is (width, height)."""
     width, height = size
     panel.title(title).description(description).datasource(DATASOURCE).unit(unit).span(width).height(height)
     no_number = SpecialValueMap(
         DashboardSpecialValueMapOptions(
-            match=SpecialValueMatch.NULL_AND_NAN, result=ValueMappingResult(text=NOTHING_YET, color="text")
+            match=SpecialValueMatch.NULL_AND_NAN, result=ValueMappingResult(text=NO_NUMBER, color="text")
         )
     )
-    named = {value: ValueMappingResult(text=text, color=color) for value, (text, color) in (words or {}).items()}
+    names = {value: ValueMappingResult(text=text, color=color) for value, (text, color) in (value_names or {}).items()}
     panel.color_scheme(dashboard.FieldColor().mode(colors))
-    panel.mappings([no_number, *([ValueMap(named)] if named else [])])
-    return panel.thresholds(steps(thresholds or ((None, "green"),)))
+    panel.mappings([no_number, *([ValueMap(names)] if names else [])])
+    return panel.thresholds(threshold_steps(thresholds or ((None, "green"),)))
 
 
-def over_time(query: Query, index: int, exemplars: bool = False) -> prometheus.Dataquery:
+def range_query(query: Query, index: int, exemplars: bool = False) -> prometheus.Dataquery:
     """A query for series over the dashboard's time range."""
     return _target(query, index).exemplar(exemplars).range()
 
 
-def now(query: Query, index: int) -> prometheus.Dataquery:
-    """A query for series at the end of the time range."""
+def instant_query(query: Query, index: int) -> prometheus.Dataquery:
+    """A query for the values at the end of the time range."""
     return _target(query, index).instant()
 
 
-def as_table(expr: str, index: int) -> prometheus.Dataquery:
-    """A query for a table with a column for each label, at the end of the time range."""
+def table_query(expr: str, index: int) -> prometheus.Dataquery:
+    """A query for the values at the end of the time range, as a table with a column for each label."""
     return _target(Query(expr), index).format(PromQueryFormat.TABLE).instant()
 
 
 def _target(query: Query, index: int) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().expr(query.expr).ref_id(ref(index)).datasource(DATASOURCE)
+    target = prometheus.Dataquery().expr(query.expr).ref_id(query_name(index)).datasource(DATASOURCE)
     return target.legend_format(query.legend or "__auto").editor_mode(QueryEditorMode.CODE)
 
 
-def ref(index: int) -> str:
-    """The name of a panel's query, from A on."""
+def query_name(index: int) -> str:
+    """The name of a panel's query: A, B, and so on."""
     return chr(ord("A") + index)
 
 
-def steps(thresholds: Thresholds) -> dashboard.ThresholdsConfig:
-    """Thresholds as Grafana has them."""
+def threshold_steps(thresholds: Thresholds) -> dashboard.ThresholdsConfig:
+    """Thresholds in Grafana's format."""
     return dashboard.ThresholdsConfig().steps([Threshold(value, color) for value, color in thresholds])
 
 
-def last() -> common.ReduceDataOptions:
-    """Of a series, its last value."""
+def last_value() -> common.ReduceDataOptions:
+    """Reduce a series to its last value."""
     return common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields("")
 
 
 def tooltip() -> common.VizTooltipOptions:
-    """All series at the pointer, the highest first."""
+    """Show all series at the pointer, the highest first."""
     return common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
 
 
 def legend(*calculations: str) -> common.VizLegendOptions:
-    """Names below the panel, with what is calculated from each series."""
+    """Names below the panel, in a table if anything is calculated from each series."""
     mode = LegendDisplayMode.TABLE if calculations else LegendDisplayMode.LIST
     shown = common.VizLegendOptions().show_legend(True).display_mode(mode).placement(LegendPlacement.BOTTOM)
     return shown.calcs([*calculations])

@@ -1,18 +1,18 @@
-"""PromQL that several panels share. Selectors read the dashboards' variables."""
+"""PromQL that several panels share. Selectors use the dashboards' variables."""
 
 PROFILE = 'profile=~"$profile"'
 VERSION = f'{PROFILE}, policy=~"$policy"'
 CANARY = f'{PROFILE}, canary=~"$policy"'
-"""The metrics of a canary name its version `canary`."""
+"""In the metrics of canaries, the label of the version is `canary`."""
 
 
 def rate(metric: str, by: str = "", where: str = VERSION) -> str:
-    """A counter's increase per second, for what changes from minute to minute."""
+    """A counter's increase per second, for frequent events."""
     return _sum(f"rate({_selected(metric, where)}[$__rate_interval])", by)
 
 
 def hourly(metric: str, by: str = "", where: str = VERSION) -> str:
-    """A counter's increase over the last hour, for what is too rare for a rate to be steady."""
+    """A counter's increase over the last hour, for events too rare for a steady rate."""
     return _sum(f"increase({_selected(metric, where)}[1h])", by)
 
 
@@ -22,12 +22,12 @@ def in_range(metric: str, by: str = "", where: str = VERSION) -> str:
 
 
 def share(part: str, whole: str) -> str:
-    """One sum over another with the same labels; NaN where there is nothing to have a share of."""
+    """A sum divided by another with the same labels; NaN where the second is zero."""
     return f"{part} / {whole}"
 
 
 def quantile(q: float, histogram: str, by: str = "", where: str = PROFILE, window: str = "$__rate_interval") -> str:
-    """A quantile of a histogram over the replicas; NaN where nothing was observed."""
+    """A quantile of a histogram over all replicas; NaN without observations."""
     buckets = _selected(f"{histogram}_bucket", where)
     labels = f"le, {by}" if by else "le"
     return f"histogram_quantile({q}, sum by ({labels}) (rate({buckets}[{window}])))"
@@ -39,7 +39,7 @@ def mean(histogram: str, by: str, where: str = VERSION) -> str:
 
 
 def latest(gauge: str, by: str, where: str = VERSION) -> str:
-    """A gauge that every replica reports alike."""
+    """A gauge that has the same value on every replica."""
     return f"max by ({by}) ({_selected(gauge, where)})"
 
 

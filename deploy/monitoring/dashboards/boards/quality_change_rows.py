@@ -1,15 +1,15 @@
-"""Rows of Quality: how the answers are, apart from their errors, and whether they or the questions have changed."""
+"""Rows of Quality: the style of answers, and whether scores or inputs have shifted."""
 
-from deploy.monitoring.alerts.quality import LARGE_SHIFT
+from deploy.monitoring.alerts.distribution_shift import LARGE_SHIFT
 from deploy.monitoring.dashboards.kit.board import Row
-from deploy.monitoring.dashboards.kit.expressions import VERSION, hourly, mean, quantile, share
-from deploy.monitoring.dashboards.kit.panel_parts import Query, limits
+from deploy.monitoring.dashboards.kit.panel_options import Query, limit_lines
+from deploy.monitoring.dashboards.kit.promql import VERSION, hourly, mean, quantile, share
 from deploy.monitoring.dashboards.kit.series_panels import time_series
-from deploy.monitoring.dashboards.kit.table_panels import Column, side_by_side
+from deploy.monitoring.dashboards.kit.table_panels import Column, paired_bars
 from rewards.categories import BUILT_IN
 
 NOTABLE_SHIFT = 0.1
-"""A population stability index that is usually called a small shift."""
+"""A population stability index above this is customarily called a small shift."""
 
 _NAMED = "{{profile}} {{policy}}"
 _BEYOND_CHANCE = (
@@ -22,8 +22,8 @@ _STYLE = Row(
     [
         time_series(
             "Words of an answer",
-            "Median over an hour, and the 95th percentile, dashed. Longer answers have more segments to err in; a "
-            "change without a promotion: other questions, or an engine that stops elsewhere.",
+            "Median over an hour; dashed: the 95th percentile. Longer answers have more segments, so more errors. A "
+            "change without a promotion: the questions have changed, or where the engine stops.",
             Query(quantile(0.5, "fg_answer_words", "profile, policy", VERSION, "1h"), _NAMED),
             Query(quantile(0.95, "fg_answer_words", "profile, policy", VERSION, "1h"), f"{_NAMED} 95 %", True),
             unit="short",
@@ -31,17 +31,17 @@ _STYLE = Row(
         ),
         time_series(
             "Repetition",
-            "Share of four-word sequences that an answer had said before, mean over an hour. When it rises, the "
-            "version degenerates: compare it with its evaluation (`fgctl policies show`) and roll back.",
+            "Share of four-word sequences that occurred before in the same answer, mean over an hour. A rise: answers "
+            "loop; compare with the version's evaluation (`fgctl policies show`) and roll back.",
             Query(mean("fg_answer_repetition", "profile, policy"), _NAMED),
             unit="percentunit",
             width=6,
-            thresholds=limits(0.2),
+            thresholds=limit_lines(0.2),
         ),
         time_series(
             "Truncated answers",
-            "Share of completions that ended at their token limit, over an hour. When it rises, answers end in "
-            "mid-sentence: raise the profile's max_tokens, or roll back a version that does not come to an end.",
+            "Share of completions that ended at their token limit, over an hour. A rise: answers end in mid-sentence; "
+            "raise the profile's max_tokens, or roll back a version that does not stop.",
             Query(
                 share(
                     hourly("fg_finished_total", "profile, policy", f'{VERSION}, reason="length"'),
@@ -54,9 +54,9 @@ _STYLE = Row(
             maximum=1,
         ),
         time_series(
-            "Declined",
-            "Share of scored answers that decline to answer, over an hour. A rise with clean error ratios is no good "
-            "news: who says nothing cannot err. Look at the passages that come with the questions.",
+            "Declined answers",
+            "Share of scored answers that decline to answer, over an hour. Such answers lower the error ratios without "
+            "helping anybody. A rise: look at the passages that come with the questions.",
             Query(
                 share(
                     hourly("fg_declined_answers_total", "profile, policy"),
@@ -73,35 +73,35 @@ _STYLE = Row(
 
 
 def _bins_of(category: str) -> tuple[Column, Column]:
-    """Segments by error probability, online over six hours and in the evaluation of the versions chosen."""
+    """Segments by error probability: online over six hours, and in the evaluation of the selected versions."""
     where = f'{VERSION}, category="{category}"'
-    counted = f"fg:score_bin:increase6h{{{where}}}"
-    online = f"sum by (bin) ({counted}) / on () group_left () sum({counted})"
+    counts = f"fg:score_bin:increase6h{{{where}}}"
+    online = f"sum by (bin) ({counts}) / on () group_left () sum({counts})"
     return (
         Column("online", online, "percentunit"),
         Column("offline", f"avg by (bin) (fg_baseline_score_ratio{{{where}}})", "percentunit"),
     )
 
 
-_CHANGE = Row(
+_SHIFT = Row(
     "Has it changed?",
     [
         time_series(
             "Shift of the scores beyond chance",
             "Population stability index of the error probabilities over six hours against the version's offline "
-            f"evaluation, less what chance alone would give. Above {NOTABLE_SHIFT} something moved, above "
-            f"{LARGE_SHIFT} much did: the bars below say in which direction.",
+            f"evaluation, less its value by chance. Above {NOTABLE_SHIFT} is a shift, above {LARGE_SHIFT} a large one: "
+            "the bars below show its direction.",
             Query(_BEYOND_CHANCE, "{{category}} " + _NAMED),
             unit="short",
             width=12,
             minimum=None,
-            thresholds=limits(NOTABLE_SHIFT, LARGE_SHIFT),
+            thresholds=limit_lines(NOTABLE_SHIFT, LARGE_SHIFT),
         ),
         time_series(
             "Shift of the inputs beyond chance",
-            "The same of what is asked: words of the question, number and words of the passages, language. When "
-            "inputs moved and scores did too, users ask something else: evaluate on such questions before you "
-            "compare versions. When only the scores moved, the policy or the engine did.",
+            "The same for requests: words of the question, number and words of the passages, language. If both inputs "
+            "and scores have shifted, users ask different questions: evaluate on such questions before you compare "
+            "versions. If only the scores have, the policy or the engine has changed.",
             Query(
                 f"fg:input_shift_psi:6h{{{VERSION}}} - on (profile, policy, input) "
                 f"fg:input_shift_chance:6h{{{VERSION}}}",
@@ -110,14 +110,14 @@ _CHANGE = Row(
             unit="short",
             width=12,
             minimum=None,
-            thresholds=limits(NOTABLE_SHIFT, LARGE_SHIFT),
+            thresholds=limit_lines(NOTABLE_SHIFT, LARGE_SHIFT),
         ),
         *(
-            side_by_side(
+            paired_bars(
                 f"Error probabilities: {category}",
-                f"Share of segments by error probability for {category}, online over six hours beside the offline "
-                "evaluation; a bin is named by its lower edge. Choose one version above: of several, this is the "
-                "mean. More on the right than offline: worse; more in the middle: the reward model is less sure.",
+                f"Share of segments by error probability for {category}, online over six hours and in the offline "
+                "evaluation; a bin is named by its lower edge. Select one version above: for several, this is their "
+                "mean. More on the right than offline: worse; more in the middle: the reward model is less certain.",
                 "bin",
                 *_bins_of(category),
                 unit="percentunit",
@@ -127,4 +127,4 @@ _CHANGE = Row(
     ],
 )
 
-ROWS = (_STYLE, _CHANGE)
+CHANGE_ROWS = (_STYLE, _SHIFT)
