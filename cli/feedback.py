@@ -95,8 +95,8 @@ def stats(
     """Count feedback, say how far people and reward models agree, and what the reward models have not seen."""
     from rewards.dataset import question_key
     from rewards.models.feedback_rewards import FITTED, load_rewards
+    from service.feedback.agreement.from_store import agreement
     from service.feedback.exchange.transfer import export_items
-    from service.feedback.stored_judgements import agreement
 
     fitted = load_rewards(model or FITTED)[0]
 

@@ -23,7 +23,7 @@ from service.engine.engine import Engine, Shapes, shapes_of
 from service.engine.supervisor import Supervisor
 from service.errors import Unavailable
 from service.feedback.recorder import Versions
-from service.feedback.runtime import Feedback
+from service.feedback.runtime import FeedbackRuntime
 from service.metrics.metrics import Metrics
 from service.scoring.queue import ScoringQueue
 from service.scoring.recent_responses import RecentResponses
@@ -58,7 +58,7 @@ class Backend:
         self.metrics.versions.engine_up.set_function(lambda: float(self.engine_up))
         self.admission = Admission(settings, self.metrics)
         self.recent = RecentResponses(settings.recent_responses)
-        self.feedback = Feedback(
+        self.feedback = FeedbackRuntime(
             settings,
             self.metrics.feedback,
             self.metrics.agreement,

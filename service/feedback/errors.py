@@ -15,7 +15,7 @@ class Conflict(ServiceError):
     status, type = 409, "conflict"
 
 
-class Missing(NotFound):
+class NotStored(NotFound):
     """A response or annotator that the store does not have."""
 
 

@@ -14,7 +14,7 @@ from rewards.segmentation import sentences
 from service.domain.caller import kept_caller
 from service.domain.request import Answer, Choice, Prepared, choice_id
 from service.feedback.errors import StoreFailed
-from service.feedback.records import Recorded, RecordedScores, StoredPassage
+from service.feedback.records import NewResponse, NewScores, StoredPassage
 from service.feedback.store.feedback_store import FeedbackStore
 from service.metrics.feedback import FeedbackMetrics
 from service.served.roster import rounded
@@ -151,19 +151,19 @@ def split(passages: Sequence[Passage]) -> tuple[StoredPassage, ...]:
     )
 
 
-def _records(batch: Sequence[_Item]) -> tuple[list[Recorded], list[RecordedScores]]:
+def _records(batch: Sequence[_Item]) -> tuple[list[NewResponse], list[NewScores]]:
     responses = [_recorded(item) for item in batch if isinstance(item, _Answered)]
     scores = [
-        RecordedScores(response_id=item.response_id, scored=item.scored.as_json(), **item.by._asdict())
+        NewScores(response_id=item.response_id, scored=item.scored.as_json(), **item.by._asdict())
         for item in batch
         if isinstance(item, _Scored)
     ]
     return responses, scores
 
 
-def _recorded(item: _Answered) -> Recorded:
+def _recorded(item: _Answered) -> NewResponse:
     answer, choice = item.answer, item.choice
-    return Recorded(
+    return NewResponse(
         id=choice_id(answer.id, choice.index),
         text=choice.text,
         question=item.question,

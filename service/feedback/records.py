@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
-Choice = Literal["a", "b", "tie"]
+Preference = Literal["a", "b", "tie"]
 Side = Literal["a", "b"]
 Order = Literal["sampled", "uncertain", "disagreed"]
 State = Literal["open", "drafted", "submitted", "skipped"]
@@ -56,7 +56,7 @@ class StoredPassage(_Record):
     """What `sentence_id` counts, from 1."""
 
 
-class Recorded(_Record):
+class NewResponse(_Record):
     """An answer to keep."""
 
     id: Identifier
@@ -74,7 +74,7 @@ class Recorded(_Record):
     """What an imported file says besides."""
 
 
-class RecordedScores(_Record):
+class NewScores(_Record):
     """The reward models' judgement to keep."""
 
     response_id: Identifier
@@ -86,7 +86,7 @@ class RecordedScores(_Record):
     """Version of what named its errors, where there was one."""
 
 
-class StoredResponse(Recorded):
+class StoredResponse(NewResponse):
     """An answer that is kept."""
 
     created: datetime
@@ -108,7 +108,7 @@ class Span(_Record):
     explanation: Text = ""
 
 
-class Missing(_Record):
+class MissingInformation(_Record):
     """Information that a response lacks."""
 
     label: str
@@ -138,7 +138,7 @@ class Annotation(_Record):
     response_id: Identifier
     annotator: Identifier
     errors: tuple[Span, ...] = ()
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingInformation, ...] = ()
     corrected: Text | None = None
     """The response as it should be; None where it is right as it is."""
     suggestions: tuple[Suggestion, ...] = ()
@@ -172,7 +172,7 @@ class QuickSpan(_Record):
     comment: Text = ""
 
 
-class Quick(_Record):
+class QuickFeedback(_Record):
     """A thumb and spans from an application."""
 
     submission_id: Identifier
@@ -183,8 +183,8 @@ class Quick(_Record):
     comment: Text | None = None
 
 
-class StoredQuick(Quick):
-    """Quick feedback that is kept."""
+class StoredQuick(QuickFeedback):
+    """QuickFeedback feedback that is kept."""
 
     id: int
     created: datetime
@@ -196,7 +196,7 @@ class Comparison(_Record):
     submission_id: Identifier
     a: Identifier
     b: Identifier
-    choice: Choice
+    choice: Preference
     annotator: Identifier
     shown_first: Side | None = None
     """Which was shown first; of a pair of `next_pair` the store knows it."""

@@ -10,11 +10,11 @@ from typing import Any
 from rewards.scores import ScoredResponse
 from service.domain.request import Answer, Choice, Prepared
 from service.errors import NotFound, Unavailable
+from service.feedback.agreement.from_store import agreement
 from service.feedback.errors import StoreFailed
 from service.feedback.recorder import Recorder, Versions
 from service.feedback.records import Stored, StoredResponse
 from service.feedback.store.feedback_store import FeedbackStore, open_store
-from service.feedback.stored_judgements import agreement
 from service.metrics.agreement import AgreementMetrics
 from service.metrics.feedback import FeedbackMetrics
 from service.settings import Settings
@@ -31,7 +31,7 @@ _LAST_WRITES = 5.0
 """Seconds that the store has for what still waits when the service ends."""
 
 
-class Feedback:
+class FeedbackRuntime:
     """A service's store, if the settings name one."""
 
     def __init__(

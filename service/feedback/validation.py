@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards.categories import BUILT_IN, JUDGED
-from service.feedback.records import Annotation, Missing, QuickSpan, Recorded, Span
+from service.feedback.records import Annotation, MissingInformation, NewResponse, QuickSpan, Span
 
 PRIORITY: dict[str, int] = {
     "Irrelevant": 0,
@@ -46,7 +46,7 @@ def trimmed(annotation: Annotation, text: str) -> Annotation:
     return annotation.model_copy(update={"errors": tuple(_trim(span, text) for span in annotation.errors)})
 
 
-def check(annotation: Annotation, response: Recorded) -> list[Violation]:
+def check(annotation: Annotation, response: NewResponse) -> list[Violation]:
     """Every rule that the annotation breaks; none for one that can be kept."""
     violations = [v for i, span in enumerate(annotation.errors) for v in _span(i, span, response.text)]
     violations += [v for i, missing in enumerate(annotation.missing) for v in _missing(i, missing, response)]
@@ -98,7 +98,7 @@ def _place(field: str, start: int, end: int, text: str) -> list[Violation]:
     return []
 
 
-def _missing(index: int, missing: Missing, response: Recorded) -> list[Violation]:
+def _missing(index: int, missing: MissingInformation, response: NewResponse) -> list[Violation]:
     field = f"missing.{index}"
     violations = []
     if missing.label not in MISSING_LABELS:
@@ -140,7 +140,7 @@ def _overlaps(errors: tuple[Span, ...]) -> list[Violation]:
     return violations
 
 
-def _correction(annotation: Annotation, response: Recorded) -> list[Violation]:
+def _correction(annotation: Annotation, response: NewResponse) -> list[Violation]:
     corrected = (annotation.corrected or "").strip()
     changed = bool(corrected) and corrected != response.text.strip()
     faults = bool(annotation.errors or annotation.missing)

@@ -23,8 +23,8 @@ from service.feedback.exchange.item import (
 from service.feedback.records import (
     Annotation,
     Comparison,
-    Missing,
-    Recorded,
+    MissingInformation,
+    NewResponse,
     Span,
     StoredAnnotation,
     StoredPassage,
@@ -84,13 +84,13 @@ async def import_item(store: FeedbackStore, item: Item) -> Outcome:
         response_id=ids[0],
         annotator=name,
         errors=tuple(Span(**one.model_dump()) for one in item.errors),
-        missing=tuple(Missing(**one.model_dump()) for one in item.missing),
+        missing=tuple(MissingInformation(**one.model_dump()) for one in item.missing),
         corrected=item.corrected,
     )
     outcome = await _kept(store, given, successor_of(item))
     if outcome == "again":
         return outcome
-    await store.annotator(name)
+    await store.sign_in(name)
     for pair, value in zip(PAIRS, item.preference, strict=True):
         if max(pair) <= len(ids):
             compared = {"a": ids[pair[0] - 1], "b": ids[pair[1] - 1], "choice": ("tie", "a", "b")[value]}
@@ -122,7 +122,7 @@ async def _kept(store: FeedbackStore, given: Annotation, successor: str) -> Outc
     return "again" if same else "corrected"
 
 
-def _responses(item: Item, ids: list[str]) -> list[Recorded]:
+def _responses(item: Item, ids: list[str]) -> list[NewResponse]:
     """The item's answers; the annotated one carries what the store has no place for."""
     passages = tuple(_passage(rows) for rows in item.passages)
     extra = {
@@ -131,7 +131,7 @@ def _responses(item: Item, ids: list[str]) -> list[Recorded]:
         "passages": None if _rows(passages) == item.passages else [list(rows) for rows in item.passages],
     }
     return [
-        Recorded(
+        NewResponse(
             id=one,
             text=text,
             question=item.question,

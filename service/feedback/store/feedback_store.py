@@ -21,12 +21,12 @@ from service.feedback.records import (
     Assignment,
     Comparison,
     Counts,
+    NewResponse,
+    NewScores,
     Order,
     Page,
     Pair,
-    Quick,
-    Recorded,
-    RecordedScores,
+    QuickFeedback,
     Stored,
     StoredAnnotation,
     StoredComparison,
@@ -83,7 +83,7 @@ class FeedbackStore:
         """Close every connection."""
         await self._database.close()
 
-    async def record_response(self, response: Recorded) -> bool:
+    async def record_response(self, response: NewResponse) -> bool:
         """Keep an answer; False when there is one of its id, which stays."""
         return await self.record([response]) == 1
 
@@ -91,17 +91,17 @@ class FeedbackStore:
     async def record_scores(
         self, response_id: str, rewards: str, scored: dict[str, Any], labels: str | None = None
     ) -> None:
-        """Keep the judgement by a version of the reward models; a second one by the same is not kept. Raises Missing.
+        """Keep the judgement by a version of the reward models; a second one by the same is not kept. Raises NotStored.
 
         `scored` is of the shape of ScoredResponse.as_json.
         """
         async with self._database.writing() as session:
             await submissions.response(session, response_id)
-            given = RecordedScores(response_id=response_id, rewards=rewards, scored=scored, labels=labels)
+            given = NewScores(response_id=response_id, rewards=rewards, scored=scored, labels=labels)
             await self._record_scores(session, given)
 
     @_whole
-    async def record(self, responses: Sequence[Recorded], scores: Sequence[RecordedScores] = ()) -> int:
+    async def record(self, responses: Sequence[NewResponse], scores: Sequence[NewScores] = ()) -> int:
         """Keep answers and judgements at once; how many answers are new. Judgements of unknown ones are left out."""
         async with self._database.writing() as session:
             asked = {response.id: response for response in reversed(responses)}
@@ -117,7 +117,7 @@ class FeedbackStore:
                 await self._record_scores(session, judged)
         return len(new)
 
-    async def _record_scores(self, session: AsyncSession, given: RecordedScores) -> None:
+    async def _record_scores(self, session: AsyncSession, given: NewScores) -> None:
         response = await session.get(models.Response, given.response_id)
         if response is None or await session.get(models.Score, (given.response_id, given.rewards)) is not None:
             return
@@ -136,7 +136,7 @@ class FeedbackStore:
 
     @_whole
     async def response(self, response_id: str) -> StoredResponse:
-        """A response with its latest judgement. Raises Missing."""
+        """A response with its latest judgement. Raises NotStored."""
         async with self._database.reading() as session:
             return await self._response(session, await submissions.response(session, response_id))
 
@@ -158,7 +158,7 @@ class FeedbackStore:
         return response_of(row, await submissions.latest_score(session, row.id))
 
     @_whole
-    async def annotator(self, name: str, by: Caller | None = None) -> AnnotatorInfo:
+    async def sign_in(self, name: str, by: Caller | None = None) -> AnnotatorInfo:
         """The annotator of a name, whom it makes known where there is none. Raises Invalid for one who has retired."""
         async with self._database.writing() as session:
             known = exists().where(models.Annotator.name == name)
@@ -175,7 +175,7 @@ class FeedbackStore:
 
     @_whole
     async def retire(self, name: str) -> None:
-        """End an annotator's work; what was annotated stays. Raises Missing."""
+        """End an annotator's work; what was annotated stays. Raises NotStored."""
         async with self._database.writing() as session:
             person = await submissions.annotator(session, name)
             person.retired = self._clock()
@@ -183,18 +183,18 @@ class FeedbackStore:
 
     @_whole
     async def release(self, name: str) -> None:
-        """Let an annotator's name belong to the key that uses it next. Raises Missing."""
+        """Let an annotator's name belong to the key that uses it next. Raises NotStored."""
         async with self._database.writing() as session:
             person = await submissions.annotator(session, name)
             person.caller = None
             self._note(session, None, "release", f"annotator {person.id}")
 
     @_whole
-    async def next_for(self, annotator: str, order: Order = "sampled") -> Assignment | None:
+    async def next_response_for(self, annotator: str, order: Order = "sampled") -> Assignment | None:
         """What the annotator is to judge next: what was begun, or one more response; None when nothing is left.
 
         `uncertain` begins with what the reward models are least sure of, `disagreed` where those who judged differ.
-        Raises Missing for an annotator nobody knows.
+        Raises NotStored for an annotator nobody knows.
         """
         async with self._database.writing() as session:
             person = await submissions.annotator(session, annotator)
@@ -209,11 +209,11 @@ class FeedbackStore:
     async def save_draft(
         self, annotator: str, response_id: str, draft: dict[str, Any], by: Caller | None = None
     ) -> None:
-        """Keep what the annotator has so far, instead of what was kept so before. Raises Missing."""
+        """Keep what the annotator has so far, instead of what was kept so before. Raises NotStored."""
         await self._set_aside(annotator, response_id, by, state="drafted", draft=draft)
 
     async def skip(self, annotator: str, response_id: str, reason: str, by: Caller | None = None) -> None:
-        """Let others judge a response, and never offer it to this annotator again. Raises Missing."""
+        """Let others judge a response, and never offer it to this annotator again. Raises NotStored."""
         await self._set_aside(annotator, response_id, by, state="skipped", draft=None, skip_reason=reason)
 
     @_whole
@@ -231,7 +231,7 @@ class FeedbackStore:
 
         Spans lose their outer white space. Of an imported one nothing is changed, and only what cannot be used is
         refused. Raises Conflict for a submission id that is kept with other content, Refused with the rules that it
-        breaks, and Missing for an unknown response or annotator.
+        breaks, and NotStored for an unknown response or annotator.
         """
         async with self._database.writing() as session:
             stored = await submissions.annotate(session, annotation, imported, by, self._clock())
@@ -240,14 +240,14 @@ class FeedbackStore:
         return stored
 
     @_whole
-    async def quick_feedback(self, given: Quick) -> Stored:
+    async def quick_feedback(self, given: QuickFeedback) -> Stored:
         """Keep a thumb, spans and a comment, once. Raises like `submit`."""
         async with self._database.writing() as session:
             return await submissions.quick(session, given, self._clock())
 
     @_whole
     async def next_pair(self, annotator: str) -> Pair | None:
-        """Two answers to one question that the annotator has not compared; None when none are left. Raises Missing."""
+        """Two answers to one question that the annotator has not compared; None when none are left. Raises NotStored."""
         async with self._database.reading() as session:
             person = await submissions.annotator(session, annotator)
             pair = await queue.next_pair(session, person.id)
@@ -313,7 +313,7 @@ class FeedbackStore:
             return Page(items=tuple(comparison_of(row, names[row.annotator_id]) for row in rows), next=following)
 
     @_whole
-    async def quick_feedbacks(
+    async def quick_feedback_page(
         self, cursor: str | None = None, limit: int = 100, *, response_id: str | None = None
     ) -> Page[StoredQuick]:
         """A page of quick feedback. Raises Invalid for a wrong cursor."""

@@ -13,7 +13,7 @@ from service.errors import Invalid
 from service.feedback.records import Page
 
 T = TypeVar("T")
-MOST = 1000
+MAX_PAGE = 1000
 """Rows of a page."""
 
 
@@ -24,8 +24,8 @@ async def fetch(
 
     Raises Invalid for what is no cursor, and for a limit that is none.
     """
-    if not 1 <= limit <= MOST:
-        raise Invalid(f"limit is {limit}; give one from 1 to {MOST}.", "limit")
+    if not 1 <= limit <= MAX_PAGE:
+        raise Invalid(f"limit is {limit}; give one from 1 to {MAX_PAGE}.", "limit")
     if cursor is not None:
         created, last = _read(cursor, table.id.type.python_type)
         query = query.where(or_(table.created > created, and_(table.created == created, table.id > last)))
@@ -34,7 +34,7 @@ async def fetch(
     return rows[:limit], following
 
 
-async def every(pages: Callable[[str | None], Awaitable[Page[T]]]) -> AsyncIterator[T]:
+async def all_items(pages: Callable[[str | None], Awaitable[Page[T]]]) -> AsyncIterator[T]:
     """The items of all pages; `pages` gives the one after a cursor."""
     cursor: str | None = None
     while True:

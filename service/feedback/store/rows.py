@@ -4,7 +4,7 @@ from typing import Any
 
 from service.feedback.records import (
     AnnotatorInfo,
-    Recorded,
+    NewResponse,
     StoredAnnotation,
     StoredComparison,
     StoredQuick,
@@ -13,15 +13,15 @@ from service.feedback.records import (
 from service.feedback.store import tables as models
 
 
-def recorded_of(row: models.Response) -> Recorded:
+def recorded_of(row: models.Response) -> NewResponse:
     """What was recorded of a response."""
-    return Recorded.model_validate(_fields(row, Recorded))
+    return NewResponse.model_validate(_fields(row, NewResponse))
 
 
 def response_of(row: models.Response, score: models.Score | None) -> StoredResponse:
     """A response with its latest judgement."""
     judged = {} if score is None else {"scored": score.json, "rewards": score.rewards, "labels": score.labels}
-    return StoredResponse.model_validate(_fields(row, Recorded) | {"created": row.created} | judged)
+    return StoredResponse.model_validate(_fields(row, NewResponse) | {"created": row.created} | judged)
 
 
 def annotation_of(row: models.Annotation, annotator: str) -> StoredAnnotation:

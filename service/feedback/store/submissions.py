@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.domain.caller import Caller, kept_caller
 from service.errors import Forbidden, Invalid
-from service.feedback.errors import Conflict, Missing, Refused
-from service.feedback.records import Annotation, Comparison, Quick, Stored
+from service.feedback.errors import Conflict, NotStored, Refused
+from service.feedback.records import Annotation, Comparison, QuickFeedback, Stored
 from service.feedback.store import tables as models
 from service.feedback.store.annotation_priority import disagreement
 from service.feedback.store.annotation_queue import shown_first
@@ -26,11 +26,11 @@ async def moment(session: AsyncSession, table: Any, now: datetime) -> datetime:
 async def annotator(session: AsyncSession, name: str, by: Caller | None = None) -> models.Annotator:
     """The annotator of a name, which from now on is that of the key `by` uses, if it was no key's.
 
-    Raises Missing, Forbidden for the name of another key unless `by` administers, and Invalid for one who has retired.
+    Raises NotStored, Forbidden for the name of another key unless `by` administers, and Invalid for one who has retired.
     """
     found = await session.scalar(select(models.Annotator).where(models.Annotator.name == name))
     if found is None:
-        raise Missing(f"There is no annotator {name[:64]!r}; sign in first.", "annotator")
+        raise NotStored(f"There is no annotator {name[:64]!r}; sign in first.", "annotator")
     if by is not None and (key := kept_caller(by.id)) is not None:
         found.caller = found.caller or key
         if found.caller != key and "admin" not in by.scopes:
@@ -45,10 +45,10 @@ async def annotator(session: AsyncSession, name: str, by: Caller | None = None) 
 
 
 async def response(session: AsyncSession, response_id: str) -> models.Response:
-    """The response of an id. Raises Missing."""
+    """The response of an id. Raises NotStored."""
     found = await session.get(models.Response, response_id)
     if found is None:
-        raise Missing(f"There is no response {response_id[:64]!r} in the feedback store.", "response_id")
+        raise NotStored(f"There is no response {response_id[:64]!r} in the feedback store.", "response_id")
     return found
 
 
@@ -67,7 +67,7 @@ async def assignment(session: AsyncSession, response_id: str, annotator_id: int,
 async def annotate(
     session: AsyncSession, given: Annotation, imported: bool, by: Caller | None, now: datetime
 ) -> Stored:
-    """Keep an annotation as the annotator's next version. Raises Conflict, Forbidden, Missing and Refused."""
+    """Keep an annotation as the annotator's next version. Raises Conflict, Forbidden, NotStored and Refused."""
     person, judged = await annotator(session, given.annotator, by), await response(session, given.response_id)
     recorded = recorded_of(judged)
     given = given if imported else trimmed(given, recorded.text)
@@ -90,11 +90,11 @@ async def annotate(
     return Stored(id=row.id, version=row.version, questions=tuple(questions(given)))
 
 
-async def quick(session: AsyncSession, given: Quick, now: datetime) -> Stored:
-    """Keep quick feedback. Raises Conflict, Missing and Refused."""
+async def quick(session: AsyncSession, given: QuickFeedback, now: datetime) -> Stored:
+    """Keep quick feedback. Raises Conflict, NotStored and Refused."""
     judged = await response(session, given.response_id)
     if (kept := await _kept(session, models.QuickFeedback, given.submission_id)) is not None:
-        return _again(kept, quick_of(kept), given, Quick, 1)
+        return _again(kept, quick_of(kept), given, QuickFeedback, 1)
     if violations := check_spans(given.spans, judged.text):
         raise Refused(violations)
     created = await moment(session, models.QuickFeedback, now)
@@ -105,7 +105,7 @@ async def quick(session: AsyncSession, given: Quick, now: datetime) -> Stored:
 
 
 async def compare(session: AsyncSession, given: Comparison, imported: bool, by: Caller | None, now: datetime) -> Stored:
-    """Keep a comparison, and say where it closes a circle. Raises Conflict, Forbidden, Missing and Invalid."""
+    """Keep a comparison, and say where it closes a circle. Raises Conflict, Forbidden, NotStored and Invalid."""
     person = await annotator(session, given.annotator, by)
     if not imported:
         given = given.model_copy(update={"shown_first": shown_first(given.a, given.b, given.annotator)})

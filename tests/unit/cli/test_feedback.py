@@ -96,7 +96,7 @@ def test_people_are_listed_retired_and_deleted(store):
 def test_a_name_is_shown_with_its_key_and_released(store):
     async def sign_in():
         opened = await open_store(store)
-        await opened.annotator("Ann", Caller("key:3f9a1c20", frozenset({"feedback"})))
+        await opened.sign_in("Ann", Caller("key:3f9a1c20", frozenset({"feedback"})))
         await opened.close()
 
     asyncio.run(sign_in())

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service.feedback.agreement import (
-    Judgement,
+from service.feedback.agreement.measures import (
+    Rating,
     alpha,
     between_people,
     by_annotator,
@@ -24,12 +24,12 @@ STARTS = [0, 25, 51, 79]
 NAN = float("nan")
 
 
-def judged(annotator: str, *marked: int, label: str = "Irrelevant", **more: Any) -> Judgement:
+def judged(annotator: str, *marked: int, label: str = "Irrelevant", **more: Any) -> Rating:
     """Whole sentences marked."""
     ends = [24, 50, 78, len(TEXT)]
     spans = tuple((label, STARTS[i], ends[i]) for i in marked)
     defaults: dict[str, Any] = {"missing": False, "created": datetime(2026, 11, 2, tzinfo=UTC), "response_id": "r"}
-    return Judgement(text=TEXT, annotator=annotator, spans=spans, **(defaults | more))
+    return Rating(text=TEXT, annotator=annotator, spans=spans, **(defaults | more))
 
 
 def test_alpha_of_two_by_hand() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
-from service.feedback.stored_judgements import agreement
+from service.feedback.agreement.from_store import agreement
 
 pytestmark = pytest.mark.anyio
 
@@ -259,6 +259,6 @@ async def test_the_key_and_its_scope(serve, tmp_path, answer):
         for scope, status in (("generate", 403), ("feedback", 200)):
             reply = await service.client.post(path, json=body, headers={"x-api-key": keys[scope][1]})
             assert reply.status_code == status
-    (item,) = (await service.backend.feedback.store.quick_feedbacks()).items
+    (item,) = (await service.backend.feedback.store.quick_feedback_page()).items
     assert item.caller == f"key:{keys['feedback'][0]}"
     await service.backend.feedback.stop()

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.categories import BUILT_IN, category_of
-from service.feedback.records import Annotation, Missing, QuickSpan, Recorded, Span, StoredPassage
+from service.feedback.records import Annotation, MissingInformation, NewResponse, QuickSpan, Span, StoredPassage
 from service.feedback.validation import PRIORITY, SPAN_LABELS, check, check_spans, circle, questions, trimmed
 
 TEXT = "One two three. Four five."
-RESPONSE = Recorded(
+RESPONSE = NewResponse(
     id="r", text=TEXT, question="q", passages=(StoredPassage(title="T", text="A. B.", sentences=("A.", "B.")),)
 )
-GAP = Missing(label="Missing-Answer", passage_id=1, sentence_id=(2,))
+GAP = MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=(2,))
 
 
 def annotate(*errors, missing=(), corrected="Better."):
@@ -49,11 +49,14 @@ def codes(annotation, response=RESPONSE):
         (annotate(("Wrong", 0, 3)), ["unknown_label"]),
         (annotate(("Missing-Answer", 0, 3)), ["not_a_span"]),
         (annotate(("Irrelevant", 0, 3), ("Irrelevant", 0, 3)), ["twice"]),
-        (annotate(missing=(Missing(label="Irrelevant", passage_id=1),)), ["unknown_label"]),
-        (annotate(missing=(Missing(label="Missing-Answer", passage_id=2),)), ["no_passage"]),
-        (annotate(missing=(Missing(label="Missing-Answer", passage_id=0),)), ["no_passage"]),
-        (annotate(missing=(Missing(label="Missing-Answer", passage_id=1, sentence_id=(3,)),)), ["no_sentence"]),
-        (annotate(missing=(Missing(label="Missing-Answer", passage_id=1, sentence_id=(0,)),)), []),
+        (annotate(missing=(MissingInformation(label="Irrelevant", passage_id=1),)), ["unknown_label"]),
+        (annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=2),)), ["no_passage"]),
+        (annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=0),)), ["no_passage"]),
+        (
+            annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=(3,)),)),
+            ["no_sentence"],
+        ),
+        (annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=(0,)),)), []),
     ],
 )
 def test_what_is_refused(annotation, expected):

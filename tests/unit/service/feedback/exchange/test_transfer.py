@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rewards.dataset import SAMPLE, MissingInfo, SpanError, data_file
 from service.feedback.exchange import FORMATS, Item, Refusal
 from service.feedback.exchange.transfer import Imported, export_items, import_items
-from service.feedback.records import Annotation, Comparison, Recorded
+from service.feedback.records import Annotation, Comparison, NewResponse
 from service.feedback.store.feedback_store import FeedbackStore, open_store
 
 T = TypeVar("T")
@@ -132,9 +132,9 @@ def test_what_the_store_refuses_is_reported_with_its_place(tmp_path: Path) -> No
 
 def test_feedback_from_the_pages_is_exported_with_its_ids(tmp_path: Path) -> None:
     async def work(store: FeedbackStore) -> list[list[Item]]:
-        await store.record([Recorded(id=name, text=f"Answer {name}.", question="Q?") for name in "xyz"])
+        await store.record([NewResponse(id=name, text=f"Answer {name}.", question="Q?") for name in "xyz"])
         for name in ("ann", "bo"):
-            await store.annotator(name)
+            await store.sign_in(name)
         await store.submit(Annotation(submission_id="s", response_id="x", annotator="ann"))
         await store.compare(Comparison(submission_id="c1", a="y", b="x", choice="a", annotator="ann"))
         await store.compare(Comparison(submission_id="c2", a="z", b="x", choice="b", annotator="bo"))

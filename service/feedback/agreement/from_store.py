@@ -3,14 +3,14 @@
 import asyncio
 from typing import Any
 
-from service.feedback.agreement import Judgement, report
+from service.feedback.agreement.measures import Rating, report
 from service.feedback.store.feedback_store import FeedbackStore
 
 _PAGE = 100
 """Rows made into records at once: some milliseconds, in which the service answers nobody else."""
 
 
-async def judgements(store: FeedbackStore) -> tuple[list[Judgement], dict[str, dict[str, Any]]]:
+async def judgements(store: FeedbackStore) -> tuple[list[Rating], dict[str, dict[str, Any]]]:
     """Everybody's last judgement of each response, and the reward models' `scores` of these responses by id.
 
     Raises StoreFailed.
@@ -27,11 +27,11 @@ async def judgements(store: FeedbackStore) -> tuple[list[Judgement], dict[str, d
         cursor = responses.next
         if cursor is None:
             break
-    found: list[Judgement] = []
+    found: list[Rating] = []
     while True:
         page = await store.annotations(cursor, _PAGE, latest=True)
         found += [
-            Judgement(
+            Rating(
                 response_id=one.response_id,
                 text=texts[one.response_id],
                 annotator=one.annotator,

@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Rating:
     """What one person said of one response."""
 
     response_id: str
@@ -57,7 +57,7 @@ def alpha(ratings: Sequence[Sequence[float]]) -> float | None:
     return round(float(krippendorff.alpha(reliability_data=paired, level_of_measurement="nominal")), 4)
 
 
-def marks(judgement: Judgement, category: Category, pieces: Sequence[Span]) -> Mask:
+def marks(judgement: Rating, category: Category, pieces: Sequence[Span]) -> Mask:
     """Which pieces of the response the person marked as errors of the category: bool [pieces]."""
     if category == WHOLE:
         return np.full(len(pieces), judgement.missing)
@@ -66,7 +66,7 @@ def marks(judgement: Judgement, category: Category, pieces: Sequence[Span]) -> M
     return np.array([any(a < end and start < b for start, end in spans) for a, b in pieces], dtype=bool)
 
 
-def between_people(judgements: Iterable[Judgement]) -> dict[Category, dict[str, Any]]:
+def between_people(judgements: Iterable[Rating]) -> dict[Category, dict[str, Any]]:
     """Alpha of each category over all segments of the responses that several people judged."""
     shared = _shared(judgements)
     people = sorted({one.annotator for several in shared for one in several})
@@ -84,7 +84,7 @@ def between_people(judgements: Iterable[Judgement]) -> dict[Category, dict[str, 
     return figures
 
 
-def span_f1(judgements: Iterable[Judgement], of: str | None = None) -> dict[str, dict[str, Any]]:
+def span_f1(judgements: Iterable[Rating], of: str | None = None) -> dict[str, dict[str, Any]]:
     """By label, the F1 of the words that two people marked with it, over all pairs of people who judged a response.
 
     With `of`, only pairs with that person. F1 is 2 |A and B| / (|A| + |B|); None where nobody marked the label.
@@ -109,12 +109,12 @@ def span_f1(judgements: Iterable[Judgement], of: str | None = None) -> dict[str,
 _SPAN_LABELS = tuple(label for category in JUDGED for label in BUILT_IN[category].labels)
 
 
-def _words(judgement: Judgement, label: str, words: Sequence[Span]) -> set[int]:
+def _words(judgement: Rating, label: str, words: Sequence[Span]) -> set[int]:
     spans = [(start, end) for name, start, end in judgement.spans if name == label]
     return {i for i, (a, b) in enumerate(words) if any(a < end and start < b for start, end in spans)}
 
 
-def by_annotator(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]:
+def by_annotator(judgements: Sequence[Rating]) -> dict[str, dict[str, Any]]:
     """For each person: how much they judged, and their agreement with all others on the responses that they share."""
     found = {}
     for name in sorted({one.annotator for one in judgements}):
@@ -131,7 +131,7 @@ def by_annotator(judgements: Sequence[Judgement]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def alpha_with(name: str, judgements: Iterable[Judgement], category: Category) -> float | None:
+def alpha_with(name: str, judgements: Iterable[Rating], category: Category) -> float | None:
     """Alpha of one person with each other person in turn, all such pairs of ratings together."""
     rows: list[list[float]] = [[], []]
     for several in _shared(judgements):
@@ -143,9 +143,9 @@ def alpha_with(name: str, judgements: Iterable[Judgement], category: Category) -
     return alpha(rows)
 
 
-def over_time(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
+def over_time(judgements: Iterable[Rating]) -> list[dict[str, Any]]:
     """Agreement by ISO week, a response counting in the week in which its second person judged it."""
-    weeks: dict[str, list[Judgement]] = defaultdict(list)
+    weeks: dict[str, list[Rating]] = defaultdict(list)
     for several in _shared(judgements):
         year, week, _ = sorted(one.created for one in several)[1].isocalendar()
         weeks[f"{year}-W{week:02d}"] += several
@@ -156,7 +156,7 @@ def over_time(judgements: Iterable[Judgement]) -> list[dict[str, Any]]:
 
 
 def models_with_people(
-    judgements: Iterable[Judgement], scored: Mapping[str, Mapping[str, Any]]
+    judgements: Iterable[Rating], scored: Mapping[str, Mapping[str, Any]]
 ) -> dict[Category, dict[str, Any]]:
     """Agreement of the reward models with people: alpha, accuracy and macro-F1 over the segments that were scored.
 
@@ -182,7 +182,7 @@ def models_with_people(
     return figures
 
 
-def report(judgements: Sequence[Judgement], scored: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def report(judgements: Sequence[Rating], scored: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """All of it: what the page shows and `fgctl feedback stats --json` prints."""
     return {
         "people": {"categories": between_people(judgements), "spans": span_f1(judgements)},
@@ -192,9 +192,9 @@ def report(judgements: Sequence[Judgement], scored: Mapping[str, Mapping[str, An
     }
 
 
-def _shared(judgements: Iterable[Judgement]) -> list[list[Judgement]]:
+def _shared(judgements: Iterable[Rating]) -> list[list[Rating]]:
     """The judgements of each response that several people judged."""
-    responses: dict[str, dict[str, Judgement]] = defaultdict(dict)
+    responses: dict[str, dict[str, Rating]] = defaultdict(dict)
     for one in judgements:
         responses[one.response_id][one.annotator] = one
     return [list(people.values()) for people in responses.values() if len(people) > 1]
