@@ -1,52 +1,52 @@
-"""All that a store holds, as the arithmetic of agreement takes it."""
+"""Agreement measured on everything that a store holds."""
 
 import asyncio
 from typing import Any
 
-from service.feedback.agreement.measures import Rating, report
+from service.feedback.agreement.measures import Rating, full_report
 from service.feedback.store.feedback_store import FeedbackStore
 
 _PAGE = 100
-"""Rows made into records at once: some milliseconds, in which the service answers nobody else."""
+"""Rows read at once. Turning them into records blocks the event loop for a few milliseconds."""
 
 
-async def judgements(store: FeedbackStore) -> tuple[list[Rating], dict[str, dict[str, Any]]]:
-    """Everybody's last judgement of each response, and the reward models' `scores` of these responses by id.
+async def load_ratings(store: FeedbackStore) -> tuple[list[Rating], dict[str, dict[str, Any]]]:
+    """Every annotator's latest annotation of each response, and the `scores` of these responses by id.
 
     Raises StoreFailed.
     """
     texts: dict[str, str] = {}
-    scored: dict[str, dict[str, Any]] = {}
+    scores: dict[str, dict[str, Any]] = {}
     cursor = None
     while True:
         responses = await store.responses(cursor, _PAGE, annotated=True)
-        for one in responses.items:
-            texts[one.id] = one.text
-            if one.scored is not None:
-                scored[one.id] = one.scored["scores"]
+        for response in responses.items:
+            texts[response.id] = response.text
+            if response.scored is not None:
+                scores[response.id] = response.scored["scores"]
         cursor = responses.next
         if cursor is None:
             break
-    found: list[Rating] = []
+    ratings: list[Rating] = []
     while True:
         page = await store.annotations(cursor, _PAGE, latest=True)
-        found += [
+        ratings += [
             Rating(
-                response_id=one.response_id,
-                text=texts[one.response_id],
-                annotator=one.annotator,
-                spans=tuple((span.label, span.start, span.end) for span in one.errors),
-                missing=bool(one.missing),
-                created=one.created,
+                response_id=annotation.response_id,
+                text=texts[annotation.response_id],
+                annotator=annotation.annotator,
+                spans=tuple((error.label, error.start, error.end) for error in annotation.errors),
+                missing=bool(annotation.missing),
+                created=annotation.created,
             )
-            for one in page.items
-            if one.response_id in texts  # what was annotated since the responses were read counts the next time
+            for annotation in page.items
+            if annotation.response_id in texts  # a response annotated since the first loop counts next time
         ]
         cursor = page.next
         if cursor is None:
-            return found, scored
+            return ratings, scores
 
 
-async def agreement(store: FeedbackStore) -> dict[str, Any]:
-    """The report of service.feedback.agreement on a store, for the page, the metrics and the command line."""
-    return await asyncio.to_thread(report, *await judgements(store))
+async def measure_agreement(store: FeedbackStore) -> dict[str, Any]:
+    """The report on a store, for the page, the metrics and the command line. Raises StoreFailed."""
+    return await asyncio.to_thread(full_report, *await load_ratings(store))

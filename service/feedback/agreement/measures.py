@@ -1,8 +1,8 @@
 """How far people agree with each other, and the reward models with people.
 
-Krippendorff's alpha (Hayes & Krippendorff 2007) on whether each segment has an error of a category, and the F1 of the
-words that two people marked with a label. Only responses that several people annotated say anything of people; of an
-annotator's versions of one response the last counts, which is for the caller to choose.
+Two measures: Krippendorff's alpha (Hayes & Krippendorff 2007) on whether each segment has an error of a category, and
+the F1 of the words that two people marked with the same label. Only responses with annotations by several people count
+for agreement between people. Callers pass each annotator's latest version.
 """
 
 import re
@@ -16,19 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.categories import BUILT_IN, JUDGED, Category
+from rewards.categories import BUILT_IN, Category
 from rewards.segmentation import Span, segments
 from rewards.statistics.agreement_with_people import macro_f1
+from service.feedback.validation import SPAN_LABELS
 
 _WORD = re.compile(r"\S+")
 WHOLE: Category = "completeness"
-"""The category of which a response as a whole is judged: whether information is missing."""
+"""The category that people rate once for the whole response: whether information is missing."""
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Rating:
-    """What one person said of one response."""
+    """One person's annotation of one response, as far as agreement needs it."""
 
     response_id: str
     text: str
@@ -41,10 +42,10 @@ class Rating:
 
 
 def alpha(ratings: Sequence[Sequence[float]]) -> float | None:
-    """Krippendorff's nominal alpha of raters' rows of units, nan where a rater did not rate.
+    """Krippendorff's nominal alpha of ratings [raters, units], nan where a rater did not rate a unit.
 
-    1 is perfect agreement, 0 that of chance. None where no unit was rated twice, or all ratings are the same, which
-    says nothing.
+    1 is perfect agreement, 0 that of chance. None where no unit was rated twice or all ratings are equal, since alpha
+    is then undefined.
     """
     import krippendorff
 
@@ -57,144 +58,137 @@ def alpha(ratings: Sequence[Sequence[float]]) -> float | None:
     return round(float(krippendorff.alpha(reliability_data=paired, level_of_measurement="nominal")), 4)
 
 
-def marks(judgement: Rating, category: Category, pieces: Sequence[Span]) -> Mask:
-    """Which pieces of the response the person marked as errors of the category: bool [pieces]."""
+def error_mask(rating: Rating, category: Category, pieces: Sequence[Span]) -> Mask:
+    """Which segments the person marked as errors of the category: bool [segments]."""
     if category == WHOLE:
-        return np.full(len(pieces), judgement.missing)
+        return np.full(len(pieces), rating.missing)
     labels = BUILT_IN[category].labels
-    spans = [(start, end) for label, start, end in judgement.spans if label in labels]
+    spans = [(start, end) for label, start, end in rating.spans if label in labels]
     return np.array([any(a < end and start < b for start, end in spans) for a, b in pieces], dtype=bool)
 
 
-def between_people(judgements: Iterable[Rating]) -> dict[Category, dict[str, Any]]:
-    """Alpha of each category over all segments of the responses that several people judged."""
-    shared = _shared(judgements)
-    people = sorted({one.annotator for several in shared for one in several})
+def between_people(ratings: Iterable[Rating]) -> dict[Category, dict[str, Any]]:
+    """Alpha by category over all segments of the responses that several people annotated."""
+    shared = _shared(ratings)
+    people = sorted({rating.annotator for group in shared for rating in group})
     figures = {}
     for category in BUILT_IN:
         columns: list[NDArray[np.float64]] = []
-        for several in shared:
-            pieces = segments(several[0].text, BUILT_IN[category].density)
+        for group in shared:
+            pieces = segments(group[0].text, BUILT_IN[category].density)
             block = np.full((len(people), len(pieces)), np.nan)
-            for one in several:
-                block[people.index(one.annotator)] = marks(one, category, pieces)
+            for rating in group:
+                block[people.index(rating.annotator)] = error_mask(rating, category, pieces)
             columns.append(block)
         table = np.concatenate(columns, axis=1) if columns else np.zeros((0, 0))
         figures[category] = {"alpha": alpha(table.tolist()), "units": int(table.shape[1]), "responses": len(shared)}
     return figures
 
 
-def span_f1(judgements: Iterable[Rating], of: str | None = None) -> dict[str, dict[str, Any]]:
-    """By label, the F1 of the words that two people marked with it, over all pairs of people who judged a response.
+def span_f1(ratings: Iterable[Rating], of: str | None = None) -> dict[str, dict[str, Any]]:
+    """By label, the F1 of the words that two people marked with it, over all pairs of people who share a response.
 
     With `of`, only pairs with that person. F1 is 2 |A and B| / (|A| + |B|); None where nobody marked the label.
     """
     both: dict[str, int] = defaultdict(int)
     marked: dict[str, int] = defaultdict(int)
-    for several in _shared(judgements):
-        words = [match.span() for match in _WORD.finditer(several[0].text)]
-        for one, other in combinations(several, 2):
-            if of is not None and of not in (one.annotator, other.annotator):
+    for group in _shared(ratings):
+        words = [match.span() for match in _WORD.finditer(group[0].text)]
+        for first, second in combinations(group, 2):
+            if of is not None and of not in (first.annotator, second.annotator):
                 continue
-            for label in _SPAN_LABELS:
-                a, b = _words(one, label, words), _words(other, label, words)
+            for label in SPAN_LABELS:
+                a, b = _marked_words(first, label, words), _marked_words(second, label, words)
                 both[label] += len(a & b)
                 marked[label] += len(a) + len(b)
     return {
         label: {"f1": round(2 * both[label] / marked[label], 4) if marked[label] else None, "words": marked[label]}
-        for label in _SPAN_LABELS
+        for label in SPAN_LABELS
     }
 
 
-_SPAN_LABELS = tuple(label for category in JUDGED for label in BUILT_IN[category].labels)
-
-
-def _words(judgement: Rating, label: str, words: Sequence[Span]) -> set[int]:
-    spans = [(start, end) for name, start, end in judgement.spans if name == label]
+def _marked_words(rating: Rating, label: str, words: Sequence[Span]) -> set[int]:
+    spans = [(start, end) for name, start, end in rating.spans if name == label]
     return {i for i, (a, b) in enumerate(words) if any(a < end and start < b for start, end in spans)}
 
 
-def by_annotator(judgements: Sequence[Rating]) -> dict[str, dict[str, Any]]:
-    """For each person: how much they judged, and their agreement with all others on the responses that they share."""
-    found = {}
-    for name in sorted({one.annotator for one in judgements}):
-        own = [one for one in judgements if one.annotator == name]
-        seen = {one.response_id for one in own}
-        shared = [one for one in judgements if one.response_id in seen]
-        found[name] = {
-            "annotations": len(own),
-            "categories": {
-                category: {"alpha": alpha_with(name, shared, category)} for category in BUILT_IN
-            },
+def by_annotator(ratings: Sequence[Rating]) -> dict[str, dict[str, Any]]:
+    """For each person the number of annotations, and agreement with everybody else on the responses they share."""
+    figures = {}
+    for name in sorted({rating.annotator for rating in ratings}):
+        own = {rating.response_id for rating in ratings if rating.annotator == name}
+        shared = [rating for rating in ratings if rating.response_id in own]
+        figures[name] = {
+            "annotations": sum(rating.annotator == name for rating in ratings),
+            "categories": {category: {"alpha": alpha_with(name, shared, category)} for category in BUILT_IN},
             "spans": span_f1(shared, of=name),
-        }  # fmt: skip
-    return found
+        }
+    return figures
 
 
-def alpha_with(name: str, judgements: Iterable[Rating], category: Category) -> float | None:
-    """Alpha of one person with each other person in turn, all such pairs of ratings together."""
+def alpha_with(name: str, ratings: Iterable[Rating], category: Category) -> float | None:
+    """Alpha of one person with each other person in turn, all pairs of ratings pooled."""
     rows: list[list[float]] = [[], []]
-    for several in _shared(judgements):
-        pieces = segments(several[0].text, BUILT_IN[category].density)
-        for own in (one for one in several if one.annotator == name):
-            for other in (one for one in several if one.annotator != name):
-                rows[0] += marks(own, category, pieces).tolist()
-                rows[1] += marks(other, category, pieces).tolist()
+    for group in _shared(ratings):
+        pieces = segments(group[0].text, BUILT_IN[category].density)
+        for own in (rating for rating in group if rating.annotator == name):
+            for other in (rating for rating in group if rating.annotator != name):
+                rows[0] += error_mask(own, category, pieces).tolist()
+                rows[1] += error_mask(other, category, pieces).tolist()
     return alpha(rows)
 
 
-def over_time(judgements: Iterable[Rating]) -> list[dict[str, Any]]:
-    """Agreement by ISO week, a response counting in the week in which its second person judged it."""
+def by_week(ratings: Iterable[Rating]) -> list[dict[str, Any]]:
+    """Agreement by ISO week. A response counts in the week in which its second person annotated it."""
     weeks: dict[str, list[Rating]] = defaultdict(list)
-    for several in _shared(judgements):
-        year, week, _ = sorted(one.created for one in several)[1].isocalendar()
-        weeks[f"{year}-W{week:02d}"] += several
+    for group in _shared(ratings):
+        year, week, _ = sorted(rating.created for rating in group)[1].isocalendar()
+        weeks[f"{year}-W{week:02d}"] += group
     return [
-        {"week": week, "categories": between_people(some), "spans": span_f1(some)}
-        for week, some in sorted(weeks.items())
+        {"week": week, "categories": between_people(rated), "spans": span_f1(rated)}
+        for week, rated in sorted(weeks.items())
     ]
 
 
 def models_with_people(
-    judgements: Iterable[Rating], scored: Mapping[str, Mapping[str, Any]]
+    ratings: Iterable[Rating], scores: Mapping[str, Mapping[str, Any]]
 ) -> dict[Category, dict[str, Any]]:
-    """Agreement of the reward models with people: alpha, accuracy and macro-F1 over the segments that were scored.
+    """Agreement of the reward models with people: alpha, accuracy and macro-F1 over the scored segments.
 
-    `scored` has the `scores` of responses by id, as GET /responses/{id} shows them. Each person's judgement of a
-    response counts.
+    `scores` has the `scores` of responses by id, as GET /responses/{id} shows them. Every rating of a response counts.
     """
     figures = {}
-    judgements = [one for one in judgements if one.response_id in scored]
+    scored = [rating for rating in ratings if rating.response_id in scores]
     for category in BUILT_IN:
         people: list[bool] = []
         models: list[bool] = []
-        for one in judgements:
-            judged = scored[one.response_id].get(category, {}).get("segments", [])
-            people += marks(one, category, [(s["start"], s["end"]) for s in judged]).tolist()
-            models += [bool(s["error"]) for s in judged]
-        truth, said = np.array(people, dtype=bool), np.array(models, dtype=bool)
+        for rating in scored:
+            pieces = scores[rating.response_id].get(category, {}).get("segments", [])
+            people += error_mask(rating, category, [(piece["start"], piece["end"]) for piece in pieces]).tolist()
+            models += [bool(piece["error"]) for piece in pieces]
+        truth, predicted = np.array(people, dtype=bool), np.array(models, dtype=bool)
         figures[category] = {
             "alpha": alpha([people, models]),
-            "accuracy": round(float((truth == said).mean()), 4) if people else None,
-            "macro_f1": round(macro_f1(truth, said), 4) if people else None,
+            "accuracy": round(float((truth == predicted).mean()), 4) if people else None,
+            "macro_f1": round(macro_f1(truth, predicted), 4) if people else None,
             "units": len(people),
         }
     return figures
 
 
-def report(judgements: Sequence[Rating], scored: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """All of it: what the page shows and `fgctl feedback stats --json` prints."""
+def full_report(ratings: Sequence[Rating], scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """All measures, in the shape of service.feedback.agreement.report.AgreementReport."""
     return {
-        "people": {"categories": between_people(judgements), "spans": span_f1(judgements)},
-        "annotators": by_annotator(judgements),
-        "weeks": over_time(judgements),
-        "models": models_with_people(judgements, scored),
+        "people": {"categories": between_people(ratings), "spans": span_f1(ratings)},
+        "annotators": by_annotator(ratings),
+        "weeks": by_week(ratings),
+        "models": models_with_people(ratings, scores),
     }
 
 
-def _shared(judgements: Iterable[Rating]) -> list[list[Rating]]:
-    """The judgements of each response that several people judged."""
+def _shared(ratings: Iterable[Rating]) -> list[list[Rating]]:
+    """The ratings of each response that several people annotated, the last of each person."""
     responses: dict[str, dict[str, Rating]] = defaultdict(dict)
-    for one in judgements:
-        responses[one.response_id][one.annotator] = one
+    for rating in ratings:
+        responses[rating.response_id][rating.annotator] = rating
     return [list(people.values()) for people in responses.values() if len(people) > 1]

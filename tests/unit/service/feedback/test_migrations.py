@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from rewards.errors import FgctlError
 from service.domain.caller import Caller
 from service.feedback import migrations
-from service.feedback.store.annotation_priority import derived
+from service.feedback.store.annotation_priority import derived_columns
 from service.feedback.store.database import async_url, create
 from service.feedback.store.feedback_store import open_store
 from service.feedback.store.tables import Base
@@ -84,7 +84,7 @@ async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
 
     found = await raw(columns)
     for one in given:
-        assert found[one.id] == {"id": one.id} | derived(one.id, one.question, one.passages, one.text)
+        assert found[one.id] == {"id": one.id} | derived_columns(one.id, one.question, one.passages, one.text)
     await store.submit(annotation(errors=()), by=Caller("key:1"))
     assert (await store.next_response_for("Ann")).response.id == "r3"
     assert [(one.name, one.caller) for one in await store.annotators()] == [("Ann", "key:1")]

@@ -9,7 +9,7 @@ from rewards.errors import FgctlError
 from service.errors import NotFound, Unavailable
 from service.feedback import recorder
 from service.feedback import runtime as service_module
-from service.feedback.agreement.from_store import agreement
+from service.feedback.agreement.from_store import measure_agreement
 from service.feedback.errors import StoreFailed
 from service.feedback.records import Annotation
 
@@ -82,7 +82,7 @@ async def test_how_far_models_and_people_agree_is_shown_now_and_then(recording, 
         )
     )
     # The models take the answer for irrelevant as well, and the person does not.
-    expected = (await agreement(store))["models"]["relevance"]["alpha"]
+    expected = (await measure_agreement(store))["models"]["relevance"]["alpha"]
     assert expected is not None
     for _ in range(200):
         await asyncio.sleep(0.01)

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from rewards.categories import BUILT_IN, category_of
 from service.feedback.records import Annotation, MissingInformation, NewResponse, QuickSpan, Span, StoredPassage
-from service.feedback.validation import PRIORITY, SPAN_LABELS, check, check_spans, circle, questions, trimmed
+from service.feedback.validation import (
+    PRIORITY,
+    SPAN_LABELS,
+    check,
+    check_quick_spans,
+    follow_up_questions,
+    preference_cycle,
+    trimmed,
+)
 
 TEXT = "One two three. Four five."
 RESPONSE = NewResponse(
@@ -106,15 +114,18 @@ def test_messages_are_sentences_that_name_their_place():
 
 
 def test_wrong_grounding_without_its_sentences_is_asked_about():
-    assert questions(annotate(("Wrong-Grounding", 0, 3)))
-    assert not questions(annotate(("Wrong-Grounding", 0, 3), missing=(GAP,)))
-    assert not questions(annotate(("Irrelevant", 0, 3)))
+    assert follow_up_questions(annotate(("Wrong-Grounding", 0, 3)))
+    assert not follow_up_questions(annotate(("Wrong-Grounding", 0, 3), missing=(GAP,)))
+    assert not follow_up_questions(annotate(("Irrelevant", 0, 3)))
 
 
 def test_spans_of_quick_feedback_need_no_label():
     spans = (QuickSpan(start=0, end=3), QuickSpan(start=0, end=3, label="Missing-Answer"))
-    assert check_spans(spans, TEXT) == []
-    assert [v.code for v in check_spans((QuickSpan(start=0, end=99, label="x"),), TEXT)] == ["outside", "unknown_label"]
+    assert check_quick_spans(spans, TEXT) == []
+    assert [v.code for v in check_quick_spans((QuickSpan(start=0, end=99, label="x"),), TEXT)] == [
+        "outside",
+        "unknown_label",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -157,4 +168,4 @@ def test_trimming_keeps_every_visible_character_and_no_more(text, data):
     ],
 )
 def test_circles(choices, expected):
-    assert set(circle(choices)) == expected
+    assert set(preference_cycle(choices)) == expected
