@@ -1,4 +1,4 @@
-"""`python -m cli`, for where the console script is not on the path."""
+"""`python -m cli` runs fgctl where the console script is not on the path."""
 
 from cli.main import main
 

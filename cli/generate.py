@@ -20,29 +20,34 @@ def generate(
     profile: Annotated[str | None, typer.Option(help="Profile that answers.", show_default="medium")] = None,
     weights: Annotated[str | None, typer.Option(help="w1,w2,w3 or name=w,… instead of a profile.")] = None,
     passages: Annotated[
-        Path | None, typer.Option(help='A JSON list of {"title", "text"}, or a text file with a blank line between.')
+        Path | None,
+        typer.Option(help='A JSON list of {"title", "text"}, or a text file with a blank line between passages.'),
     ] = None,
-    server: Annotated[str, typer.Option(help="A running service.", envvar="FGCTL_SERVER")] = "http://127.0.0.1:8000",
+    server: Annotated[
+        str, typer.Option(help="URL of a running service.", envvar="FGCTL_SERVER")
+    ] = "http://127.0.0.1:8000",
     api_key: Annotated[
-        str | None, typer.Option(help="Key of the service, where it asks for one.", envvar="FGCTL_API_KEY")
+        str | None, typer.Option(help="API key, if the service requires one.", envvar="FGCTL_API_KEY")
     ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Load the policy in this process instead.")] = False,
-    stream: Annotated[bool, typer.Option("--stream", help="Print the answer while it is written.")] = False,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="0 takes the likeliest token.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="Generate in this process, without a service.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the answer while it is generated.")] = False,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum length of the answer, in tokens.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="Sampling temperature; 0 always takes the likeliest token.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same answer.")] = None,
     best_of: Annotated[
-        int | None, typer.Option(min=1, help="Sample so many; the best by the reward models is the answer.")
+        int | None, typer.Option(min=1, help="Number of samples; the reward models choose the best.")
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the whole response as JSON.")] = False,
 ) -> None:
-    """Answer a question by a profile's policy, from a running service or in this process."""
-    chosen = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "best_of": best_of}
+    """Answer a question with a profile's policy, through a running service or in this process."""
+    options = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "best_of": best_of}
     body: dict[str, Any] = {
         "question": question,
         "passages": _read_passages(passages),
         "stream": stream and not json_output,
-        **{name: value for name, value in chosen.items() if value is not None},
+        **{name: value for name, value in options.items() if value is not None},
     }
     answer = _local if local else partial(_remote, api_key)
     response: dict[str, Any] = {}
@@ -78,7 +83,7 @@ def _read_passages(path: Path | None) -> list[dict[str, str]]:
 def _remote(
     api_key: str | None, server: str, body: dict[str, Any], profile: str | None, weights: str | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a service's answer; an answer in one piece is one `done`."""
+    """The events of a service's answer; an answer that is not streamed is a single `done`."""
     import httpx
 
     query = {name: value for name, value in (("profile", profile), ("weights", weights)) if value is not None}
@@ -93,16 +98,16 @@ def _remote(
             else:
                 yield "done", json.loads(reply.read())
     except httpx.ConnectError:
-        raise FgctlError(f"No service answers at {server}; start one by `fgctl serve`, or add --local.") from None
+        raise FgctlError(f"No service answers at {server}; start one with `fgctl serve`, or add --local.") from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise FgctlError(f"The service at {server} broke off ({error}); look at its log.") from None
+        raise FgctlError(f"The connection to {server} failed ({error}); check the service's log.") from None
 
 
 def _refusal(reply: "httpx.Response") -> str:
     try:
         return str(json.loads(reply.read())["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return f"{reply.url} answered {reply.status_code}, which is no answer of fgctl's; check --server."
+        return f"{reply.url} answered with status {reply.status_code}, but not like an fgctl service; check --server."
 
 
 def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -117,13 +122,13 @@ def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield event, data
             if event == "done":
                 return
-    raise FgctlError("The service broke off in the middle of the answer; look at its log.")
+    raise FgctlError("The service stopped in the middle of the answer; check its log.")
 
 
 def _local(
     server: str, body: dict[str, Any], profile: str | None, weights: str | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same events from the service's own backend, in this process, for one answer."""
+    """The same events from the service's backend, started in this process for a single answer."""
     import asyncio
 
     from service.api.generate.protocol import GenerateRequest, GenerateResponse

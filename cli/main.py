@@ -1,4 +1,7 @@
-"""The `fgctl` program: mounts the commands, and turns every foreseen error into one sentence and exit code 1."""
+"""The `fgctl` program: its commands, and what happens when one fails.
+
+An FgctlError is printed as one sentence and ends with exit code 1.
+"""
 
 import os
 import sys
@@ -21,7 +24,7 @@ from rewards.errors import FgctlError
 
 app = typer.Typer(
     name="fgctl",
-    help="Train and serve language-model policies whose reward trade-off the user chooses.",
+    help="Train and serve language-model policies with reward weights that the user chooses.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -45,7 +48,7 @@ app.add_typer(bench.app, name="bench")
 
 def main() -> None:
     """Run the program."""
-    # Models come from packages and directories; progress bars of libraries would only disturb our own output.
+    # Models come from packages and directories, so progress bars of libraries would only disturb our output.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
@@ -56,6 +59,6 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output has gone; Python would complain again when it flushes standard output.
+        # The reader of our output is gone. Python would fail again when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

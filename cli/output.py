@@ -1,4 +1,4 @@
-"""How commands speak: JSON on request, tables otherwise; progress and remarks go to standard error."""
+"""What commands print: JSON on request, else tables. Progress and remarks go to standard error."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a report as a table; numbers lean right."""
+    """Print a report as a table. Columns of numbers are right-aligned."""
     table = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
@@ -42,7 +42,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 @contextlib.contextmanager
 def busy(what: str) -> Iterator[None]:
-    """Show that something is going on for a while; nothing when nobody watches."""
+    """Show a spinner while the block runs, if standard error is a terminal."""
     if not remarks.is_terminal:
         yield
         return
@@ -52,7 +52,10 @@ def busy(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def steps(what: str) -> Iterator[Callable[[int, int, float], None]]:
-    """A function to call with the step, the number of steps and the loss: it moves a bar, or prints a line at times."""
+    """A function to call with the step, the number of steps and the loss.
+
+    It moves a progress bar; without a terminal it prints a line every 25 steps.
+    """
     with Progress(*_COLUMNS, console=remarks, disable=not remarks.is_terminal) as bar:
         task = bar.add_task(what, total=None, loss="")
 
@@ -66,7 +69,7 @@ def steps(what: str) -> Iterator[Callable[[int, int, float], None]]:
 
 @contextlib.contextmanager
 def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A function to call with how many are done: it moves a bar; nothing is shown when nobody watches."""
+    """A function to call with the number done. It moves a progress bar, if standard error is a terminal."""
     with Progress(*_COLUMNS, console=remarks, disable=not remarks.is_terminal) as bar:
         task = bar.add_task(what, total=total, loss="")
         yield lambda done: bar.update(task, completed=done)

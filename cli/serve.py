@@ -20,9 +20,9 @@ def serve(
     keys: Annotated[
         Path | None, typer.Option(help="File of API keys, written by `fgctl keys add`.", show_default="none")
     ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Listen to other machines without keys.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Accept other machines without keys.")] = False,
 ) -> None:
-    """Serve every profile over HTTP, scoring each answer. FGCTL_… environment variables set the rest."""
+    """Serve every profile over HTTP and score each answer. FGCTL_… environment variables set everything else."""
     _preload_libraries()
     from pydantic import ValidationError
 
@@ -31,20 +31,20 @@ def serve(
     from service.settings import Settings
 
     try:
-        given = {"base": base, "keys": keys, "open": open_ or None}
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        options = {"base": base, "keys": keys, "open": open_ or None}
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = f"FGCTL_{first['loc'][0]}".upper()
-        raise FgctlError(f"{name}: {first['msg']}; mend the environment variable.") from None
-    for lack in missing(os.environ, settings.kv_cache_gib):
-        remarks.print(lack)
+        raise FgctlError(f"{name}: {first['msg']}; fix the environment variable.") from None
+    for remark in missing(os.environ, settings.kv_cache_gib):
+        remarks.print(remark)
     remarks.print(f"Serving on http://{host}:{port}; ready when /readyz answers 200, in about half a minute.")
     run(settings, host, port)
 
 
 def _preload_libraries() -> None:
-    """Run this program again with what makes a CPU fast preloaded."""
+    """Restart this program with the libraries preloaded that make a CPU fast."""
     if PRELOADED in os.environ or not sys.platform.startswith("linux"):
         return
     environment = with_preloads(os.environ)

@@ -26,7 +26,7 @@ from service.domain.scoring_share import ScoringShares
 from service.engine.engine import Engine, Shapes, shapes_of
 from service.engine.supervisor import Supervisor
 from service.feedback.recorder import Versions
-from service.feedback.runtime import Feedback
+from service.feedback.runtime import FeedbackRuntime
 from service.metrics.metrics import Metrics
 from service.metrics.policies import PolicyMetrics
 from service.scoring.queue import ScoringQueue, Worker
@@ -53,7 +53,7 @@ class Front:
     metrics: Metrics
     admission: Admission
     recent: RecentResponses
-    feedback: Feedback
+    feedback: FeedbackRuntime
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -71,7 +71,7 @@ class Front:
             metrics,
             Admission(settings, metrics),
             RecentResponses(settings.recent_responses),
-            Feedback(settings, metrics.feedback, metrics.agreement, versions),
+            FeedbackRuntime(settings, metrics.feedback, metrics.agreement, versions),
         )
 
 

@@ -11,7 +11,7 @@ from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
     from rewards.dataset import FeedbackExample
-    from service.feedback.exchange import Item
+    from service.feedback.exchange.item import Item
 
 _STORE = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?:")
 

@@ -1,1 +1,12 @@
-"""What people say of answers: kept, handed out to be annotated, and given back."""
+"""Feedback that people give on responses: stored, handed out for annotation, and exchanged with other tools.
+
+records.py      what goes into the store and comes out of it; HTTP uses the same types
+validation.py   the rules for annotations, quick feedback and comparisons; no input or output
+errors.py       what can go wrong, with its HTTP status
+recorder.py     a bounded queue that writes served responses and scores to the store
+runtime.py      the store inside a running service: opened, written to, pruned, closed
+store/          the database: tables, the annotation queue, paging, removal
+migrations/     steps from any older database to today's tables
+exchange/       import and export in the file formats of other tools
+agreement/      how far people agree with each other, and the reward models with them
+"""

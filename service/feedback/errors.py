@@ -10,17 +10,17 @@ if TYPE_CHECKING:
 
 
 class Conflict(ServiceError):
-    """The id of a submission that is kept with other content."""
+    """A submission id that is already stored with different content."""
 
     status, type = 409, "conflict"
 
 
-class Missing(NotFound):
-    """A response or annotator that the store does not have."""
+class NotStored(NotFound):
+    """A response or annotator that is not in the store."""
 
 
 class Refused(Invalid):
-    """A submission against the rules of annotation; the message is the first violation's."""
+    """A submission that breaks the annotation rules; the message is that of the first violation."""
 
     def __init__(self, violations: Sequence["Violation"]) -> None:
         first = violations[0]
@@ -30,4 +30,4 @@ class Refused(Invalid):
 
 
 class StoreFailed(Unavailable):
-    """The database is full, gone or locked; nothing of the submission is kept."""
+    """The database is full, gone or locked; nothing of the submission was stored."""

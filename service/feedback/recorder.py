@@ -1,4 +1,4 @@
-"""Answers and scores on their way to the store. No reply waits for it: what it cannot take, it drops and counts."""
+"""Writes served responses and scores to the store. No reply waits for it: what does not fit is dropped and counted."""
 
 import asyncio
 import logging
@@ -16,41 +16,43 @@ from service.domain.finished import FinishedCompletion
 from service.domain.policy import rounded
 from service.domain.scored import ScoredCompletion
 from service.feedback.errors import StoreFailed
-from service.feedback.records import Recorded, RecordedScores, StoredPassage
+from service.feedback.records import NewResponse, NewScores, StoredPassage
 from service.feedback.store.feedback_store import FeedbackStore
 from service.metrics.feedback import FeedbackMetrics
 
 logger = logging.getLogger(__name__)
 BATCH = 100
-"""Answers and scores written in one transaction."""
+"""Responses and scores written in one transaction."""
 PAUSES = (0.5, 30.0)
-"""Seconds before the store is tried again, the first time and at most."""
+"""Seconds before a failed write is retried: the first pause, doubled up to the second."""
 
 
 class Versions(NamedTuple):
-    """What scores are by."""
+    """What scores come from."""
 
     rewards: str
     """Version of the reward models."""
     labels: str | None
-    """Version of what names errors, where there is one."""
+    """Version of the label heads, if there are any."""
 
 
 @dataclass(frozen=True)
-class _Scored:
+class _QueuedScores:
+    """Scores that wait to be written."""
+
     response_id: str
-    by: Versions
+    versions: Versions
     scored: ScoredResponse
 
 
-_Item = FinishedCompletion | _Scored
+_Item = FinishedCompletion | _QueuedScores
 
 
 class Recorder:
     """A bounded queue, and the writer that empties it."""
 
     def __init__(self, metrics: FeedbackMetrics, limit: int, versions: Callable[[], Versions]) -> None:
-        """`limit` answers and scores may wait; `versions` gives those of what scores now."""
+        """At most `limit` responses and scores wait; `versions` gives the versions in use now."""
         self._metrics = metrics
         self._limit = limit
         self._versions = versions
@@ -62,25 +64,25 @@ class Recorder:
         metrics.announce()
 
     def add(self, finished: FinishedCompletion) -> None:
-        """Take a finished completion, with the scores that it was chosen by, if it was."""
+        """Queue a finished completion, and the scores it was chosen by, if any."""
         self._put(finished)
         if finished.completion.scored is not None:
             self.add_scores(finished, finished.completion.scored)
 
     def add_scores(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
-        """Take the scores of a completion."""
-        self._put(_Scored(finished.id, self._versions(), scored.scores))
+        """Queue the scores of a completion."""
+        self._put(_QueuedScores(finished.id, self._versions(), scored.scores))
 
     def _put(self, item: _Item) -> None:
         if len(self._waiting) >= self._limit:
-            self._lose([item], "queue_full")
+            self._count_lost([item], "queue_full")
             return
         self._waiting.append(item)
         self._filled.set()
         self._emptied.clear()
 
     async def run(self, store: FeedbackStore) -> None:
-        """Write until cancelled. While the store fails, what waits keeps waiting."""
+        """Write until cancelled. While the store fails, items stay in the queue."""
         pause = PAUSES[0]
         while True:
             await self._filled.wait()
@@ -88,7 +90,7 @@ class Recorder:
             try:
                 await self._write(store, batch)
             except StoreFailed as error:
-                logger.error("answers are not recorded: %s", error)
+                logger.error("cannot record responses, will retry: %s", error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, PAUSES[1])
                 continue
@@ -100,14 +102,14 @@ class Recorder:
                 self._emptied.set()
 
     async def drained(self) -> None:
-        """Wait until nothing waits."""
+        """Wait until the queue is empty."""
         await self._emptied.wait()
 
     def give_up(self) -> None:
-        """Count what still waits as lost: the service stops."""
+        """Drop the queue and count it as lost, because the service stops."""
         if self._waiting:
-            logger.error("%d answers and scores were not recorded before the service stopped", len(self._waiting))
-        self._lose(list(self._waiting), "stopped")
+            logger.error("%d responses and scores were not recorded before the service stopped", len(self._waiting))
+        self._count_lost(list(self._waiting), "stopped")
         self._waiting.clear()
 
     async def _write(self, store: FeedbackStore, batch: Sequence[_Item]) -> None:
@@ -116,47 +118,47 @@ class Recorder:
             await store.record(responses, scores)
         except StoreFailed:
             raise
-        except Exception:  # one answer that cannot be kept must not keep the others out
+        except Exception:  # an item that cannot be stored must not keep out the rest of its batch
             if len(batch) > 1:
                 for item in batch:
                     await self._write(store, [item])
                 return
-            logger.exception("an answer or its scores could not be recorded")
-            self._lose(batch, "failed")
+            logger.exception("cannot record a response or its scores")
+            self._count_lost(batch, "failed")
             return
         for item in batch:
             self._metrics.recorded.labels(_kind(item)).inc()
 
-    def _lose(self, items: Sequence[_Item], reason: str) -> None:
+    def _count_lost(self, items: Sequence[_Item], reason: str) -> None:
         for item in items:
             self._metrics.lost.labels(_kind(item), reason).inc()
 
 
-def split(passages: Sequence[Passage]) -> tuple[StoredPassage, ...]:
-    """Passages by their sentences."""
+def split_passages(passages: Sequence[Passage]) -> tuple[StoredPassage, ...]:
+    """Passages with their sentences."""
     return tuple(
         StoredPassage(title=p.title, text=p.text, sentences=tuple(p.text[a:b] for a, b in sentences(p.text)))
         for p in passages
     )
 
 
-def _records(batch: Sequence[_Item]) -> tuple[list[Recorded], list[RecordedScores]]:
-    responses = [_recorded(item) for item in batch if isinstance(item, FinishedCompletion)]
+def _records(batch: Sequence[_Item]) -> tuple[list[NewResponse], list[NewScores]]:
+    responses = [_new_response(item) for item in batch if isinstance(item, FinishedCompletion)]
     scores = [
-        RecordedScores(response_id=item.response_id, scored=item.scored.as_json(), **item.by._asdict())
+        NewScores(response_id=item.response_id, scored=item.scored.as_json(), **item.versions._asdict())
         for item in batch
-        if isinstance(item, _Scored)
+        if isinstance(item, _QueuedScores)
     ]
     return responses, scores
 
 
-def _recorded(finished: FinishedCompletion) -> Recorded:
+def _new_response(finished: FinishedCompletion) -> NewResponse:
     answer, completion = finished.answer, finished.completion
-    return Recorded(
+    return NewResponse(
         id=finished.id,
         text=completion.text,
         question=finished.request.question,
-        passages=split(finished.request.passages),
+        passages=split_passages(finished.request.passages),
         profile=answer.policy.profile,
         policy=answer.policy.version,
         weights=rounded(answer.weights),

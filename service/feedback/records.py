@@ -1,4 +1,4 @@
-"""What goes into the feedback store and what comes out of it. The HTTP interface speaks the same types."""
+"""What goes into the feedback store and what comes out of it. The HTTP interface uses the same types."""
 
 import json
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
-Choice = Literal["a", "b", "tie"]
+Preference = Literal["a", "b", "tie"]
 Side = Literal["a", "b"]
 Order = Literal["sampled", "uncertain", "disagreed"]
 State = Literal["open", "drafted", "submitted", "skipped"]
@@ -17,13 +17,13 @@ def _encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("A text holds half of a surrogate pair; send valid Unicode.") from None
+        raise ValueError("A text contains half of a surrogate pair; send valid Unicode.") from None
     return text
 
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("An id or name holds a character that cannot be printed; leave it out.")
+        raise ValueError("An id or name contains a character that cannot be printed; leave it out.")
     return _encodable(text)
 
 
@@ -37,7 +37,7 @@ def _storable(draft: dict[str, Any]) -> dict[str, Any]:
 
 Text = Annotated[str, AfterValidator(_encodable)]
 Draft = Annotated[dict[str, Any], AfterValidator(_storable)]
-"""What JSON can say."""
+"""Any JSON object."""
 Thumb = Literal[-1, 0, 1]
 Identifier = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
 """An id or a name."""
@@ -48,16 +48,16 @@ class _Record(BaseModel):
 
 
 class StoredPassage(_Record):
-    """A passage, by its sentences."""
+    """A passage and its sentences."""
 
     title: Text = ""
     text: Text
     sentences: tuple[Text, ...] = ()
-    """What `sentence_id` counts, from 1."""
+    """`sentence_id` counts these from 1."""
 
 
-class Recorded(_Record):
-    """An answer to keep."""
+class NewResponse(_Record):
+    """A response to store."""
 
     id: Identifier
     text: Text
@@ -71,31 +71,31 @@ class Recorded(_Record):
     source: Literal["served", "imported"] = "served"
     caller: Identifier | None = None
     extra: dict[str, Any] | None = None
-    """What an imported file says besides."""
+    """Further content of an imported file."""
 
 
-class RecordedScores(_Record):
-    """The reward models' judgement to keep."""
+class NewScores(_Record):
+    """The reward models' scores of a response, to store."""
 
     response_id: Identifier
     rewards: str
     """Version of the reward models."""
     scored: dict[str, Any]
-    """As of ScoredResponse.as_json."""
+    """In the shape of ScoredResponse.as_json."""
     labels: str | None = None
-    """Version of what named its errors, where there was one."""
+    """Version of the label heads, if any named the errors."""
 
 
-class StoredResponse(Recorded):
-    """An answer that is kept."""
+class StoredResponse(NewResponse):
+    """A response in the store."""
 
     created: datetime
     scored: dict[str, Any] | None = None
-    """The latest judgement: `scores`, `in_domain`, `notes`; None until scored."""
+    """The latest scores: `scores`, `in_domain`, `notes`; None until scored."""
     rewards: str | None = None
-    """The reward models that it is by."""
+    """Version of the reward models that gave them."""
     labels: str | None = None
-    """What named its errors."""
+    """Version of the label heads that named the errors."""
 
 
 class Span(_Record):
@@ -108,19 +108,19 @@ class Span(_Record):
     explanation: Text = ""
 
 
-class Missing(_Record):
+class MissingInformation(_Record):
     """Information that a response lacks."""
 
     label: str
     """One of the annotation labels of completeness."""
     passage_id: int
-    """The passage that has it, from 1."""
+    """The passage that contains it, from 1."""
     sentence_id: tuple[int, ...] = ()
-    """The sentences that have it, from 1; 0 is the title."""
+    """The sentences that contain it, from 1; 0 is the title."""
 
 
 class Suggestion(_Record):
-    """What the reward models suggested, and what the annotator did about it."""
+    """An error that the reward models suggested, and what the annotator did about it."""
 
     category: Text
     start: int
@@ -131,40 +131,41 @@ class Suggestion(_Record):
 
 
 class Annotation(_Record):
-    """What an annotator says of a response."""
+    """An annotator's feedback on a response."""
 
     submission_id: Identifier
-    """Made by the client, a UUID for example: the same submission sent twice is kept once."""
+    """Made by the client, for example a UUID: the same submission sent twice is stored once."""
     response_id: Identifier
     annotator: Identifier
     errors: tuple[Span, ...] = ()
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingInformation, ...] = ()
     corrected: Text | None = None
-    """The response as it should be; None where it is right as it is."""
+    """The response as it should be; None where nothing is wrong with it."""
     suggestions: tuple[Suggestion, ...] = ()
     seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Time the annotator took."""
 
 
 class StoredAnnotation(Annotation):
-    """An annotation that is kept."""
+    """An annotation in the store."""
 
     id: int
     version: int
-    """From 1; a correction by the same annotator is the next one."""
+    """From 1; a correction by the same annotator is the next version."""
     created: datetime
 
 
 class Assignment(_Record):
-    """A response that an annotator is to judge."""
+    """A response that an annotator is to annotate."""
 
     response: StoredResponse
     state: State
     draft: dict[str, Any] | None = None
-    """What was saved of it last."""
+    """The draft saved last."""
 
 
 class QuickSpan(_Record):
-    """A place in a response that an application marks."""
+    """A part of a response that an application marks."""
 
     start: int
     end: int
@@ -172,8 +173,8 @@ class QuickSpan(_Record):
     comment: Text = ""
 
 
-class Quick(_Record):
-    """A thumb and spans from an application."""
+class QuickFeedback(_Record):
+    """A thumb, spans and a comment from an application."""
 
     submission_id: Identifier
     response_id: Identifier
@@ -183,34 +184,34 @@ class Quick(_Record):
     comment: Text | None = None
 
 
-class StoredQuick(Quick):
-    """Quick feedback that is kept."""
+class StoredQuick(QuickFeedback):
+    """Quick feedback in the store."""
 
     id: int
     created: datetime
 
 
 class Comparison(_Record):
-    """Which of two answers is better."""
+    """Which of two responses is better."""
 
     submission_id: Identifier
     a: Identifier
     b: Identifier
-    choice: Choice
+    choice: Preference
     annotator: Identifier
     shown_first: Side | None = None
-    """Which was shown first; of a pair of `next_pair` the store knows it."""
+    """Which was shown first. The store fills it in for a pair that it handed out."""
 
 
 class StoredComparison(Comparison):
-    """A comparison that is kept."""
+    """A comparison in the store."""
 
     id: int
     created: datetime
 
 
 class Pair(_Record):
-    """Two answers to compare, in the order in which to show them."""
+    """Two responses to compare, and which to show first."""
 
     a: StoredResponse
     b: StoredResponse
@@ -218,16 +219,16 @@ class Pair(_Record):
 
 
 class Stored(_Record):
-    """What was kept of a submission."""
+    """The receipt for a submission."""
 
     id: int
     version: int = 1
     again: bool = False
-    """Whether it had been kept before."""
+    """Whether the same submission was stored before."""
     questions: tuple[str, ...] = ()
-    """Of an annotation: what would make it more useful, in sentences; a further version may answer."""
+    """For an annotation: sentences that ask for what would make it more useful; a further version may answer."""
     contradicts: tuple[str, ...] = ()
-    """Of a comparison: responses that the annotator, with this, has put in a circle."""
+    """For a comparison: the responses that the annotator's comparisons now rank in a circle."""
 
 
 class AnnotatorInfo(_Record):
@@ -238,7 +239,7 @@ class AnnotatorInfo(_Record):
     created: datetime
     retired: datetime | None
     caller: str | None = None
-    """The key that the name belongs to; None until one uses it."""
+    """The key that the name belongs to; None until a key uses it."""
 
 
 class Counts(_Record):
@@ -250,7 +251,7 @@ class Counts(_Record):
     annotated: int
     """Responses with an annotation."""
     annotations: int
-    """Of every version."""
+    """All versions."""
     annotators: int
     quick_feedback: int
     comparisons: int
@@ -261,4 +262,4 @@ class Page(_Record, Generic[T]):
 
     items: tuple[T, ...]
     next: str | None
-    """The cursor of the rows after them; None at the end."""
+    """The cursor of the next page; None on the last."""

@@ -1,4 +1,4 @@
-"""The feedback store inside a running service: opened with it, written to beside its answers, closed with it."""
+"""The feedback store inside a running service: opened and closed with it, written to beside its replies."""
 
 import asyncio
 import logging
@@ -10,29 +10,29 @@ from typing import Any
 from service.domain.finished import FinishedCompletion
 from service.domain.scored import ScoredCompletion
 from service.errors import NotFound, Unavailable
+from service.feedback.agreement.from_store import measure_agreement
 from service.feedback.errors import StoreFailed
 from service.feedback.recorder import Recorder, Versions
 from service.feedback.records import Stored, StoredResponse
 from service.feedback.store.feedback_store import FeedbackStore, open_store
-from service.feedback.stored_judgements import agreement
 from service.metrics.agreement import AgreementMetrics
 from service.metrics.feedback import FeedbackMetrics
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
-_PRUNE_EVERY = 3600.0
-"""Seconds between two looks for answers that were kept long enough."""
 STORELESS = "This service keeps no feedback; start it with FGCTL_FEEDBACK_STORE=sqlite:///PATH."
 AGREEMENT_EVERY = 600.0
-"""Seconds after which the metrics of agreement are brought up to date, whether or not anybody asks."""
+"""Seconds between two updates of the agreement metrics."""
+_PRUNE_EVERY = 3600.0
+"""Seconds between two deletions of old responses."""
 _SETTLING = 2.0
-"""Seconds that feedback on an answer may wait for the answer to be stored."""
+"""Seconds that feedback on a response may wait for the response to be stored."""
 _LAST_WRITES = 5.0
-"""Seconds that the store has for what still waits when the service ends."""
+"""Seconds that the recorder has to empty its queue when the service stops."""
 
 
-class Feedback:
-    """A service's store, if the settings name one."""
+class FeedbackRuntime:
+    """The feedback store of a service, if its settings name one."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Feedback:
         agreement_metrics: AgreementMetrics,
         versions: Callable[[], Versions],
     ) -> None:
-        """`versions` gives those of what scores now."""
+        """`versions` gives the versions of the reward models and label heads in use now."""
         self.metrics = metrics
         self._agreement_metrics = agreement_metrics
         self._settings = settings
@@ -51,14 +51,14 @@ class Feedback:
         self._agreement: asyncio.Task[dict[str, Any]] | None = None
 
     async def start(self) -> None:
-        """Open the store and begin to write to it. Raises FgctlError when it cannot be opened."""
+        """Open the store and start recording. Raises FgctlError when it cannot be opened."""
         url = self._settings.feedback_store
         if url is None or self._recorder is None:
             return
         self._store = store = await open_store(url, self._settings.feedback_overlap)
         self._tasks = [
             asyncio.create_task(self._recorder.run(store)),
-            asyncio.create_task(self._show_agreement()),
+            asyncio.create_task(self._update_agreement_metrics()),
         ]
         if self._settings.feedback_keep_days is not None:
             keep = timedelta(days=self._settings.feedback_keep_days)
@@ -66,7 +66,7 @@ class Feedback:
 
     @property
     def store(self) -> FeedbackStore:
-        """The open store. Raises NotFound where the service has none, and Unavailable until it is open."""
+        """The open store. Raises NotFound if the service has none, and Unavailable until it is open."""
         if self._settings.feedback_store is None:
             raise NotFound(STORELESS)
         if self._store is None:
@@ -74,19 +74,19 @@ class Feedback:
         return self._store
 
     async def served(self, response_id: str) -> StoredResponse | None:
-        """An answer of this service that the store has; None for any other. Raises Unavailable and StoreFailed."""
-        if self._recorder is None or not response_id.isprintable():  # PostgreSQL takes not every text
+        """A stored response that this service generated, or None. Raises Unavailable and StoreFailed."""
+        if self._recorder is None or not response_id.isprintable():  # PostgreSQL rejects some characters
             return None
         try:
-            kept = await self.store.response(response_id)
+            response = await self.store.response(response_id)
         except NotFound:
             return None
-        return kept if kept.source == "served" else None
+        return response if response.source == "served" else None
 
     async def agreement(self) -> dict[str, Any]:
-        """The report of service.feedback.agreement on the store, which the metrics then show too.
+        """The agreement report on the store, which also updates the metrics.
 
-        Whoever asks while it is being computed gets the same one. Raises like `store`, and StoreFailed.
+        Concurrent callers share one computation. Raises like `store`, and StoreFailed.
         """
         store = self.store
         if self._agreement is None or self._agreement.done():
@@ -94,43 +94,43 @@ class Feedback:
         return await asyncio.shield(self._agreement)
 
     async def _measure_agreement(self, store: FeedbackStore) -> dict[str, Any]:
-        report = await agreement(store)
+        report = await measure_agreement(store)
         self._agreement_metrics.announce(report)
         return report
 
-    async def _show_agreement(self) -> None:
+    async def _update_agreement_metrics(self) -> None:
         while True:
             try:
                 await self.agreement()
             except StoreFailed as error:
-                logger.error("agreement is not known: %s", error)
+                logger.error("cannot measure agreement: %s", error)
             await asyncio.sleep(AGREEMENT_EVERY)
 
     def add(self, finished: FinishedCompletion) -> None:
-        """Have a finished completion recorded, without waiting."""
+        """Record a finished completion, without waiting."""
         if self._recorder is not None:
             self._recorder.add(finished)
 
     def add_scores(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
-        """Have a completion's scores recorded, without waiting."""
+        """Record the scores of a completion, without waiting."""
         if self._recorder is not None:
             self._recorder.add_scores(finished, scored)
 
     async def settled(self) -> None:
-        """Wait a moment until the answers given so far are in the store."""
+        """Wait up to two seconds until every response recorded so far is in the store."""
         if self._recorder is not None and self._store is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SETTLING):
                     await self._recorder.drained()
 
     def count(self, kind: str, stored: Stored) -> Stored:
-        """Count a submission the first time it comes."""
+        """Count a submission in the metrics, unless it was stored before."""
         if not stored.again:
             self.metrics.submissions.labels(kind).inc()
         return stored
 
     async def stop(self) -> None:
-        """Write what still waits, as long as that does not take long, and close the store."""
+        """Give the recorder a few seconds to empty its queue, then close the store."""
         if self._recorder is None or self._store is None:
             return
         try:
@@ -150,7 +150,7 @@ async def _prune(store: FeedbackStore, keep: timedelta) -> None:
     while True:
         try:
             if deleted := await store.prune(datetime.now(UTC) - keep):
-                logger.info("deleted %d answers that nobody judged in %d days", deleted, keep.days)
+                logger.info("deleted %d responses older than %d days without feedback", deleted, keep.days)
         except StoreFailed as error:
-            logger.error("old answers were not deleted: %s", error)
+            logger.error("cannot delete old responses: %s", error)
         await asyncio.sleep(_PRUNE_EVERY)

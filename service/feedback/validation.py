@@ -1,16 +1,19 @@
-"""When an annotation makes sense. Pure: a response and an annotation in, sentences out.
+"""The rules for feedback: which annotations are valid, and which comparisons contradict each other.
 
-The order in which labels win where two overlap is the annotation guideline's of QA-Feedback (Wu et al. 2023,
-Irrelevant > Repetitive > Inconsistent > Unverifiable > Incoherent) in this project's labels: repetitive is Redundant,
-inconsistent with the passages is Wrong-Grounding, which there stands beside Unverifiable.
+Pure functions, and the only place that knows the rules: the store applies them to submissions, the importer to files,
+and the annotation page reads its labels and prompts from here.
+
+The priority of labels where two spans overlap is that of QA-Feedback's annotation guideline (Wu et al. 2023:
+Irrelevant > Repetitive > Inconsistent > Unverifiable > Incoherent) in this project's labels. Redundant is its
+repetitive; Wrong-Grounding is its inconsistent (with the passages) and ranks equal to Unverifiable.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rewards.categories import BUILT_IN, JUDGED
-from service.feedback.records import Annotation, Missing, QuickSpan, Recorded, Span
+from service.feedback.records import Annotation, NewResponse, QuickSpan, Span
 
 PRIORITY: dict[str, int] = {
     "Irrelevant": 0,
@@ -19,128 +22,164 @@ PRIORITY: dict[str, int] = {
     "Unverifiable": 2,
     "Incoherent": 3,
 }
-"""Of two overlapping spans the label with the lower number stands; those with the same may overlap."""
+"""Of two overlapping spans the label with the lower number wins; labels with the same number may overlap."""
 SPAN_LABELS: tuple[str, ...] = tuple(label for category in JUDGED for label in BUILT_IN[category].labels)
+"""Labels of errors in a response."""
 MISSING_LABELS: tuple[str, ...] = BUILT_IN["completeness"].labels
+"""Labels of information that a response lacks."""
+NEEDS_SOURCES = ("Wrong-Grounding",)
+"""Labels of errors whose explanation should name the sentences that contradict the response."""
+
+
+class LabelledSpan(Protocol):
+    """An error, in the store's type or the importer's."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+class LabelledGap(Protocol):
+    """Missing information, in the store's type or the importer's."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def passage_id(self) -> int: ...
+    @property
+    def sentence_id(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that an annotation breaks."""
+    """A rule that a submission breaks."""
 
     code: str
     field: str
-    """Where: `errors.0`, `missing.1`, `corrected`."""
+    """For example `errors.0`, `missing.1` or `corrected`."""
     message: str
     """One sentence that says what to do."""
     fatal: bool = False
-    """Whether it leaves nothing that could be used; of an imported file only such a thing is refused."""
+    """Whether the submission is unusable. Imported feedback is refused for fatal violations only."""
 
     def as_json(self) -> dict[str, Any]:
-        """The wire shape."""
+        """The violation as HTTP shows it."""
         return {"code": self.code, "field": self.field, "message": self.message}
 
 
 def trimmed(annotation: Annotation, text: str) -> Annotation:
-    """The annotation with spans that neither begin nor end in white space; spans outside the text stay as they are."""
+    """The annotation without white space at the ends of its spans. Spans outside the text stay as they are."""
     return annotation.model_copy(update={"errors": tuple(_trim(span, text) for span in annotation.errors)})
 
 
-def check(annotation: Annotation, response: Recorded) -> list[Violation]:
-    """Every rule that the annotation breaks; none for one that can be kept."""
-    violations = [v for i, span in enumerate(annotation.errors) for v in _span(i, span, response.text)]
-    violations += [v for i, missing in enumerate(annotation.missing) for v in _missing(i, missing, response)]
+def check(annotation: Annotation, response: NewResponse) -> list[Violation]:
+    """Every rule that the annotation breaks; empty for a valid one."""
+    violations = check_errors(annotation.errors, response.text)
+    violations += check_missing(annotation.missing, [len(passage.sentences) for passage in response.passages])
     if not violations:
-        violations = _overlaps(annotation.errors)
-    return violations + _correction(annotation, response)
+        violations = _check_overlaps(annotation.errors)
+    return violations + _check_correction(annotation, response)
 
 
-def check_spans(spans: Iterable[QuickSpan], text: str) -> list[Violation]:
-    """The rules for spans of quick feedback, which need no label."""
+def check_errors(errors: Iterable[LabelledSpan], text: str) -> list[Violation]:
+    """The rules for each error by itself, in a response of this text."""
     violations = []
-    for i, span in enumerate(spans):
-        violations += _place(f"spans.{i}", span.start, span.end, text)
-        if span.label is not None and span.label not in (*SPAN_LABELS, *MISSING_LABELS):
-            violations.append(_unknown(f"spans.{i}", span.label, (*SPAN_LABELS, *MISSING_LABELS)))
+    for index, error in enumerate(errors):
+        field = f"errors.{index}"
+        violations += _check_bounds(field, error.start, error.end, text)
+        if error.label in MISSING_LABELS:
+            message = f"{error.label} applies to the whole response; submit it as missing information."
+            violations.append(Violation("not_a_span", field, message, fatal=True))
+        elif error.label not in SPAN_LABELS:
+            violations.append(_unknown_label(field, error.label, SPAN_LABELS))
     return violations
 
 
-def questions(annotation: Annotation) -> list[str]:
-    """What is not wrong, but worth asking the annotator before the annotation is kept."""
-    named = {missing.passage_id for missing in annotation.missing}
+def check_missing(missing: Iterable[LabelledGap], sentence_counts: Sequence[int]) -> list[Violation]:
+    """The rules for missing information, where each passage has so many sentences besides its title."""
+    violations = []
+    for index, gap in enumerate(missing):
+        field = f"missing.{index}"
+        if gap.label not in MISSING_LABELS:
+            violations.append(_unknown_label(field, gap.label, MISSING_LABELS))
+        if not 1 <= gap.passage_id <= len(sentence_counts):
+            message = f"There is no passage {gap.passage_id}; name one from 1 to {len(sentence_counts)}."
+            violations.append(Violation("no_passage", field, message, fatal=True))
+            continue
+        count = sentence_counts[gap.passage_id - 1]
+        for number in gap.sentence_id:
+            if not 0 <= number <= count:
+                message = (
+                    f"Passage {gap.passage_id} has no sentence {number}; name sentences from 1 to {count}, "
+                    "or 0 for the title."
+                )
+                violations.append(Violation("no_sentence", field, message, fatal=True))
+    return violations
+
+
+def check_quick_spans(spans: Iterable[QuickSpan], text: str) -> list[Violation]:
+    """The rules for spans of quick feedback, which need no label."""
+    labels = (*SPAN_LABELS, *MISSING_LABELS)
+    violations = []
+    for index, span in enumerate(spans):
+        field = f"spans.{index}"
+        violations += _check_bounds(field, span.start, span.end, text)
+        if span.label is not None and span.label not in labels:
+            violations.append(_unknown_label(field, span.label, labels))
+    return violations
+
+
+def follow_up_questions(annotation: Annotation) -> list[str]:
+    """What a valid annotation leaves open, as requests to the annotator."""
+    if annotation.missing:
+        return []
     return [
-        f"Which sentences say otherwise? Name them in the explanation of the Wrong-Grounding error at {s.start}."
-        for s in annotation.errors
-        if s.label == "Wrong-Grounding" and not s.explanation.strip() and not named
+        f"Which sentences contradict the response? Name them in the explanation of the {error.label} error at "
+        f"{error.start}."
+        for error in annotation.errors
+        if error.label in NEEDS_SOURCES and not error.explanation.strip()
     ]
 
 
-def _span(index: int, span: Span, text: str) -> list[Violation]:
-    field = f"errors.{index}"
-    violations = _place(field, span.start, span.end, text)
-    if span.label in MISSING_LABELS:
-        violations.append(
-            Violation(
-                "not_a_span", field, f"{span.label} is of the whole response; give it as missing information.", True
-            )
-        )
-    elif span.label not in SPAN_LABELS:
-        violations.append(_unknown(field, span.label, SPAN_LABELS))
-    return violations
-
-
-def _place(field: str, start: int, end: int, text: str) -> list[Violation]:
+def _check_bounds(field: str, start: int, end: int, text: str) -> list[Violation]:
     if not 0 <= start <= end <= len(text):
         message = f"The span {start} to {end} is not within the response's {len(text)} characters; mark it again."
-        return [Violation("outside", field, message, True)]
+        return [Violation("outside", field, message, fatal=True)]
     if not text[start:end].strip():
-        return [Violation("empty", field, f"The span {start} to {end} holds no text; mark some or remove it.")]
+        return [Violation("empty", field, f"The span {start} to {end} contains no text; mark some or remove the span.")]
     return []
 
 
-def _missing(index: int, missing: Missing, response: Recorded) -> list[Violation]:
-    field = f"missing.{index}"
+def _unknown_label(field: str, label: str, labels: Iterable[str]) -> Violation:
+    message = f"There is no label {label[:64]!r}; use one of {', '.join(labels)}."
+    return Violation("unknown_label", field, message, fatal=True)
+
+
+def _check_overlaps(errors: tuple[Span, ...]) -> list[Violation]:
     violations = []
-    if missing.label not in MISSING_LABELS:
-        violations.append(_unknown(field, missing.label, MISSING_LABELS))
-    if not 1 <= missing.passage_id <= len(response.passages):
-        message = f"There is no passage {missing.passage_id}; name one from 1 to {len(response.passages)}."
-        return [*violations, Violation("no_passage", field, message, True)]
-    sentences = len(response.passages[missing.passage_id - 1].sentences)
-    for number in missing.sentence_id:
-        if not 0 <= number <= sentences:
-            those = f"1 to {sentences}, or 0, its title"
-            message = f"Passage {missing.passage_id} has no sentence {number}; name some from {those}."
-            violations.append(Violation("no_sentence", field, message, True))
-    return violations
-
-
-def _unknown(field: str, label: str, known: Iterable[str]) -> Violation:
-    return Violation("unknown_label", field, f"There is no label {label[:64]!r}; use one of {', '.join(known)}.", True)
-
-
-def _overlaps(errors: tuple[Span, ...]) -> list[Violation]:
-    violations = []
-    for i, one in enumerate(errors):
-        for j, other in enumerate(errors[:i]):
-            if one.start >= other.end or other.start >= one.end:
+    for i, later in enumerate(errors):
+        for j, earlier in enumerate(errors[:i]):
+            if later.start >= earlier.end or earlier.start >= later.end:
                 continue
-            if one == other.model_copy(update={"explanation": one.explanation}):
-                message = f"The {one.label} error at {one.start} is marked twice; remove one."
+            if (later.label, later.start, later.end) == (earlier.label, earlier.start, earlier.end):
+                message = f"The {later.label} error at {later.start} is marked twice; remove one of the two."
                 violations.append(Violation("twice", f"errors.{i}", message))
-            elif PRIORITY[one.label] != PRIORITY[other.label]:
-                lower, upper, index = (
-                    (one, other, i) if PRIORITY[one.label] > PRIORITY[other.label] else (other, one, j)
-                )
+            elif PRIORITY[later.label] != PRIORITY[earlier.label]:
+                winner, (loser, index) = earlier, (later, i)
+                if PRIORITY[later.label] < PRIORITY[earlier.label]:
+                    winner, (loser, index) = later, (earlier, j)
                 message = (
-                    f"{lower.label} at {lower.start} overlaps {upper.label} at {upper.start}, which comes first; "
-                    f"shorten or remove the {lower.label} error."
+                    f"{loser.label} at {loser.start} overlaps {winner.label} at {winner.start}, which comes first; "
+                    f"shorten or remove the {loser.label} error."
                 )
                 violations.append(Violation("overlap", f"errors.{index}", message))
     return violations
 
 
-def _correction(annotation: Annotation, response: Recorded) -> list[Violation]:
+def _check_correction(annotation: Annotation, response: NewResponse) -> list[Violation]:
     corrected = (annotation.corrected or "").strip()
     changed = bool(corrected) and corrected != response.text.strip()
     faults = bool(annotation.errors or annotation.missing)
@@ -160,12 +199,14 @@ def _trim(span: Span, text: str) -> Span:
     return span.model_copy(update={"start": start, "end": start + len(marked.strip())})
 
 
-def circle(choices: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
-    """Responses that comparisons `(a, b, choice)` put in a circle, each at least as good as the next and one better
-    than the next; nothing where the comparisons can be an order."""
+def preference_cycle(comparisons: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
+    """The ids of responses that comparisons `(a, b, choice)` rank in a circle; empty where a ranking exists.
+
+    Each response in the circle is at least as good as the next, and at least one is better.
+    """
     worse: dict[str, set[str]] = {}
     strict: list[tuple[str, str]] = []
-    for a, b, choice in choices:
+    for a, b, choice in comparisons:
         better, other = (b, a) if choice == "b" else (a, b)
         worse.setdefault(better, set()).add(other)
         if choice == "tie":
@@ -173,18 +214,18 @@ def circle(choices: Iterable[tuple[str, str, str]]) -> tuple[str, ...]:
         else:
             strict.append((better, other))
     for better, other in strict:
-        if path := _path(worse, other, better):
+        if path := _shortest_path(worse, other, better):
             return tuple(path)
     return ()
 
 
-def _path(worse: dict[str, set[str]], start: str, goal: str) -> list[str]:
-    """The shortest way along `worse`, both ends included; empty for none."""
+def _shortest_path(edges: dict[str, set[str]], start: str, goal: str) -> list[str]:
+    """The shortest path between two nodes, both included; empty where there is none."""
     paths, seen = [[start]], {start}
     for path in paths:
         if path[-1] == goal:
             return path
-        for following in sorted(worse.get(path[-1], set()) - seen):
-            seen.add(following)
-            paths.append([*path, following])
+        for node in sorted(edges.get(path[-1], set()) - seen):
+            seen.add(node)
+            paths.append([*path, node])
     return []

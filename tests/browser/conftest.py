@@ -17,7 +17,7 @@ from rewards.dataset import SAMPLE, load_feedback
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.segmentation import segments
 from service.engine.engine import EngineGone, Piece
-from service.feedback.records import Recorded, StoredPassage
+from service.feedback.records import NewResponse, StoredPassage
 from tests.unit.service.conftest import FakeEngine, FakeWorker, Service
 
 ROOT = Path(__file__).parents[2]
@@ -134,7 +134,7 @@ class Running:
         ids = []
         for i, text in enumerate(texts):
             ids.append(f"{prefix}_{i}")
-            recorded = Recorded(
+            recorded = NewResponse(
                 id=ids[-1], text=text, question=question or example.question, passages=passages, profile="medium"
             )
             self.do(self.store.record_response(recorded))

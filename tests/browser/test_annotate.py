@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from rewards.dataset import SAMPLE, load_feedback
-from service.feedback.records import Recorded, StoredPassage
+from service.feedback.records import NewResponse, StoredPassage
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
 from tests.browser.steps import begin, correct, press
 
@@ -323,7 +323,9 @@ def test_response_and_passages_are_in_sight_together_however_long_they_are(runni
     question = f"{example.question} {word} " * 8
     for name in ("one", "other"):
         text = f"{name} {TEXT} {word} 👩‍🔬🗼 " * 6
-        running.do(running.store.record_response(Recorded(id=name, text=text, question=question, passages=(long,) * 3)))
+        running.do(
+            running.store.record_response(NewResponse(id=name, text=text, question=question, passages=(long,) * 3))
+        )
     page = begin(open_page, running, width=width)
     assert overflows(page) <= 0
     last = page.locator("#passages").get_by_role("option").last

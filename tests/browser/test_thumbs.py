@@ -6,7 +6,7 @@ from tests.browser.steps import ask
 
 
 def given(running):
-    return [one.thumb for one in running.do(running.store.quick_feedbacks()).items]
+    return [one.thumb for one in running.do(running.store.quick_feedback_page()).items]
 
 
 def opinion(page, panel="a"):
@@ -50,7 +50,7 @@ def test_both_answers_of_a_comparison_have_thumbs(running, open_page):
     thumb(page, "Thumbs down", "a").click()
     expect(opinion(page, "a").get_by_role("status")).to_contain_text("a bad answer")
     expect(opinion(page, "b").get_by_role("status")).to_contain_text("a good answer")
-    kept = running.do(running.store.quick_feedbacks()).items
+    kept = running.do(running.store.quick_feedback_page()).items
     profiles = {one.thumb: running.do(running.store.response(one.response_id)).profile for one in kept}
     assert profiles == {1: "short", -1: "medium"}
 

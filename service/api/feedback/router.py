@@ -10,7 +10,7 @@ from service.domain.caller import kept_caller
 from service.edge.authentication import caller_of
 from service.edge.route_scope import needs
 from service.errors import ANY_ROUTE, error_responses
-from service.feedback.agreement_report import AgreementReport
+from service.feedback.agreement.report import AgreementReport
 from service.feedback.records import (
     Annotation,
     Assignment,
@@ -18,14 +18,14 @@ from service.feedback.records import (
     Identifier,
     Page,
     Pair,
-    Quick,
+    QuickFeedback,
     Stored,
     StoredAnnotation,
     StoredComparison,
     StoredQuick,
 )
-from service.feedback.runtime import Feedback
-from service.feedback.store.paging import MOST
+from service.feedback.runtime import FeedbackRuntime
+from service.feedback.store.paging import MAX_PAGE
 
 router = APIRouter()
 _READING = ANY_ROUTE | error_responses(404, 503)
@@ -34,7 +34,7 @@ UNKNOWN_CALLER = "anonymous"
 """Who gives quick feedback without a key: addresses are not kept."""
 
 Cursor = Annotated[str | None, Query(max_length=400, description="`next` of the page before; nothing for the first.")]
-Limit = Annotated[int, Query(ge=1, le=MOST, description="Rows of a page.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Rows of a page.")]
 OfResponse = Annotated[Identifier | None, Query(description="Only those of this response.")]
 By = Annotated[Identifier | None, Query(description="Only those by this annotator.")]
 
@@ -44,7 +44,7 @@ By = Annotated[Identifier | None, Query(description="Only those by this annotato
 async def give_feedback(request: Request, response_id: Identifier, body: QuickIn) -> Stored:
     """Keep a thumb, spans and a comment on an answer. The reply means that it is on disk."""
     caller = kept_caller(caller_of(request).id) or UNKNOWN_CALLER
-    quick = Quick(response_id=response_id, caller=caller, **dict(body))
+    quick = QuickFeedback(response_id=response_id, caller=caller, **dict(body))
     feedback = _feedback(request)
     await feedback.settled()  # the answer may still be on its way to the store
     return feedback.count("quick", await feedback.store.quick_feedback(quick))
@@ -55,8 +55,8 @@ async def give_feedback(request: Request, response_id: Identifier, body: QuickIn
 async def next_response(request: Request, body: NextIn) -> Assignment | None:
     """What the annotator is to judge: what was begun, or one more response; null when nothing is left."""
     store = _feedback(request).store
-    await store.annotator(body.annotator, caller_of(request))
-    return await store.next_for(body.annotator, body.order)
+    await store.sign_in(body.annotator, caller_of(request))
+    return await store.next_response_for(body.annotator, body.order)
 
 
 @router.post("/annotation/draft", responses=_WRITING)
@@ -86,7 +86,7 @@ async def submit(request: Request, body: Annotation) -> Stored:
 async def next_pair(request: Request, body: PairIn) -> Pair | None:
     """Two answers to one question that the annotator has not compared; null when none are left."""
     store = _feedback(request).store
-    await store.annotator(body.annotator, caller_of(request))
+    await store.sign_in(body.annotator, caller_of(request))
     return await store.next_pair(body.annotator)
 
 
@@ -128,7 +128,7 @@ async def quick_feedback(
     request: Request, cursor: Cursor = None, limit: Limit = 100, response_id: OfResponse = None
 ) -> Page[StoredQuick]:
     """Quick feedback in the order in which it was given."""
-    return await _feedback(request).store.quick_feedbacks(cursor, limit, response_id=response_id)
+    return await _feedback(request).store.quick_feedback_page(cursor, limit, response_id=response_id)
 
 
 @router.get("/annotation/agreement", responses=_READING)
@@ -138,5 +138,5 @@ async def agreement(request: Request) -> AgreementReport:
     return AgreementReport.model_validate(await _feedback(request).agreement())
 
 
-def _feedback(request: Request) -> Feedback:
+def _feedback(request: Request) -> FeedbackRuntime:
     return backend_of(request).feedback

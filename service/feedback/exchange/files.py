@@ -1,4 +1,4 @@
-"""Files of records: a JSON list, or JSON lines; written in one step."""
+"""Files of JSON records: a JSON list, or JSON lines."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +12,9 @@ from service.feedback.exchange.item import Refusal
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refusal]]:
-    """Every record of a file and where it stands ("record 7", "line 3"), or what is wrong with it.
+    """Every record of a file and its place ("record 7", "line 3"), or why it cannot be used.
 
-    Raises FgctlError when the file as a whole cannot be read.
+    Raises FgctlError if the file as a whole cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -23,7 +23,7 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refusal]]:
     except (OSError, UnicodeDecodeError) as error:
         raise FgctlError(f"{path} cannot be read as text ({error}); name a UTF-8 JSON file.") from None
     if text.lstrip().startswith("["):
-        yield from _listed(path, text)
+        yield from _list_records(path, text)
         return
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -35,11 +35,11 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any] | Refusal]]:
             yield where, Refusal(where, f"It is not JSON ({error.msg}, column {error.colno}).")
 
 
-def _listed(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any] | Refusal]]:
+def _list_records(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any] | Refusal]]:
     try:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
-        raise FgctlError(f"{path} is not JSON ({error.msg}, line {error.lineno}); mend or replace the file.") from None
+        raise FgctlError(f"{path} is not JSON ({error.msg}, line {error.lineno}); fix or replace the file.") from None
     for number, row in enumerate(rows, 1):
         where = f"record {number}"
         yield where, _record(where, row)
@@ -50,7 +50,7 @@ def _record(where: str, row: Any) -> dict[str, Any] | Refusal:
 
 
 def write_list(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write records as a JSON list. Raises FgctlError when the file cannot be written."""
+    """Write records as a JSON list, replacing the file in one step. Raises FgctlError if it cannot be written."""
     scratch = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +62,10 @@ def write_list(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def reason_of(error: ValueError) -> str:
-    """A sentence of what a validation found, naming the field."""
+    """A validation error as a sentence that names the field."""
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
-    said = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"Field {where}: {said}." if where else f"{said}."
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"Field {where}: {message}." if where else f"{message}."

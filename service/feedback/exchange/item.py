@@ -1,37 +1,32 @@
-"""The neutral form of one person's feedback on one answer, between the store and the files of other tools."""
+"""The neutral form of one person's feedback on one response, between the store and the files of other tools."""
 
 import hashlib
 import json
 import uuid
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
 
-from rewards.categories import BUILT_IN, JUDGED
 from rewards.dataset import PAIRS, MissingInfo, SpanError
+from service.feedback.validation import check_errors, check_missing
 
-SPAN_LABELS = tuple(label for name in JUDGED for label in BUILT_IN[name].labels)
-MISSING_LABELS = BUILT_IN["completeness"].labels
 TIES = (0,) * len(PAIRS)
-
 IMPORTED = "imported_"
-"""How the ids of answers begin that came without one."""
+"""Prefix of the ids given to responses that came without one."""
 _NAMESPACE = uuid.UUID("0c2e6f0e-8a5b-5c1b-9d0f-6d0f2f6f7a11")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One person's feedback on the first of one to four answers to a question."""
+    """One person's feedback on the first of one to four responses to a question."""
 
     question: str
     passages: tuple[tuple[str, ...], ...]
-    """Each a title and its sentences, as they were given."""
+    """For each passage its title and its sentences, as they came."""
     predictions: tuple[str, ...]
-    """The annotated answer, and up to three others that it was compared with."""
+    """The annotated response, and up to three others that it was compared with."""
     errors: tuple[SpanError, ...] = ()
     missing: tuple[MissingInfo, ...] = ()
     corrected: str | None = None
-    """None where there was nothing to correct."""
+    """None where nothing had to be corrected."""
     preference: tuple[int, ...] = TIES
     """One value for each of rewards.dataset.PAIRS: 0 tie, 1 the first is better, 2 the second."""
     gold: str = ""
@@ -40,45 +35,45 @@ class Item:
     response_id: str | None = None
     submission_id: str | None = None
     where: str = field(default="", compare=False)
-    """Where in its file it stands."""
+    """Its place in the file."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A record that cannot be taken, and why."""
+    """A record that cannot be used, and why."""
 
     where: str
-    """As in "line 3" or "record 7"."""
+    """For example "line 3" or "record 7"."""
     reason: str
 
 
 def content_digest(item: Item) -> str:
-    """SHA-256 of what the item says, without its ids: equal where the same person said the same of the same answer."""
+    """SHA-256 of an item without its ids: equal for equal feedback by the same person on the same response."""
     content = asdict(replace(item, errors=(), missing=(), response_id=None, submission_id=None, where=""))
-    content["errors"] = [one.model_dump() for one in item.errors]
-    content["missing"] = [one.model_dump() for one in item.missing]
+    content["errors"] = [error.model_dump() for error in item.errors]
+    content["missing"] = [gap.model_dump() for gap in item.missing]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def submission_of(item: Item) -> str:
-    """The item's submission id; one made of its content where it has none, so that a second import finds the first."""
+    """The item's submission id. Derived from its content if it has none, so that a second import is recognised."""
     return item.submission_id or str(uuid.uuid5(_NAMESPACE, content_digest(item)))
 
 
 def successor_of(item: Item) -> str:
-    """The submission id of an item that says something else than what is kept under its own: a correction of that."""
+    """The submission id for an item whose own id is stored with other content: it is a correction of that."""
     return str(uuid.uuid5(_NAMESPACE, f"{submission_of(item)} {content_digest(item)}"))
 
 
 def comparison_of(item: Item, pair: tuple[int, int]) -> str:
-    """The submission id of an item's comparison of two of its answers."""
+    """The submission id of an item's comparison of two of its responses."""
     return str(uuid.uuid5(_NAMESPACE, f"{content_digest(item)} {pair[0]} {pair[1]}"))
 
 
 def response_of(item: Item, which: int = 0) -> str:
-    """The id of one of the item's answers, made of question, passages and text where it has none.
+    """The id of one of the item's responses, derived from question, passages and text if it has none.
 
-    Answers of the same text are told apart by their place.
+    The derived ids of equal texts differ by their position.
     """
     if which == 0 and item.response_id:
         return item.response_id
@@ -89,37 +84,21 @@ def response_of(item: Item, which: int = 0) -> str:
 
 
 def objection(item: Item) -> str | None:
-    """What is wrong with an item in itself, in a sentence; None where nothing is."""
+    """The first reason why an item cannot be used, as a sentence; None if it can.
+
+    Spans and missing information must satisfy the rules of service.feedback.validation that are fatal.
+    """
     if not item.question.strip() or not item.predictions[0].strip():
         return "The question or the answer is empty."
-    found = chain(_objections_to_errors(item), _objections_to_missing(item), _objections_to_preferences(item))
-    return next(found, None)
-
-
-def _objections_to_errors(item: Item) -> Iterator[str]:
-    size = len(item.predictions[0])
-    for number, error in enumerate(item.errors, 1):
-        if error.label not in SPAN_LABELS:
-            yield f"Error {number} has the label {error.label!r}; the labels are {', '.join(SPAN_LABELS)}."
-        if not error.start < error.end <= size:
-            yield f"Error {number} runs from {error.start} to {error.end}, but the answer has {size} characters."
-
-
-def _objections_to_missing(item: Item) -> Iterator[str]:
-    for number, lack in enumerate(item.missing, 1):
-        if lack.label not in MISSING_LABELS:
-            yield f"Missing {number} has the label {lack.label!r}; the labels are {', '.join(MISSING_LABELS)}."
-        if not 1 <= lack.passage_id <= len(item.passages):
-            yield f"Missing {number} names passage {lack.passage_id}, but there are {len(item.passages)}."
-            continue
-        size = len(item.passages[lack.passage_id - 1])
-        for sentence in lack.sentence_id:
-            if not 0 <= sentence < size:
-                yield f"Missing {number} names sentence {sentence} of a passage of {size - 1} sentences."
-
-
-def _objections_to_preferences(item: Item) -> Iterator[str]:
-    count = len(item.predictions)
+    violations = check_errors(item.errors, item.predictions[0])
+    violations += check_missing(item.missing, [len(passage) - 1 for passage in item.passages])
+    for violation in violations:
+        if violation.fatal:
+            return f"Field {violation.field}: {violation.message}"
+    for number, error in enumerate(item.errors):
+        if error.start == error.end:
+            return f"Field errors.{number}: The span at {error.start} is empty; mark some text or remove the span."
     for pair, value in zip(PAIRS, item.preference, strict=True):
-        if value and max(pair) > count:
-            yield f"There is a preference between answers {pair[0]} and {pair[1]}, but only {count} answers."
+        if value and max(pair) > len(item.predictions):
+            return f"It prefers one of answers {pair[0]} and {pair[1]}, but has only {len(item.predictions)} answers."
+    return None

@@ -1,15 +1,15 @@
-"""UTF-16 code units, in which browsers count, and Unicode code points, in which everything here counts."""
+"""Offsets in UTF-16 code units, which browsers count, and in Unicode code points, which everything here counts."""
 
 
 def to_utf16(text: str, offset: int) -> int:
-    """The offset in UTF-16 code units of an offset in code points."""
+    """An offset in code points as one in UTF-16 code units."""
     return len(text[:offset].encode("utf-16-le", "surrogatepass")) // 2
 
 
 def from_utf16(text: str, offset: int) -> int:
-    """The offset in code points of an offset in UTF-16 code units.
+    """An offset in UTF-16 code units as one in code points.
 
-    Raises ValueError when it lies outside the text or within a character.
+    Raises ValueError if it lies outside the text or within a character.
     """
     units = text.encode("utf-16-le", "surrogatepass")
     if not 0 <= 2 * offset <= len(units):

@@ -1,7 +1,7 @@
-"""QA-Feedback's format, without loss: what is read is written again as it was, up to the spaces of JSON.
+"""QA-Feedback's format, without loss: a file that is read and written again differs only in JSON's white space.
 
-The format has four predictions and a preference for each pair of them. Where there are fewer answers, the first one
-stands in for those that are not there, tied with everything: such pairs teach nothing, and are dropped in reading.
+A row has four predictions and a preference for each pair of them. For an item with fewer responses, the first stands in
+for the others and is tied with everything; `read` drops such stand-ins.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from service.feedback.exchange.item import Item, Refusal, objection
 _PREDICTIONS = 4
 
 
-class _Said(BaseModel):
+class _Feedback(BaseModel):
     errors: list[SpanError]
     missing: list[MissingInfo] = Field(alias="missing-info")
     corrected: str = Field(alias="corrected-prediction")
@@ -34,22 +34,22 @@ class _Row(BaseModel):
     prediction_2: str = Field(alias="prediction 2")
     prediction_3: str = Field(alias="prediction 3")
     prediction_4: str = Field(alias="prediction 4")
-    feedback: _Said
+    feedback: _Feedback
     preference: list[Literal[0, 1, 2]] = Field(min_length=len(PAIRS), max_length=len(PAIRS))
     annotator: str | None = None
     response_id: str | None = None
     submission_id: str | None = None
 
     def item(self) -> Item:
-        said, predictions = self.feedback, self._answers()
-        untouched = not said.errors and not said.missing and said.corrected == self.prediction_1
+        feedback, predictions = self.feedback, self._without_stand_ins()
+        untouched = not feedback.errors and not feedback.missing and feedback.corrected == self.prediction_1
         return Item(
             question=self.question,
             passages=tuple(map(tuple, self.passages)),
             predictions=predictions,
-            errors=tuple(said.errors),
-            missing=tuple(said.missing),
-            corrected=None if untouched else said.corrected,
+            errors=tuple(feedback.errors),
+            missing=tuple(feedback.missing),
+            corrected=None if untouched else feedback.corrected,
             preference=tuple(self.preference),
             gold=self.gold,
             annotator=self.annotator,
@@ -57,17 +57,20 @@ class _Row(BaseModel):
             submission_id=self.submission_id,
         )
 
-    def _answers(self) -> tuple[str, ...]:
-        """The predictions without those at the end that only stand in for answers that are not there."""
-        answers = [self.prediction_1, self.prediction_2, self.prediction_3, self.prediction_4]
+    def _without_stand_ins(self) -> tuple[str, ...]:
+        """The predictions without those at the end that repeat the first and that no preference mentions."""
+        predictions = [self.prediction_1, self.prediction_2, self.prediction_3, self.prediction_4]
         preferred = {n for pair, value in zip(PAIRS, self.preference, strict=True) if value for n in pair}
-        while len(answers) > 1 and answers[-1] == answers[0] and len(answers) not in preferred:
-            answers.pop()
-        return tuple(answers)
+        while len(predictions) > 1 and predictions[-1] == predictions[0] and len(predictions) not in preferred:
+            predictions.pop()
+        return tuple(predictions)
 
 
 def read(path: Path) -> Iterator[Item | Refusal]:
-    """The items of a file, and what cannot be taken of it. Raises FgctlError when the file cannot be read at all."""
+    """The items of a file, and a refusal for each row that cannot be used.
+
+    Raises FgctlError if the file as a whole cannot be read.
+    """
     for where, record in records(path):
         if isinstance(record, Refusal):
             yield record
@@ -82,7 +85,7 @@ def read(path: Path) -> Iterator[Item | Refusal]:
 
 
 def write(items: Iterable[Item], path: Path) -> int:
-    """Write items, and say how many. Raises FgctlError when the file cannot be written."""
+    """Write items, and return how many. Raises FgctlError if the file cannot be written."""
     rows = [row(item) for item in items]
     write_list(path, rows)
     return len(rows)
@@ -91,16 +94,16 @@ def write(items: Iterable[Item], path: Path) -> int:
 def row(item: Item) -> dict[str, Any]:
     """An item as a row of the format."""
     text = item.predictions[0]
-    answers = item.predictions + (text,) * (_PREDICTIONS - len(item.predictions))
+    predictions = item.predictions + (text,) * (_PREDICTIONS - len(item.predictions))
     ids = {name: getattr(item, name) for name in ("annotator", "response_id", "submission_id")}
     return {
         "question": item.question,
         "passages": [list(passage) for passage in item.passages],
         "gold": item.gold,
-        **{f"prediction {number}": answer for number, answer in enumerate(answers, 1)},
+        **{f"prediction {number}": prediction for number, prediction in enumerate(predictions, 1)},
         "feedback": {
-            "errors": [one.model_dump(by_alias=True) for one in item.errors],
-            "missing-info": [one.model_dump(mode="json", by_alias=True) for one in item.missing],
+            "errors": [error.model_dump(by_alias=True) for error in item.errors],
+            "missing-info": [gap.model_dump(mode="json", by_alias=True) for gap in item.missing],
             "corrected-prediction": text if item.corrected is None else item.corrected,
         },
         "preference": list(item.preference),

@@ -1,4 +1,4 @@
-"""Items into the feedback store and out of it."""
+"""Moving items into the feedback store and out of it."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rewards.dataset import PAIRS, MissingInfo, SpanError, strip_title
 from service.errors import NotFound, ServiceError
 from service.feedback.errors import StoreFailed
-from service.feedback.exchange.comparisons import Compared
+from service.feedback.exchange.comparison_index import ComparisonIndex
 from service.feedback.exchange.files import reason_of
 from service.feedback.exchange.item import (
     IMPORTED,
@@ -23,8 +23,8 @@ from service.feedback.exchange.item import (
 from service.feedback.records import (
     Annotation,
     Comparison,
-    Missing,
-    Recorded,
+    MissingInformation,
+    NewResponse,
     Span,
     StoredAnnotation,
     StoredPassage,
@@ -33,27 +33,27 @@ from service.feedback.records import (
 from service.feedback.store.feedback_store import FeedbackStore
 
 UNNAMED = "imported"
-"""Whose feedback is that of files that do not say."""
+"""The annotator of feedback from files that name none."""
 _PAGE = 200
 Outcome = Literal["stored", "corrected", "again"]
 
 
 @dataclass
 class Imported:
-    """What became of a file's records."""
+    """How many of a file's records were imported, and which were refused."""
 
     stored: int = 0
     corrected: int = 0
-    """Kept as a further version of what is in the store under the same id with other content."""
+    """Stored as a further version, because the id was already stored with different content."""
     again: int = 0
-    """Already in the store."""
+    """Already stored."""
     refused: list[Refusal] = field(default_factory=list)
 
 
 async def import_items(
     store: FeedbackStore, items: Iterable[Item | Refusal], advance: Callable[[int], None] = lambda _: None
 ) -> Imported:
-    """Keep items, and say what became of each. `advance` is told how many are done. Raises StoreFailed."""
+    """Import items and report on them; `advance` is called with the number done. Raises StoreFailed."""
     report = Imported()
     for number, item in enumerate(items, 1):
         if isinstance(item, Refusal):
@@ -72,58 +72,59 @@ async def import_items(
 
 
 async def import_item(store: FeedbackStore, item: Item) -> Outcome:
-    """Keep an item. Raises ServiceError and ValidationError where the store refuses it."""
+    """Import an item. Raises ServiceError and ValidationError if the store refuses it."""
     name = item.annotator or UNNAMED
     ids = [response_of(item, which) for which in range(len(item.predictions))]
     await store.record(_responses(item, ids))
-    kept = await store.response(ids[0])
-    if kept.text != item.predictions[0]:
-        raise Mismatched(f"The answer {ids[0][:64]!r} has another text in the store.", "response_id")
-    given = Annotation(
+    response = await store.response(ids[0])
+    if response.text != item.predictions[0]:
+        raise Mismatched(f"The answer {ids[0][:64]!r} has a different text in the store.", "response_id")
+    annotation = Annotation(
         submission_id=submission_of(item),
         response_id=ids[0],
         annotator=name,
-        errors=tuple(Span(**one.model_dump()) for one in item.errors),
-        missing=tuple(Missing(**one.model_dump()) for one in item.missing),
+        errors=tuple(Span(**error.model_dump()) for error in item.errors),
+        missing=tuple(MissingInformation(**gap.model_dump()) for gap in item.missing),
         corrected=item.corrected,
     )
-    outcome = await _kept(store, given, successor_of(item))
+    outcome = await _outcome(store, annotation, successor_of(item))
     if outcome == "again":
         return outcome
-    await store.annotator(name)
+    await store.sign_in(name)
     for pair, value in zip(PAIRS, item.preference, strict=True):
         if max(pair) <= len(ids):
-            compared = {"a": ids[pair[0] - 1], "b": ids[pair[1] - 1], "choice": ("tie", "a", "b")[value]}
-            ident = {"submission_id": comparison_of(item, pair), "annotator": name}
-            await store.compare(Comparison.model_validate(ident | compared), imported=True)
-    # Last, so that an import that was cut off does the rest when it is run again.
+            preferred = {"a": ids[pair[0] - 1], "b": ids[pair[1] - 1], "choice": ("tie", "a", "b")[value]}
+            identity = {"submission_id": comparison_of(item, pair), "annotator": name}
+            await store.compare(Comparison.model_validate(identity | preferred), imported=True)
+    # The annotation comes last, so that repeating an interrupted import completes it.
     if outcome == "corrected":
-        given = given.model_copy(update={"submission_id": successor_of(item)})
-    await store.submit(given, imported=True)
+        annotation = annotation.model_copy(update={"submission_id": successor_of(item)})
+    await store.submit(annotation, imported=True)
     return outcome
 
 
 class Mismatched(ServiceError):
-    """Feedback on a response that the store has with another text."""
+    """Feedback on a response whose text in the store is different."""
 
     status, type = 409, "conflict"
 
 
-async def _kept(store: FeedbackStore, given: Annotation, successor: str) -> Outcome:
-    """Whether an annotation is there already, by its id or as a correction of what is there by its id."""
-    page = await store.annotations(limit=1000, response_id=given.response_id)
-    known = {one.submission_id: one for one in page.items}
-    if successor in known:
+async def _outcome(store: FeedbackStore, annotation: Annotation, successor: str) -> Outcome:
+    """What importing an annotation amounts to; `successor` is its submission id if it is a correction."""
+    page = await store.annotations(limit=1000, response_id=annotation.response_id)
+    by_id = {stored.submission_id: stored for stored in page.items}
+    if successor in by_id:
         return "again"
-    one = known.get(given.submission_id)
-    if one is None:
+    stored = by_id.get(annotation.submission_id)
+    if stored is None:
         return "stored"
-    same = all(getattr(one, name) == getattr(given, name) for name in ("annotator", "errors", "missing", "corrected"))
+    content = ("annotator", "errors", "missing", "corrected")
+    same = all(getattr(stored, name) == getattr(annotation, name) for name in content)
     return "again" if same else "corrected"
 
 
-def _responses(item: Item, ids: list[str]) -> list[Recorded]:
-    """The item's answers; the annotated one carries what the store has no place for."""
+def _responses(item: Item, ids: list[str]) -> list[NewResponse]:
+    """The item's responses. The annotated one carries in `extra` what the store has no columns for."""
     passages = tuple(_passage(rows) for rows in item.passages)
     extra = {
         "gold": item.gold,
@@ -131,15 +132,15 @@ def _responses(item: Item, ids: list[str]) -> list[Recorded]:
         "passages": None if _rows(passages) == item.passages else [list(rows) for rows in item.passages],
     }
     return [
-        Recorded(
-            id=one,
+        NewResponse(
+            id=response_id,
             text=text,
             question=item.question,
             passages=passages,
             source="imported",
             extra={key: value for key, value in extra.items() if value} if which == 0 else None,
         )
-        for which, (one, text) in enumerate(zip(ids, item.predictions, strict=True))
+        for which, (response_id, text) in enumerate(zip(ids, item.predictions, strict=True))
     ]
 
 
@@ -150,59 +151,61 @@ def _passage(rows: tuple[str, ...]) -> StoredPassage:
 
 
 def _rows(passages: tuple[StoredPassage, ...]) -> tuple[tuple[str, ...], ...]:
-    return tuple((one.title, *(one.sentences or ((one.text,) if one.text else ()))) for one in passages)
+    return tuple((p.title, *(p.sentences or ((p.text,) if p.text else ()))) for p in passages)
 
 
 async def export_items(store: FeedbackStore, *, borrowing: bool = False) -> AsyncIterator[Item]:
     """The latest version of every annotation as an item, in the order in which they were stored.
 
-    Comparisons go with the annotations by the same person of one of the answers; with `borrowing` also with those by
-    others, so that none is lost of those between annotated answers. Raises StoreFailed.
+    A comparison is exported with its annotator's annotation of one of the two responses. With `borrowing` it may also
+    go with somebody else's, so that every comparison between annotated responses is exported. Raises StoreFailed.
     """
-    compared = await Compared.of(store)
+    comparisons = await ComparisonIndex.of(store)
     cursor: str | None = None
     while True:
         page = await store.annotations(cursor, _PAGE, latest=True)
-        for one in page.items:
-            yield await _item(store, one, compared, borrowing)
+        for annotation in page.items:
+            yield await _item(store, annotation, comparisons, borrowing)
         cursor = page.next
         if cursor is None:
             return
 
 
-async def _item(store: FeedbackStore, one: StoredAnnotation, compared: Compared, borrowing: bool) -> Item:
-    response = await store.response(one.response_id)
+async def _item(
+    store: FeedbackStore, annotation: StoredAnnotation, comparisons: ComparisonIndex, borrowing: bool
+) -> Item:
+    response = await store.response(annotation.response_id)
     extra = response.extra or {}
-    people = compared.people(one.response_id) if borrowing else []
-    people = [one.annotator, *(name for name in people if name != one.annotator)]
-    others = list(dict.fromkeys([*extra.get("others", []), *compared.partners(one.response_id, people)]))
-    found = {other: text for other in others if (text := await _text(store, other)) is not None}
-    ids = [one.response_id, *list(found)[:3]]
+    others = comparisons.people(response.id) if borrowing else []
+    people = [annotation.annotator, *(name for name in others if name != annotation.annotator)]
+    compared = dict.fromkeys([*extra.get("others", []), *comparisons.partners(response.id, people)])
+    texts = {other: text for other in compared if (text := await _text(store, other)) is not None}
+    ids = [response.id, *list(texts)[:3]]
     item = Item(
         question=response.question,
-        passages=_given(response),
-        predictions=(response.text, *(found[other] for other in ids[1:])),
-        errors=tuple(SpanError.model_validate(span.model_dump()) for span in one.errors),
-        missing=tuple(MissingInfo.model_validate(lack.model_dump()) for lack in one.missing),
-        corrected=one.corrected,
+        passages=_original_passages(response),
+        predictions=(response.text, *(texts[other] for other in ids[1:])),
+        errors=tuple(SpanError.model_validate(error.model_dump()) for error in annotation.errors),
+        missing=tuple(MissingInfo.model_validate(gap.model_dump()) for gap in annotation.missing),
+        corrected=annotation.corrected,
         preference=tuple(
-            compared.take(ids[a - 1], ids[b - 1], people) if b <= len(ids) else 0 for a, b in PAIRS
+            comparisons.take(ids[a - 1], ids[b - 1], people) if b <= len(ids) else 0 for a, b in PAIRS
         ),
         gold=extra.get("gold", ""),
-        annotator=None if one.annotator == UNNAMED else one.annotator,
-        response_id=None if one.response_id.startswith(IMPORTED) else one.response_id,
+        annotator=None if annotation.annotator == UNNAMED else annotation.annotator,
+        response_id=None if response.id.startswith(IMPORTED) else response.id,
     )  # fmt: skip
-    made_of_content = one.submission_id in (submission_of(item), successor_of(item))
-    return item if made_of_content else replace(item, submission_id=one.submission_id)
+    derived = (submission_of(item), successor_of(item))
+    return item if annotation.submission_id in derived else replace(item, submission_id=annotation.submission_id)
 
 
-def _given(response: StoredResponse) -> tuple[tuple[str, ...], ...]:
+def _original_passages(response: StoredResponse) -> tuple[tuple[str, ...], ...]:
     rows = (response.extra or {}).get("passages")
     return tuple(map(tuple, rows)) if rows else _rows(response.passages)
 
 
 async def _text(store: FeedbackStore, response_id: str) -> str | None:
-    """The text of a response; None where it was deleted."""
+    """The text of a response; None if it was deleted."""
     try:
         return (await store.response(response_id)).text
     except NotFound:

@@ -1,4 +1,4 @@
-"""The steps from any older feedback store to today's tables. Run by opening the store; all or nothing."""
+"""The steps from any older feedback store to today's tables. Opening a store runs them, all or none."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ HEAD = "head"
 def migrate(connection: Connection, revision: str = HEAD) -> None:
     """Bring the tables to a revision, inside the connection's transaction.
 
-    Raises FgctlError for a store that a newer version of fgctl has written.
+    Raises FgctlError for a store written by a newer version of fgctl.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
@@ -28,6 +28,6 @@ def migrate(connection: Connection, revision: str = HEAD) -> None:
         if isinstance(error.__cause__, ResolutionError) or "Can't locate revision" in str(error):
             newest = ScriptDirectory.from_config(config).get_current_head()
             raise FgctlError(
-                f"The feedback store is of a newer fgctl than this one, which knows it up to {newest}; update fgctl."
+                f"The feedback store was written by a newer fgctl; this one knows tables up to {newest}; update fgctl."
             ) from None
         raise

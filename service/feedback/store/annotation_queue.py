@@ -1,4 +1,4 @@
-"""Who annotates what: the next response for an annotator, and the next pair to compare. Run while writing."""
+"""Which response an annotator gets next, and which pair. Call these inside a writing transaction."""
 
 from datetime import datetime, timedelta
 
@@ -11,20 +11,20 @@ from service.feedback.records import Order, Side
 from service.feedback.store.tables import Annotation, Assignment, Comparison, Response
 
 STALE = timedelta(days=1)
-"""After so long a response that was handed out and not begun goes to others too."""
+"""A response that was handed out but not begun for this long also goes to others."""
 
 
 async def next_assignment(
     session: AsyncSession, annotator: int, order: Order, overlap: float, now: datetime
 ) -> Assignment | None:
-    """What the annotator has begun or was handed last, else a new assignment; None when nothing is left.
+    """The assignment the annotator has open or drafted, else a new one; None when nothing is left.
 
-    A response goes to one annotator, those of the `overlap` share to two. `disagreed` also offers what others have
-    annotated already, as that is where people can disagree.
+    A response goes to one annotator, and to two if it is among the `overlap` share. The order `disagreed` also offers a
+    second annotator what another has annotated and somebody disagrees on.
     """
-    held = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(("open", "drafted")))
-    if (one := await session.scalar(held.order_by(Assignment.updated.desc()).limit(1))) is not None:
-        return one
+    own = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(("open", "drafted")))
+    if (current := await session.scalar(own.order_by(Assignment.updated.desc()).limit(1))) is not None:
+        return current
     mine = exists().where(Assignment.response_id == Response.id, Assignment.annotator_id == annotator)
     annotated = exists().where(Annotation.response_id == Response.id, Annotation.annotator_id == annotator)
     free: ColumnElement[bool] = _people(now) < case((Response.overlap_lot < overlap, 2), else_=1)
@@ -38,13 +38,23 @@ async def next_assignment(
     query = select(Response.id).where(Response.annotatable, ~mine, ~annotated, free).order_by(*ranked).limit(1)
     if (response_id := await session.scalar(query)) is None:
         return None
-    assignment = Assignment(response_id=response_id, annotator_id=annotator, state="open", created=now, updated=now)
-    session.add(assignment)
+    return await assignment_of(session, response_id, annotator, now)
+
+
+async def assignment_of(session: AsyncSession, response_id: str, annotator_id: int, now: datetime) -> Assignment:
+    """The annotator's assignment of a response, created if there is none, and marked as updated now."""
+    assignment = await session.get(Assignment, (response_id, annotator_id))
+    if assignment is None:
+        assignment = Assignment(
+            response_id=response_id, annotator_id=annotator_id, state="open", created=now, updated=now
+        )
+        session.add(assignment)
+    assignment.updated = now
     return assignment
 
 
 def _people(now: datetime) -> ColumnElement[int]:
-    """How many annotators have a response, or have had it: skipped ones do not count."""
+    """How many annotators have a response or had it; those who skipped it do not count."""
     count = select(func.count()).select_from(Assignment).where(
         Assignment.response_id == Response.id,
         or_(
@@ -56,7 +66,7 @@ def _people(now: datetime) -> ColumnElement[int]:
 
 
 async def next_pair(session: AsyncSession, annotator: int) -> tuple[Response, Response] | None:
-    """Two different answers to the same question and passages that the annotator has not compared; None for none."""
+    """Two different responses to the same prompt that the annotator has not compared; None if there are none."""
     a, b = aliased(Response), aliased(Response)
     compared = exists().where(
         Comparison.annotator_id == annotator,
@@ -74,7 +84,7 @@ async def next_pair(session: AsyncSession, annotator: int) -> tuple[Response, Re
 
 
 def shown_first(a: str, b: str, annotator: str) -> Side:
-    """Which of a pair an annotator sees first: drawn, and the same whenever asked, so that it need not be trusted."""
-    one, other = sorted((a, b))
-    first = one if draw(f"{one} {other} {annotator}") < 0.5 else other
+    """Which of a pair an annotator sees first: drawn by a hash, so the client's word is not needed when it submits."""
+    low, high = sorted((a, b))
+    first = low if draw(f"{low} {high} {annotator}") < 0.5 else high
     return "a" if first == a else "b"

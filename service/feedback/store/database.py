@@ -1,4 +1,4 @@
-"""The database behind the feedback store: SQLite or PostgreSQL, one writer at a time, errors in words."""
+"""The database behind the feedback store: SQLite or PostgreSQL, one writer at a time, errors as sentences."""
 
 import asyncio
 import json
@@ -21,36 +21,36 @@ from service.feedback.migrations import migrate
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-_BUSY = "The feedback store was kept busy too long by others; send it again."
+_BUSY = "The feedback store was kept busy too long by others; send the request again."
 _BUSY_MILLISECONDS = 20_000
-"""How long a writer waits for another process that writes."""
+"""How long a writer waits for a writer in another process."""
 _ENDING_SECONDS = 5.0
-"""How long closing waits for calls that nobody awaits any more."""
+"""How long closing waits for calls whose caller was cancelled."""
 _CONNECT_SECONDS = "10"
-"""How long a PostgreSQL server may take to accept a connection, where the URL does not say."""
+"""How long a PostgreSQL server may take to accept a connection, unless the URL says."""
 _LOCK = 0x66676374
-"""The number of PostgreSQL's advisory lock that a writer holds."""
+"""The number of the PostgreSQL advisory lock that a writer holds."""
 _CHECK_URL = "give sqlite:///PATH or postgresql://USER@HOST/DATABASE"
 
 
 def async_url(url: str) -> URL:
-    """The URL with its asynchronous driver. Raises FgctlError for a database that is neither of the two."""
+    """The URL with its asynchronous driver. Raises FgctlError unless it names SQLite or PostgreSQL."""
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):  # a port that is no number
+    except (ArgumentError, ValueError):  # for example a port that is not a number
         raise FgctlError(f"The URL of the feedback store cannot be read; {_CHECK_URL}.") from None
     kind = parsed.drivername.partition("+")[0]
     if kind == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
-            raise FgctlError("The feedback store has no file to be kept in; give sqlite:///PATH.")
+            raise FgctlError("The URL of the feedback store names no file; give sqlite:///PATH.")
         return parsed.set(drivername="sqlite+aiosqlite")
     if kind in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
-    raise FgctlError(f"The feedback store cannot be kept in {kind[:32]}; {_CHECK_URL}.")
+    raise FgctlError(f"The feedback store cannot use the database {kind[:32]!r}; {_CHECK_URL}.")
 
 
 class Database:
-    """Connections to one database, whose tables are as this version of fgctl needs them."""
+    """Connections to one database with up-to-date tables."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -59,7 +59,7 @@ class Database:
 
     @classmethod
     async def open(cls, url: str) -> "Database":
-        """Connect, and bring the tables up to date. Raises FgctlError, which StoreFailed is, when that cannot be."""
+        """Connect and bring the tables up to date. Raises FgctlError, for example StoreFailed."""
         parsed = async_url(url)
         try:
             if parsed.drivername.startswith("sqlite") and parsed.database:
@@ -68,7 +68,7 @@ class Database:
         except (NoSuchModuleError, ImportError):
             raise FgctlError("The database's driver is missing; install fgctl again.") from None
         except OSError as error:
-            raise FgctlError(f"{error.filename} cannot be made ({error.strerror}); choose another store.") from None
+            raise FgctlError(f"{error.filename} cannot be created ({error.strerror}); choose another store.") from None
         try:
             await database._migrate()
         except BaseException:
@@ -77,15 +77,15 @@ class Database:
         return database
 
     async def close(self) -> None:
-        """Close every connection, once what is under way has ended."""
+        """Close every connection, after waiting a few seconds for running calls."""
         if self._running:
             await asyncio.wait(self._running, timeout=_ENDING_SECONDS)
         await self._engine.dispose()
 
-    async def whole(self, call: Coroutine[Any, Any, T]) -> T:
-        """What a call gives, which goes on to its end when who awaits it is cancelled.
+    async def to_its_end(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run a call to its end even if the task that awaits it is cancelled. Returns what the call returns.
 
-        A connection that is abandoned in the middle of a transaction would hold SQLite's lock until it is collected.
+        A connection abandoned in the middle of a transaction would hold SQLite's lock until it is garbage-collected.
         """
         task = asyncio.create_task(call)
         self._running.add(task)
@@ -94,15 +94,15 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that sees one state. Raises StoreFailed."""
-        with _in_words():
+        """A reading transaction, which sees one state throughout. Raises StoreFailed."""
+        with _as_sentences():
             async with self._engine.connect() as connection, AsyncSession(connection) as session:
                 yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """The only transaction that writes; what it wrote is durable once the block is left. Raises StoreFailed."""
-        with _in_words():
+        """The only writing transaction at a time; durable when the block is left. Raises StoreFailed."""
+        with _as_sentences():
             async with self._writer() as connection, AsyncSession(connection, expire_on_commit=False) as session:
                 yield session
                 await session.flush()
@@ -118,14 +118,14 @@ class Database:
                 yield connection
 
     async def _migrate(self) -> None:
-        with _in_words(opening=True):
+        with _as_sentences(opening=True):
             async with self._writer() as connection:
                 await connection.run_sync(migrate)
 
-    async def forget(self) -> None:
-        """Leave no trace of deleted rows in SQLite's log; its file is overwritten as rows are deleted."""
+    async def truncate_log(self) -> None:
+        """Remove deleted rows from SQLite's write-ahead log too; `secure_delete` overwrites them in the file."""
         if self.sqlite:
-            with _in_words():
+            with _as_sentences():
                 async with self._engine.connect() as connection:
                     raw = await connection.get_raw_connection()
                     driver: Any = raw.driver_connection
@@ -133,7 +133,7 @@ class Database:
 
 
 def create(url: URL) -> AsyncEngine:
-    """An engine for a URL of `async_url`; it connects when it is first used."""
+    """An engine for a URL from `async_url`; it connects when first used."""
     postgresql = url.drivername.startswith("postgresql")
     if postgresql and "connect_timeout" not in url.query:
         url = url.update_query_dict({"connect_timeout": _CONNECT_SECONDS})
@@ -149,7 +149,7 @@ def create(url: URL) -> AsyncEngine:
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy says so, not where the driver thinks
+    connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout = {_BUSY_MILLISECONDS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
@@ -165,8 +165,8 @@ def _begin_sqlite(connection: Any) -> None:
 
 
 @contextmanager
-def _in_words(opening: bool = False) -> Iterator[None]:
-    """Turns what the driver raises into StoreFailed; where the database is, it tells only who opens it."""
+def _as_sentences(opening: bool = False) -> Iterator[None]:
+    """Turn driver errors into StoreFailed. Only the message for `opening` says where the database is."""
     try:
         yield
     except DBAPIError as error:
@@ -174,24 +174,24 @@ def _in_words(opening: bool = False) -> Iterator[None]:
     except PoolTimeout as error:
         raise StoreFailed(_BUSY) from error
     except OSError as error:
-        raise StoreFailed(f"The feedback store does not answer ({error.strerror or error}); try again.") from error
+        raise StoreFailed(f"The feedback store does not respond ({error.strerror or error}); try again.") from error
 
 
 def _sentence(cause: BaseException | None, error: DBAPIError, opening: bool) -> str:
-    said = str(cause).strip().partition("\n")[0]
+    detail = str(cause).strip().partition("\n")[0]
     code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
-    # PostgreSQL has a code for a full disk, but none for a quota or a file that may not grow.
-    full = code in ("SQLITE_FULL", "53100") or said.startswith("could not extend file")
+    # PostgreSQL has a code for a full disk, but none for a quota or a file size limit.
+    full = code in ("SQLITE_FULL", "53100") or detail.startswith("could not extend file")
     if full or code.startswith("SQLITE_IOERR"):
-        return f"The feedback store's disk is full or failing ({said}); free some room and send it again."
+        return f"The feedback store's disk is full or failing ({detail}); free some space and send the request again."
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "55P03")):
         return _BUSY
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return f"The feedback store's file is damaged ({said}); put a backup in its place."
+        return f"The feedback store's file is damaged ({detail}); replace it with a backup."
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return f"The feedback store's file cannot be written ({said}); give the service leave to write it."
+        return f"The feedback store's file cannot be written ({detail}); give the service write permission."
     if error.connection_invalidated or code[:2] in ("08", "57", ""):
-        logger.error("the feedback store's database does not answer: %s", said)
-        reason = f" ({said})" if opening else ""
-        return f"The feedback store's database does not answer{reason}; see that it runs and send it again."
-    return f"The feedback store's database refuses ({said}); its log says more."
+        logger.error("the feedback store's database does not respond: %s", detail)
+        reason = f" ({detail})" if opening else ""
+        return f"The feedback store's database does not respond{reason}; check that it runs and send the request again."
+    return f"The feedback store's database reports an error ({detail}); see the database's log."

@@ -1,18 +1,17 @@
-"""The feedback store: what was answered, how it was scored, and what people say of it.
+"""The interface of the feedback store: served responses, their scores, and the feedback that people give.
 
-What a method that writes has returned is durable. Methods raise StoreFailed when the database cannot do its part;
-then nothing of the call is kept. Those that act for an annotator take who calls as `by`, None being the operator, and
-raise Forbidden where the name belongs to another key.
+Each method is one transaction; when a writing method returns, its changes are durable. Methods raise StoreFailed when
+the database fails, and then have changed nothing. Methods that act for an annotator take the caller as `by` (None for
+the operator), and raise Forbidden if the annotator's name belongs to another key.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 
 from service.domain.caller import Caller
 from service.feedback.records import (
@@ -21,12 +20,12 @@ from service.feedback.records import (
     Assignment,
     Comparison,
     Counts,
+    NewResponse,
+    NewScores,
     Order,
     Page,
     Pair,
-    Quick,
-    Recorded,
-    RecordedScores,
+    QuickFeedback,
     Stored,
     StoredAnnotation,
     StoredComparison,
@@ -34,45 +33,42 @@ from service.feedback.records import (
     StoredResponse,
 )
 from service.feedback.store import annotation_queue as queue
-from service.feedback.store import removal, submissions
-from service.feedback.store import tables as models
-from service.feedback.store.annotation_priority import derived, uncertainty
+from service.feedback.store import annotators, reading, removal, responses, submissions, tables
 from service.feedback.store.database import Database
-from service.feedback.store.paging import fetch
-from service.feedback.store.rows import annotation_of, annotator_of, comparison_of, quick_of, response_of
+from service.feedback.store.rows import annotator_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
 OVERLAP = 0.1
-"""The share of responses that two people annotate, so that their agreement is known."""
+"""The share of responses that two people annotate, so that agreement can be measured."""
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _whole(
+def _to_its_end(
     method: Callable[Concatenate["FeedbackStore", P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate["FeedbackStore", P], Coroutine[Any, Any, T]]:
-    """A method that goes on to its end when who awaits it is cancelled."""
+    """Let a method run to its end even if the task that awaits it is cancelled."""
 
     @wraps(method)
-    async def to_its_end(self: "FeedbackStore", *given: P.args, **named: P.kwargs) -> T:
-        return await self._database.whole(method(self, *given, **named))
+    async def run(self: "FeedbackStore", *arguments: P.args, **options: P.kwargs) -> T:
+        return await self._database.to_its_end(method(self, *arguments, **options))
 
-    return to_its_end
+    return run
 
 
 async def open_store(url: str, overlap: float = OVERLAP, clock: Callable[[], datetime] = _now) -> "FeedbackStore":
-    """Open `sqlite:///PATH`, made where it is missing, or `postgresql://…`, and bring its tables up to date.
+    """Open `sqlite:///PATH`, created if missing, or `postgresql://…`, and bring its tables up to date.
 
-    Raises FgctlError. Close the store in the end.
+    The caller closes the store. Raises FgctlError.
     """
     return FeedbackStore(await Database.open(url), overlap, clock)
 
 
 class FeedbackStore:
-    """One store, which any number of processes may use at once."""
+    """One store, which any number of processes may use at the same time."""
 
     def __init__(self, database: Database, overlap: float = OVERLAP, clock: Callable[[], datetime] = _now) -> None:
         self._database = database
@@ -83,193 +79,167 @@ class FeedbackStore:
         """Close every connection."""
         await self._database.close()
 
-    async def record_response(self, response: Recorded) -> bool:
-        """Keep an answer; False when there is one of its id, which stays."""
+    # Responses and scores
+
+    async def record_response(self, response: NewResponse) -> bool:
+        """Store a response. False if there is one of its id, which stays as it is."""
         return await self.record([response]) == 1
 
-    @_whole
+    @_to_its_end
     async def record_scores(
         self, response_id: str, rewards: str, scored: dict[str, Any], labels: str | None = None
     ) -> None:
-        """Keep the judgement by a version of the reward models; a second one by the same is not kept. Raises Missing.
+        """Store the scores by a version of the reward models, unless it has scored the response before.
 
-        `scored` is of the shape of ScoredResponse.as_json.
+        `scored` is in the shape of ScoredResponse.as_json. Raises NotStored.
         """
         async with self._database.writing() as session:
-            await submissions.response(session, response_id)
-            given = RecordedScores(response_id=response_id, rewards=rewards, scored=scored, labels=labels)
-            await self._record_scores(session, given)
+            await responses.find(session, response_id)
+            new = NewScores(response_id=response_id, rewards=rewards, scored=scored, labels=labels)
+            await responses.add_scores(session, new, self._clock())
 
-    @_whole
-    async def record(self, responses: Sequence[Recorded], scores: Sequence[RecordedScores] = ()) -> int:
-        """Keep answers and judgements at once; how many answers are new. Judgements of unknown ones are left out."""
+    @_to_its_end
+    async def record(self, new_responses: Sequence[NewResponse], scores: Sequence[NewScores] = ()) -> int:
+        """Store responses and scores together. Returns how many responses are new; skips scores of unknown ones."""
         async with self._database.writing() as session:
-            asked = {response.id: response for response in reversed(responses)}
-            known = set(await session.scalars(select(models.Response.id).where(models.Response.id.in_(asked))))
-            created = await submissions.moment(session, models.Response, self._clock())
-            new = [response for response in asked.values() if response.id not in known]
-            for place, one in enumerate(reversed(new)):
-                columns = derived(one.id, one.question, one.passages, one.text)
-                at = created + timedelta(microseconds=place)  # in the order given
-                session.add(models.Response(**one.model_dump(mode="json"), **columns, created=at))
-            await session.flush()
-            for judged in scores:
-                await self._record_scores(session, judged)
-        return len(new)
+            added = await responses.add_new(session, new_responses, self._clock())
+            for new in scores:
+                await responses.add_scores(session, new, self._clock())
+        return added
 
-    async def _record_scores(self, session: AsyncSession, given: RecordedScores) -> None:
-        response = await session.get(models.Response, given.response_id)
-        if response is None or await session.get(models.Score, (given.response_id, given.rewards)) is not None:
-            return
-        session.add(
-            models.Score(
-                response_id=given.response_id,
-                rewards=given.rewards,
-                labels=given.labels,
-                json=given.scored,
-                created=await submissions.moment(session, models.Score, self._clock()),
-            )
-        )
-        await session.flush()
-        response.uncertainty = uncertainty(given.scored)
-        await submissions.refresh(session, response)
-
-    @_whole
+    @_to_its_end
     async def response(self, response_id: str) -> StoredResponse:
-        """A response with its latest judgement. Raises Missing."""
+        """A response with its latest scores. Raises NotStored."""
         async with self._database.reading() as session:
-            return await self._response(session, await submissions.response(session, response_id))
+            return await responses.with_scores(session, await responses.find(session, response_id))
 
-    @_whole
+    @_to_its_end
     async def responses(
         self, cursor: str | None = None, limit: int = 100, *, annotated: bool = False
     ) -> Page[StoredResponse]:
-        """A page of responses, where asked only of those with an annotation. Raises Invalid for a wrong cursor."""
-        table = models.Response
-        query = select(table)
-        if annotated:
-            query = query.where(exists().where(models.Annotation.response_id == table.id))
+        """A page of responses, only of annotated ones if asked. Raises Invalid for a wrong cursor."""
         async with self._database.reading() as session:
-            rows, following = await fetch(session, query, table, cursor, limit)
-            return Page(items=tuple([await self._response(session, row) for row in rows]), next=following)
+            return await reading.response_page(session, cursor, limit, annotated)
 
-    @staticmethod
-    async def _response(session: AsyncSession, row: models.Response) -> StoredResponse:
-        return response_of(row, await submissions.latest_score(session, row.id))
+    # Annotators
 
-    @_whole
-    async def annotator(self, name: str, by: Caller | None = None) -> AnnotatorInfo:
-        """The annotator of a name, whom it makes known where there is none. Raises Invalid for one who has retired."""
+    @_to_its_end
+    async def sign_in(self, name: str, by: Caller | None = None) -> AnnotatorInfo:
+        """The annotator of that name, added if new. Raises Invalid for an annotator who has retired."""
         async with self._database.writing() as session:
-            known = exists().where(models.Annotator.name == name)
-            if not await session.scalar(select(known)):
-                session.add(models.Annotator(name=name, created=self._clock()))
-                self._note(session, name, "annotator", "signed in for the first time")
-            return annotator_of(await submissions.annotator(session, name, by))
+            if await annotators.add_if_new(session, name, self._clock()):
+                self._audit(session, name, "annotator", "signed in for the first time")
+            return annotator_of(await annotators.find(session, name, by))
 
-    @_whole
+    @_to_its_end
     async def annotators(self) -> list[AnnotatorInfo]:
-        """Everybody who annotates or has."""
+        """Everybody who annotates or has annotated."""
         async with self._database.reading() as session:
-            return [annotator_of(row) for row in await session.scalars(select(models.Annotator).order_by("id"))]
+            return [annotator_of(row) for row in await session.scalars(select(tables.Annotator).order_by("id"))]
 
-    @_whole
+    @_to_its_end
     async def retire(self, name: str) -> None:
-        """End an annotator's work; what was annotated stays. Raises Missing."""
+        """Stop an annotator from annotating; their feedback stays. Raises NotStored."""
         async with self._database.writing() as session:
-            person = await submissions.annotator(session, name)
-            person.retired = self._clock()
-            self._note(session, None, "retire", f"annotator {person.id}")
+            annotator = await annotators.find(session, name)
+            annotator.retired = self._clock()
+            self._audit(session, None, "retire", f"annotator {annotator.id}")
 
-    @_whole
+    @_to_its_end
     async def release(self, name: str) -> None:
-        """Let an annotator's name belong to the key that uses it next. Raises Missing."""
+        """Let an annotator's name belong to the next key that uses it. Raises NotStored."""
         async with self._database.writing() as session:
-            person = await submissions.annotator(session, name)
-            person.caller = None
-            self._note(session, None, "release", f"annotator {person.id}")
+            annotator = await annotators.find(session, name)
+            annotator.caller = None
+            self._audit(session, None, "release", f"annotator {annotator.id}")
 
-    @_whole
-    async def next_for(self, annotator: str, order: Order = "sampled") -> Assignment | None:
-        """What the annotator is to judge next: what was begun, or one more response; None when nothing is left.
+    # Handing out work
 
-        `uncertain` begins with what the reward models are least sure of, `disagreed` where those who judged differ.
-        Raises Missing for an annotator nobody knows.
+    @_to_its_end
+    async def next_response_for(self, annotator: str, order: Order = "sampled") -> Assignment | None:
+        """What the annotator has begun, or the next response to annotate; None when nothing is left.
+
+        The order `uncertain` starts where the reward models are least certain, `disagreed` where raters differ most.
+        Raises NotStored for an unknown annotator.
         """
         async with self._database.writing() as session:
-            person = await submissions.annotator(session, annotator)
-            held = await queue.next_assignment(session, person.id, order, self._overlap, self._clock())
-            if held is None:
+            person = await annotators.find(session, annotator)
+            assignment = await queue.next_assignment(session, person.id, order, self._overlap, self._clock())
+            if assignment is None:
                 return None
-            response = await submissions.response(session, held.response_id)
+            response = await responses.with_scores(session, await responses.find(session, assignment.response_id))
             return Assignment.model_validate(
-                {"response": await self._response(session, response), "state": held.state, "draft": held.draft}
+                {"response": response, "state": assignment.state, "draft": assignment.draft}
             )
 
     async def save_draft(
         self, annotator: str, response_id: str, draft: dict[str, Any], by: Caller | None = None
     ) -> None:
-        """Keep what the annotator has so far, instead of what was kept so before. Raises Missing."""
-        await self._set_aside(annotator, response_id, by, state="drafted", draft=draft)
+        """Store the annotator's draft, replacing the previous one. Raises NotStored."""
+        await self._update_assignment(annotator, response_id, by, state="drafted", draft=draft)
 
     async def skip(self, annotator: str, response_id: str, reason: str, by: Caller | None = None) -> None:
-        """Let others judge a response, and never offer it to this annotator again. Raises Missing."""
-        await self._set_aside(annotator, response_id, by, state="skipped", draft=None, skip_reason=reason)
+        """Leave a response to others; it is never offered to this annotator again. Raises NotStored."""
+        await self._update_assignment(annotator, response_id, by, state="skipped", draft=None, skip_reason=reason)
 
-    @_whole
-    async def _set_aside(self, annotator: str, response_id: str, by: Caller | None, **values: Any) -> None:
+    @_to_its_end
+    async def _update_assignment(self, annotator: str, response_id: str, by: Caller | None, **values: Any) -> None:
         async with self._database.writing() as session:
-            person = await submissions.annotator(session, annotator, by)
-            response = await submissions.response(session, response_id)
-            held = await submissions.assignment(session, response.id, person.id, self._clock())
+            person = await annotators.find(session, annotator, by)
+            response = await responses.find(session, response_id)
+            assignment = await queue.assignment_of(session, response.id, person.id, self._clock())
             for name, value in values.items():
-                setattr(held, name, value)
+                setattr(assignment, name, value)
 
-    @_whole
+    @_to_its_end
+    async def next_pair(self, annotator: str) -> Pair | None:
+        """Two responses to one prompt that the annotator has not compared; None if there are none. Raises NotStored."""
+        async with self._database.reading() as session:
+            person = await annotators.find(session, annotator)
+            pair = await queue.next_pair(session, person.id)
+            if pair is None:
+                return None
+            a, b = [await responses.with_scores(session, row) for row in pair]
+            return Pair(a=a, b=b, shown_first=queue.shown_first(a.id, b.id, annotator))
+
+    # Submissions
+
+    @_to_its_end
     async def submit(self, annotation: Annotation, *, imported: bool = False, by: Caller | None = None) -> Stored:
-        """Keep an annotation as the annotator's next version of the response; the same submission twice is kept once.
+        """Store an annotation as its annotator's next version for the response. Storing is idempotent.
 
-        Spans lose their outer white space. Of an imported one nothing is changed, and only what cannot be used is
-        refused. Raises Conflict for a submission id that is kept with other content, Refused with the rules that it
-        breaks, and Missing for an unknown response or annotator.
+        Spans lose white space at their ends. An imported annotation is stored unchanged, and refused only if it is
+        unusable. Raises Conflict for a submission id stored with different content, Refused with the rules that the
+        annotation breaks, and NotStored for an unknown response or annotator.
         """
         async with self._database.writing() as session:
             stored = await submissions.annotate(session, annotation, imported, by, self._clock())
             if not stored.again:
-                self._note(session, annotation.annotator, "annotate", f"annotation {stored.id}")
+                self._audit(session, annotation.annotator, "annotate", f"annotation {stored.id}")
         return stored
 
-    @_whole
-    async def quick_feedback(self, given: Quick) -> Stored:
-        """Keep a thumb, spans and a comment, once. Raises like `submit`."""
+    @_to_its_end
+    async def quick_feedback(self, feedback: QuickFeedback) -> Stored:
+        """Store a thumb, spans and a comment. Idempotent; raises like `submit`."""
         async with self._database.writing() as session:
-            return await submissions.quick(session, given, self._clock())
+            return await submissions.give_quick_feedback(session, feedback, self._clock())
 
-    @_whole
-    async def next_pair(self, annotator: str) -> Pair | None:
-        """Two answers to one question that the annotator has not compared; None when none are left. Raises Missing."""
-        async with self._database.reading() as session:
-            person = await submissions.annotator(session, annotator)
-            pair = await queue.next_pair(session, person.id)
-            if pair is None:
-                return None
-            a, b = [await self._response(session, row) for row in pair]
-            return Pair(a=a, b=b, shown_first=queue.shown_first(a.id, b.id, annotator))
+    @_to_its_end
+    async def compare(self, comparison: Comparison, *, imported: bool = False, by: Caller | None = None) -> Stored:
+        """Store a comparison and which response was shown first; the latest of a pair counts. Idempotent.
 
-    @_whole
-    async def compare(self, given: Comparison, *, imported: bool = False, by: Caller | None = None) -> Stored:
-        """Keep a comparison, once, with the order in which the pair was shown; the latest of a pair counts.
-
-        `contradicts` names the responses that the annotator has put in a circle with it. Raises like `submit`, and
-        Invalid for answers to different questions.
+        `contradicts` names the responses that the annotator has thereby ranked in a circle. Raises like `submit`, and
+        Invalid for responses to different prompts.
         """
         async with self._database.writing() as session:
-            stored = await submissions.compare(session, given, imported, by, self._clock())
+            stored = await submissions.compare(session, comparison, imported, by, self._clock())
             if not stored.again:
-                self._note(session, given.annotator, "compare", f"comparison {stored.id}")
+                self._audit(session, comparison.annotator, "compare", f"comparison {stored.id}")
         return stored
 
-    @_whole
+    # Reading feedback
+
+    @_to_its_end
     async def annotations(
         self,
         cursor: str | None = None,
@@ -279,95 +249,55 @@ class FeedbackStore:
         annotator: str | None = None,
         latest: bool = False,
     ) -> Page[StoredAnnotation]:
-        """A page of annotations, of a response or annotator, or the latest versions alone, where asked.
+        """A page of annotations, only of a response, by an annotator or of latest versions if asked.
 
         Raises Invalid for a wrong cursor.
         """
-        table = models.Annotation
-        query = select(table)
-        if response_id is not None:
-            query = query.where(table.response_id == response_id)
-        if annotator is not None:
-            query = query.where(table.annotator_id.in_(self._id_of(annotator)))
-        if latest:
-            later = aliased(table)
-            same = (later.response_id == table.response_id, later.annotator_id == table.annotator_id)
-            query = query.where(~exists().where(*same, later.version > table.version))
         async with self._database.reading() as session:
-            rows, following = await fetch(session, query, table, cursor, limit)
-            names = await self._names(session)
-            return Page(items=tuple(annotation_of(row, names[row.annotator_id]) for row in rows), next=following)
+            return await reading.annotation_page(session, cursor, limit, response_id, annotator, latest)
 
-    @_whole
+    @_to_its_end
     async def comparisons(
         self, cursor: str | None = None, limit: int = 100, *, annotator: str | None = None
     ) -> Page[StoredComparison]:
         """A page of comparisons. Raises Invalid for a wrong cursor."""
-        table = models.Comparison
-        query = select(table)
-        if annotator is not None:
-            query = query.where(table.annotator_id.in_(self._id_of(annotator)))
         async with self._database.reading() as session:
-            rows, following = await fetch(session, query, table, cursor, limit)
-            names = await self._names(session)
-            return Page(items=tuple(comparison_of(row, names[row.annotator_id]) for row in rows), next=following)
+            return await reading.comparison_page(session, cursor, limit, annotator)
 
-    @_whole
-    async def quick_feedbacks(
+    @_to_its_end
+    async def quick_feedback_page(
         self, cursor: str | None = None, limit: int = 100, *, response_id: str | None = None
     ) -> Page[StoredQuick]:
         """A page of quick feedback. Raises Invalid for a wrong cursor."""
-        table = models.QuickFeedback
-        query = select(table) if response_id is None else select(table).where(table.response_id == response_id)
         async with self._database.reading() as session:
-            rows, following = await fetch(session, query, table, cursor, limit)
-            return Page(items=tuple(quick_of(row) for row in rows), next=following)
+            return await reading.quick_feedback_page(session, cursor, limit, response_id)
 
-    @_whole
+    @_to_its_end
+    async def counts(self) -> Counts:
+        """How much the store holds."""
+        async with self._database.reading() as session:
+            return await reading.counts(session)
+
+    # Removal
+
+    @_to_its_end
     async def delete_person(self, name: str) -> dict[str, int]:
-        """Delete everything by an annotator of that name or a caller of that id; how many rows of what."""
+        """Delete everything by the annotator of that name or the caller of that id. Returns the rows by kind."""
         async with self._database.writing() as session:
             deleted = await removal.delete_person(session, name)
-            self._note(session, None, "delete_person", ", ".join(f"{n} {what}" for what, n in deleted.items()))
-        await self._database.forget()
+            self._audit(session, None, "delete_person", ", ".join(f"{n} {kind}" for kind, n in deleted.items()))
+        await self._database.truncate_log()
         return deleted
 
-    @_whole
+    @_to_its_end
     async def prune(self, older_than: datetime, *, everything: bool = False) -> int:
-        """Delete answers stored before a time that nobody has judged; with `everything` the others too. How many."""
+        """Delete responses stored before a time, those with feedback only if `everything`. Returns how many."""
         async with self._database.writing() as session:
             deleted = await removal.prune(session, older_than, everything)
             what = f"{deleted} responses from before {older_than.isoformat()}"
-            self._note(session, None, "prune", f"{what}, judged ones too" if everything else what)
-        await self._database.forget()
+            self._audit(session, None, "prune", f"{what}, judged ones too" if everything else what)
+        await self._database.truncate_log()
         return deleted
 
-    @_whole
-    async def counts(self) -> Counts:
-        """How much the store holds."""
-        response, annotation = models.Response.id, models.Annotation
-        sizes = {
-            "responses": func.count(response),
-            "scored": func.count(models.Score.response_id.distinct()),
-            "annotated": func.count(annotation.response_id.distinct()),
-            "annotations": func.count(annotation.id),
-            "annotators": func.count(models.Annotator.id),
-            "quick_feedback": func.count(models.QuickFeedback.id),
-            "comparisons": func.count(models.Comparison.id),
-        }
-        async with self._database.reading() as session:
-            found = {name: await session.scalar(select(size)) for name, size in sizes.items()}
-            query = select(func.count(response)).where(models.Response.annotatable)
-            return Counts.model_validate(found | {"annotatable": await session.scalar(query)})
-
-    @staticmethod
-    def _id_of(annotator: str) -> Any:
-        return select(models.Annotator.id).where(models.Annotator.name == annotator)
-
-    @staticmethod
-    async def _names(session: AsyncSession) -> dict[int, str]:
-        rows = await session.execute(select(models.Annotator.id, models.Annotator.name))
-        return {row.id: row.name for row in rows}
-
-    def _note(self, session: AsyncSession, who: str | None, action: str, what: str) -> None:
-        session.add(models.Audit(at=self._clock(), who=who, action=action, what=what))
+    def _audit(self, session: AsyncSession, who: str | None, action: str, what: str) -> None:
+        session.add(tables.Audit(at=self._clock(), who=who, action=action, what=what))

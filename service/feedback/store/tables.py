@@ -1,7 +1,7 @@
 """The tables of the feedback store.
 
-Texts that people or models wrote are JSON strings, in which every character has a spelling: PostgreSQL's text cannot
-hold U+0000, which an answer may. Offsets are code points into the response's text, end exclusive.
+Texts that people or models wrote are JSON strings, which can escape every character: PostgreSQL's text type cannot hold
+U+0000, but a response may contain it. Offsets are code points into the response's text, end exclusive.
 """
 
 from datetime import UTC, datetime
@@ -12,11 +12,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 Words = JSON(none_as_null=True)
-"""A text, or what holds texts."""
+"""A text, or a structure that contains texts."""
 
 
 class Moment(TypeDecorator[datetime]):
-    """A time in UTC, to the microsecond; SQLite knows no time zones."""
+    """A time in UTC with microseconds, since SQLite has no time zones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -33,7 +33,7 @@ class Moment(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """Every table; constraints have names, which migrations need."""
+    """Base of every table. Constraints have names, because migrations refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -54,7 +54,7 @@ def _annotator() -> Mapped[int]:
 
 
 class Response(Base):
-    """An answer that was served or imported, with what it answers."""
+    """A served or imported response, with its question and passages."""
 
     __tablename__ = "responses"
 
@@ -66,29 +66,29 @@ class Response(Base):
     """The policy's version."""
     weights: Mapped[dict[str, float] | None] = mapped_column(Words)
     question: Mapped[str] = mapped_column(Words)
-    """Empty for prompts and conversations, which are not kept."""
+    """Empty for prompts and conversations, which are not stored."""
     passages: Mapped[list[dict[str, Any]]] = mapped_column(Words)
     text: Mapped[str] = mapped_column(Words)
     finish_reason: Mapped[str | None] = mapped_column(String)
     source: Mapped[str] = mapped_column(String)
-    """served or imported."""
+    """`served` or `imported`."""
     caller: Mapped[str | None] = mapped_column(String, index=True)
     extra: Mapped[dict[str, Any] | None] = mapped_column(Words)
-    """What an imported file said besides, to be exported again."""
+    """Further content of an imported file, exported again."""
     annotatable: Mapped[bool]
-    """Whether there is a question, a passage and an answer."""
+    """Whether it has a question, a passage and a text."""
     prompt_key: Mapped[str] = mapped_column(String)
-    """The same for answers to the same question and passages: those can be compared."""
+    """Equal for responses to the same question and passages, which can be compared."""
     text_key: Mapped[str] = mapped_column(String)
-    """The same for the same text."""
+    """Equal for equal texts."""
     lot: Mapped[float] = mapped_column(Float)
-    """Its place in a random order, from 0 to 1."""
+    """Place in a random order, from 0 to 1."""
     overlap_lot: Mapped[float] = mapped_column(Float)
-    """Below the share that is annotated by several people, it is among those."""
+    """Two people annotate the responses whose value, from 0 to 1, is below the store's overlap."""
     uncertainty: Mapped[float | None] = mapped_column(Float)
-    """How unsure the reward models are, from 0 to 1; None until scored."""
+    """How uncertain the reward models are, from 0 to 1; None until scored."""
     disagreement: Mapped[float | None] = mapped_column(Float)
-    """How far those who judged it differ, people and reward models, from 0 to 1; None until two have."""
+    """How far its raters (people and reward models) differ, from 0 to 1; None until it has two."""
 
     __table_args__ = (
         Index(None, "created", "id"),
@@ -100,17 +100,17 @@ class Response(Base):
 
 
 class Score(Base):
-    """The reward models' judgement of a response."""
+    """The reward models' scores of a response."""
 
     __tablename__ = "scores"
 
     response_id: Mapped[str] = mapped_column(ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True)
     rewards: Mapped[str] = mapped_column(String, primary_key=True)
-    """The version of the reward models."""
+    """Version of the reward models."""
     labels: Mapped[str | None] = mapped_column(String)
-    """The version of what names errors, where there is one."""
+    """Version of the label heads, if any named the errors."""
     json: Mapped[dict[str, Any]] = mapped_column(Words)
-    """As of ScoredResponse.as_json."""
+    """In the shape of ScoredResponse.as_json."""
     created: Mapped[datetime] = mapped_column(Moment)
 
 
@@ -124,11 +124,11 @@ class Annotator(Base):
     created: Mapped[datetime] = mapped_column(Moment)
     retired: Mapped[datetime | None] = mapped_column(Moment)
     caller: Mapped[str | None] = mapped_column(String)
-    """The key that the name belongs to, as `key:3f9a1c20`; None until one uses it."""
+    """The key that the name belongs to, for example `key:3f9a1c20`; None until a key uses it."""
 
 
 class Assignment(Base):
-    """A response handed to an annotator: open, drafted, submitted or skipped."""
+    """A response handed to an annotator."""
 
     __tablename__ = "assignments"
 
@@ -137,6 +137,7 @@ class Assignment(Base):
         ForeignKey("annotators.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     state: Mapped[str] = mapped_column(String)
+    """`open`, `drafted`, `submitted` or `skipped`."""
     draft: Mapped[dict[str, Any] | None] = mapped_column(Words)
     skip_reason: Mapped[str | None] = mapped_column(Words)
     created: Mapped[datetime] = mapped_column(Moment)
@@ -144,7 +145,7 @@ class Assignment(Base):
 
 
 class Annotation(Base):
-    """One version of what an annotator says of a response; never changed, a correction is a further version."""
+    """One version of an annotator's feedback on a response. Rows never change; a correction is a further version."""
 
     __tablename__ = "annotations"
 
@@ -157,16 +158,16 @@ class Annotation(Base):
     missing: Mapped[list[dict[str, Any]]] = mapped_column(Words)
     corrected: Mapped[str | None] = mapped_column(Words)
     suggestions: Mapped[list[dict[str, Any]]] = mapped_column(Words)
-    """What the reward models suggested, and what became of it."""
+    """Errors that the reward models suggested, and what the annotator did about each."""
     seconds: Mapped[float | None] = mapped_column(Float)
-    """How long the annotator took."""
+    """Time the annotator took."""
     created: Mapped[datetime] = mapped_column(Moment)
 
     __table_args__ = (UniqueConstraint("response_id", "annotator_id", "version"), Index(None, "created", "id"))
 
 
 class QuickFeedback(Base):
-    """A thumb and spans from an application."""
+    """A thumb, spans and a comment from an application."""
 
     __tablename__ = "quick_feedback"
 
@@ -183,7 +184,7 @@ class QuickFeedback(Base):
 
 
 class Comparison(Base):
-    """Which of two answers to the same question is better; of several by one annotator the latest counts."""
+    """Which of two responses to one prompt is better. Of several by one annotator the latest counts."""
 
     __tablename__ = "comparisons"
 
@@ -192,9 +193,9 @@ class Comparison(Base):
     a: Mapped[str] = _response()
     b: Mapped[str] = _response()
     shown_first: Mapped[str | None] = mapped_column(String)
-    """a or b: which was on the left; None where an imported file does not say."""
+    """`a` or `b`; None where an imported file does not say."""
     choice: Mapped[str] = mapped_column(String)
-    """a, b or tie."""
+    """`a`, `b` or `tie`."""
     annotator_id: Mapped[int] = _annotator()
     created: Mapped[datetime] = mapped_column(Moment)
 
@@ -209,6 +210,6 @@ class Audit(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     at: Mapped[datetime] = mapped_column(Moment)
     who: Mapped[str | None] = mapped_column(String, index=True)
-    """None where it was the operator, or a person whose data were deleted."""
+    """None for the operator, and for a person whose data were deleted."""
     action: Mapped[str] = mapped_column(String)
     what: Mapped[str] = mapped_column(String)

@@ -1,4 +1,4 @@
-"""`fgctl feedback`, as a user types it, and the reward models fitted on a store."""
+"""`fgctl feedback` as a user runs it, and reward models fitted on a store."""
 
 import asyncio
 import json
@@ -42,34 +42,34 @@ def test_the_sample_is_imported_once_and_exported_as_it_was(store, tmp_path):
     for name in FORMATS:
         out = tmp_path / f"{name}.json"
         assert json.loads(invoke("export", out, "--format", name, "--json")[1])["annotations"] == 24
-        found = json.loads(invoke("import", out, "--format", name, "--json")[1])
-        assert (found["again"], found["stored"], found["refused"]) == (24, 0, [])
+        report = json.loads(invoke("import", out, "--format", name, "--json")[1])
+        assert (report["again"], report["stored"], report["refused"]) == (24, 0, [])
     assert json.loads((tmp_path / "qa-feedback.json").read_text(encoding="utf-8")) == rows
 
 
 def test_the_store_gives_the_examples_that_the_file_gives(store):
     invoke("import", FILE)
-    found = load_feedback_from(store)
-    assert found.examples == load_feedback(FILE)
-    assert found.name == "feedback.db"
-    assert load_feedback_from(store).digest == found.digest != load_feedback_from(str(FILE)).digest
+    feedback = load_feedback_from(store)
+    assert feedback.examples == load_feedback(FILE)
+    assert feedback.name == "feedback.db"
+    assert load_feedback_from(store).digest == feedback.digest != load_feedback_from(str(FILE)).digest
 
 
-def test_refusals_are_reported_and_nothing_taken_is_an_error(store, tmp_path):
+def test_refusals_are_reported_and_importing_nothing_is_an_error(store, tmp_path):
     rows = json.loads(FILE.read_text(encoding="utf-8"))[:2]
     bad = rows[1] | {"preference": []}
     (tmp_path / "some.json").write_text(json.dumps([rows[0], bad]))
-    code, _, said = invoke("import", tmp_path / "some.json")
+    code, _, remarks = invoke("import", tmp_path / "some.json")
     assert code == 0
-    assert "1 refused" in said
-    assert "record 2: Field preference" in said
+    assert "1 refused" in remarks
+    assert "record 2: Field preference" in remarks
     (tmp_path / "none.json").write_text(json.dumps([bad]))
-    code, _, said = invoke("import", tmp_path / "none.json")
+    code, _, message = invoke("import", tmp_path / "none.json")
     assert code == 1
-    assert "Nothing of" in said
+    assert "No record of" in message
 
 
-def test_stats_count_and_say_what_is_new(store):
+def test_stats_count_feedback_and_questions_the_models_were_not_fitted_on(store):
     invoke("import", FILE)
     report = json.loads(invoke("stats", "--json")[1])
     assert report["counts"]["annotations"] == 24
@@ -96,7 +96,7 @@ def test_people_are_listed_retired_and_deleted(store):
 def test_a_name_is_shown_with_its_key_and_released(store):
     async def sign_in():
         opened = await open_store(store)
-        await opened.annotator("Ann", Caller("key:3f9a1c20", frozenset({"feedback"})))
+        await opened.sign_in("Ann", Caller("key:3f9a1c20", frozenset({"feedback"})))
         await opened.close()
 
     asyncio.run(sign_in())
@@ -106,7 +106,7 @@ def test_a_name_is_shown_with_its_key_and_released(store):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "part"),
     [
         (("stats",), "FGCTL_FEEDBACK_STORE"),
         (("import", FILE, "--format", "csv"), "choose qa-feedback, label-studio, argilla"),
@@ -114,13 +114,13 @@ def test_a_name_is_shown_with_its_key_and_released(store):
         (("stats", "--store", "mysql://host/db"), "sqlite:///PATH"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(arguments, said):
+def test_mistakes_are_answered_with_a_sentence(arguments, part):
     code, _, message = invoke(*arguments)
     assert code == 1
-    assert said in message
+    assert part in message
 
 
-def test_a_store_is_told_from_a_file_and_named_without_its_password():
+def test_a_store_is_distinguished_from_a_file_and_named_without_its_password():
     assert is_store("sqlite:///a.db")
     assert is_store("postgresql://u@h/d")
     assert not is_store("feedback.json")

@@ -1,4 +1,4 @@
-"""`fgctl keys`, as a user types it."""
+"""`fgctl keys` as a user runs it."""
 
 import json
 
@@ -28,9 +28,9 @@ def invoke(*arguments):
 
 
 def test_a_key_is_shown_once_and_works_until_it_is_revoked(file):
-    code, secret, said = invoke("add", "answers app", "--scope", "generate", "--scope", "admin", "--concurrency", "4")
+    code, secret, remark = invoke("add", "answers app", "--scope", "generate", "--scope", "admin", "--concurrency", "4")
     assert code == 0
-    assert "cannot be shown again" in said
+    assert "cannot be shown again" in remark
     caller = Keyring(file).caller(secret.strip())
     assert (caller.scopes, caller.limits.concurrency) == ({"generate", "admin"}, 4)
     code, listed, _ = invoke("list")
@@ -43,29 +43,29 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(file):
     assert Keyring(file).caller(secret.strip()) is None
 
 
-def test_json_has_the_key_and_where_it_is_kept(file):
-    made = json.loads(invoke("add", "app", "--json")[1])
-    assert Keyring(file).caller(made["key"]).id == f"key:{made['id']}"
-    assert made["file"] == str(file)
+def test_json_has_the_key_and_its_file(file):
+    added = json.loads(invoke("add", "app", "--json")[1])
+    assert Keyring(file).caller(added["key"]).id == f"key:{added['id']}"
+    assert added["file"] == str(file)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "part"),
     [
-        (("add", "app", "--scope", "everything"), "choose among generate, feedback, admin, metrics"),
+        (("add", "app", "--scope", "everything"), "choose from generate, feedback, admin, metrics"),
         (("add", " "), "who uses the key"),
         (("list",), "fgctl keys add"),
         (("revoke", "abc"), "fgctl keys add"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(file, arguments, said):
+def test_mistakes_are_answered_with_a_sentence(file, arguments, part):
     code, _, message = invoke(*arguments)
     assert code == 1
-    assert said in message
+    assert part in message
     assert not file.exists()
 
 
-def test_it_says_when_it_does_not_know_the_file(monkeypatch):
+def test_without_a_key_file_the_message_names_the_option(monkeypatch):
     monkeypatch.delenv("FGCTL_KEYS", raising=False)
     code, _, message = invoke("list")
     assert code == 1

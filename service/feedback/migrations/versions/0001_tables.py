@@ -1,4 +1,4 @@
-"""The tables: responses, scores, annotators and what they say, quick feedback, audit."""
+"""The tables: responses, scores, annotators, annotations, comparisons, quick feedback, audit."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ WORDS = sa.JSON(none_as_null=True)
 
 
 def upgrade() -> None:
-    """Make them."""
+    """Create the tables."""
     op.create_table(
         "annotators",
         sa.Column("id", sa.Integer, nullable=False),

@@ -1,6 +1,6 @@
-"""What is derived from a response, for the queue of annotators and for pairs; computed for those that are there.
+"""Columns derived from a response's content, for the annotation queue and for pairs, filled in for existing rows.
 
-Reward models' uncertainty and people's disagreement are filled in with the next scores and annotations.
+Uncertainty and disagreement are filled in when the next scores and annotations arrive.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ _BATCH = 500
 
 def upgrade() -> None:
     """Add the columns and fill them in."""
-    # Constants for the moment between the two. SQLite cannot change a table otherwise without making it anew.
+    # The defaults are placeholders until _fill_in; without them SQLite would have to rebuild the table.
     for column in (
         sa.Column("annotatable", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("prompt_key", sa.String, nullable=False, server_default=""),

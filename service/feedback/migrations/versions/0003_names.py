@@ -1,4 +1,4 @@
-"""Which key an annotator's name belongs to. Names from before are no key's until one uses them."""
+"""Which key an annotator's name belongs to. Existing names belong to no key until a key uses them."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from service.feedback.records import Recorded, StoredPassage
+from service.feedback.records import NewResponse, StoredPassage
 from service.feedback.store.database import Database, async_url, create
 from service.feedback.store.feedback_store import FeedbackStore, open_store
 
@@ -49,9 +49,9 @@ def schema(serve, tmp_path):
         store = await open_store(url)
         passages = (StoredPassage(title="T", text="It is here.", sentences=("It is here.",)),)
         await store.record(
-            [Recorded(id=f"r{i}", text=f"Here {i}.", question="Where?", passages=passages) for i in "12"]
+            [NewResponse(id=f"r{i}", text=f"Here {i}.", question="Where?", passages=passages) for i in "12"]
         )
-        await store.annotator("Ann")
+        await store.sign_in("Ann")
         await store.close()
 
     asyncio.run(fill())

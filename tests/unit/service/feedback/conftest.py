@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.feedback.records import Annotation, Missing, Recorded, Span, StoredPassage
+from service.feedback.records import Annotation, MissingInformation, NewResponse, Span, StoredPassage
 from service.feedback.store.feedback_store import open_store
 
 TEXT = "The film plays in Pasadena. It cost 30 million. It was shot in 2008, as many others were."
@@ -59,7 +59,7 @@ async def open_(url, clock):
 async def store(open_):
     """A store with an annotator, Ann, and nothing else."""
     store = await open_()
-    await store.annotator("Ann")
+    await store.sign_in("Ann")
     return store
 
 
@@ -69,7 +69,7 @@ def answer():
 
     def make(name="r1", text=TEXT, **fields):
         given = {"question": "Where does the film play?", "passages": PASSAGES, "profile": "medium", "caller": "key:1"}
-        return Recorded(id=name, text=text, **given | fields)
+        return NewResponse(id=name, text=text, **given | fields)
 
     return make
 
@@ -83,7 +83,7 @@ def annotation():
             "response_id": "r1",
             "annotator": "Ann",
             "errors": (Span(label="Wrong-Grounding", start=18, end=26, explanation="Passage 1, sentence 1"),),
-            "missing": (Missing(label="Missing-Answer", passage_id=1, sentence_id=(1,)),),
+            "missing": (MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=(1,)),),
             "corrected": "The film plays in Los Angeles.",
         }
         return Annotation(submission_id=submission, **given | fields)

@@ -7,14 +7,14 @@ import asyncio
 import sys
 
 from service.feedback.errors import StoreFailed
-from service.feedback.records import Annotation, Recorded, Span
+from service.feedback.records import Annotation, NewResponse, Span
 from service.feedback.store.feedback_store import open_store
 
 
 async def main(url, name, first, last):
     store = await open_store(url)
-    await store.annotator(name)
-    await store.record_response(Recorded(id="r1", text="Some text.", question="q"))
+    await store.sign_in(name)
+    await store.record_response(NewResponse(id="r1", text="Some text.", question="q"))
     try:
         for i in range(int(first), int(last)):
             span = Span(label="Irrelevant", start=0, end=4, explanation="x" * 2000)

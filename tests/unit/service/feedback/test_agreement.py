@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from service.feedback.agreement import (
-    Judgement,
+from service.feedback.agreement.measures import (
+    Rating,
     alpha,
     between_people,
     by_annotator,
+    by_week,
+    full_report,
     models_with_people,
-    over_time,
-    report,
     span_f1,
 )
 from service.metrics.agreement import AgreementMetrics
@@ -24,12 +24,12 @@ STARTS = [0, 25, 51, 79]
 NAN = float("nan")
 
 
-def judged(annotator: str, *marked: int, label: str = "Irrelevant", **more: Any) -> Judgement:
+def judged(annotator: str, *marked: int, label: str = "Irrelevant", **more: Any) -> Rating:
     """Whole sentences marked."""
     ends = [24, 50, 78, len(TEXT)]
     spans = tuple((label, STARTS[i], ends[i]) for i in marked)
     defaults: dict[str, Any] = {"missing": False, "created": datetime(2026, 11, 2, tzinfo=UTC), "response_id": "r"}
-    return Judgement(text=TEXT, annotator=annotator, spans=spans, **(defaults | more))
+    return Rating(text=TEXT, annotator=annotator, spans=spans, **(defaults | more))
 
 
 def test_alpha_of_two_by_hand() -> None:
@@ -83,7 +83,7 @@ def test_each_annotator_is_compared_with_the_others_only() -> None:
 
 def test_a_response_counts_in_the_week_of_its_second_judgement() -> None:
     late = datetime(2026, 11, 9, tzinfo=UTC)
-    weeks = over_time([judged("ann", 0), judged("bo", 0, created=late), judged("cy", 0, response_id="alone")])
+    weeks = by_week([judged("ann", 0), judged("bo", 0, created=late), judged("cy", 0, response_id="alone")])
     assert [one["week"] for one in weeks] == ["2026-W46"]
     assert weeks[0]["categories"]["relevance"]["alpha"] == 1
 
@@ -105,10 +105,10 @@ def test_reward_models_are_compared_with_every_person() -> None:
 def test_metrics_show_what_can_be_told() -> None:
     registry = CollectorRegistry()
     metrics = AgreementMetrics(registry)
-    metrics.announce(report([judged("ann", 0, 1), judged("bo", 0)], {}))
+    metrics.announce(full_report([judged("ann", 0, 1), judged("bo", 0)], {}))
     lines = generate_latest(registry).decode().splitlines()
     assert 'fg_annotation_agreement_ratio{category="relevance"} 0.5333' in lines
     assert 'fg_annotation_span_f1_ratio{label="Irrelevant"} 0.6667' in lines
     assert not [line for line in lines if line.startswith("fg_annotation_model_agreement_ratio{")]
-    metrics.announce(report([], {}))
+    metrics.announce(full_report([], {}))
     assert "fg_annotation_agreement_ratio{" not in generate_latest(registry).decode()

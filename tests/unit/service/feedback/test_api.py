@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
-from service.feedback.stored_judgements import agreement
+from service.feedback.agreement.from_store import measure_agreement
 
 pytestmark = pytest.mark.anyio
 
@@ -152,7 +152,7 @@ async def test_the_report_of_agreement(kept, judged):
     reply = await kept.client.get("/annotation/agreement")
     assert reply.status_code == 200
     found = reply.json()
-    assert found == await agreement(kept.backend.feedback.store)
+    assert found == await measure_agreement(kept.backend.feedback.store)
     assert found["people"]["categories"]["relevance"]["alpha"] is not None
     assert {name: one["annotations"] for name, one in found["annotators"].items()} == {"Ann": 1, "Bob": 1, "Cy": 1}
     assert [week["categories"] for week in found["weeks"]] == [found["people"]["categories"]]
@@ -171,9 +171,9 @@ async def test_agreement_is_computed_once_for_all_who_ask_at_once_and_one_who_le
     async def slowly(store):
         computed.append(store)
         await hold.wait()
-        return await agreement(store)
+        return await measure_agreement(store)
 
-    monkeypatch.setattr("service.feedback.runtime.agreement", slowly)
+    monkeypatch.setattr("service.feedback.runtime.measure_agreement", slowly)
     asked = [asyncio.create_task(kept.backend.feedback.agreement()) for _ in range(3)]
     await asyncio.sleep(0.01)
     asked[0].cancel()
@@ -259,6 +259,6 @@ async def test_the_key_and_its_scope(serve, tmp_path, answer):
         for scope, status in (("generate", 403), ("feedback", 200)):
             reply = await service.client.post(path, json=body, headers={"x-api-key": keys[scope][1]})
             assert reply.status_code == status
-    (item,) = (await service.backend.feedback.store.quick_feedbacks()).items
+    (item,) = (await service.backend.feedback.store.quick_feedback_page()).items
     assert item.caller == f"key:{keys['feedback'][0]}"
     await service.backend.feedback.stop()

@@ -16,7 +16,7 @@ import pytest
 from service.feedback.errors import StoreFailed
 from service.feedback.store.database import _LOCK
 from service.feedback.store.feedback_store import open_store
-from service.feedback.store.paging import every
+from service.feedback.store.paging import all_items
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[4]
@@ -33,7 +33,7 @@ async def kept(url):
     """The ids of the submissions in a store, in order."""
     store = await open_store(url)
     try:
-        return [a.submission_id async for a in every(lambda cursor: store.annotations(cursor, 1000))]
+        return [a.submission_id async for a in all_items(lambda cursor: store.annotations(cursor, 1000))]
     finally:
         await store.close()
 
@@ -86,7 +86,7 @@ async def test_a_full_disk_is_said_and_costs_nothing_that_was_kept(tmp_path, ans
     """SQLite is given no more pages than it has, which it answers like a full disk."""
     url = f"sqlite:///{tmp_path}/x.db"
     store = await open_store(url)
-    await store.annotator("Ann")
+    await store.sign_in("Ann")
     await store.record_response(answer())
     await store.submit(annotation("s0"))
     async with limited(store, pages=1):
@@ -139,7 +139,7 @@ async def test_a_postgres_whose_files_cannot_grow_costs_nothing_that_was_kept(st
     server.stop()
     server.start(file_size=17 << 20)  # files of its log have 16 MiB
     store = await open_store(url)
-    await store.annotator("Ann")
+    await store.sign_in("Ann")
     await store.record_response(answer())
     acknowledged = []
 
@@ -198,7 +198,7 @@ async def test_sqlite_waits_for_the_disk_at_every_commit(tmp_path):
 
 async def test_a_cancelled_submission_is_kept_whole_or_not_at_all(open_, answer, annotation):
     store = await open_()
-    await store.annotator("Ann")
+    await store.sign_in("Ann")
     await store.record_response(answer())
     for i in range(10):
         task = asyncio.create_task(store.submit(annotation(f"s{i}")))

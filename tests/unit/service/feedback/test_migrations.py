@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from rewards.errors import FgctlError
 from service.domain.caller import Caller
 from service.feedback import migrations
-from service.feedback.store.annotation_priority import derived
+from service.feedback.store.annotation_priority import derived_columns
 from service.feedback.store.database import async_url, create
 from service.feedback.store.feedback_store import open_store
 from service.feedback.store.tables import Base
@@ -84,9 +84,9 @@ async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
 
     found = await raw(columns)
     for one in given:
-        assert found[one.id] == {"id": one.id} | derived(one.id, one.question, one.passages, one.text)
+        assert found[one.id] == {"id": one.id} | derived_columns(one.id, one.question, one.passages, one.text)
     await store.submit(annotation(errors=()), by=Caller("key:1"))
-    assert (await store.next_for("Ann")).response.id == "r3"
+    assert (await store.next_response_for("Ann")).response.id == "r3"
     assert [(one.name, one.caller) for one in await store.annotators()] == [("Ann", "key:1")]
 
 
@@ -108,7 +108,7 @@ async def test_names_from_before_they_had_keys_belong_to_the_next_key_that_uses_
     assert found == [("Ann 👩‍👩‍👧", True, None), ("Bob", False, None)]
     await store.record_response(answer())
     await store.save_draft("Ann 👩‍👩‍👧", "r1", {}, Caller("key:1"))
-    assert (await store.annotator("Ann 👩‍👩‍👧")).caller == "key:1"
+    assert (await store.sign_in("Ann 👩‍👩‍👧")).caller == "key:1"
 
 
 async def test_a_migration_that_fails_changes_nothing(raw, url, monkeypatch):

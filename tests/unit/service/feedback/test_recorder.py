@@ -9,9 +9,9 @@ from rewards.errors import FgctlError
 from service.errors import NotFound, Unavailable
 from service.feedback import recorder
 from service.feedback import runtime as service_module
+from service.feedback.agreement.from_store import measure_agreement
 from service.feedback.errors import StoreFailed
 from service.feedback.records import Annotation
-from service.feedback.stored_judgements import agreement
 
 pytestmark = pytest.mark.anyio
 
@@ -54,8 +54,8 @@ async def test_an_answer_and_its_scores_are_kept(recording):
         name: (await service.client.get(f"/responses/{reply['id']}")).json()[name] for name in kept.scored
     }
     assert (kept.rewards, kept.labels) == ("v1", "names 1")
-    await feedback.store.annotator("Ann")
-    offered = (await feedback.store.next_for("Ann")).response.scored["scores"]["factuality"]["segments"]
+    await feedback.store.sign_in("Ann")
+    offered = (await feedback.store.next_response_for("Ann")).response.scored["scores"]["factuality"]["segments"]
     assert [segment["label"] for segment in offered] == ["Unverifiable"]
     for kind in ("response", "scores"):
         assert service.metric("fg_feedback_recorded_total", kind=kind) == 1
@@ -71,7 +71,7 @@ async def test_how_far_models_and_people_agree_is_shown_now_and_then(recording, 
     await service.backend.feedback.settled()
     assert service.metric("fg_annotation_model_agreement_ratio", category="relevance") is None
     store = service.backend.feedback.store
-    await store.annotator("ada")
+    await store.sign_in("ada")
     await store.submit(
         Annotation(
             submission_id="s1",
@@ -82,7 +82,7 @@ async def test_how_far_models_and_people_agree_is_shown_now_and_then(recording, 
         )
     )
     # The models take the answer for irrelevant as well, and the person does not.
-    expected = (await agreement(store))["models"]["relevance"]["alpha"]
+    expected = (await measure_agreement(store))["models"]["relevance"]["alpha"]
     assert expected is not None
     for _ in range(200):
         await asyncio.sleep(0.01)

@@ -5,14 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.categories import BUILT_IN, category_of
-from service.feedback.records import Annotation, Missing, QuickSpan, Recorded, Span, StoredPassage
-from service.feedback.validation import PRIORITY, SPAN_LABELS, check, check_spans, circle, questions, trimmed
+from service.feedback.records import Annotation, MissingInformation, NewResponse, QuickSpan, Span, StoredPassage
+from service.feedback.validation import (
+    PRIORITY,
+    SPAN_LABELS,
+    check,
+    check_quick_spans,
+    follow_up_questions,
+    preference_cycle,
+    trimmed,
+)
 
 TEXT = "One two three. Four five."
-RESPONSE = Recorded(
+RESPONSE = NewResponse(
     id="r", text=TEXT, question="q", passages=(StoredPassage(title="T", text="A. B.", sentences=("A.", "B.")),)
 )
-GAP = Missing(label="Missing-Answer", passage_id=1, sentence_id=(2,))
+GAP = MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=(2,))
 
 
 def annotate(*errors, missing=(), corrected="Better."):
@@ -49,11 +57,14 @@ def codes(annotation, response=RESPONSE):
         (annotate(("Wrong", 0, 3)), ["unknown_label"]),
         (annotate(("Missing-Answer", 0, 3)), ["not_a_span"]),
         (annotate(("Irrelevant", 0, 3), ("Irrelevant", 0, 3)), ["twice"]),
-        (annotate(missing=(Missing(label="Irrelevant", passage_id=1),)), ["unknown_label"]),
-        (annotate(missing=(Missing(label="Missing-Answer", passage_id=2),)), ["no_passage"]),
-        (annotate(missing=(Missing(label="Missing-Answer", passage_id=0),)), ["no_passage"]),
-        (annotate(missing=(Missing(label="Missing-Answer", passage_id=1, sentence_id=(3,)),)), ["no_sentence"]),
-        (annotate(missing=(Missing(label="Missing-Answer", passage_id=1, sentence_id=(0,)),)), []),
+        (annotate(missing=(MissingInformation(label="Irrelevant", passage_id=1),)), ["unknown_label"]),
+        (annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=2),)), ["no_passage"]),
+        (annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=0),)), ["no_passage"]),
+        (
+            annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=(3,)),)),
+            ["no_sentence"],
+        ),
+        (annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=(0,)),)), []),
     ],
 )
 def test_what_is_refused(annotation, expected):
@@ -103,15 +114,18 @@ def test_messages_are_sentences_that_name_their_place():
 
 
 def test_wrong_grounding_without_its_sentences_is_asked_about():
-    assert questions(annotate(("Wrong-Grounding", 0, 3)))
-    assert not questions(annotate(("Wrong-Grounding", 0, 3), missing=(GAP,)))
-    assert not questions(annotate(("Irrelevant", 0, 3)))
+    assert follow_up_questions(annotate(("Wrong-Grounding", 0, 3)))
+    assert not follow_up_questions(annotate(("Wrong-Grounding", 0, 3), missing=(GAP,)))
+    assert not follow_up_questions(annotate(("Irrelevant", 0, 3)))
 
 
 def test_spans_of_quick_feedback_need_no_label():
     spans = (QuickSpan(start=0, end=3), QuickSpan(start=0, end=3, label="Missing-Answer"))
-    assert check_spans(spans, TEXT) == []
-    assert [v.code for v in check_spans((QuickSpan(start=0, end=99, label="x"),), TEXT)] == ["outside", "unknown_label"]
+    assert check_quick_spans(spans, TEXT) == []
+    assert [v.code for v in check_quick_spans((QuickSpan(start=0, end=99, label="x"),), TEXT)] == [
+        "outside",
+        "unknown_label",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,4 +168,4 @@ def test_trimming_keeps_every_visible_character_and_no_more(text, data):
     ],
 )
 def test_circles(choices, expected):
-    assert set(circle(choices)) == expected
+    assert set(preference_cycle(choices)) == expected

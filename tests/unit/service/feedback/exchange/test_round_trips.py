@@ -1,4 +1,4 @@
-"""What is written in a format is read back as it was."""
+"""Items written in a format are read back unchanged."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rewards.dataset import PAIRS, SAMPLE, MissingInfo, SpanError, data_file
-from service.feedback.exchange import FORMATS, Item
-from service.feedback.exchange.item import MISSING_LABELS, SPAN_LABELS
+from service.feedback.exchange import FORMATS, format_named
+from service.feedback.exchange.item import Item
+from service.feedback.validation import MISSING_LABELS, SPAN_LABELS
 
-NAMES = list(FORMATS)
 letters = st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("🚀👩🏽‍🚒e\u0301\u202eאب\r\n\\ "))
 texts = st.text(letters, max_size=30)
 answers = texts.filter(lambda text: bool(text.strip()))
@@ -33,9 +33,9 @@ def items(draw: st.DrawFn) -> Item:
         )
     for _ in range(draw(st.integers(0, 3)) if passages else 0):
         passage = draw(st.integers(1, len(passages)))
-        named = draw(st.lists(st.integers(0, len(passages[passage - 1]) - 1), unique=True, max_size=3))
+        sentences = draw(st.lists(st.integers(0, len(passages[passage - 1]) - 1), unique=True, max_size=3))
         label = draw(st.sampled_from(MISSING_LABELS))
-        missing.append(MissingInfo(label=label, passage_id=passage, sentence_id=tuple(named)))
+        missing.append(MissingInfo(label=label, passage_id=passage, sentence_id=tuple(sentences)))
     corrected = draw(texts) if errors or missing else draw(st.none() | texts.filter(lambda t: t != text))
     return Item(
         question=draw(answers),
@@ -52,41 +52,41 @@ def items(draw: st.DrawFn) -> Item:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(some=st.lists(items(), min_size=1, max_size=2))
-def test_any_text_comes_back(name: str, some: list[Item], tmp_path: Path) -> None:
+@given(written=st.lists(items(), min_size=1, max_size=2))
+def test_any_text_comes_back(name: str, written: list[Item], tmp_path: Path) -> None:
     path = tmp_path / "items.json"
-    assert FORMATS[name].write(some, path) == len(some)
-    assert list(FORMATS[name].read(path)) == some
+    assert format_named(name).write(written, path) == len(written)
+    assert list(format_named(name).read(path)) == written
 
 
-def normalised(path: Path) -> list[str]:
+def rows_of(path: Path) -> list[str]:
     return [json.dumps(row, sort_keys=True) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def there_and_back(source: Path, through: str, tmp_path: Path) -> None:
-    """QA-Feedback's rows, read, taken through another format, and written again."""
+    """Rows in QA-Feedback's format, converted to another format and back."""
     middle, end = tmp_path / "middle.json", tmp_path / "end.json"
-    FORMATS[through].write([taken(one) for one in FORMATS["qa-feedback"].read(source)], middle)
-    FORMATS["qa-feedback"].write([taken(one) for one in FORMATS[through].read(middle)], end)
-    assert normalised(end) == normalised(source)
+    format_named(through).write(map(as_item, format_named("qa-feedback").read(source)), middle)
+    format_named("qa-feedback").write(map(as_item, format_named(through).read(middle)), end)
+    assert rows_of(end) == rows_of(source)
 
 
-def taken(one: Any) -> Item:
-    assert isinstance(one, Item), one
-    return one
+def as_item(record: Any) -> Item:
+    assert isinstance(record, Item), record
+    return record
 
 
-@pytest.mark.parametrize("through", NAMES)
+@pytest.mark.parametrize("through", FORMATS)
 def test_the_sample_comes_back_byte_for_byte(through: str, tmp_path: Path) -> None:
     there_and_back(SAMPLE / "feedback.json", through, tmp_path)
 
 
-@pytest.mark.parametrize("through", NAMES)
+@pytest.mark.parametrize("through", FORMATS)
 def test_the_real_feedback_comes_back_byte_for_byte(through: str, tmp_path: Path) -> None:
     real = data_file("feedback")
     if real.parent == SAMPLE or not real.is_file():
         pytest.skip("QA-Feedback's 400 annotated answers are not here; set FGCTL_DATA to where they are")
     there_and_back(real, through, tmp_path)
-    assert len(normalised(real)) == 400
+    assert len(rows_of(real)) == 400

@@ -1,4 +1,4 @@
-"""Feedback into a store and out again."""
+"""Feedback imported into a store and exported again."""
 
 import asyncio
 import json
@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rewards.dataset import SAMPLE, MissingInfo, SpanError, data_file
-from service.feedback.exchange import FORMATS, Item, Refusal
+from service.feedback.exchange import format_named
+from service.feedback.exchange.item import Item, Refusal
 from service.feedback.exchange.transfer import Imported, export_items, import_items
-from service.feedback.records import Annotation, Comparison, Recorded
+from service.feedback.records import Annotation, Comparison, NewResponse
 from service.feedback.store.feedback_store import FeedbackStore, open_store
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ ITEM = Item("What flies?", PASSAGES, ("Some rockets.", "Birds."), (ERROR,), (), 
 
 
 def with_store(where: Path | str, work: Callable[[FeedbackStore], Awaitable[T]]) -> T:
-    """Work on the store of a URL, or of a file in a directory."""
+    """What `work` returns for the store at a URL, or in a directory."""
     url = where if isinstance(where, str) else f"sqlite:///{where / 'feedback.db'}"
 
     async def run() -> T:
@@ -48,17 +49,17 @@ def through(where: Path | str, *items: Item | Refusal) -> tuple[Imported, list[I
     return with_store(where, work)
 
 
-def normalised(path: Path) -> list[str]:
+def rows_of(path: Path) -> list[str]:
     return [json.dumps(row, sort_keys=True) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def there_and_back(source: Path, tmp_path: Path, url: str | None = None) -> None:
-    qa = FORMATS["qa-feedback"]
+    qa = format_named("qa-feedback")
     report, items = through(url or tmp_path, *qa.read(source))
     qa.write(items, tmp_path / "out.json")
     assert report.refused == []
     assert report.stored == len(items)
-    assert normalised(tmp_path / "out.json") == normalised(source)
+    assert rows_of(tmp_path / "out.json") == rows_of(source)
 
 
 def test_the_sample_comes_back_byte_for_byte(url: str, tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_any_text_comes_back(
     end = len(text.rstrip())
     start = len(text) - len(text.lstrip())
     item = Item(
-        question, ((answers[1], question), ("",), ()), tuple(answers), (replace_span(start, end),),
+        question, ((answers[1], question), ("",), ()), tuple(answers), (span(start, end),),
         (MissingInfo(label="Missing-Answer", passage_id=1, sentence_id=(1, 0)),), corrected, (2, 0, 0, 0, 0, 0),
         corrected, "ann", f"r-{seed}", str(seed),
     )  # fmt: skip
@@ -94,11 +95,11 @@ def test_any_text_comes_back(
     assert (report.refused, items) == ([], [item])
 
 
-def replace_span(start: int, end: int) -> SpanError:
+def span(start: int, end: int) -> SpanError:
     return SpanError(label="Unverifiable", start=start, end=end, explanation="é\u0301🚀")
 
 
-def test_a_second_import_finds_the_first(tmp_path: Path) -> None:
+def test_a_second_import_recognises_the_first(tmp_path: Path) -> None:
     named = replace(ITEM, annotator="ann", submission_id="s-1", response_id="r-1")
     first, _ = through(tmp_path, ITEM, named)
     again, items = through(tmp_path, ITEM, named, ITEM)
@@ -107,34 +108,34 @@ def test_a_second_import_finds_the_first(tmp_path: Path) -> None:
     assert items == [ITEM, replace(named, preference=named.preference)]
 
 
-def test_what_was_changed_elsewhere_is_a_further_version_once(tmp_path: Path) -> None:
+def test_a_change_made_elsewhere_is_stored_once_as_a_further_version(tmp_path: Path) -> None:
     named = replace(ITEM, annotator="ann", submission_id="s-1")
     changed = replace(named, corrected="Rockets fly.")
     first, _ = through(tmp_path, named, changed)
     again, items = through(tmp_path, changed, named)
     assert (first.stored, first.corrected) == (1, 1)
     assert (again.again, again.corrected) == (2, 0)
-    assert [one.corrected for one in items] == ["Rockets fly."]
+    assert [item.corrected for item in items] == ["Rockets fly."]
 
 
-def test_what_the_store_refuses_is_reported_with_its_place(tmp_path: Path) -> None:
+def test_a_record_that_the_store_refuses_is_reported_with_its_place(tmp_path: Path) -> None:
     other = replace(ITEM, response_id="r-1", where="record 1")
     same_id = replace(other, predictions=("Something else.",), preference=(0,) * 6, where="record 2")
     unprintable = replace(ITEM, annotator="a\nb", where="record 3")
     report, items = through(tmp_path, other, same_id, unprintable, Refusal("record 4", "It is not a JSON object."))
     assert len(items) == 1
-    assert [one.where for one in report.refused] == ["record 2", "record 3", "record 4"]
-    assert "another text" in report.refused[0].reason
+    assert [refusal.where for refusal in report.refused] == ["record 2", "record 3", "record 4"]
+    assert "a different text" in report.refused[0].reason
     assert report.refused[1].reason == (
-        "Field annotator: An id or name holds a character that cannot be printed; leave it out."
+        "Field annotator: An id or name contains a character that cannot be printed; leave it out."
     )
 
 
 def test_feedback_from_the_pages_is_exported_with_its_ids(tmp_path: Path) -> None:
     async def work(store: FeedbackStore) -> list[list[Item]]:
-        await store.record([Recorded(id=name, text=f"Answer {name}.", question="Q?") for name in "xyz"])
+        await store.record([NewResponse(id=name, text=f"Answer {name}.", question="Q?") for name in "xyz"])
         for name in ("ann", "bo"):
-            await store.annotator(name)
+            await store.sign_in(name)
         await store.submit(Annotation(submission_id="s", response_id="x", annotator="ann"))
         await store.compare(Comparison(submission_id="c1", a="y", b="x", choice="a", annotator="ann"))
         await store.compare(Comparison(submission_id="c2", a="z", b="x", choice="b", annotator="bo"))

@@ -3,7 +3,7 @@
 import pytest
 
 from service.feedback.records import StoredPassage
-from service.feedback.store.annotation_priority import derived, disagreement, uncertainty
+from service.feedback.store.annotation_priority import derived_columns, disagreement, uncertainty
 
 
 def segments(**probabilities):
@@ -56,11 +56,12 @@ def test_disagreement(annotations, expected):
 
 def test_what_is_derived():
     passages = (StoredPassage(title="T", text="x"),)
-    one, other = derived("r1", "q", passages, "text"), derived("r2", "q", passages, "text!")
+    one, other = derived_columns("r1", "q", passages, "text"), derived_columns("r2", "q", passages, "text!")
     assert one["annotatable"]
-    assert one["prompt_key"] == other["prompt_key"] != derived("r1", "q", (), "text")["prompt_key"]
+    assert one["prompt_key"] == other["prompt_key"] != derived_columns("r1", "q", (), "text")["prompt_key"]
     assert one["text_key"] != other["text_key"]
     assert one["lot"] != other["lot"] != other["overlap_lot"]
     assert not any(
-        derived("r", *given)["annotatable"] for given in (("", passages, "x"), ("q", (), "x"), ("q", passages, " "))
+        derived_columns("r", *given)["annotatable"]
+        for given in (("", passages, "x"), ("q", (), "x"), ("q", passages, " "))
     )

@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from service.domain.caller import SCOPES, Caller
 from service.errors import Forbidden, Invalid
-from service.feedback.errors import Conflict, Missing, Refused
-from service.feedback.records import Comparison, Quick, QuickSpan, Recorded, RecordedScores, Span, Suggestion
+from service.feedback.errors import Conflict, NotStored, Refused
+from service.feedback.records import Comparison, NewResponse, NewScores, QuickFeedback, QuickSpan, Span, Suggestion
 from service.feedback.store import tables as models
-from service.feedback.store.paging import every
+from service.feedback.store.paging import all_items
 
 pytestmark = pytest.mark.anyio
 ONE, TWO = (Caller(f"key:{number}", frozenset({"feedback"})) for number in (1, 2))
@@ -27,7 +27,7 @@ async def test_a_response_comes_back_as_it_was(store, answer, scored):
     assert await store.record_response(given) is True
     assert await store.record_response(answer(text="other")) is False
     kept = await store.response("r1")
-    assert {name: getattr(kept, name) for name in Recorded.model_fields} == dict(given)
+    assert {name: getattr(kept, name) for name in NewResponse.model_fields} == dict(given)
     assert kept.scored is None
     await store.record_scores("r1", "v1", scored())
     await store.record_scores("r1", "v1", scored(0.1))
@@ -38,13 +38,13 @@ async def test_a_response_comes_back_as_it_was(store, answer, scored):
 
 
 async def test_what_is_not_there(store, scored):
-    with pytest.raises(Missing, match="no response 'r9'"):
+    with pytest.raises(NotStored, match="no response 'r9'"):
         await store.response("r9")
-    with pytest.raises(Missing):
+    with pytest.raises(NotStored):
         await store.record_scores("r9", "v1", scored())
-    with pytest.raises(Missing, match="sign in first"):
-        await store.next_for("Bob")
-    assert await store.record([], [RecordedScores(response_id="r9", rewards="v1", scored=scored())]) == 0
+    with pytest.raises(NotStored, match="sign in first"):
+        await store.next_response_for("Bob")
+    assert await store.record([], [NewScores(response_id="r9", rewards="v1", scored=scored())]) == 0
 
 
 async def test_an_annotation_is_kept_once(store, answer, annotation):
@@ -59,7 +59,7 @@ async def test_an_annotation_is_kept_once(store, answer, annotation):
 
 async def test_an_id_used_for_other_content_is_refused(store, answer, annotation):
     await store.record([answer(), answer("r2", "Other text of the film.")])
-    await store.annotator("Bob")
+    await store.sign_in("Bob")
     await store.submit(annotation())
     for other in ({"corrected": "Different."}, {"annotator": "Bob"}, {"response_id": "r2"}):
         with pytest.raises(Conflict, match="under a new one"):
@@ -72,7 +72,7 @@ def acting(store, annotation):
     """What the store does for an annotator, on behalf of a caller."""
     compared = Comparison(submission_id="c1", annotator="Ann", a="r1", b="r2", choice="a")
     return {
-        "annotator": lambda by: store.annotator("Ann", by),
+        "annotator": lambda by: store.sign_in("Ann", by),
         "save_draft": lambda by: store.save_draft("Ann", "r1", {"by": by.id}, by),
         "skip": lambda by: store.skip("Ann", "r1", "", by),
         "submit": lambda by: store.submit(annotation(), by=by),
@@ -83,16 +83,16 @@ def acting(store, annotation):
 @pytest.mark.parametrize("what", ["annotator", "save_draft", "skip", "submit", "compare"])
 async def test_a_name_belongs_to_the_key_that_first_used_it(store, answer, acting, what):
     await store.record([answer(), answer("r2", "Other text of the film.")])
-    assert (await store.annotator("Ann")).caller is None
+    assert (await store.sign_in("Ann")).caller is None
     await acting[what](ONE)
-    assert (await store.annotator("Ann")).caller == "key:1"
+    assert (await store.sign_in("Ann")).caller == "key:1"
     with pytest.raises(Forbidden, match="belongs to another key; use that key or another name") as refused:
         await acting[what](TWO)
     assert refused.value.param == "annotator"
     await acting[what](ONE)
     await acting[what](Caller("key:3", frozenset({"feedback", "admin"})))
     await acting[what](Caller("10.0.0.1", frozenset(SCOPES)))  # no key at all
-    assert (await store.annotator("Ann")).caller == "key:1"
+    assert (await store.sign_in("Ann")).caller == "key:1"
 
 
 async def test_a_refused_draft_changes_nothing(store, answer):
@@ -100,26 +100,26 @@ async def test_a_refused_draft_changes_nothing(store, answer):
     await store.save_draft("Ann", "r1", {"mine": True}, ONE)
     with pytest.raises(Forbidden):
         await store.save_draft("Ann", "r1", {"mine": False}, TWO)
-    assert (await store.next_for("Ann")).draft == {"mine": True}
+    assert (await store.next_response_for("Ann")).draft == {"mine": True}
 
 
 async def test_a_key_has_several_names_and_a_name_that_is_released_goes_to_the_next(store):
     for name in ("Bob", "Cy"):
-        await store.annotator(name, ONE)
+        await store.sign_in(name, ONE)
     assert {one.name: one.caller for one in await store.annotators()} == {"Ann": None, "Bob": "key:1", "Cy": "key:1"}
     await store.release("Bob")
-    assert (await store.annotator("Bob", TWO)).caller == "key:2"
-    with pytest.raises(Missing):
+    assert (await store.sign_in("Bob", TWO)).caller == "key:2"
+    with pytest.raises(NotStored):
         await store.release("Dan")
     # What is deleted of a key is also which names it used.
     await store.delete_person("key:1")
-    assert (await store.annotator("Cy")).caller is None
+    assert (await store.sign_in("Cy")).caller is None
 
 
 async def test_two_keys_that_use_a_new_name_at_once(store, open_, together):
     async def use(by):
         try:
-            return (await (await open_()).annotator("New", by)).caller
+            return (await (await open_()).sign_in("New", by)).caller
         except Forbidden:
             return None
 
@@ -129,7 +129,7 @@ async def test_two_keys_that_use_a_new_name_at_once(store, open_, together):
 
 async def test_a_correction_is_a_new_version(store, answer, annotation):
     await store.record_response(answer())
-    await store.annotator("Bob")
+    await store.sign_in("Bob")
     await store.submit(annotation("s1"))
     await store.submit(annotation("s2", corrected="Second."))
     await store.submit(annotation("s3", annotator="Bob"))
@@ -173,8 +173,8 @@ def test_any_text_and_span_comes_back(tmp_path_factory, text, data):
 
     async def go():
         store = await open_store(f"sqlite:///{tmp_path_factory.mktemp('any')}/x.db")
-        await store.annotator("Ann")
-        await store.record_response(Recorded(id="r", text=text))
+        await store.sign_in("Ann")
+        await store.record_response(NewResponse(id="r", text=text))
         span = Span(label="Irrelevant", start=start, end=end, explanation=text)
         given = Annotation(submission_id="s", response_id="r", annotator="Ann", errors=(span,), corrected=text)
         await store.submit(given, imported=True)
@@ -190,7 +190,7 @@ async def test_concurrent_annotators_lose_and_double_nothing(open_, answer, anno
     stores = [await open_() for _ in range(3)]
     await stores[0].record_response(answer())
     names = [f"annotator {i}" for i in range(3)]
-    await asyncio.gather(*(store.annotator(name) for store in stores for name in names))
+    await asyncio.gather(*(store.sign_in(name) for store in stores for name in names))
     assert len(await stores[0].annotators()) == 3
     given = [annotation(f"{name} {i}", annotator=name) for name in names for i in range(4)]
     # Every submission arrives three times, at every process once.
@@ -208,54 +208,54 @@ async def test_no_response_is_handed_to_more_people_than_wanted(open_, answer):
     await stores[0].record([answer(f"r{i}") for i in range(6)])
     names = [f"annotator {i}" for i in range(6)]
     for name in names:
-        await stores[0].annotator(name)
-    handed = await asyncio.gather(*(stores[i % 2].next_for(name) for i, name in enumerate(names)))
+        await stores[0].sign_in(name)
+    handed = await asyncio.gather(*(stores[i % 2].next_response_for(name) for i, name in enumerate(names)))
     assert len({assignment.response.id for assignment in handed}) == 6
-    assert (await stores[0].next_for(names[0])).response.id == handed[0].response.id
+    assert (await stores[0].next_response_for(names[0])).response.id == handed[0].response.id
 
 
 async def test_an_overlapping_response_goes_to_two(open_, answer, annotation):
     store = await open_(overlap=1)
     await store.record_response(answer())
     for name in ("Ann", "Bob", "Cid"):
-        await store.annotator(name)
-    assert (await store.next_for("Ann")).response.id == "r1"
+        await store.sign_in(name)
+    assert (await store.next_response_for("Ann")).response.id == "r1"
     await store.submit(annotation())
-    assert await store.next_for("Ann") is None
-    assert (await store.next_for("Bob")).response.id == "r1"
-    assert await store.next_for("Cid") is None
+    assert await store.next_response_for("Ann") is None
+    assert (await store.next_response_for("Bob")).response.id == "r1"
+    assert await store.next_response_for("Cid") is None
 
 
 async def test_drafts_are_kept_and_come_first(store, answer, annotation):
     await store.record([answer("r1"), answer("r2")])
     await store.save_draft("Ann", "r1", {"errors": [{"label": "👍"}]})
-    held = await store.next_for("Ann")
+    held = await store.next_response_for("Ann")
     assert (held.response.id, held.state, held.draft) == ("r1", "drafted", {"errors": [{"label": "👍"}]})
     await store.submit(annotation())
-    held = await store.next_for("Ann")
+    held = await store.next_response_for("Ann")
     assert (held.response.id, held.state, held.draft) == ("r2", "open", None)
 
 
 async def test_what_one_skips_others_get(store, answer):
     await store.record([answer("r1")])
-    await store.annotator("Bob")
-    await store.next_for("Ann")
-    assert await store.next_for("Bob") is None
+    await store.sign_in("Bob")
+    await store.next_response_for("Ann")
+    assert await store.next_response_for("Bob") is None
     await store.skip("Ann", "r1", "I do not know film.")
-    assert await store.next_for("Ann") is None
-    assert (await store.next_for("Bob")).response.id == "r1"
+    assert await store.next_response_for("Ann") is None
+    assert (await store.next_response_for("Bob")).response.id == "r1"
 
 
 async def test_what_is_not_begun_in_a_day_goes_to_others(open_, answer, clock):
     store = await open_(overlap=0)
     await store.record([answer("r1")])
     for name in ("Ann", "Bob"):
-        await store.annotator(name)
-    await store.next_for("Ann")
+        await store.sign_in(name)
+    await store.next_response_for("Ann")
     clock.move(hours=23)
-    assert await store.next_for("Bob") is None
+    assert await store.next_response_for("Bob") is None
     clock.move(hours=2)
-    assert (await store.next_for("Bob")).response.id == "r1"
+    assert (await store.next_response_for("Bob")).response.id == "r1"
 
 
 async def test_the_uncertain_come_first(store, answer, scored):
@@ -263,7 +263,7 @@ async def test_the_uncertain_come_first(store, answer, scored):
     for name, probability in (("r0", 0.1), ("r1", 0.9), ("r2", 0.45)):
         await store.record_scores(name, "v1", scored(probability))
     order = []
-    while held := await store.next_for("Ann", "uncertain"):
+    while held := await store.next_response_for("Ann", "uncertain"):
         order.append(held.response.id)
         await store.skip("Ann", held.response.id, "")
     assert order[0] == "r2"
@@ -273,23 +273,23 @@ async def test_the_uncertain_come_first(store, answer, scored):
 async def test_the_disagreed_come_first(open_, answer, annotation, scored):
     store = await open_(overlap=0)
     for name in ("Ann", "Bob"):
-        await store.annotator(name)
+        await store.sign_in(name)
     await store.record([answer(f"r{i}") for i in range(3)])
     for i in range(3):
         await store.record_scores(f"r{i}", "v1", scored(0.9))
     await store.submit(annotation("s0", response_id="r0", errors=(Span(label="Irrelevant", start=0, end=9),)))
     await store.submit(annotation("s1", response_id="r1", errors=(), missing=(), corrected=None))
-    assert (await store.next_for("Bob", "disagreed")).response.id == "r1"
+    assert (await store.next_response_for("Bob", "disagreed")).response.id == "r1"
 
 
 async def test_what_cannot_be_annotated_is_not_handed_out(store, answer):
     await store.record([answer("r1", question=""), answer("r2", passages=()), answer("r3", " ")])
-    assert await store.next_for("Ann") is None
+    assert await store.next_response_for("Ann") is None
 
 
 async def test_quick_feedback(store, answer):
     await store.record_response(answer())
-    given = Quick(
+    given = QuickFeedback(
         submission_id="q1", response_id="r1", caller="key:1", thumb=-1, comment="no 👎\x00",
         spans=(QuickSpan(start=0, end=3, label="Irrelevant"),),
     )  # fmt: skip
@@ -303,7 +303,7 @@ async def test_quick_feedback(store, answer):
         await store.quick_feedback(
             given.model_copy(update={"submission_id": "q2", "spans": (QuickSpan(start=0, end=999),)})
         )
-    (kept,) = (await store.quick_feedbacks(response_id="r1")).items
+    (kept,) = (await store.quick_feedback_page(response_id="r1")).items
     assert (kept.thumb, kept.comment, kept.spans) == (-1, "no 👎\x00", given.spans)
 
 
@@ -379,7 +379,7 @@ async def test_pages_are_stable_under_inserts(store, answer, annotation, clock):
 
 async def test_every_item_of_all_pages(store, answer, annotation):
     await store.record([answer(f"r{i}") for i in range(7)])
-    names = [r.id async for r in every(lambda cursor: store.responses(cursor, 3))]
+    names = [r.id async for r in all_items(lambda cursor: store.responses(cursor, 3))]
     assert names == [f"r{i}" for i in range(7)]
     await store.submit(annotation(response_id="r3"))
     assert [r.id for r in (await store.responses(annotated=True)).items] == ["r3"]
@@ -402,21 +402,21 @@ async def test_a_retired_annotator_keeps_what_was_annotated(store, answer, annot
     await store.submit(annotation())
     await store.retire("Ann")
     with pytest.raises(Invalid, match="retired"):
-        await store.next_for("Ann")
+        await store.next_response_for("Ann")
     with pytest.raises(Invalid, match="retired"):
-        await store.annotator("Ann")
+        await store.sign_in("Ann")
     assert len((await store.annotations()).items) == 1
 
 
 async def test_a_person_can_be_deleted(store, answer, annotation, scored):
     await store.record([answer("r1", caller="key:7"), answer("r2", "Other."), answer("r3", "Third.")])
-    await store.annotator("Bob")
+    await store.sign_in("Bob")
     await store.record_scores("r2", "v1", scored())
     for name, response in (("Ann", "r2"), ("Bob", "r2"), ("Bob", "r1")):
         await store.submit(annotation(f"{name} {response}", annotator=name, response_id=response, errors=()))
     await store.save_draft("Ann", "r3", {"x": 1})
     await store.compare(Comparison(submission_id="c1", a="r2", b="r3", choice="a", annotator="Ann"))
-    await store.quick_feedback(Quick(submission_id="q1", response_id="r2", caller="key:7", thumb=1))
+    await store.quick_feedback(QuickFeedback(submission_id="q1", response_id="r2", caller="key:7", thumb=1))
     await store.retire("Ann")
     assert await store.delete_person("Ann") == {
         "annotations": 1, "comparisons": 1, "assignments": 2, "quick_feedback": 0, "responses": 0, "annotators": 1,
@@ -450,7 +450,7 @@ async def test_old_responses_are_pruned_unless_judged(store, answer, annotation,
     await store.record([answer(f"r{i}", f"Answer {i}. {'x' * 30}") for i in range(6)])
     await store.submit(annotation(response_id="r0"))
     await store.save_draft("Ann", "r1", {})
-    await store.quick_feedback(Quick(submission_id="q1", response_id="r2", caller="c", thumb=1))
+    await store.quick_feedback(QuickFeedback(submission_id="q1", response_id="r2", caller="c", thumb=1))
     await store.compare(Comparison(submission_id="c1", a="r3", b="r4", choice="a", annotator="Ann"))
     clock.move(days=10)
     await store.record_response(answer("new"))

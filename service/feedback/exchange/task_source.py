@@ -1,4 +1,4 @@
-"""What a task in another tool carries besides what people do there, so that nothing is lost on the way back."""
+"""What a task in another tool carries besides people's answers, so that nothing is lost on the way back."""
 
 from typing import Any
 
@@ -7,21 +7,21 @@ from pydantic import BaseModel
 from service.feedback.exchange.item import Item
 
 
-class Source(BaseModel):
+class TaskSource(BaseModel):
     """The parts of an item that the tool shows or passes through."""
 
     question: str
     passages: list[list[str]] = []
     others: list[str] = []
-    """The other answers that were compared."""
+    """The other responses that the annotated one was compared with."""
     gold: str = ""
     annotator: str | None = None
     response_id: str | None = None
     submission_id: str | None = None
 
     @classmethod
-    def of(cls, item: Item) -> "Source":
-        """What has to be carried of an item."""
+    def of(cls, item: Item) -> "TaskSource":
+        """The source of an item."""
         return cls(
             question=item.question,
             passages=[list(passage) for passage in item.passages],
@@ -32,15 +32,15 @@ class Source(BaseModel):
             submission_id=item.submission_id,
         )
 
-    def item(self, response: str, **said: Any) -> Item:
-        """The item of what was said of a response."""
+    def item(self, response: str, **feedback: Any) -> Item:
+        """The item of this source, a response and the feedback on it. Raises ValueError for over three others."""
         if len(self.others) > 3:
-            raise ValueError(f"There are {len(self.others)} other answers; at most 3 are taken.")
+            raise ValueError(f"There are {len(self.others)} other answers; keep at most 3.")
         return Item(
             question=self.question,
             passages=tuple(map(tuple, self.passages)),
             predictions=(response, *self.others),
             gold=self.gold,
             response_id=self.response_id,
-            **said,
+            **feedback,
         )

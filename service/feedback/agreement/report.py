@@ -1,4 +1,4 @@
-"""The report of agreement as it is answered: the types of what service.feedback.agreement computes."""
+"""The agreement report as HTTP answers it: the types of what measures.py computes."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,25 +11,26 @@ class AlphaFigure(_Figures):
     """Agreement on whether segments have an error of a category."""
 
     alpha: float | None
-    """Krippendorff's: 1 is perfect agreement, 0 that of chance; null where it cannot be told."""
+    """Krippendorff's alpha: 1 is perfect agreement, 0 that of chance; null where it is undefined."""
 
 
 class SharedFigure(AlphaFigure):
-    """Agreement of people on the answers that several of them judged."""
+    """Agreement of people on the answers that several of them annotated."""
 
     units: int
     """Segments."""
     responses: int
+    """Answers that several people annotated."""
 
 
 class ModelFigure(AlphaFigure):
     """Agreement of the reward models with people, on annotated answers that were scored."""
 
     accuracy: float | None
-    """Share of the segments of which both say the same; null without any."""
+    """Share of the segments on which both agree; null without any."""
     macro_f1: float | None
     units: int
-    """Segments, once for each person who judged them."""
+    """Segments, each counted once for every person who annotated it."""
 
 
 class SpanFigure(_Figures):
@@ -50,23 +51,23 @@ class PeopleReport(_Figures):
 
 
 class WeekReport(PeopleReport):
-    """The same of the answers that a second person judged in a week."""
+    """The same for the answers that a second person annotated in one week."""
 
     week: str
     """ISO week: `2026-W46`."""
 
 
 class AnnotatorReport(_Figures):
-    """How far one person agrees with all others."""
+    """How far one person agrees with everybody else."""
 
     annotations: int
-    """Answers judged."""
+    """Answers annotated."""
     categories: dict[str, AlphaFigure]
     spans: dict[str, SpanFigure]
 
 
 class AgreementReport(_Figures):
-    """How far people agree, and the reward models with them."""
+    """How far people agree with each other, and the reward models with people."""
 
     people: PeopleReport
     annotators: dict[str, AnnotatorReport]

@@ -1,0 +1,6 @@
+"""How far people agree with each other, and the reward models with people.
+
+measures.py     the arithmetic: Krippendorff's alpha and span F1; knows no store
+from_store.py   the measures on everything that a store holds
+report.py       the types of the report, as HTTP answers it
+"""

@@ -1,0 +1,52 @@
+"""Agreement measured on everything that a store holds."""
+
+import asyncio
+from typing import Any
+
+from service.feedback.agreement.measures import Rating, full_report
+from service.feedback.store.feedback_store import FeedbackStore
+
+_PAGE = 100
+"""Rows read at once. Turning them into records blocks the event loop for a few milliseconds."""
+
+
+async def load_ratings(store: FeedbackStore) -> tuple[list[Rating], dict[str, dict[str, Any]]]:
+    """Every annotator's latest annotation of each response, and the `scores` of these responses by id.
+
+    Raises StoreFailed.
+    """
+    texts: dict[str, str] = {}
+    scores: dict[str, dict[str, Any]] = {}
+    cursor = None
+    while True:
+        responses = await store.responses(cursor, _PAGE, annotated=True)
+        for response in responses.items:
+            texts[response.id] = response.text
+            if response.scored is not None:
+                scores[response.id] = response.scored["scores"]
+        cursor = responses.next
+        if cursor is None:
+            break
+    ratings: list[Rating] = []
+    while True:
+        page = await store.annotations(cursor, _PAGE, latest=True)
+        ratings += [
+            Rating(
+                response_id=annotation.response_id,
+                text=texts[annotation.response_id],
+                annotator=annotation.annotator,
+                spans=tuple((error.label, error.start, error.end) for error in annotation.errors),
+                missing=bool(annotation.missing),
+                created=annotation.created,
+            )
+            for annotation in page.items
+            if annotation.response_id in texts  # a response annotated since the first loop counts next time
+        ]
+        cursor = page.next
+        if cursor is None:
+            return ratings, scores
+
+
+async def measure_agreement(store: FeedbackStore) -> dict[str, Any]:
+    """The report on a store, for the page, the metrics and the command line. Raises StoreFailed."""
+    return await asyncio.to_thread(full_report, *await load_ratings(store))
