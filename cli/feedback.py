@@ -94,11 +94,11 @@ def stats(
 ) -> None:
     """Count feedback, say how far people and reward models agree, and what the reward models have not seen."""
     from rewards.dataset import question_key
-    from rewards.models.feedback_rewards import FITTED, load_rewards
+    from rewards.models.feedback_rewards import FITTED_REWARDS, load_rewards
     from service.feedback.exchange.transfer import export_items
     from service.feedback.stored_judgements import agreement
 
-    fitted = load_rewards(model or FITTED)[0]
+    fitted = load_rewards(model or FITTED_REWARDS)[0]
 
     async def work(opened: "FeedbackStore") -> dict[str, Any]:
         items = [item async for item in export_items(opened, borrowing=True)]

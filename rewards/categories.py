@@ -53,8 +53,12 @@ BUILT_IN: dict[Category, CategorySpec] = {
     ),
 }
 
-JUDGED: tuple[Category, ...] = ("relevance", "factuality")
-"""The built-in categories that judge segments. Completeness is a score of the whole."""
+SEGMENT_CATEGORIES: tuple[Category, ...] = ("relevance", "factuality")
+"""The built-in categories that judge segments. Completeness is a score of the whole response."""
+SPAN_LABELS: tuple[str, ...] = tuple(label for category in SEGMENT_CATEGORIES for label in BUILT_IN[category].labels)
+"""Annotation labels of error spans."""
+MISSING_LABELS: tuple[str, ...] = BUILT_IN["completeness"].labels
+"""Annotation labels of missing information, the most serious first."""
 
 
 def category_of(label: str) -> Category | None:

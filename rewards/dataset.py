@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,7 +19,6 @@ from rewards.errors import FgctlError
 
 PACKAGE = Path(__file__).parent
 SAMPLE = PACKAGE / "sample"
-HELD_OUT = PACKAGE / "splits" / "held_out.txt"
 
 PAIRS: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4))
 """Which two predictions each of the six preference values compares."""
@@ -266,26 +264,6 @@ def questions_digest(questions: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(map(question_key, questions)).encode()).hexdigest()
 
 
-@cache
-def held_out_keys(path: Path = HELD_OUT) -> frozenset[str]:
-    """Keys of the questions that no training may see."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return frozenset(line for line in lines if line and not line.startswith("#"))
-
-
-_HasQuestion = TypeVar("_HasQuestion", Example, FeedbackExample)
-
-
-def without_held_out(rows: Iterable[_HasQuestion]) -> list[_HasQuestion]:
-    """The rows that training may use."""
-    return [row for row in rows if question_key(row.question) not in held_out_keys()]
-
-
-def only_held_out(rows: Iterable[_HasQuestion]) -> list[_HasQuestion]:
-    """The rows kept for evaluation."""
-    return [row for row in rows if question_key(row.question) in held_out_keys()]
-
-
 def data_file(name: Literal["train", "dev", "feedback"]) -> Path:
     """The QA-Feedback file of that name: under $FGCTL_DATA, else beside the checkout, else our own sample."""
     configured = os.environ.get("FGCTL_DATA")
@@ -299,8 +277,3 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def word_count(texts: Sequence[str]) -> float:
-    """Mean number of whitespace-separated words; 0 for no texts."""
-    return sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0

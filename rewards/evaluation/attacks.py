@@ -76,7 +76,7 @@ ATTACKS: Mapping[str, Callable[[ScoreRequest], str]] = {
 """Each makes its answer from a request whose response is the corrected one."""
 
 
-def attack(examples: Sequence[FeedbackExample], scorer: Scorer) -> dict[str, dict[str, Any]]:
+def score_attacks(examples: Sequence[FeedbackExample], scorer: Scorer) -> dict[str, dict[str, Any]]:
     """What honest answers and attacks are paid over the questions that have a corrected response and passages.
 
     For each answer: its mean length in words, the mean summed reward of each category, `total`, the mean weighted sum
@@ -116,7 +116,7 @@ def attack(examples: Sequence[FeedbackExample], scorer: Scorer) -> dict[str, dic
     return report
 
 
-def holes(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def attacks_that_pay(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The attacks that are paid more than the corrected response by any of the weight settings, on average."""
     honest = report[CORRECTED]["total"]
     return [name for name in ATTACKS if any(report[name]["total"][setting] > honest[setting] for setting in honest)]

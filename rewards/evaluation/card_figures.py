@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.categories import BUILT_IN, JUDGED, Category, Density
+from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES, Category, Density
 from rewards.dataset import FeedbackExample
 from rewards.evaluation.evaluate import agreement, out_of_fold, predict
-from rewards.evaluation.example_segments import illustrate
-from rewards.evaluation.krippendorff_alpha import marks_with_corrections, model_with_people
+from rewards.evaluation.example_segments import pick_examples
+from rewards.evaluation.krippendorff_alpha import alpha_of_corrections, alpha_of_model
 from rewards.features.extractor import RESPONSE_FEATURES, RESPONSE_GROUPS, SEGMENT_FEATURES, SEGMENT_GROUPS
-from rewards.fitting.fit_heads import FOLDS, FeedbackTable, Segments, fit_heads, folds
-from rewards.fitting.fit_label_heads import judge_labels, named_errors
-from rewards.fitting.recipe import FitRecipe, HeadRecipe
+from rewards.fitting.feedback_table import FeedbackTable, Segments
+from rewards.fitting.fit_heads import fit_heads
+from rewards.fitting.fit_label_heads import evaluate_label_head, labelled_errors
+from rewards.fitting.folds import FOLDS, split_folds
 from rewards.fitting.segment_labels import error_labels
 from rewards.heads.linear import fit_logistic
+from rewards.models.recipe import FitRecipe, HeadRecipe
 from rewards.segmentation import segments
 from rewards.statistics.agreement_with_people import macro_f1
 from rewards.statistics.calibration import best_threshold
@@ -30,7 +32,7 @@ SIZES = (50, 100, 200)
 BINS = 10
 
 
-def study(examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: FitRecipe) -> dict[str, Any]:
+def card_figures(examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: FitRecipe) -> dict[str, Any]:
     """All of this module on one table of feedback, as JSON has it."""
     said = out_of_fold(table, recipe)
     errors = {"relevance": said.relevance.errors, "factuality": said.factuality.errors}
@@ -38,21 +40,24 @@ def study(examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: Fit
         "questions": len(examples),
         "agreement": {"protocol": "cross-validated", "folds": FOLDS} | agreement(table, said),
         "reliability": {
-            name: reliability(getattr(said, name).probabilities, getattr(table, name).y) for name in JUDGED
+            name: reliability(getattr(said, name).probabilities, getattr(table, name).y) for name in SEGMENT_CATEGORIES
         },
         "alpha": {
-            "model": model_with_people(
+            "model": alpha_of_model(
                 table,
                 {"relevance": said.relevance, "factuality": said.factuality, "completeness": said.missing},
             ),
-            "corrections": marks_with_corrections(examples),
+            "corrections": alpha_of_corrections(examples),
         },
         "learning_curve": [learning_curve_point(table, recipe, size) for size in (*SIZES, None)],
-        "detected_by_label": {name: detected_by_label(examples, name, errors[name]) for name in JUDGED},
-        "labels": {name: judge_labels(name, one, len(examples)) for name, one in named_errors(examples, table).items()},
+        "detected_by_label": {name: detected_by_label(examples, name, errors[name]) for name in SEGMENT_CATEGORIES},
+        "labels": {
+            name: evaluate_label_head(name, one, len(examples))
+            for name, one in labelled_errors(examples, table).items()
+        },
         "overlap": overlap(examples, errors),
-        "densities": {name: densities(examples, table, recipe, name) for name in JUDGED},
-        "examples": {name: illustrate(examples, name, getattr(said, name)) for name in JUDGED},
+        "densities": {name: densities(examples, table, recipe, name) for name in SEGMENT_CATEGORIES},
+        "examples": {name: pick_examples(examples, name, getattr(said, name)) for name in SEGMENT_CATEGORIES},
     }
 
 
@@ -69,7 +74,7 @@ def reliability(probabilities: Matrix, labels: Mask) -> list[dict[str, float]]:
 def learning_curve_point(table: FeedbackTable, recipe: FitRecipe, size: int | None) -> dict[str, Any]:
     """Cross-validated agreement of heads fitted on at most `size` of each fold's other questions; None for all."""
     parts = []
-    for rest, fold in folds(np.arange(len(table.keys)), groups=table.groups):
+    for rest, fold in split_folds(np.arange(len(table.keys)), groups=table.groups):
         drawn = np.sort(np.random.default_rng(1).permutation(rest)[:size])
         parts.append((fit_heads(table, drawn, recipe), fold))
     figures = agreement(table, predict(table, parts))
@@ -152,7 +157,7 @@ def _separation(
 
     judged = np.zeros(len(labels))
     used = head.used(SEGMENT_GROUPS if features is SEGMENT_FEATURES else RESPONSE_GROUPS)
-    for rest, fold in folds(np.unique(question)):
+    for rest, fold in split_folds(np.unique(question)):
         train, test = np.isin(question, rest), np.isin(question, fold)
         judged[test] = fit_logistic(x[train], labels[train], features, head.strength, used).probabilities(x[test])
     threshold = best_threshold(judged, labels)

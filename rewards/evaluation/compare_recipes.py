@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from rewards.dataset import PACKAGE, FeedbackExample, only_held_out, without_held_out
-from rewards.evaluation.attacks import attack, holes
+from rewards.dataset import PACKAGE, FeedbackExample
+from rewards.evaluation.attacks import attacks_that_pay, score_attacks
 from rewards.evaluation.evaluate import cross_validate
 from rewards.features.extractor import Extractor, ResponseFeatures
-from rewards.fitting.fit_heads import FOLDS, FeedbackTable, fit_heads
-from rewards.fitting.recipe import FitRecipe
-from rewards.models.feedback_rewards import FeedbackRewards, assemble
-from rewards.models.input_ranges import Domain
+from rewards.fitting.feedback_table import FeedbackTable
+from rewards.fitting.fit_heads import fit_heads
+from rewards.fitting.folds import FOLDS
+from rewards.held_out import only_held_out, without_held_out
+from rewards.models.feedback_rewards import FeedbackRewards, assemble_rewards
+from rewards.models.input_ranges import InputRanges
+from rewards.models.recipe import FitRecipe
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 
@@ -25,7 +28,7 @@ LOGS = PACKAGE / "candidates"
 """Where the logs of the candidates are kept."""
 
 
-class Remembering(Extractor):
+class CachingExtractor(Extractor):
     """Extracts each request once: the candidates read the same features, and the attacks on all are the same."""
 
     def __init__(self) -> None:
@@ -40,7 +43,7 @@ class Remembering(Extractor):
         return [self._known[request] for request in requests]
 
 
-def compare(
+def evaluate_recipe(
     examples: Sequence[FeedbackExample], table: FeedbackTable, recipe: FitRecipe, extractor: Extractor
 ) -> dict[str, Any]:
     """A candidate's cross-validated agreement on all examples, and the attacks on the held-out ones.
@@ -51,19 +54,19 @@ def compare(
     fitting = np.array([i for i, e in enumerate(examples) if e.question in kept])
     if len(fitting) < FOLDS:  # as good as nothing but held-out questions: all serve for both
         fitting = np.arange(len(examples))
-    fitted = assemble(fit_heads(table, fitting, recipe), Domain(), recipe=recipe)
+    fitted = assemble_rewards(fit_heads(table, fitting, recipe), InputRanges(), recipe=recipe)
     scorer = Scorer(FeedbackRewards(fitted, "", extractor))
-    attacks = attack(only_held_out(examples) or examples, scorer)
+    attacks = score_attacks(only_held_out(examples) or examples, scorer)
     return {
         "recipe": recipe.name,
         "description": recipe.description,
         "agreement": cross_validate(table, recipe),
         "attacks": attacks,
-        "holes": holes(attacks),
+        "holes": attacks_that_pay(attacks),
     }
 
 
-def keep(figures: dict[str, Any], directory: Path) -> Path:
+def write_log(figures: dict[str, Any], directory: Path) -> Path:
     """Write a candidate's log in one step; where."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{figures['recipe']}.json"
@@ -73,7 +76,7 @@ def keep(figures: dict[str, Any], directory: Path) -> Path:
     return path
 
 
-def logs(directory: Path = LOGS) -> list[dict[str, Any]]:
+def read_logs(directory: Path = LOGS) -> list[dict[str, Any]]:
     """The kept logs, by name: recipes first, then what was tried once (`once`), of which less is known."""
     kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(directory.glob("*.json"))]
     return sorted(kept, key=lambda log: bool(log.get("once")))

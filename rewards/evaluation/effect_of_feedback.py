@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewards.evaluation.evaluate import Decisions, Predictions, agreement, out_of_fold, predict
-from rewards.fitting.fit_heads import FOLDS, FeedbackTable, Pairs, Segments
-from rewards.fitting.recipe import FitRecipe
+from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments
+from rewards.fitting.folds import FOLDS
 from rewards.heads.linear import Heads
+from rewards.models.recipe import FitRecipe
 
 Rows = NDArray[np.int64]
 
 
-def changed(table: FeedbackTable, recipe: FitRecipe, before: Heads, known: frozenset[str]) -> dict[str, Any]:
+def effect_of_feedback(table: FeedbackTable, recipe: FitRecipe, before: Heads, known: frozenset[str]) -> dict[str, Any]:
     """Agreement on the old and the new questions of a table, before and after.
 
     `before` are the heads that there were, `known` the keys of the questions that they were fitted on. Before, the old
@@ -30,7 +31,7 @@ def changed(table: FeedbackTable, recipe: FitRecipe, before: Heads, known: froze
         part: dict[str, Any] = {"questions": len({table.keys[row] for row in rows}), "annotations": len(rows)}
         part |= {"before": None, "after": None}
         if len(rows) >= (2 * FOLDS if name == "old" else 1):
-            chosen = select(table, rows)
+            chosen = select_rows(table, rows)
             said = out_of_fold(chosen, recipe) if name == "old" else predict(chosen, [(before, np.arange(len(rows)))])
             part["before"] = agreement(chosen, said)
             part["after"] = agreement(chosen, select_predictions(table, together, rows)) if together else part["before"]
@@ -38,7 +39,7 @@ def changed(table: FeedbackTable, recipe: FitRecipe, before: Heads, known: froze
     return report
 
 
-def select(table: FeedbackTable, rows: Rows) -> FeedbackTable:
+def select_rows(table: FeedbackTable, rows: Rows) -> FeedbackTable:
     """Some rows of a table, R of them, as a table."""
     responses = (4 * rows[:, None] + np.arange(4)).ravel()
     return FeedbackTable(

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from rewards.dataset import FeedbackExample, question_key
 from rewards.errors import FgctlError
 from rewards.features.extractor import Extractor
-from rewards.fitting.fit_heads import FOLDS, FeedbackTable, Pairs, Segments, fit_heads, folds, tabulate
-from rewards.fitting.recipe import FitRecipe
+from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments, tabulate_feedback
+from rewards.fitting.fit_heads import fit_heads
+from rewards.fitting.folds import FOLDS, split_folds
 from rewards.heads.linear import Heads, LinearHead
 from rewards.models.feedback_rewards import FittedRewards
+from rewards.models.recipe import FitRecipe
 from rewards.statistics.agreement_with_people import binary_agreement, pairwise_agreement
 
 Matrix = NDArray[np.float64]
@@ -35,7 +37,7 @@ def evaluate(
     """
     if not examples:
         raise FgctlError("There is no feedback to evaluate on; name a file with at least one row.")
-    table = tabulate(examples, extractor)
+    table = tabulate_feedback(examples, extractor)
     seen = not {question_key(e.question) for e in examples}.isdisjoint(fitted.questions)
     if not seen and fold_count is None and recipe is None:
         everything = predict(table, [(fitted.heads, np.arange(len(examples)))])
@@ -81,7 +83,9 @@ class Predictions:
 def out_of_fold(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> Predictions:
     """Predictions on each fold of the questions by heads fitted on the others."""
     every = np.arange(len(table.keys))
-    return predict(table, [(fit_heads(table, rest, recipe), fold) for rest, fold in folds(every, count, table.groups)])
+    return predict(
+        table, [(fit_heads(table, rest, recipe), fold) for rest, fold in split_folds(every, count, table.groups)]
+    )
 
 
 def predict(table: FeedbackTable, parts: Sequence[tuple[Heads, NDArray[np.int64]]]) -> Predictions:

@@ -20,7 +20,7 @@ _WORDS = range(8, 31)
 """Segments of so many words are shown: long enough to be understood, short enough for a table."""
 
 
-def illustrate(examples: Sequence[FeedbackExample], category: Category, said: Decisions) -> list[dict[str, Any]]:
+def pick_examples(examples: Sequence[FeedbackExample], category: Category, said: Decisions) -> list[dict[str, Any]]:
     """For each of KINDS, the segment of prediction 1 on which the model is surest, if there is any.
 
     `said` are the model's decisions on all segments, example by example.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rewards.categories import BUILT_IN, Category
 from rewards.dataset import FeedbackExample
 from rewards.evaluation.evaluate import Decisions
-from rewards.features.words import content_words, grams, inside, tokens_of
-from rewards.fitting.fit_heads import FeedbackTable
+from rewards.features.words import content_words, ngrams, share_in, tokens_of
+from rewards.fitting.feedback_table import FeedbackTable
 from rewards.fitting.segment_labels import error_labels
 from rewards.segmentation import segments
 
@@ -25,7 +25,7 @@ _KEPT = 0.5
 """A segment is kept when more than this share of its word pairs stands in the corrected response."""
 
 
-def alpha(one: Mask, other: Mask) -> float | None:
+def krippendorff_alpha(one: Mask, other: Mask) -> float | None:
     """Krippendorff's alpha of two sets of binary labels [N] (Hayes & Krippendorff 2007).
 
     1 is perfect agreement, 0 that of chance. None where all labels are the same, which says nothing.
@@ -38,13 +38,13 @@ def alpha(one: Mask, other: Mask) -> float | None:
     return round(float(krippendorff.alpha(reliability_data=ratings, level_of_measurement="nominal")), 4)
 
 
-def model_with_people(table: FeedbackTable, said: dict[Category, Decisions]) -> dict[Category, float | None]:
+def alpha_of_model(table: FeedbackTable, said: dict[Category, Decisions]) -> dict[Category, float | None]:
     """Alpha of each category's decisions with what people marked."""
     marked = {"relevance": table.relevance.y, "factuality": table.factuality.y, "completeness": table.missing}
-    return {category: alpha(one.errors, marked[category]) for category, one in said.items()}
+    return {category: krippendorff_alpha(one.errors, marked[category]) for category, one in said.items()}
 
 
-def marks_with_corrections(examples: Sequence[FeedbackExample]) -> dict[Category, float | None]:
+def alpha_of_corrections(examples: Sequence[FeedbackExample]) -> dict[Category, float | None]:
     """Alpha of each category's marks with what the same annotator's corrected response changed.
 
     Only segments that no other category's marks explain are counted: a sentence that is both irrelevant and wrong is
@@ -58,7 +58,9 @@ def marks_with_corrections(examples: Sequence[FeedbackExample]) -> dict[Category
         "completeness": [_whole(e) for e in used if not e.errors],
     }
     return {
-        category: alpha(*(np.concatenate([pair[i] for pair in pairs] or [np.zeros(0, dtype=bool)]) for i in (0, 1)))
+        category: krippendorff_alpha(
+            *(np.concatenate([pair[i] for pair in pairs] or [np.zeros(0, dtype=bool)]) for i in (0, 1))
+        )
         for category, pairs in judged.items()
     }
 
@@ -69,10 +71,10 @@ def _segments(
     """Marked, and changed by the correction: bool [segments that carry no error of the other category]."""
     text = example.predictions[0]
     spans = segments(text, BUILT_IN[category].density)
-    corrected = frozenset(grams(tokens_of(example.corrected), 2))
+    corrected = frozenset(ngrams(tokens_of(example.corrected), 2))
     gone = np.array(
         [
-            changed(inside(grams(tokens_of(text[a:b]), 2), corrected) > _KEPT, text[a:b] in example.corrected)
+            changed(share_in(ngrams(tokens_of(text[a:b]), 2), corrected) > _KEPT, text[a:b] in example.corrected)
             for a, b in spans
         ],
         dtype=bool,

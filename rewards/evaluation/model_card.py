@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewards.evaluation.attacks import ATTACKS, CORRECTED, holes
+from rewards.evaluation.attacks import ATTACKS, CORRECTED, attacks_that_pay
 
 _NAMES = {
     "relevance": "relevance, sub-sentences",
@@ -22,7 +22,7 @@ _PAPER = {
 """Wu et al. 2023, fitted on 2,853 annotated answers."""
 
 
-def render(report: Mapping[str, Any]) -> str:
+def render_card(report: Mapping[str, Any]) -> str:
     """The card of a report: `version`, `data`, `study` and `attacks`."""
     study = report["study"]
     sections = [
@@ -217,7 +217,7 @@ def _attacks(figures: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _holes(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    found = holes(figures)
+    found = attacks_that_pay(figures)
     return f"Paid more on average: {', '.join(found)}." if found else "None is paid more on average."
 
 

@@ -51,7 +51,7 @@ class Source:
         return cls(tokens, tuple(map(frozenset, tokens)), sequence, {t: tuple(p) for t, p in positions.items()})
 
 
-def align(
+def alignment_features(
     text: str, parts: Sequence[str], source: Source, similarities: Matrix, question_words: frozenset[str]
 ) -> list[float]:
     """ALIGNMENT_FEATURES of a segment whose sub-sentences are `parts`; `similarities` is [passage sentences]."""

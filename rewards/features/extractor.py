@@ -2,7 +2,7 @@
 
 Every feature is a number with a name, so that a head's weights can be read. Segment features serve relevance
 (sub-sentences) and factuality (sentences); response features serve completeness and preference. Which of them a head
-uses is for its recipe to say (rewards.fitting.recipe).
+uses is for its recipe to say (rewards.models.recipe).
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.features.alignment import ALIGNMENT_FEATURES, Source, align
+from rewards.features.alignment import ALIGNMENT_FEATURES, Source, alignment_features
 from rewards.features.encoder import Encoder, Vectors
 from rewards.features.expected_words import CONTENT_FEATURES, PassageSentences, content_features, word_features
-from rewards.features.reader import Reader, load_words
-from rewards.features.words import content_words, grams, inside, names_of, numbers_of, share, tokens_of
+from rewards.features.reader import Reader, load_word_head
+from rewards.features.words import content_words, names_of, ngrams, numbers_of, share, share_in, tokens_of
 from rewards.heads.linear import LinearHead, sigmoid
 from rewards.scores import ScoreRequest
 from rewards.segmentation import Span, sentences, sub_sentences
@@ -106,7 +106,7 @@ class Extractor:
     @cached_property
     def words(self) -> LinearHead:
         """The head on content.WORD_FEATURES: is the word in a good answer?"""
-        return load_words()
+        return load_word_head()
 
     def extract(self, requests: Sequence[ScoreRequest]) -> list[ResponseFeatures]:
         """The features of each response. Everything is encoded in one call, and read in one."""
@@ -155,8 +155,8 @@ class Extractor:
             vectors=matrix,
             question_similarity=similarity,
             words=frozenset(every),
-            bigrams=frozenset(g for tokens in titled for g in grams(tokens, 2)),
-            trigrams=frozenset(g for tokens in titled for g in grams(tokens, 3)),
+            bigrams=frozenset(g for tokens in titled for g in ngrams(tokens, 2)),
+            trigrams=frozenset(g for tokens in titled for g in ngrams(tokens, 3)),
             numbers=frozenset(numbers_of(every)),
             source=Source.of(passages.titles, passages.texts),
             expected=dict(zip(words, self.words.probabilities(x).tolist(), strict=True)),
@@ -232,13 +232,13 @@ def _segment_features(
                 between[i, :i].max(initial=0.0), others.mean() if n > 1 else 0.0,
                 order[0] if len(order) else 0.0, order[1] if len(order) > 1 else 0.0,
                 evidence.question_similarity[best] if best >= 0 else 0.0,
-                inside(content, evidence.words), inside(grams(tokens, 2), evidence.bigrams),
-                inside(grams(tokens, 3), evidence.trigrams),
-                inside(content, evidence.source.words[best]) if best >= 0 else 0.0,
-                inside(numbers, evidence.numbers), inside(names, evidence.words),
+                share_in(content, evidence.words), share_in(ngrams(tokens, 2), evidence.bigrams),
+                share_in(ngrams(tokens, 3), evidence.trigrams),
+                share_in(content, evidence.source.words[best]) if best >= 0 else 0.0,
+                share_in(numbers, evidence.numbers), share_in(names, evidence.words),
                 share(len(content & question_words), len(question_words)), share(len(content & seen), len(content)),
                 np.log1p(words_before),
-                *align(text, held, evidence.source, to_passages[i], question_words),
+                *alignment_features(text, held, evidence.source, to_passages[i], question_words),
             ]
         )  # fmt: skip
         seen |= content
@@ -258,12 +258,12 @@ def _form_features(request: ScoreRequest, segment: Matrix, covered: Matrix, evid
         covering = [coverage.mean(), float(weights @ coverage), coverage[int(np.argmax(weights))]]
     else:
         covering = [0.0, 0.0, 0.0]
-    trigrams = grams(tokens, 3)
+    trigrams = ngrams(tokens, 3)
     return [
         np.log1p(len(tokens)), min(len(segment), 12), to_question.mean(), to_question.max(), to_question[0],
         to_question[-1], *covering,
-        share(len(content & question_words), len(question_words)), inside(content, evidence.words),
-        inside(trigrams, evidence.trigrams),
+        share(len(content & question_words), len(question_words)), share_in(content, evidence.words),
+        share_in(trigrams, evidence.trigrams),
         np.log1p(len(numbers_of(tokens))),
         np.log1p(len(set(names_of(request.response)))),
         1 - share(len(set(trigrams)), len(trigrams)) if trigrams else 0.0,

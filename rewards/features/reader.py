@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float64]
 
-READER = PACKAGE / "fitted" / "reader"
+FITTED_READER = PACKAGE / "fitted" / "reader"
 HEAD = "head.safetensors"
-WORDS = "words.json"
+WORD_HEAD = "words.json"
 ADAPTER = "adapter_model.safetensors"
 MAX_TOKENS = 320
 """Tokens of question and response read at once; a longer response is read in windows of whole sentences."""
@@ -104,7 +104,7 @@ def _groups(
 class Reader:
     """Reads responses with the shipped adapter, or that in another directory."""
 
-    def __init__(self, directory: Path = READER) -> None:
+    def __init__(self, directory: Path = FITTED_READER) -> None:
         """Load the encoder and merge the adapter into it.
 
         Raises FgctlError when the encoder's package or the adapter is missing or damaged.
@@ -116,7 +116,7 @@ class Reader:
         from transformers import AutoModel, AutoTokenizer
 
         path = model_directory()
-        self.version = version_of(directory)
+        self.version = reader_version(directory)
         self._torch = torch
         self._builder = WindowBuilder(AutoTokenizer.from_pretrained(path))
         model = AutoModel.from_pretrained(path, dtype=torch.float32)
@@ -148,7 +148,7 @@ class Reader:
             chunk = [built[k] for k in order[first : first + _BATCH]]
             with self._torch.inference_mode():
                 hidden = encode_windows(self._model, [window for _, window, _ in chunk])
-                logits = judge_spans(self._head, hidden, [window for _, window, _ in chunk]).cpu().numpy()
+                logits = span_log_odds(self._head, hidden, [window for _, window, _ in chunk]).cpu().numpy()
             position = 0
             for i, window, held in chunk:
                 out[i][held] = logits[position : position + len(window.ranges)]
@@ -172,7 +172,7 @@ def encode_windows(model: Any, windows: Sequence[Window]) -> "torch.Tensor":
     return hidden.float()
 
 
-def judge_spans(head: Any, hidden: "torch.Tensor", windows: Sequence[Window]) -> "torch.Tensor":
+def span_log_odds(head: Any, hidden: "torch.Tensor", windows: Sequence[Window]) -> "torch.Tensor":
     """Log-odds of every span, window by window: from its mean hidden state and that of the first token."""
     import torch
 
@@ -183,22 +183,22 @@ def judge_spans(head: Any, hidden: "torch.Tensor", windows: Sequence[Window]) ->
     return logits
 
 
-def load_words(directory: Path = READER) -> LinearHead:
+def load_word_head(directory: Path = FITTED_READER) -> LinearHead:
     """The word head stored beside a reader. Raises FgctlError when it is missing or damaged."""
-    path = directory / WORDS
+    path = directory / WORD_HEAD
     try:
         return LinearHead.model_validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise FgctlError(f"{path} cannot be loaded ({error}); restore it or run `fgctl rewards prefit`.") from None
 
 
-def version_of(directory: Path = READER) -> str:
+def reader_version(directory: Path = FITTED_READER) -> str:
     """The content version of a reader with its word head: 12 hexadecimal digits.
 
     Raises FgctlError when a file is missing.
     """
     try:
-        digests = [file_digest(directory / name) for name in (ADAPTER, HEAD, WORDS)]
+        digests = [file_digest(directory / name) for name in (ADAPTER, HEAD, WORD_HEAD)]
     except OSError:
         raise FgctlError(f"The reader in {directory} is missing; restore it or run `fgctl rewards prefit`.") from None
     return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:12]

@@ -38,7 +38,7 @@ def numbers_of(tokens: Iterable[str]) -> list[str]:
     return [t for t in tokens if any(c.isdigit() for c in t)]
 
 
-def grams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
+def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
     """Runs of n tokens, in order."""
     return list(zip(*(tokens[i:] for i in range(n)), strict=False))
 
@@ -48,6 +48,11 @@ def share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def inside(items: Collection[object], known: frozenset[object] | frozenset[str]) -> float:
+def share_in(items: Collection[object], known: frozenset[object] | frozenset[str]) -> float:
     """Share of the items that are known; 1 when there are none, since nothing is then unsupported."""
     return sum(item in known for item in items) / len(items) if items else 1.0
+
+
+def mean_words(texts: Sequence[str]) -> float:
+    """Mean number of whitespace-separated words; 0 for no texts."""
+    return sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0

@@ -15,11 +15,7 @@ from numpy.typing import NDArray
 
 from rewards.dataset import Example
 from rewards.features.encoder import Encoder
-from rewards.features.expected_words import WORD_FEATURES, word_features
-from rewards.features.extractor import cut_passages
-from rewards.features.words import content_words, grams, inside, tokens_of
-from rewards.heads.linear import LinearHead, fit_logistic
-from rewards.scores import ScoreRequest
+from rewards.features.words import content_words, ngrams, share_in, tokens_of
 from rewards.segmentation import Span, sentences, sub_sentences
 
 Matrix = NDArray[np.float64]
@@ -32,9 +28,6 @@ _FROM_ANY_PASSAGE = 0.5
 """How often the next run of sentences is from a passage drawn at random; else it is from the first."""
 _EARLY = 4.0
 """Mean index, in sentences, at which a run begins: responses quote openings more than endings."""
-_STRENGTH = 1.0
-_AT_ONCE = 256
-"""Questions encoded in one call."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +40,16 @@ class PseudoResponse:
     targets: tuple[float, ...]
 
 
-def compose(examples: Sequence[Example], seed: int, per_question: int = PER_QUESTION) -> list[tuple[Example, str]]:
+def make_pseudo_responses(
+    examples: Sequence[Example], seed: int, per_question: int = PER_QUESTION
+) -> list[tuple[Example, str]]:
     """Pseudo-responses to each example that has an answer and passages; the same seed gives the same."""
     rng = random.Random(seed)  # noqa: S311 - not for secrets
     made = [(e, _compose(e, rng)) for e in examples if e.answer.strip() for _ in range(per_question)]
     return [(e, text) for e, text in made if text]
 
 
-def label(responses: Sequence[tuple[Example, str]], encoder: Encoder) -> list[PseudoResponse]:
+def label_by_reference(responses: Sequence[tuple[Example, str]], encoder: Encoder) -> list[PseudoResponse]:
     """Responses to examples that have an answer, each sub-sentence labelled by it; empty responses are left out."""
     responses = [(e, text) for e, text in responses if sub_sentences(text)]
     pieces = [text[a:b] for _, text in responses for a, b in sub_sentences(text)]
@@ -66,13 +61,13 @@ def label(responses: Sequence[tuple[Example, str]], encoder: Encoder) -> list[Ps
         spans = sub_sentences(text)
         answer = np.stack([vectors[piece] for piece in answers[e.answer]])
         tokens = tokens_of(e.answer)
-        words, pairs = frozenset(tokens), frozenset(grams(tokens, 2))
+        words, pairs = frozenset(tokens), frozenset(ngrams(tokens, 2))
         targets = []
         for a, b in spans:
             piece = text[a:b]
             similarity = float((answer @ vectors[piece]).max())
-            said = inside(grams(tokens_of(piece), 2), pairs)
-            targets.append(not_in_answer(similarity, inside(content_words(piece), words), said))
+            said = share_in(ngrams(tokens_of(piece), 2), pairs)
+            targets.append(not_in_answer(similarity, share_in(content_words(piece), words), said))
         out.append(PseudoResponse(e.question, text, tuple(spans), tuple(targets)))
     return out
 
@@ -103,20 +98,3 @@ def _compose(example: Example, rng: random.Random) -> str:
         first = min(int(rng.expovariate(1 / _EARLY)), len(passage) - 1)
         pieces += passage[first : first + rng.randint(1, 2)]
     return " ".join(dict.fromkeys(pieces))
-
-
-def fit_words(examples: Sequence[Example], encoder: Encoder) -> LinearHead:
-    """The head on content.WORD_FEATURES that tells which of the passages' words stand in the answer."""
-    rows, labels = [], []
-    for first in range(0, len(examples), _AT_ONCE):
-        some = examples[first : first + _AT_ONCE]
-        cut = [cut_passages(ScoreRequest(e.question, e.passages, "")) for e in some]
-        unique = list(dict.fromkeys(t for e, p in zip(some, cut, strict=True) for t in (e.question, *p.texts)))
-        vectors = dict(zip(unique, encoder.encode(unique), strict=True))
-        for e, passages in zip(some, cut, strict=True):
-            question, held = vectors[e.question], content_words(e.answer)
-            similarity = np.array([vectors[t] @ question for t in passages.texts], dtype=np.float64)
-            words, x = word_features(e.question, passages, similarity)
-            rows.append(x)
-            labels.append(np.array([word in held for word in words], dtype=bool))
-    return fit_logistic(np.concatenate(rows), np.concatenate(labels), WORD_FEATURES, _STRENGTH)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rewards.categories import Category
 from rewards.dataset import FeedbackExample
 from rewards.errors import FgctlError
-from rewards.fitting.fit_heads import folds
+from rewards.fitting.folds import split_folds
 from rewards.fitting.segment_labels import coverage_pairs, error_labels
 from rewards.heads.linear import LinearHead, fit_bradley_terry, fit_logistic, sigmoid
-from rewards.models.judge import WEIGHTS, FittedJudge, JudgeTrunk, apply, weights_version
+from rewards.models.judge import WEIGHTS, FittedJudge, JudgeTrunk, log_odds, weights_version
 from rewards.scores import ScoreRequest
 from rewards.segmentation import sentences, sub_sentences
 from rewards.statistics.agreement_with_people import binary_agreement, pairwise_agreement
@@ -73,12 +73,12 @@ def fit_judge(
     """Calibrated weights of every head, and the operating points of those that find errors."""
     weights: dict[Category, Matrix] = {}
     points = {}
-    parts = folds(questions)
+    parts = split_folds(questions)
     for name, labels in table.labels.items():
         judged = np.concatenate([_rows(table, name, fold) for _, fold in parts])
         logits = np.concatenate(
             [
-                apply(_segment_head(table, name, rest), table.states[name][_rows(table, name, fold)])
+                log_odds(_segment_head(table, name, rest), table.states[name][_rows(table, name, fold)])
                 for rest, fold in parts
             ]
         )
@@ -90,17 +90,17 @@ def fit_judge(
     return weights, points
 
 
-def agreement(table: JudgeTable) -> dict[str, Any]:
+def judge_agreement(table: JudgeTable) -> dict[str, Any]:
     """Cross-validated agreement with people."""
     every = np.arange(table.questions)
     said = {name: np.zeros(len(y)) for name, y in table.labels.items()}
     errors = {name: np.zeros(len(y), dtype=bool) for name, y in table.labels.items()}
     margins = np.zeros(len(table.better))
-    for rest, fold in folds(every):
+    for rest, fold in split_folds(every):
         weights, points = fit_judge(table, rest)
         for name, probabilities in said.items():
             rows = _rows(table, name, fold)
-            probabilities[rows] = sigmoid(apply(weights[name], table.states[name][rows]))
+            probabilities[rows] = sigmoid(log_odds(weights[name], table.states[name][rows]))
             errors[name][rows] = probabilities[rows] >= points[name].threshold
         margins[np.isin(table.pair_question, fold)] = _margins(table, weights["completeness"], fold)
     return {
@@ -163,7 +163,7 @@ def _require(count: int) -> None:
 
 def _margins(table: JudgeTable, weights: Matrix, questions: NDArray[np.int64]) -> Matrix:
     chosen = np.isin(table.pair_question, questions)
-    scores = apply(weights, table.states["completeness"])
+    scores = log_odds(weights, table.states["completeness"])
     return np.asarray(scores[table.better[chosen]] - scores[table.worse[chosen]])
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from rewards.categories import BUILT_IN, Category
 from rewards.dataset import FeedbackExample, question_key
 from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES
-from rewards.fitting.fit_heads import FeedbackTable, folds, grouped
+from rewards.fitting.feedback_table import FeedbackTable
+from rewards.fitting.folds import group_by_question, split_folds
 from rewards.fitting.segment_labels import missing_label, segment_labels
 from rewards.heads.annotation_label import LabelHead, fit_label_head
 from rewards.segmentation import segments
@@ -23,7 +24,7 @@ STRENGTH = 0.1
 
 
 @dataclass(frozen=True)
-class NamedErrors:
+class LabelledErrors:
     """A category's segments that people marked and named: N rows."""
 
     features: tuple[str, ...]
@@ -35,7 +36,7 @@ class NamedErrors:
     """int64 [N]: the feedback row each belongs to."""
 
 
-def named_errors(examples: Sequence[FeedbackExample], table: FeedbackTable) -> dict[Category, NamedErrors]:
+def labelled_errors(examples: Sequence[FeedbackExample], table: FeedbackTable) -> dict[Category, LabelledErrors]:
     """The named errors of each built-in category, from feedback and its table."""
     spans = {name: [segments(e.predictions[0], BUILT_IN[name].density) for e in examples] for name in BUILT_IN}
     relevance, factuality = (
@@ -51,26 +52,26 @@ def named_errors(examples: Sequence[FeedbackExample], table: FeedbackTable) -> d
     }
 
 
-def fit_labels(
+def fit_label_heads(
     examples: Sequence[FeedbackExample], table: FeedbackTable
 ) -> tuple[dict[Category, LabelHead], dict[Category, Any]]:
     """The heads whose labels are worth saying, and the cross-validated agreement with people of every category's."""
-    errors = named_errors(examples, table)
-    groups = grouped([question_key(e.question) for e in examples])
-    agreement = {name: judge_labels(name, one, len(examples), groups) for name, one in errors.items()}
+    errors = labelled_errors(examples, table)
+    groups = group_by_question([question_key(e.question) for e in examples])
+    agreement = {name: evaluate_label_head(name, one, len(examples), groups) for name, one in errors.items()}
     kept = {name: _fit(one) for name, one in errors.items() if agreement[name]["worth"]}
     return kept, agreement
 
 
-def judge_labels(
-    category: Category, errors: NamedErrors, questions: int, groups: NDArray[np.int64] | None = None
+def evaluate_label_head(
+    category: Category, errors: LabelledErrors, questions: int, groups: NDArray[np.int64] | None = None
 ) -> dict[str, Any]:
     """Agreement of heads fitted on all folds of the questions but one with people on that one, pooled over folds.
 
-    `groups` says which rows are of the same question (rewards.fitting.fit_heads.grouped).
+    `groups` says which rows are of the same question (rewards.fitting.folds.group_by_question).
     """
     said = np.full(len(errors.labels), "", dtype=errors.labels.dtype)
-    for rest, fold in folds(np.arange(questions), groups=groups):
+    for rest, fold in split_folds(np.arange(questions), groups=groups):
         train, test = np.isin(errors.question, rest), np.isin(errors.question, fold)
         if train.any() and test.any():
             head = _fit(_select(errors, train))
@@ -78,18 +79,18 @@ def judge_labels(
     return label_agreement(errors.labels.tolist(), said.tolist(), BUILT_IN[category].labels, errors.question, questions)
 
 
-def _fit(errors: NamedErrors) -> LabelHead:
+def _fit(errors: LabelledErrors) -> LabelHead:
     return fit_label_head(errors.x, errors.labels.tolist(), errors.features, STRENGTH)
 
 
 def _named(
     features: tuple[str, ...], x: Matrix, labels: Sequence[str | None], question: NDArray[np.int64]
-) -> NamedErrors:
+) -> LabelledErrors:
     named = np.array([label is not None for label in labels], dtype=bool)
-    return NamedErrors(
+    return LabelledErrors(
         features, x[named], np.array([label for label in labels if label], dtype=np.str_), question[named]
     )
 
 
-def _select(errors: NamedErrors, chosen: NDArray[np.bool_]) -> NamedErrors:
-    return NamedErrors(errors.features, errors.x[chosen], errors.labels[chosen], errors.question[chosen])
+def _select(errors: LabelledErrors, chosen: NDArray[np.bool_]) -> LabelledErrors:
+    return LabelledErrors(errors.features, errors.x[chosen], errors.labels[chosen], errors.question[chosen])

@@ -15,11 +15,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer
 
-from rewards.dataset import Example, question_key, without_held_out
+from rewards.dataset import Example, question_key
 from rewards.errors import FgctlError
 from rewards.features.encoder import ENCODER, Encoder, model_directory
-from rewards.features.reader import HEAD, WORDS, Window, WindowBuilder, encode_windows, judge_spans, version_of
-from rewards.fitting.distant_supervision import PER_QUESTION, PseudoResponse, compose, fit_words, label
+from rewards.features.reader import (
+    HEAD,
+    WORD_HEAD,
+    Window,
+    WindowBuilder,
+    encode_windows,
+    reader_version,
+    span_log_odds,
+)
+from rewards.fitting.distant_supervision import PER_QUESTION, PseudoResponse, label_by_reference, make_pseudo_responses
+from rewards.fitting.fit_word_head import fit_word_head
+from rewards.held_out import without_held_out
 
 _TARGETS = r".*(query|key|value|dense)$"
 _POOLER = r".*pooler.*"
@@ -28,7 +38,7 @@ _CHECKPOINT_EVERY = 25
 _WARM_UP = 0.1
 
 
-class PrefitRecipe(BaseModel):
+class ReaderRecipe(BaseModel):
     """How the reader is fitted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,9 +57,9 @@ class PrefitRecipe(BaseModel):
     """Of the pseudo-responses, their order, the adapter's initialisation and dropout."""
 
 
-def prefit(
+def fit_reader(
     examples: Sequence[Example],
-    recipe: PrefitRecipe,
+    recipe: ReaderRecipe,
     directory: Path,
     data: dict[str, str],
     progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
@@ -67,16 +77,18 @@ def prefit(
     model, head = _trainable(recipe)
     sampled = [(e, text) for e in usable for text in (answers or {}).get(question_key(e.question), ())]
     encoder = Encoder()
-    responses = label([*compose(usable, recipe.seed, recipe.per_question), *sampled], encoder)
+    responses = label_by_reference(
+        [*make_pseudo_responses(usable, recipe.seed, recipe.per_question), *sampled], encoder
+    )
     run = {"recipe": recipe.model_dump(), "data": data}
     _train(model, head, _windows(responses), recipe, directory / _CHECKPOINT, run, progress)
-    words = fit_words(usable, encoder)
+    words = fit_word_head(usable, encoder)
     model.peft_config["default"].base_model_name_or_path = ENCODER
     model.save_pretrained(directory, save_embedding_layers=False)
     (directory / "README.md").unlink(missing_ok=True)
     save_file({k: v.contiguous() for k, v in head.state_dict().items()}, directory / HEAD)
-    (directory / WORDS).write_text(words.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    version = version_of(directory)
+    (directory / WORD_HEAD).write_text(words.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    version = reader_version(directory)
     said = {
         "version": version, "recipe": recipe.model_dump(), "questions": len(usable), "responses": len(responses),
         "data": data,
@@ -86,7 +98,7 @@ def prefit(
     return version
 
 
-def _trainable(recipe: PrefitRecipe) -> tuple[Any, torch.nn.Linear]:
+def _trainable(recipe: ReaderRecipe) -> tuple[Any, torch.nn.Linear]:
     torch.manual_seed(recipe.seed)
     base = AutoModel.from_pretrained(model_directory(), dtype=torch.float32)
     config = LoraConfig(
@@ -123,7 +135,7 @@ def _train(
     model: Any,
     head: torch.nn.Linear,
     pairs: Sequence[tuple[Window, torch.Tensor]],
-    recipe: PrefitRecipe,
+    recipe: ReaderRecipe,
     checkpoint: Path,
     run: dict[str, Any],
     progress: Callable[[int, int, float], None],
@@ -143,7 +155,7 @@ def _train(
         with torch.autocast("cpu", torch.bfloat16):
             hidden = encode_windows(model, [window for window, _ in chunk])
         dropped = torch.nn.functional.dropout(hidden, 2 * recipe.dropout)
-        logits = judge_spans(head, dropped, [window for window, _ in chunk])
+        logits = span_log_odds(head, dropped, [window for window, _ in chunk])
         wanted = torch.cat([targets for _, targets in chunk]).to(logits.dtype)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
         loss.backward()

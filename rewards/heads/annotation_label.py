@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from rewards.categories import Category
 from rewards.errors import FgctlError
-from rewards.heads.linear import nine_digits, standardisation
+from rewards.heads.linear import standardisation
+from rewards.heads.stored_json import nine_digits
 
 logger = logging.getLogger(__name__)
 Matrix = NDArray[np.float64]
@@ -84,7 +85,7 @@ def assemble_labels(
         name: LabelHead.model_validate(nine_digits(head.model_dump(mode="json"))) for name, head in heads.items()
     }
     return FittedLabels(
-        version=version_of(rounded, rewards),
+        version=labels_version(rounded, rewards),
         rewards=rewards,
         heads=rounded,
         data=data,
@@ -110,7 +111,7 @@ def load_labels(rewards: Path, version: str) -> FittedLabels | None:
     except (OSError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise FgctlError(f"{path} is damaged ({reason}); restore it or {mend}.") from None
-    if fitted.version != version_of(fitted.heads, fitted.rewards):
+    if fitted.version != labels_version(fitted.heads, fitted.rewards):
         raise FgctlError(f"{path} was changed after it was fitted; restore it or {mend}.")
     if fitted.rewards != version:
         raise FgctlError(f"{path} was fitted for rewards {fitted.rewards}, not for {version}; {mend}.")
@@ -147,7 +148,7 @@ def fit_label_head(x: Matrix, y: Sequence[str], features: Sequence[str], strengt
     )  # fmt: skip
 
 
-def version_of(heads: Mapping[Category, LabelHead], rewards: str) -> str:
+def labels_version(heads: Mapping[Category, LabelHead], rewards: str) -> str:
     """The content version of label heads for rewards of that version: 12 hexadecimal digits."""
     content = json.dumps(
         [rewards, {name: head.model_dump(mode="json") for name, head in heads.items()}], sort_keys=True

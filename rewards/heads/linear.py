@@ -1,8 +1,6 @@
 """Linear heads on named features, stored as JSON: their weights can be read, diffed and trusted."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,11 +122,6 @@ def fit_bradley_terry(
     labels = np.repeat([True, False], len(difference))
     model = LogisticRegression(C=strength, fit_intercept=False, max_iter=2000).fit(both, labels)
     return LinearHead(features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=tuple(model.coef_[0]))
-
-
-def nine_digits(dumped: Any) -> Any:
-    """The same JSON with its numbers rounded to nine digits, so that a file is the model."""
-    return json.loads(json.dumps(dumped), parse_float=lambda text: float(f"{float(text):.9g}"))
 
 
 def standardisation(x: Matrix, weight: Matrix | None = None) -> tuple[Matrix, Matrix]:

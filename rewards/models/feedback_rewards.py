@@ -16,19 +16,20 @@ from rewards.categories import BUILT_IN, Category
 from rewards.dataset import PACKAGE
 from rewards.errors import FgctlError
 from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES, Extractor, ResponseFeatures
-from rewards.features.reader import version_of as reader_version
-from rewards.fitting.recipe import FitRecipe
+from rewards.features.reader import reader_version
 from rewards.heads.annotation_label import FittedLabels, LabelHead, load_labels
-from rewards.heads.linear import Heads, LinearHead, nine_digits, sigmoid
-from rewards.models.input_ranges import Domain
+from rewards.heads.linear import Heads, LinearHead, sigmoid
+from rewards.heads.stored_json import nine_digits
+from rewards.models.input_ranges import InputRanges
 from rewards.models.purpose import REWARD, Purpose, require_reward
+from rewards.models.recipe import FitRecipe
 from rewards.scores import CategoryScores, ScoreRequest, Segment
 from rewards.segmentation import Span, segments
 from rewards.statistics.calibration import OperatingPoint
 
 Matrix = NDArray[np.float64]
 
-FITTED = PACKAGE / "fitted" / "rewards.json"
+FITTED_REWARDS = PACKAGE / "fitted" / "rewards.json"
 
 
 class FittedRewards(BaseModel):
@@ -42,7 +43,7 @@ class FittedRewards(BaseModel):
     reader: str
     """Version of the reader and word head whose features the heads were fitted on."""
     heads: Heads
-    domain: Domain
+    domain: InputRanges
     """What the fitted inputs were like."""
     data: dict[str, str]
     """Name and SHA-256 of the feedback."""
@@ -82,8 +83,8 @@ class FeedbackRewards:
         Raises FgctlError when the heads are missing, when either is damaged, when the labels are of other heads, or
         when the file is a judge's.
         """
-        fitted, digest = load_rewards(path or FITTED)
-        return cls(fitted, digest, labels=load_labels(path or FITTED, fitted.version))
+        fitted, digest = load_rewards(path or FITTED_REWARDS)
+        return cls(fitted, digest, labels=load_labels(path or FITTED_REWARDS, fitted.version))
 
     @property
     def version(self) -> str:
@@ -143,7 +144,7 @@ def load_rewards(path: Path) -> tuple[FittedRewards, str]:
     except (OSError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise FgctlError(f"{path} is damaged ({reason}); restore it or run `fgctl rewards fit`.") from None
-    if fitted.version != version_of(fitted.heads, fitted.reader):
+    if fitted.version != rewards_version(fitted.heads, fitted.reader):
         raise FgctlError(f"{path} was changed after it was fitted; restore it or run `fgctl rewards fit`.")
     heads = fitted.heads
     for head, features in ((heads.relevance, SEGMENT_FEATURES), (heads.completeness, RESPONSE_FEATURES)):
@@ -176,16 +177,16 @@ def _judge(head: LinearHead, labels: LabelHead | None, spans: Sequence[Span], x:
     )
 
 
-def version_of(heads: Heads, reader: str) -> str:
+def rewards_version(heads: Heads, reader: str) -> str:
     """The content version of heads on a version of the reader, and of what they pay: 12 hexadecimal digits."""
     pays = {category: (spec.break_even, spec.unit) for category, spec in BUILT_IN.items()}
     content = json.dumps([reader, heads.model_dump(mode="json"), pays], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def assemble(
+def assemble_rewards(
     heads: Heads,
-    domain: Domain,
+    domain: InputRanges,
     *,
     recipe: FitRecipe,
     data: dict[str, str] | None = None,
@@ -196,7 +197,7 @@ def assemble(
     """Fitted heads with all that is known of them. Weights are rounded to nine digits, so that a file is the model."""
     rounded = Heads.model_validate(nine_digits(heads.model_dump(mode="json")))
     return FittedRewards(
-        version=version_of(rounded, reader_version()),
+        version=rewards_version(rounded, reader_version()),
         recipe=recipe,
         reader=reader_version(),
         heads=rounded,
@@ -210,7 +211,7 @@ def assemble(
     )
 
 
-def save(path: Path, fitted: FittedRewards) -> None:
+def save_rewards(path: Path, fitted: FittedRewards) -> None:
     """Write `rewards.json` in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".new")

@@ -60,7 +60,7 @@ SHARES: dict[str, Callable[[ScoreRequest], float]] = {
 STATISTICS: Mapping[str, Callable[[ScoreRequest], float]] = COUNTS | SHARES
 
 
-class Domain(BaseModel):
+class InputRanges(BaseModel):
     """The range that nearly all of the feedback has in each statistic, low to high."""
 
     model_config = ConfigDict(frozen=True)
@@ -81,13 +81,13 @@ class Domain(BaseModel):
         return tuple(said)
 
 
-def fit_domain(requests: Sequence[ScoreRequest]) -> Domain:
+def fit_input_ranges(requests: Sequence[ScoreRequest]) -> InputRanges:
     """The ranges of every statistic over some responses, empty ones left out."""
     kept = [request for request in requests if request.response.strip()]
     if not kept:
-        return Domain()
+        return InputRanges()
     ranges = {}
     for name, statistic in STATISTICS.items():
         low, high = np.quantile([statistic(request) for request in kept], _QUANTILES)
         ranges[name] = (round(float(low), 4), round(float(high), 4))
-    return Domain(ranges=ranges)
+    return InputRanges(ranges=ranges)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rewards.categories import BUILT_IN, JUDGED, Category
+from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES, Category
 from rewards.dataset import PACKAGE, file_digest
 from rewards.errors import FgctlError
 from rewards.features.encoder import compute_device, compute_dtype
@@ -203,19 +203,19 @@ class Judge:
         """Judge each response."""
         return [
             Judgement(
-                {category: self._errors(category, states) for category in JUDGED},
-                float(apply(self._weights["completeness"], states.response[None])[0]),
+                {category: self._errors(category, states) for category in SEGMENT_CATEGORIES},
+                float(log_odds(self._weights["completeness"], states.response[None])[0]),
             )
             for states in self._trunk.read(requests)
         ]
 
     def _errors(self, category: Category, states: States) -> tuple[bool, ...]:
         pieces = states.sub_sentences if BUILT_IN[category].density == "sub-sentence" else states.sentences
-        probabilities = sigmoid(apply(self._weights[category], pieces))
+        probabilities = sigmoid(log_odds(self._weights[category], pieces))
         return tuple((probabilities >= self.fitted.operating[category].threshold).tolist())
 
 
-def apply(weights: Matrix, states: Matrix) -> Matrix:
+def log_odds(weights: Matrix, states: Matrix) -> Matrix:
     """Log-odds: `weights` [2 hidden + 1], the bias last, and `states` [N, 2 hidden] to [N]."""
     return np.asarray(states.astype(np.float64) @ weights[:-1] + weights[-1])
 

@@ -44,7 +44,10 @@ def binary_agreement(
     return {
         "accuracy": _round(_accuracy(total)),
         "macro_f1": _round(_macro_f1(total)),
-        "interval": {"accuracy": interval(counts, _accuracy), "macro_f1": interval(counts, _macro_f1)},
+        "interval": {
+            "accuracy": bootstrap_interval(counts, _accuracy),
+            "macro_f1": bootstrap_interval(counts, _macro_f1),
+        },
         "auc": _auc(labels, probabilities),
         "calibration_error": _round(calibration_error(probabilities, labels)),
         "false_alarm_rate": _round(ratio(total[1], total[1] + total[3])),
@@ -68,7 +71,7 @@ def pairwise_agreement(margins: Matrix, question: Counts, questions: int) -> dic
     )
     return {
         "pairwise_accuracy": _round(right.mean()) if len(right) else 0.0,
-        "interval": {"pairwise_accuracy": interval(sums, lambda s: ratio(s[..., 0], s[..., 1]))},
+        "interval": {"pairwise_accuracy": bootstrap_interval(sums, lambda s: ratio(s[..., 0], s[..., 1]))},
         "n": len(margins),
     }
 
@@ -108,12 +111,15 @@ def label_agreement(
         return always.reshape(sums.shape)
 
     flat, all_sums = counts.reshape(questions, k * (k + 1)), total.reshape(-1).astype(np.float64)
-    surely, gain = interval(flat, accuracy), interval(flat, lambda sums: f1(sums) - f1(majority(sums)))
+    surely, gain = (
+        bootstrap_interval(flat, accuracy),
+        bootstrap_interval(flat, lambda sums: f1(sums) - f1(majority(sums))),
+    )
     accurate, trivial = float(accuracy(all_sums)), float(accuracy(majority(all_sums)))
     return {
         "accuracy": _round(accurate),
         "macro_f1": _round(f1(all_sums)),
-        "interval": {"accuracy": surely, "macro_f1": interval(flat, f1), "macro_f1_gain": gain},
+        "interval": {"accuracy": surely, "macro_f1": bootstrap_interval(flat, f1), "macro_f1_gain": gain},
         "n": len(labels),
         "baselines": {"majority": _round(trivial)},
         "majority_macro_f1": _round(f1(majority(all_sums))),
@@ -129,7 +135,7 @@ def label_agreement(
     }
 
 
-def interval(per_question: NDArray[np.generic], statistic: Callable[[Matrix], Matrix]) -> list[float]:
+def bootstrap_interval(per_question: NDArray[np.generic], statistic: Callable[[Matrix], Matrix]) -> list[float]:
     """The 95 % percentile interval of a statistic of summed rows, by the bootstrap over questions (Efron 1979).
 
     `per_question` is [questions, columns]; `statistic` maps sums [..., columns] to [...].

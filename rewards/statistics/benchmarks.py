@@ -11,12 +11,12 @@ from statistics import median
 from typing import Any
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
+def median_and_range(values: Sequence[float]) -> dict[str, float]:
     """Median and extremes."""
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
-def quotient(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
+def ratio_of_medians(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
     """The quotient of the medians of two series over the same rounds, and the extremes of the rounds' own quotients."""
     within = [a / b for a, b in zip(numerators, denominators, strict=True)]
     return {"ratio": median(numerators) / median(denominators), "min": min(within), "max": max(within)}
@@ -36,7 +36,7 @@ def _call_alone(work: Callable[..., object], arguments: tuple[Any, ...]) -> int:
     return _own_peak()
 
 
-def peak_of(pid: int) -> int | None:
+def peak_memory_of(pid: int) -> int | None:
     """Peak resident memory, in bytes, of a process of that id; None where it has ended or the kernel does not say."""
     try:
         marks = [line.split() for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()]
@@ -51,7 +51,7 @@ def _own_peak() -> int:
     On Linux `ru_maxrss` begins at the peak of the process that started this one, so the kernel's mark for this
     program alone is read where there is one.
     """
-    mark = peak_of(os.getpid())
+    mark = peak_memory_of(os.getpid())
     if mark is not None:
         return mark
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

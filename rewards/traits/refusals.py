@@ -11,7 +11,7 @@ import re
 from rewards.segmentation import sentences
 
 
-def declines(answer: str) -> bool:
+def is_refusal(answer: str) -> bool:
     """Whether the answer declines to answer; not for an empty one."""
     said = [answer[start:end] for start, end in sentences(answer)]
     if not said:

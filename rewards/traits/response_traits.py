@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rewards.features.words import grams
+from rewards.features.words import ngrams
 from rewards.scores import ScoreRequest
 from rewards.statistics.distribution_shift import number_bin
 from rewards.traits.language import language
-from rewards.traits.refusals import declines
+from rewards.traits.refusals import is_refusal
 
 _NGRAM = 4
 
 
 @dataclass(frozen=True)
-class Traits:
+class ResponseTraits:
     """Of one scored response."""
 
     words: int
@@ -26,12 +26,12 @@ class Traits:
     """The bin of each input of `rewards.statistics.distribution_shift.INPUTS`."""
 
 
-def traits_of(request: ScoreRequest) -> Traits:
+def response_traits(request: ScoreRequest) -> ResponseTraits:
     """The traits of a response, and of the question and the passages that the policy was shown. Takes about 0.1 ms."""
-    return Traits(
+    return ResponseTraits(
         len(request.response.split()),
         repetition(request.response),
-        declines(request.response),
+        is_refusal(request.response),
         {
             "question_words": number_bin("question_words", len(request.question.split())),
             "passages": number_bin("passages", len(request.passages)),
@@ -43,5 +43,5 @@ def traits_of(request: ScoreRequest) -> Traits:
 
 def repetition(text: str) -> float:
     """Share of the text's four-word sequences that occurred earlier in it: 0 for none, towards 1 for a loop."""
-    found = grams(text.lower().split(), _NGRAM)
+    found = ngrams(text.lower().split(), _NGRAM)
     return 1 - len(set(found)) / len(found) if found else 0.0

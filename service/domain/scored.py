@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rewards.scores import ScoredResponse, ScoreRequest
-from rewards.traits.response_traits import Traits
+from rewards.traits.response_traits import ResponseTraits
 
 
 class Trial(NamedTuple):
@@ -34,4 +34,4 @@ class Judged:
     """A response's scores, and what it and its request are like."""
 
     scored: ScoredResponse
-    traits: Traits
+    traits: ResponseTraits

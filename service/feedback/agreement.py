@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.categories import BUILT_IN, JUDGED, Category
+from rewards.categories import BUILT_IN, SPAN_LABELS, Category
 from rewards.segmentation import Span, segments
 from rewards.statistics.agreement_with_people import macro_f1
 
@@ -96,17 +96,14 @@ def span_f1(judgements: Iterable[Judgement], of: str | None = None) -> dict[str,
         for one, other in combinations(several, 2):
             if of is not None and of not in (one.annotator, other.annotator):
                 continue
-            for label in _SPAN_LABELS:
+            for label in SPAN_LABELS:
                 a, b = _words(one, label, words), _words(other, label, words)
                 both[label] += len(a & b)
                 marked[label] += len(a) + len(b)
     return {
         label: {"f1": round(2 * both[label] / marked[label], 4) if marked[label] else None, "words": marked[label]}
-        for label in _SPAN_LABELS
+        for label in SPAN_LABELS
     }
-
-
-_SPAN_LABELS = tuple(label for category in JUDGED for label in BUILT_IN[category].labels)
 
 
 def _words(judgement: Judgement, label: str, words: Sequence[Span]) -> set[int]:

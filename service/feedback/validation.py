@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rewards.categories import BUILT_IN, JUDGED
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from service.feedback.records import Annotation, Missing, QuickSpan, Recorded, Span
 
 PRIORITY: dict[str, int] = {
@@ -20,8 +20,6 @@ PRIORITY: dict[str, int] = {
     "Incoherent": 3,
 }
 """Of two overlapping spans the label with the lower number stands; those with the same may overlap."""
-SPAN_LABELS: tuple[str, ...] = tuple(label for category in JUDGED for label in BUILT_IN[category].labels)
-MISSING_LABELS: tuple[str, ...] = BUILT_IN["completeness"].labels
 
 
 @dataclass(frozen=True)

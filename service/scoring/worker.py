@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from rewards.traits.response_traits import traits_of
+from rewards.traits.response_traits import response_traits
 from service.domain.scored import Judged
 
 _PRIORITY = 10
@@ -97,11 +97,11 @@ def _warm(rewards: Path | None, categories: Path | None) -> None:
     # Only what runs in this process: an endpoint that does not answer yet must not keep the service from starting.
     request = ScoreRequest("What is it called?", (), "It is a test.")
     _scorer(rewards, categories).feedback.score([request])
-    traits_of(request)
+    response_traits(request)
 
 
 def _score(rewards: Path | None, categories: Path | None, requests: list[ScoreRequest]) -> tuple[list[Judged], float]:
     began = time.monotonic()
     scored = _scorer(rewards, categories).score(requests)
-    judged = [Judged(one, traits_of(request)) for request, one in zip(requests, scored, strict=True)]
+    judged = [Judged(one, response_traits(request)) for request, one in zip(requests, scored, strict=True)]
     return judged, time.monotonic() - began

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 
-from rewards.categories import BUILT_IN, JUDGED
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.dataset import PAIRS, MissingInfo, SpanError
 
-SPAN_LABELS = tuple(label for name in JUDGED for label in BUILT_IN[name].labels)
-MISSING_LABELS = BUILT_IN["completeness"].labels
 TIES = (0,) * len(PAIRS)
 
 IMPORTED = "imported_"

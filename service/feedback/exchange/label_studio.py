@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.dataset import PAIRS, MissingInfo, SpanError
 from service.feedback.exchange.context import Context, Place, render
 from service.feedback.exchange.files import reason_of, records, write_list
-from service.feedback.exchange.item import MISSING_LABELS, SPAN_LABELS, Item, Refusal, objection
+from service.feedback.exchange.item import Item, Refusal, objection
 from service.feedback.exchange.offsets import from_utf16
 from service.feedback.exchange.preferences import CHOICES, pair_name
 from service.feedback.exchange.source import Source

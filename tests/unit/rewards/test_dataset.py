@@ -2,18 +2,9 @@ import json
 
 import pytest
 
-from rewards.dataset import (
-    SAMPLE,
-    data_file,
-    load_answers,
-    load_examples,
-    load_feedback,
-    only_held_out,
-    parse_passages,
-    question_key,
-    without_held_out,
-)
+from rewards.dataset import SAMPLE, data_file, load_answers, load_examples, load_feedback, parse_passages, question_key
 from rewards.errors import FgctlError
+from rewards.held_out import only_held_out, without_held_out
 
 
 @pytest.fixture
@@ -89,7 +80,7 @@ def test_data_comes_from_the_configured_directory(monkeypatch, tmp_path):
 
 def test_the_held_out_list_splits_the_rows(monkeypatch):
     examples = load_examples(SAMPLE / "dev.json")
-    monkeypatch.setattr("rewards.dataset.held_out_keys", lambda: frozenset([question_key(examples[0].question)]))
+    monkeypatch.setattr("rewards.held_out.held_out_keys", lambda: frozenset([question_key(examples[0].question)]))
     assert only_held_out(examples) == examples[:1]
     assert without_held_out(examples) == examples[1:]
 

@@ -5,7 +5,7 @@ import pytest
 from rewards.categories import BUILT_IN
 from rewards.configuration import Configuration
 from rewards.errors import FgctlError
-from rewards.models.feedback_rewards import FITTED, FeedbackRewards
+from rewards.models.feedback_rewards import FITTED_REWARDS, FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 
@@ -39,7 +39,7 @@ def test_without_configuration_a_scorer_is_the_fitted_rewards(monkeypatch, feedb
     monkeypatch.delenv("FGCTL_CATEGORIES", raising=False)
     plain = Scorer.load()
     assert plain.categories == BUILT_IN
-    assert plain.version == json.loads(FITTED.read_text())["version"] == feedback.version
+    assert plain.version == json.loads(FITTED_REWARDS.read_text())["version"] == feedback.version
     assert plain.digest == feedback.digest
     (scored,) = plain.score(REQUESTS[:1])
     assert list(scored.categories) == list(BUILT_IN)

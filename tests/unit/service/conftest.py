@@ -13,7 +13,7 @@ from policies.store import Decoding, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
-from rewards.traits.response_traits import traits_of
+from rewards.traits.response_traits import response_traits
 from service.answering.best_of import Chooser
 from service.answering.pipeline import Generation
 from service.app import create_app
@@ -129,7 +129,7 @@ class FakeWorker:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return [Judged(self._judge(request.response), traits_of(request)) for request in requests]
+        return [Judged(self._judge(request.response), response_traits(request)) for request in requests]
 
     def stop(self):
         pass

@@ -9,7 +9,7 @@ from rewards.categories import BUILT_IN
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from rewards.traits.response_traits import traits_of
+from rewards.traits.response_traits import response_traits
 from service.app import create_app
 from service.domain.scored import Judged
 from service.metrics.metrics import Metrics
@@ -28,7 +28,9 @@ def service(shouting, starting):
     scorer = Scorer.load()
 
     async def score(requests):
-        return [Judged(one, traits_of(request)) for one, request in zip(scorer.score(requests), requests, strict=True)]
+        return [
+            Judged(one, response_traits(request)) for one, request in zip(scorer.score(requests), requests, strict=True)
+        ]
 
     starting.worker.score = score
     return starting

@@ -6,11 +6,11 @@ import pytest
 from policies.store import PolicyStore
 from rewards.dataset import SAMPLE, FeedbackExample, Passage, SpanError, load_feedback
 from rewards.errors import FgctlError
-from rewards.evaluation.attacks import ATTACKS, CORRECTED, REFERENCE, WEIGHTS, attack, holes
-from rewards.evaluation.card_figures import detected_by_label, overlap, reliability, study
-from rewards.evaluation.compare_recipes import compare, keep, logs
-from rewards.evaluation.model_card import render
-from rewards.fitting.fit_heads import tabulate
+from rewards.evaluation.attacks import ATTACKS, CORRECTED, REFERENCE, WEIGHTS, attacks_that_pay, score_attacks
+from rewards.evaluation.card_figures import card_figures, detected_by_label, overlap, reliability
+from rewards.evaluation.compare_recipes import evaluate_recipe, read_logs, write_log
+from rewards.evaluation.model_card import render_card
+from rewards.fitting.feedback_table import tabulate_feedback
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 
@@ -92,23 +92,23 @@ def test_attacks_are_summed_by_the_weights_of_the_profiles():
 
 def test_without_a_corrected_response_there_is_nothing_to_attack(scorer):
     with pytest.raises(FgctlError, match="No row has a corrected response"):
-        attack([example(ONE, SPANS)], scorer)
+        score_attacks([example(ONE, SPANS)], scorer)
 
 
 def test_an_attack_is_a_hole_where_it_is_paid_more_than_the_corrected_response():
     honest = {"total": {"short": 1.0, "long": 1.0}}
     report = {CORRECTED: honest} | {name: {"total": {"short": 0.5, "long": 0.9}} for name in ATTACKS}
-    assert holes(report) == []
+    assert attacks_that_pay(report) == []
     report["one word"] = {"total": {"short": 1.1, "long": 0.9}}
-    assert holes(report) == ["one word"]
+    assert attacks_that_pay(report) == ["one word"]
 
 
 def test_the_card_shows_every_figure(rows, scorer, tmp_path):
-    table, recipe = tabulate(rows, scorer.feedback.extractor), scorer.feedback.fitted.recipe
+    table, recipe = tabulate_feedback(rows, scorer.feedback.extractor), scorer.feedback.fitted.recipe
     figures = {"version": scorer.version, "data": "feedback.json", "named": ["relevance"]}
-    figures["study"] = study(rows, table, recipe)
-    figures["attacks"] = attack(rows[:4], scorer)
-    kept = keep(compare(rows, table, recipe, scorer.feedback.extractor), tmp_path)
+    figures["study"] = card_figures(rows, table, recipe)
+    figures["attacks"] = score_attacks(rows[:4], scorer)
+    kept = write_log(evaluate_recipe(rows, table, recipe, scorer.feedback.extractor), tmp_path)
     once = {
         "recipe": "tried once",
         "description": "not kept",
@@ -116,17 +116,17 @@ def test_the_card_shows_every_figure(rows, scorer, tmp_path):
         "agreement": {"completeness": {"pairwise_accuracy": 0.7}},
     }
     (tmp_path / "aaa.json").write_text(json.dumps(once))
-    figures["candidates"] = logs(tmp_path)
+    figures["candidates"] = read_logs(tmp_path)
     assert kept.name == f"{recipe.name}.json"
     assert [log["recipe"] for log in figures["candidates"]] == [recipe.name, "tried once"]
-    card = render(figures)
+    card = render_card(figures)
     for shown in (
         *(CORRECTED, REFERENCE, *ATTACKS, "Irrelevant", "Unverifiable", "sub-sentence", "factuality only"),
         *(scorer.version, "*tried once*", f"`{recipe.name}`", "false alarm", "of its segments are missed"),
         *("Missing-Minor-Auxiliary", "Errors of relevance have a label", "gain in macro-F1"),
     ):
         assert shown in card
-    assert "No error has a label" in render(figures | {"named": []})
+    assert "No error has a label" in render_card(figures | {"named": []})
     tables = [line for line in card.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in tables)
     assert len(figures["study"]["learning_curve"]) == 4

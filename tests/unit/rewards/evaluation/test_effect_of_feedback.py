@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rewards.evaluation.effect_of_feedback import changed, select, select_predictions
+from rewards.evaluation.effect_of_feedback import effect_of_feedback, select_predictions, select_rows
 from rewards.evaluation.evaluate import agreement, out_of_fold, predict
 from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES
-from rewards.fitting.fit_heads import FeedbackTable, Pairs, Segments, fit_heads, folds
-from rewards.fitting.recipe import load_recipe
+from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments
+from rewards.fitting.fit_heads import fit_heads
+from rewards.fitting.folds import split_folds
+from rewards.models.recipe import load_recipe
 
 RECIPE = load_recipe()
 WORDS = SEGMENT_FEATURES.index("words")
@@ -59,7 +61,7 @@ def joined(one: FeedbackTable, other: FeedbackTable) -> FeedbackTable:
 def test_some_rows_of_a_table_are_a_table() -> None:
     one, other = table(12, 1), table(15, 2)
     rows = np.arange(12, 27)
-    chosen = select(joined(one, other), rows)
+    chosen = select_rows(joined(one, other), rows)
     assert chosen.keys == other.keys
     for name in ("relevance", "factuality"):
         for field in ("x", "y", "question", "only_relevance"):
@@ -73,7 +75,7 @@ def test_predictions_of_some_rows_are_judged_as_theirs() -> None:
     whole = joined(table(12, 1), table(15, 2))
     heads = fit_heads(whole, np.arange(27), RECIPE)
     rows = np.arange(12, 27)
-    chosen = select(whole, rows)
+    chosen = select_rows(whole, rows)
     directly = agreement(chosen, predict(chosen, [(heads, np.arange(15))]))
     assert agreement(chosen, select_predictions(whole, predict(whole, [(heads, np.arange(27))]), rows)) == directly
 
@@ -82,7 +84,7 @@ def test_new_feedback_that_says_otherwise_changes_the_figures_on_new_questions()
     """On the new questions the feature means the opposite: the old heads are worse than chance there."""
     old, new = table(20, 1), table(60, 2, sign=-1.0)
     before = fit_heads(old, np.arange(20), RECIPE)
-    report = changed(joined(old, new), RECIPE, before, frozenset(old.keys))
+    report = effect_of_feedback(joined(old, new), RECIPE, before, frozenset(old.keys))
     assert (report["old"]["questions"], report["new"]["questions"]) == (20, 60)
     assert report["new"]["before"]["relevance"]["auc"] < 0.3
     assert report["new"]["after"]["relevance"]["auc"] > 0.6
@@ -92,14 +94,14 @@ def test_new_feedback_that_says_otherwise_changes_the_figures_on_new_questions()
 
 def test_a_few_old_questions_have_no_figures_of_before() -> None:
     old, new = table(5, 1), table(20, 2)
-    report = changed(joined(old, new), RECIPE, fit_heads(new, np.arange(20), RECIPE), frozenset(old.keys))
+    report = effect_of_feedback(joined(old, new), RECIPE, fit_heads(new, np.arange(20), RECIPE), frozenset(old.keys))
     assert report["old"]["before"] is None
     assert report["new"]["before"] is not None
 
 
 def test_folds_keep_rows_of_one_question_together() -> None:
     groups = np.array([0, 1, 0, 3, 4, 3, 6, 7])
-    parts = folds(np.arange(8), 3, groups)
+    parts = split_folds(np.arange(8), 3, groups)
     for rest, fold in parts:
         assert not set(groups[rest]) & set(groups[fold])
         assert sorted([*rest, *fold]) == list(range(8))
@@ -111,7 +113,7 @@ def test_without_shared_questions_folds_are_as_they_were() -> None:
     rows = np.arange(23)
     expected = [np.sort(part) for part in np.array_split(np.random.default_rng(0).permutation(rows), 5)]
     for groups in (None, rows):
-        for (rest, fold), wanted in zip(folds(rows, 5, groups), expected, strict=True):
+        for (rest, fold), wanted in zip(split_folds(rows, 5, groups), expected, strict=True):
             np.testing.assert_array_equal(fold, wanted)
             np.testing.assert_array_equal(rest, np.setdiff1d(rows, wanted))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rewards.dataset import FeedbackExample, MissingInfo, SpanError
-from rewards.evaluation.krippendorff_alpha import alpha, marks_with_corrections
+from rewards.evaluation.krippendorff_alpha import alpha_of_corrections, krippendorff_alpha
 
 
 def example(text, corrected, errors=(), missing=()):
@@ -21,14 +21,14 @@ def test_alpha_of_hand_computed_labels():
     # expected by chance.
     one = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=bool)
     other = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0], dtype=bool)
-    assert alpha(one, other) == pytest.approx(1 - 0.2 / (2 * 8 * 12 / (20 * 19)), abs=1e-4)
-    assert alpha(one, one) == 1
-    assert alpha(one, ~one) < 0
+    assert krippendorff_alpha(one, other) == pytest.approx(1 - 0.2 / (2 * 8 * 12 / (20 * 19)), abs=1e-4)
+    assert krippendorff_alpha(one, one) == 1
+    assert krippendorff_alpha(one, ~one) < 0
 
 
 def test_labels_that_are_all_the_same_say_nothing():
-    assert alpha(np.ones(3, dtype=bool), np.ones(3, dtype=bool)) is None
-    assert alpha(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)) is None
+    assert krippendorff_alpha(np.ones(3, dtype=bool), np.ones(3, dtype=bool)) is None
+    assert krippendorff_alpha(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)) is None
 
 
 def test_an_annotator_who_corrects_what_was_marked_agrees_with_himself():
@@ -41,14 +41,14 @@ def test_an_annotator_who_corrects_what_was_marked_agrees_with_himself():
     told = example(text, text + " It was rebuilt.", missing=(
         MissingInfo(label="Missing-Answer", passage_id=1, sentence_id=(1,)),
     ))  # fmt: skip
-    assert marks_with_corrections([gone, wrong, complete, told]) == {
+    assert alpha_of_corrections([gone, wrong, complete, told]) == {
         "relevance": 1.0, "factuality": 1.0, "completeness": 1.0,
     }  # fmt: skip
     kept = example(text, text, gone.errors)
-    assert marks_with_corrections([gone, kept, wrong])["relevance"] < 1
+    assert alpha_of_corrections([gone, kept, wrong])["relevance"] < 1
 
 
 def test_without_corrections_there_is_nothing_to_compare():
-    assert marks_with_corrections([example("It is old.", "")]) == {
+    assert alpha_of_corrections([example("It is old.", "")]) == {
         "relevance": None, "factuality": None, "completeness": None,
     }  # fmt: skip

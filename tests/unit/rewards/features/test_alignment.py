@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.features.alignment import ALIGNMENT_FEATURES, Source, align, common_subsequence, fragments
+from rewards.features.alignment import ALIGNMENT_FEATURES, Source, alignment_features, common_subsequence, fragments
 
 SOURCE = Source.of(
     ["Ostra"], ["The mill of Ostra burned in 1911.", "It was built again by Maria Lind.", "The river is the Lind."]
@@ -11,7 +11,7 @@ SOURCE = Source.of(
 
 
 def features(text, parts=None):
-    values = align(text, parts or [text], SOURCE, np.array([0.9, 0.5, 0.1]), frozenset({"mill"}))
+    values = alignment_features(text, parts or [text], SOURCE, np.array([0.9, 0.5, 0.1]), frozenset({"mill"}))
     return dict(zip(ALIGNMENT_FEATURES, values, strict=True))
 
 
@@ -62,6 +62,6 @@ def test_the_longest_common_subsequence(a, b, length):
 @given(st.text(max_size=200), st.lists(st.text(max_size=80), max_size=4))
 def test_any_text_gives_finite_numbers(text, sentences):
     source = Source.of(["Title"], sentences)
-    values = align(text, [text], source, np.zeros(len(sentences)), frozenset())
+    values = alignment_features(text, [text], source, np.zeros(len(sentences)), frozenset())
     assert len(values) == len(ALIGNMENT_FEATURES)
     assert np.isfinite(values).all()

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from rewards.errors import FgctlError
 from rewards.features.encoder import model_directory
-from rewards.features.reader import ADAPTER, READER, Reader, WindowBuilder, load_words, version_of
+from rewards.features.reader import ADAPTER, FITTED_READER, Reader, WindowBuilder, load_word_head, reader_version
 from rewards.segmentation import sentences, sub_sentences
 
 TOKENIZER = AutoTokenizer.from_pretrained(model_directory())
@@ -84,12 +84,12 @@ def test_reading_depends_neither_on_order_nor_on_earlier_calls(reader):
 
 def test_a_missing_or_damaged_reader_is_named(tmp_path):
     with pytest.raises(FgctlError, match="is missing"):
-        version_of(tmp_path)
+        reader_version(tmp_path)
     with pytest.raises(FgctlError, match=r"words\.json"):
-        load_words(tmp_path)
+        load_word_head(tmp_path)
     broken = tmp_path / "reader"
-    shutil.copytree(READER, broken)
+    shutil.copytree(FITTED_READER, broken)
     (broken / ADAPTER).write_bytes(b"nothing")
     with pytest.raises(FgctlError, match="fgctl rewards prefit"):
         Reader(broken)
-    assert version_of(broken) != version_of(READER)
+    assert reader_version(broken) != reader_version(FITTED_READER)

@@ -3,7 +3,8 @@ import pytest
 from rewards.dataset import SAMPLE, load_examples
 from rewards.features.encoder import Encoder
 from rewards.features.words import content_words
-from rewards.fitting.distant_supervision import compose, fit_words, label, not_in_answer
+from rewards.fitting.distant_supervision import label_by_reference, make_pseudo_responses, not_in_answer
+from rewards.fitting.fit_word_head import fit_word_head
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def test_a_verbatim_piece_is_in_the_answer_and_an_unrelated_one_is_not():
 
 
 def test_pseudo_responses_hold_passage_and_answer_sentences_only(examples, encoder):
-    made = label(compose(examples, seed=0, per_question=3), encoder)
+    made = label_by_reference(make_pseudo_responses(examples, seed=0, per_question=3), encoder)
     assert len(made) == 3 * len(examples)
     by_question = {e.question: e for e in examples}
     for one in made:
@@ -48,14 +49,14 @@ def test_pseudo_responses_hold_passage_and_answer_sentences_only(examples, encod
 
 
 def test_the_same_seed_makes_the_same(examples):
-    first, again, other = (compose(examples, seed=s) for s in (1, 1, 2))
+    first, again, other = (make_pseudo_responses(examples, seed=s) for s in (1, 1, 2))
     assert first == again
     assert [text for _, text in first] != [text for _, text in other]
 
 
 def test_a_policys_answers_are_labelled_like_pseudo_responses(examples, encoder):
     example = examples[0]
-    read = label(
+    read = label_by_reference(
         [(example, example.answer), (example, "Bananas are yellow and they grow on trees."), (example, " ")], encoder
     )
     assert [one.text for one in read] == [example.answer, "Bananas are yellow and they grow on trees."]
@@ -65,10 +66,10 @@ def test_a_policys_answers_are_labelled_like_pseudo_responses(examples, encoder)
 
 def test_rows_without_passages_or_answer_make_nothing(examples):
     bare = [examples[0].model_copy(update={"passages": ()}), examples[1].model_copy(update={"answer": " "})]
-    assert compose(bare, seed=0) == []
+    assert make_pseudo_responses(bare, seed=0) == []
 
 
 def test_the_word_head_prefers_the_answers_words(examples, encoder):
-    head = fit_words(examples, encoder)
+    head = fit_word_head(examples, encoder)
     weight = dict(zip(head.features, head.weight, strict=True))
     assert weight["best similarity"] > 0

@@ -6,10 +6,10 @@ from safetensors.torch import load_file
 
 from rewards.dataset import SAMPLE, load_examples
 from rewards.errors import FgctlError
-from rewards.features.reader import ADAPTER, HEAD, Reader, version_of
-from rewards.fitting.fit_reader import PrefitRecipe, batches, prefit
+from rewards.features.reader import ADAPTER, HEAD, Reader, reader_version
+from rewards.fitting.fit_reader import ReaderRecipe, batches, fit_reader
 
-RECIPE = PrefitRecipe(rank=2, batch=2, per_question=1)
+RECIPE = ReaderRecipe(rank=2, batch=2, per_question=1)
 
 
 def test_batches_hold_every_index_once_and_like_lengths():
@@ -28,23 +28,23 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr("rewards.fitting.fit_reader._CHECKPOINT_EVERY", 2)
     examples = load_examples(SAMPLE / "train.json")[:8]
     losses = []
-    whole = prefit(examples, RECIPE, tmp_path / "whole", {}, lambda step, steps, loss: losses.append(loss))
+    whole = fit_reader(examples, RECIPE, tmp_path / "whole", {}, lambda step, steps, loss: losses.append(loss))
 
     def stop(step, steps, loss):
         if step == 3:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        prefit(examples, RECIPE, tmp_path / "resumed", {}, stop)
+        fit_reader(examples, RECIPE, tmp_path / "resumed", {}, stop)
     shutil.copytree(tmp_path / "resumed", tmp_path / "other")
     other = []
-    prefit(examples, RECIPE, tmp_path / "other", {"train.json": "1"}, lambda step, *_: other.append(step))
+    fit_reader(examples, RECIPE, tmp_path / "other", {"train.json": "1"}, lambda step, *_: other.append(step))
     assert other[0] == 1  # a checkpoint of other data is not gone on from
     again = []
-    assert prefit(examples, RECIPE, tmp_path / "resumed", {}, lambda step, *_: again.append(step)) == whole
+    assert fit_reader(examples, RECIPE, tmp_path / "resumed", {}, lambda step, *_: again.append(step)) == whole
     assert again[0] == 3
     assert len(losses) == 4
-    assert version_of(tmp_path / "whole") == whole
+    assert reader_version(tmp_path / "whole") == whole
     Reader(tmp_path / "whole")
     said = json.loads((tmp_path / "whole" / "prefit.json").read_text())
     assert (said["version"], said["questions"]) == (whole, 8)
@@ -56,4 +56,4 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
 
 def test_nothing_to_fit_on_is_said(tmp_path):
     with pytest.raises(FgctlError, match="reference answer"):
-        prefit([], RECIPE, tmp_path, {})
+        fit_reader([], RECIPE, tmp_path, {})

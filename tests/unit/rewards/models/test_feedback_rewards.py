@@ -9,9 +9,9 @@ from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
 from rewards.evaluation.evaluate import cross_validate
 from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES
-from rewards.fitting.fit_heads import tabulate
+from rewards.fitting.feedback_table import tabulate_feedback
 from rewards.heads.annotation_label import assemble_labels, fit_label_head
-from rewards.models.feedback_rewards import FITTED, FeedbackRewards
+from rewards.models.feedback_rewards import FITTED_REWARDS, FeedbackRewards
 from rewards.scores import ScoredResponse, ScoreRequest
 from rewards.statistics.calibration import OperatingPoint
 
@@ -120,14 +120,14 @@ def test_the_shipped_labels_are_those_of_the_shipped_rewards(model):
 
 def test_rewards_without_labels_are_used_without_them(tmp_path):
     path = tmp_path / "rewards.json"
-    path.write_bytes(FITTED.read_bytes())
+    path.write_bytes(FITTED_REWARDS.read_bytes())
     found = FeedbackRewards.load(path)
     assert found.labels is None
     assert found.version == FeedbackRewards.load().version
 
 
 def test_a_changed_file_is_refused(tmp_path):
-    changed = json.loads(FITTED.read_text())
+    changed = json.loads(FITTED_REWARDS.read_text())
     changed["heads"]["relevance"]["operating"]["threshold"] = 0.123
     path = tmp_path / "rewards.json"
     path.write_text(json.dumps(changed))
@@ -138,7 +138,9 @@ def test_a_changed_file_is_refused(tmp_path):
 
 
 def test_fitting_reports_agreement_beside_its_baselines(model):
-    report = cross_validate(tabulate(load_feedback(SAMPLE / "feedback.json"), model.extractor), model.fitted.recipe)
+    report = cross_validate(
+        tabulate_feedback(load_feedback(SAMPLE / "feedback.json"), model.extractor), model.fitted.recipe
+    )
     assert report["relevance"]["baselines"].keys() == {"majority"}
     assert report["factuality"]["baselines"].keys() == {"no_error"}
     assert report["completeness"]["baselines"].keys() == {"longer"}

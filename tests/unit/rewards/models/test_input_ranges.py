@@ -2,7 +2,7 @@ import pytest
 
 from rewards.dataset import SAMPLE, Passage, load_feedback
 from rewards.models.feedback_rewards import FeedbackRewards
-from rewards.models.input_ranges import STATISTICS, Domain, fit_domain
+from rewards.models.input_ranges import STATISTICS, InputRanges, fit_input_ranges
 from rewards.scores import ScoreRequest
 
 QUESTION = "Where does the river Lind end?"
@@ -13,7 +13,7 @@ PASSAGES = 12 * (Passage(title="Lind", text="The Lind is a river of 40 miles. It
 def fitted():
     rows = load_feedback(SAMPLE / "feedback.json")
     requests = [ScoreRequest(row.question, row.passages, text) for row in rows for text in row.predictions]
-    return fit_domain(requests), requests
+    return fit_input_ranges(requests), requests
 
 
 @pytest.fixture(scope="module")
@@ -52,5 +52,5 @@ def test_missing_passages_are_noted(shipped):
 
 
 def test_a_domain_without_ranges_knows_nothing():
-    assert Domain().notes(ScoreRequest(QUESTION, (), "Anything.")) == ()
-    assert fit_domain([]) == Domain()
+    assert InputRanges().notes(ScoreRequest(QUESTION, (), "Anything.")) == ()
+    assert fit_input_ranges([]) == InputRanges()

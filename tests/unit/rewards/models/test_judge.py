@@ -5,9 +5,9 @@ import torch
 from policies.base import resolve_base
 from rewards.dataset import SAMPLE, Passage, file_digest, load_feedback
 from rewards.errors import FgctlError
-from rewards.fitting.fit_judge import agreement, fit_judge, save_judge, tabulate_states
+from rewards.fitting.fit_judge import fit_judge, judge_agreement, save_judge, tabulate_states
 from rewards.models.feedback_rewards import FeedbackRewards
-from rewards.models.judge import LAYER, WEIGHTS, Judge, JudgeTrunk, _states, apply
+from rewards.models.judge import LAYER, WEIGHTS, Judge, JudgeTrunk, _states, log_odds
 from rewards.scores import ScoreRequest
 from rewards.segmentation import sub_sentences
 
@@ -33,7 +33,7 @@ def fitted(trunk, base, tmp_path_factory):
     weights, points = fit_judge(table, np.arange(table.questions))
     save_judge(
         path, weights, points, trunk=file_digest(base / "model.safetensors"), layer=LAYER, data={},
-        questions=table.questions, agreement=agreement(table),
+        questions=table.questions, agreement=judge_agreement(table),
     )  # fmt: skip
     return path
 
@@ -67,7 +67,7 @@ def test_a_fitted_judge_judges_every_segment(fitted, base):
 
 
 def test_weights_apply_with_their_bias_last():
-    assert apply(np.array([1.0, 2.0, 0.5]), np.array([[1.0, 1.0], [0.0, 0.0]])).tolist() == [3.5, 0.5]
+    assert log_odds(np.array([1.0, 2.0, 0.5]), np.array([[1.0, 1.0], [0.0, 0.0]])).tolist() == [3.5, 0.5]
 
 
 def test_a_judge_is_no_reward_model(fitted):

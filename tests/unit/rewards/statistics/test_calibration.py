@@ -6,9 +6,9 @@ from sklearn.metrics import f1_score
 
 from rewards.statistics.agreement_with_people import (
     binary_agreement,
+    bootstrap_interval,
     calibration_error,
     confusion,
-    interval,
     macro_f1,
     pairwise_agreement,
 )
@@ -51,8 +51,8 @@ def test_intervals_count_questions_not_segments():
     def share(sums):
         return sums[..., 0] / sums[..., 1]
 
-    assert interval(rows, share) == interval(100 * rows, share)
-    low, high = interval(rows, share)
+    assert bootstrap_interval(rows, share) == bootstrap_interval(100 * rows, share)
+    low, high = bootstrap_interval(rows, share)
     assert low < 0.3
     assert high > 0.7
 

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from rewards.dataset import data_file, load_examples, load_feedback
-from rewards.traits.refusals import declines
+from rewards.traits.refusals import is_refusal
 
 DECLINED = """\
 I cannot answer this question.
@@ -72,20 +72,20 @@ Ostra lies on the Lind, north of the hills, and was founded in 1200 by monks. Th
 
 @pytest.mark.parametrize("answer", DECLINED)
 def test_answers_that_decline(answer):
-    assert declines(answer)
+    assert is_refusal(answer)
 
 
 @pytest.mark.parametrize("answer", ["", "  ", *ANSWERED])
 def test_answers_that_do_not(answer):
-    assert not declines(answer)
+    assert not is_refusal(answer)
 
 
 def test_references_and_corrected_answers_hardly_ever_decline():
     references = [example.answer for name in ("train", "dev") for example in load_examples(data_file(name))]
     feedback = load_feedback(data_file("feedback"))
     corrected = [example.corrected for example in feedback]
-    assert [answer for answer in references if declines(answer)] == []
-    declined = [answer for answer in corrected if declines(answer)]
+    assert [answer for answer in references if is_refusal(answer)] == []
+    declined = [answer for answer in corrected if is_refusal(answer)]
     assert len(declined) <= len(corrected) / 200
     assert all("no answer given" in answer for answer in declined)
 
@@ -93,5 +93,5 @@ def test_references_and_corrected_answers_hardly_ever_decline():
 @pytest.mark.parametrize("loop", ["but and so, ", "sorry but ", "no mention ", "the provided given ", "I do not "])
 def test_a_loop_takes_no_longer_than_other_text(loop):
     began = time.perf_counter()
-    declines(loop * 2000)
+    is_refusal(loop * 2000)
     assert time.perf_counter() - began < 1

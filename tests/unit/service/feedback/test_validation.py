@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.categories import BUILT_IN, category_of
+from rewards.categories import BUILT_IN, SPAN_LABELS, category_of
 from service.feedback.records import Annotation, Missing, QuickSpan, Recorded, Span, StoredPassage
-from service.feedback.validation import PRIORITY, SPAN_LABELS, check, check_spans, circle, questions, trimmed
+from service.feedback.validation import PRIORITY, check, check_spans, circle, questions, trimmed
 
 TEXT = "One two three. Four five."
 RESPONSE = Recorded(

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.dataset import MissingInfo, SpanError
 from service.feedback.exchange import Item, Refusal
 from service.feedback.exchange.context import render
-from service.feedback.exchange.item import MISSING_LABELS, SPAN_LABELS
 from service.feedback.exchange.label_studio import LABELING_CONFIG, read, task
 
 PASSAGES = [["Rockets", "They fly 🚀 high.", "They are loud."], ["Birds", "Birds sing."]]

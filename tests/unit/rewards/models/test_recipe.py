@@ -3,8 +3,8 @@ import pytest
 
 from rewards.errors import FgctlError
 from rewards.features.extractor import RESPONSE_GROUPS, SEGMENT_FEATURES, SEGMENT_GROUPS
-from rewards.fitting.recipe import load_recipe, recipe_names
 from rewards.heads.linear import fit_bradley_terry, fit_logistic
+from rewards.models.recipe import load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -20,7 +20,7 @@ class HeadRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     groups: tuple[str, ...] = Field(min_length=1)
-    """Groups of features it reads: of rewards.features.extractor.SEGMENT_GROUPS, or of RESPONSE_GROUPS for whole responses."""
+    """Groups of features it reads, named in SEGMENT_GROUPS or RESPONSE_GROUPS of rewards.features.extractor."""
     strength: float = Field(gt=0)
     """Inverse of the L2 regularisation."""
 
