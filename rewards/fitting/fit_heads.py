@@ -1,8 +1,9 @@
-"""Fitting the heads on human feedback, and the tables that fitting and evaluation share."""
+"""Fits the heads of the reward models on span feedback, with calibration and thresholds."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewards.categories import SEGMENT_CATEGORIES
 from rewards.errors import FgctlError
 from rewards.features.extractor import RESPONSE_FEATURES, RESPONSE_GROUPS, SEGMENT_FEATURES, SEGMENT_GROUPS
 from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments
@@ -15,23 +16,22 @@ Matrix = NDArray[np.float64]
 
 
 def fit_heads(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe) -> Heads:
-    """Fit every head on some of the table's questions, calibration and thresholds included.
+    """Fit every head on some rows of the table, with calibration and thresholds.
 
-    Both are chosen on the predictions of heads fitted without the fold they judge, over all segments. Raises
-    FgctlError when there are too few annotations to fit.
+    Both are chosen on out-of-fold predictions over all segments. Raises FgctlError when there are too few annotations.
     """
     parts = [(_fit(table, rest, recipe), fold) for rest, fold in split_folds(questions, groups=table.groups)]
     heads = _fit(table, questions, recipe)
-    updated = {name: _calibrated(getattr(heads, name), table, parts, name) for name in ("relevance", "factuality")}
-    logits = np.concatenate([h.missing.logits(table.responses[4 * fold]) for h, fold in parts])
+    updated = {name: _calibrated(getattr(heads, name), table, parts, name) for name in SEGMENT_CATEGORIES}
+    logits = np.concatenate([h.missing.logits(table.annotated[fold]) for h, fold in parts])
     labels = np.concatenate([table.missing[fold] for _, fold in parts])
     updated["missing"] = recalibrate(heads.missing, logits, labels)
     for name, pairs in (("completeness", table.coverage), ("preference", table.preference)):
         margins = []
         for part, fold in parts:
-            judged = _select_pairs(pairs, fold)
+            in_fold = _select_pairs(pairs, fold)
             scores = getattr(part, name).logits(table.responses)
-            margins.append(scores[judged.better] - scores[judged.worse])
+            margins.append(scores[in_fold.better] - scores[in_fold.worse])
         updated[name] = getattr(heads, name).scaled(margin_slope(np.concatenate(margins)))
     return heads.model_copy(update=updated)
 
@@ -49,7 +49,7 @@ def _calibrated(
 
 
 def recalibrate(head: LinearHead, logits: Matrix, labels: NDArray[np.bool_]) -> LinearHead:
-    """Platt scaling on out-of-fold logits [N], then the operating point on them."""
+    """Platt scaling on out-of-fold logits [N], then the operating point on the result."""
     slope, shift = platt(logits, labels)
     point = operating_point(sigmoid(slope * logits + shift), labels)
     return head.scaled(slope, shift).model_copy(update={"operating": point})
@@ -57,25 +57,26 @@ def recalibrate(head: LinearHead, logits: Matrix, labels: NDArray[np.bool_]) -> 
 
 def _fit(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe) -> Heads:
     heads: dict[str, LinearHead] = {}
-    # Relevance-only sentences blur what a factual error looks like; calibration brings their base rate back in.
-    unlike = np.where(table.factuality.only_relevance, recipe.relevance_only_weight, 1.0)
-    for name, weight in (("relevance", np.ones(len(table.relevance.y))), ("factuality", unlike)):
-        segments, how = getattr(table, name), getattr(recipe, name)
+    # Sentences with only relevance errors blur what a factual error looks like; calibration restores their base rate.
+    factuality_weight = np.where(table.factuality.only_relevance, recipe.relevance_only_weight, 1.0)
+    for name, weight in (("relevance", np.ones(len(table.relevance.y))), ("factuality", factuality_weight)):
+        segments, head = getattr(table, name), getattr(recipe, name)
         chosen = np.isin(segments.question, questions) & (weight > 0)
         _require(chosen.sum())
         heads[name] = fit_logistic(
-            segments.x[chosen], segments.y[chosen], SEGMENT_FEATURES, how.strength, how.used(SEGMENT_GROUPS),
+            segments.x[chosen], segments.y[chosen], SEGMENT_FEATURES, head.strength, head.used(SEGMENT_GROUPS),
             weight[chosen],
         )  # fmt: skip
-    firsts, how = table.responses[4 * questions], recipe.missing
+    head = recipe.missing
     heads["missing"] = fit_logistic(
-        firsts, table.missing[questions], RESPONSE_FEATURES, how.strength, how.used(RESPONSE_GROUPS)
-    )
+        table.annotated[questions], table.missing[questions], RESPONSE_FEATURES, head.strength,
+        head.used(RESPONSE_GROUPS),
+    )  # fmt: skip
     for name, pairs in (("completeness", table.coverage), ("preference", table.preference)):
-        people, how = _select_pairs(pairs, questions), getattr(recipe, name)
-        _require(len(people.better))
+        chosen, head = _select_pairs(pairs, questions), getattr(recipe, name)
+        _require(len(chosen.better))
         heads[name] = fit_bradley_terry(
-            table.responses, people.better, people.worse, RESPONSE_FEATURES, how.strength, how.used(RESPONSE_GROUPS)
+            table.responses, chosen.better, chosen.worse, RESPONSE_FEATURES, head.strength, head.used(RESPONSE_GROUPS)
         )
     return Heads(**heads)
 

@@ -1,6 +1,6 @@
-"""Fitting the reader's LoRA adapter and the word head on reference answers: once, before any feedback.
+"""Fits the reader's LoRA adapter and the word head on reference answers, before any feedback.
 
-Interrupted, a run goes on from its last checkpoint and ends as an uninterrupted one.
+An interrupted run resumes at its last checkpoint and ends with the same weights as an uninterrupted one.
 """
 
 import json
@@ -44,17 +44,17 @@ class ReaderRecipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(16, ge=1)
-    """Rank of the adapter; its scale is 2."""
+    """Rank of the adapter, whose scale is 2."""
     dropout: float = Field(0.05, ge=0, lt=1)
-    """Of the adapter's input, and twice that of the head's."""
+    """Dropout of the adapter's input; the head's input has twice that."""
     learning_rate: float = Field(7e-4, gt=0)
-    """Peak rate of the adapter and the head, reached after a tenth of the steps and falling to zero."""
+    """Peak learning rate, reached after a tenth of the steps; it then falls to zero."""
     batch: int = Field(16, ge=1)
-    """Pseudo-responses a step."""
+    """Responses in each step."""
     per_question: int = Field(PER_QUESTION, ge=1)
-    """Pseudo-responses of each question; each is read once, since a second reading overfits the questions."""
+    """Pseudo-responses to each question. Each is read once, since a second epoch overfits the questions."""
     seed: int = 0
-    """Of the pseudo-responses, their order, the adapter's initialisation and dropout."""
+    """Seed of the pseudo-responses, their order, the adapter's initialisation and dropout."""
 
 
 def fit_reader(
@@ -65,14 +65,15 @@ def fit_reader(
     progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
     answers: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """Fit reader and word head on examples with reference answers, held-out questions left alone; their version.
+    """Fit reader and word head on examples with reference answers, without held-out questions; returns their version.
 
-    `directory` receives the files; `progress` hears of each step and its loss; `answers` holds a policy's answers by
-    question key, read beside the pseudo-responses. Raises FgctlError when there is nothing to fit on.
+    The files go to `directory`. `progress` is called with each step, the number of steps and the loss. `answers` has a
+    policy's answers by question key, which are used beside the pseudo-responses. Raises FgctlError when there is
+    nothing to fit on.
     """
     usable = [e for e in without_held_out(examples) if e.answer.strip() and any(p.text.strip() for p in e.passages)]
     if not usable:
-        raise FgctlError("No question with passages and a reference answer to fit on; name such a file by --data.")
+        raise FgctlError("No question has passages and a reference answer to fit on; name another file with --data.")
     directory.mkdir(parents=True, exist_ok=True)
     model, head = _trainable(recipe)
     sampled = [(e, text) for e in usable for text in (answers or {}).get(question_key(e.question), ())]
@@ -89,11 +90,11 @@ def fit_reader(
     save_file({k: v.contiguous() for k, v in head.state_dict().items()}, directory / HEAD)
     (directory / WORD_HEAD).write_text(words.model_dump_json(indent=1) + "\n", encoding="utf-8")
     version = reader_version(directory)
-    said = {
+    report = {
         "version": version, "recipe": recipe.model_dump(), "questions": len(usable), "responses": len(responses),
         "data": data,
     }  # fmt: skip
-    (directory / "prefit.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    (directory / "prefit.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (directory / _CHECKPOINT).unlink(missing_ok=True)
     return version
 
@@ -114,14 +115,14 @@ def _trainable(recipe: ReaderRecipe) -> tuple[Any, torch.nn.Linear]:
 def _windows(responses: Sequence[PseudoResponse]) -> list[tuple[Window, torch.Tensor]]:
     builder = WindowBuilder(AutoTokenizer.from_pretrained(model_directory()))
     return [
-        (window, torch.tensor([r.targets[k] for k in held]))
+        (window, torch.tensor([r.targets[k] for k in members]))
         for r in responses
-        for window, held in builder.build(r.question, r.text, r.spans)
+        for window, members in builder.build(r.question, r.text, r.spans)
     ]
 
 
 def batches(lengths: Sequence[int], size: int, seed: int) -> list[list[int]]:
-    """Indices in random batches of like lengths, so that little is padded: every index once."""
+    """Indices in random batches of similar lengths, which need little padding; every index once."""
     rng = random.Random(seed)  # noqa: S311 - not for secrets
     order = list(range(len(lengths)))
     rng.shuffle(order)
@@ -156,8 +157,8 @@ def _train(
             hidden = encode_windows(model, [window for window, _ in chunk])
         dropped = torch.nn.functional.dropout(hidden, 2 * recipe.dropout)
         logits = span_log_odds(head, dropped, [window for window, _ in chunk])
-        wanted = torch.cat([targets for _, targets in chunk]).to(logits.dtype)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+        labels = torch.cat([targets for _, targets in chunk]).to(logits.dtype)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -165,11 +166,13 @@ def _train(
         schedule.step()
         progress(step + 1, len(order), loss.item())
         if (step + 1) % _CHECKPOINT_EVERY == 0:
-            _keep(checkpoint, run, step + 1, model, head, optimizer, schedule)
+            _save_checkpoint(checkpoint, run, step + 1, model, head, optimizer, schedule)
     model.eval()
 
 
-def _keep(path: Path, run: dict[str, Any], step: int, model: Any, head: Any, optimizer: Any, schedule: Any) -> None:
+def _save_checkpoint(
+    path: Path, run: dict[str, Any], step: int, model: Any, head: Any, optimizer: Any, schedule: Any
+) -> None:
     state = {
         "run": run, "step": step,
         "adapter": get_peft_model_state_dict(model, save_embedding_layers=False),
@@ -181,7 +184,7 @@ def _keep(path: Path, run: dict[str, Any], step: int, model: Any, head: Any, opt
 
 
 def _resume(path: Path, run: dict[str, Any], model: Any, head: Any, optimizer: Any, schedule: Any) -> int:
-    """The step to go on from: 0 without a checkpoint of the same recipe and data."""
+    """The step to resume at: 0 without a checkpoint of the same recipe and data."""
     if not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)

@@ -1,4 +1,4 @@
-"""Fitting the word head on reference answers: which of the passages' words a good answer holds."""
+"""Fits the word head on reference answers: which of the passages' words a good answer contains."""
 
 from collections.abc import Sequence
 
@@ -18,17 +18,17 @@ _AT_ONCE = 256
 
 
 def fit_word_head(examples: Sequence[Example], encoder: Encoder) -> LinearHead:
-    """The head on content.WORD_FEATURES that tells which of the passages' words stand in the answer."""
+    """Fit the head on WORD_FEATURES that predicts which of the passages' words are in the reference answer."""
     rows, labels = [], []
     for first in range(0, len(examples), _AT_ONCE):
-        some = examples[first : first + _AT_ONCE]
-        cut = [cut_passages(ScoreRequest(e.question, e.passages, "")) for e in some]
-        unique = list(dict.fromkeys(t for e, p in zip(some, cut, strict=True) for t in (e.question, *p.texts)))
+        chunk = examples[first : first + _AT_ONCE]
+        cut = [cut_passages(ScoreRequest(e.question, e.passages, "")) for e in chunk]
+        unique = list(dict.fromkeys(t for e, p in zip(chunk, cut, strict=True) for t in (e.question, *p.texts)))
         vectors = dict(zip(unique, encoder.encode(unique), strict=True))
-        for e, passages in zip(some, cut, strict=True):
-            question, held = vectors[e.question], content_words(e.answer)
+        for e, passages in zip(chunk, cut, strict=True):
+            question, answer_words = vectors[e.question], content_words(e.answer)
             similarity = np.array([vectors[t] @ question for t in passages.texts], dtype=np.float64)
             words, x = word_features(e.question, passages, similarity)
             rows.append(x)
-            labels.append(np.array([word in held for word in words], dtype=bool))
+            labels.append(np.array([word in answer_words for word in words], dtype=bool))
     return fit_logistic(np.concatenate(rows), np.concatenate(labels), WORD_FEATURES, _STRENGTH)

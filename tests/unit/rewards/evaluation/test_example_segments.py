@@ -14,7 +14,7 @@ SENTENCES = (
 TEXT = " ".join(SENTENCES)
 
 
-def test_the_surest_segment_of_each_kind_is_shown():
+def test_the_most_certain_segment_of_each_kind_is_picked():
     spans = [
         SpanError(label="Unverifiable", start=TEXT.index(SENTENCES[i]), end=TEXT.index(SENTENCES[i]) + 9)
         for i in (1, 3, 4)

@@ -16,31 +16,31 @@ def features(text, parts=None):
 
 
 def test_a_verbatim_sentence_is_fully_covered_by_one_fragment():
-    found = features("The mill of Ostra burned in 1911.")
-    assert found["fragment density"] == 7
-    assert found["common subsequence"] == found["worst part covered"] == found["words together"] == 1
-    assert found["unknown words"] == found["unknown names"] == found["unknown numbers"] == 0
+    values = features("The mill of Ostra burned in 1911.")
+    assert values["fragment density"] == 7
+    assert values["common subsequence"] == values["worst part covered"] == values["words together"] == 1
+    assert values["unknown words"] == values["unknown names"] == values["unknown numbers"] == 0
 
 
 def test_true_pieces_wrongly_joined_stand_apart():
-    found = features("The mill of Ostra was built again in 1911.")
-    assert found["unknown words"] == found["unknown numbers"] == 0
-    assert found["words together"] < 1
-    assert found["worst part covered"] < found["two sentences cover"] == 1
+    values = features("The mill of Ostra was built again in 1911.")
+    assert values["unknown words"] == values["unknown numbers"] == 0
+    assert values["words together"] < 1
+    assert values["worst part covered"] < values["two sentences cover"] == 1
 
 
-def test_what_the_passages_do_not_hold_is_counted():
-    found = features("The mill was sold to Peter Aldo in 1950.")
-    assert found["unknown words"] == pytest.approx(np.log1p(4))  # sold, peter, aldo, 1950
-    assert found["unknown names"] == pytest.approx(np.log1p(2))
-    assert found["unknown numbers"] == pytest.approx(np.log1p(1))
+def test_words_that_the_passages_lack_are_counted():
+    values = features("The mill was sold to Peter Aldo in 1950.")
+    assert values["unknown words"] == pytest.approx(np.log1p(4))  # sold, peter, aldo, 1950
+    assert values["unknown names"] == pytest.approx(np.log1p(2))
+    assert values["unknown numbers"] == pytest.approx(np.log1p(1))
 
 
 def test_the_worst_part_counts():
-    found = features(
+    values = features(
         "The mill burned, and elephants visited Belgium.", ["The mill burned,", "and elephants visited Belgium."]
     )
-    assert found["worst part covered"] == 0
+    assert values["worst part covered"] == 0
 
 
 def test_fragments_are_the_longest_runs_from_the_left():

@@ -28,13 +28,13 @@ def errors(told, common="Wrong-Grounding", rarer="Unverifiable"):
     return LabelledErrors(("one", "two"), x, labels, np.repeat(np.arange(60), 4))
 
 
-def test_errors_that_people_marked_are_named_with_their_features(rows, table):
+def test_marked_errors_have_their_labels_and_features(rows, table):
     named = labelled_errors(rows, table)
     assert list(named) == list(BUILT_IN)
     for name, x, y in (
         ("relevance", table.relevance.x, table.relevance.y),
         ("factuality", table.factuality.x, table.factuality.y),
-        ("completeness", table.responses[::4], table.missing),
+        ("completeness", table.annotated, table.missing),
     ):
         assert np.array_equal(named[name].x, x[y])
         assert set(named[name].labels) <= set(BUILT_IN[name].labels)
@@ -43,22 +43,22 @@ def test_errors_that_people_marked_are_named_with_their_features(rows, table):
     assert np.array_equal(named["completeness"].question, np.flatnonzero(table.missing))
 
 
-def test_labels_that_features_tell_are_named_on_questions_held_out():
+def test_labels_that_features_determine_are_predicted_on_held_out_questions():
     figures = evaluate_label_head("factuality", errors(told=1.0), 60)
     assert figures["accuracy"] > 0.95
     assert figures["worth"]
 
 
-def test_labels_that_nothing_tells_are_named_no_better_than_the_commonest():
+def test_labels_that_nothing_determines_are_predicted_no_better_than_the_commonest():
     figures = evaluate_label_head("factuality", errors(told=0.0), 60)
     assert not figures["worth"]
     assert figures["baselines"]["majority"] == pytest.approx(0.7, abs=0.06)
 
 
-def test_only_heads_whose_labels_are_worth_saying_are_kept(rows, table, monkeypatch):
+def test_only_heads_whose_labels_are_worth_showing_are_kept(rows, table, monkeypatch):
     made = {"relevance": errors(0.0, "Irrelevant", "Redundant"), "factuality": errors(told=1.0)}
     monkeypatch.setattr("rewards.fitting.fit_label_heads.labelled_errors", lambda examples, table: made)
-    kept, agreement = fit_label_heads(rows * 3, table)
-    assert set(kept) == {"factuality"}
+    heads, agreement = fit_label_heads(rows * 3, table)
+    assert set(heads) == {"factuality"}
     assert set(agreement) == set(made)
-    assert kept["factuality"].most_likely(np.array([[30.0, 0.0], [-30.0, 0.0]])) == ["Unverifiable", "Wrong-Grounding"]
+    assert heads["factuality"].most_likely(np.array([[30.0, 0.0], [-30.0, 0.0]])) == ["Unverifiable", "Wrong-Grounding"]
