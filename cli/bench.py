@@ -68,7 +68,8 @@ def train(
     """
     from policies.base import resolve_base
     from policies.store import PolicyStore
-    from rewards.dataset import data_file, load_examples, without_held_out
+    from rewards.dataset import data_file, load_examples
+    from rewards.held_out import without_held_out
     from trainer.bench.train import bench_recipe, measure, prepare
 
     settings = bench_recipe(recipe, overrides or [], prompts, samples, max_new_tokens)

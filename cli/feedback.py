@@ -96,11 +96,11 @@ def stats(
 ) -> None:
     """Count feedback, and show how far people and reward models agree and what the models were not fitted on."""
     from rewards.dataset import question_key
-    from rewards.models.feedback_rewards import FITTED, load_rewards
+    from rewards.models.feedback_rewards import FITTED_REWARDS, load_rewards
     from service.feedback.agreement.from_store import measure_agreement
     from service.feedback.exchange.transfer import export_items
 
-    fitted = load_rewards(model or FITTED)[0]
+    fitted = load_rewards(model or FITTED_REWARDS)[0]
 
     async def collect(opened: "FeedbackStore") -> dict[str, Any]:
         items = [item async for item in export_items(opened, borrowing=True)]

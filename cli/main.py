@@ -15,7 +15,7 @@ from cli.generate import generate
 from cli.policies import commands as policies
 from cli.rewards import commands as rewards
 from cli.rewards.fit import fit
-from cli.rewards.judge import fit_judge
+from cli.rewards.fit_judge import fit_judge
 from cli.serve import serve
 from cli.training import experiment, train
 from cli.training.evaluate import evaluate

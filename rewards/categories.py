@@ -1,8 +1,8 @@
-"""What a category is, and the three built-in ones with their annotation labels and densities.
+"""The built-in categories, with their annotation labels and densities.
 
-Source: Wu et al. 2023 (arXiv 2306.01693), section 4.1. Everything in this project is keyed by
-category name; positions (w1, w2, w3) exist on the command line and in query strings only. Which categories are in use
-is for the scorer to say (`Scorer.categories`): a configuration file adds further ones.
+Source: Wu et al. 2023 (arXiv 2306.01693), section 4.1. Everything in this project is keyed by category name; positions
+(w1, w2, w3) exist only on the command line and in query strings. A configuration file adds further categories, so ask
+the scorer which ones are in use (`Scorer.categories`).
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ Density = Literal["sub-sentence", "sentence", "response"]
 
 @dataclass(frozen=True)
 class CategorySpec:
-    """How a category is annotated and how densely it pays."""
+    """How a category is annotated, and how often and how much it pays."""
 
     density: Density
     labels: tuple[str, ...]
-    """Annotation labels that belong to it; none where people do not annotate it here."""
+    """Its annotation labels; none for a category that people do not annotate."""
     description: str
     break_even: float = 0.5
-    """The error probability at which a segment pays nothing: above it costs, below it pays."""
+    """The error probability at which a segment's reward is 0: below it a segment pays, above it it costs."""
     unit: float = 1.0
-    """The reward that counts as one where weights are applied: about the standard deviation of a response's summed
-    reward under the supervised policy, so that equal weights mean equal influence however often a category pays."""
+    """The reward that counts as 1 where weights are applied: about the standard deviation of a response's summed reward
+    under the supervised policy, so that equal weights mean equal influence however often a category pays."""
 
     def reward(self, error_probability: float) -> float:
         """The reward of a segment in [-1, 1]: `(break_even - p) / max(break_even, 1 - break_even)`."""
@@ -42,7 +42,7 @@ BUILT_IN: dict[Category, CategorySpec] = {
         "sentence",
         ("Wrong-Grounding", "Unverifiable"),
         "every sentence is supported by the passages",
-        # At one half, copying the passages would pay; at nothing, every sentence would cost, and silence would be best.
+        # At 0.5 copying the passages would pay; at 0 every sentence would cost, and an empty response would be best.
         break_even=0.2,
     ),
     "completeness": CategorySpec(
@@ -53,10 +53,14 @@ BUILT_IN: dict[Category, CategorySpec] = {
     ),
 }
 
-JUDGED: tuple[Category, ...] = ("relevance", "factuality")
-"""The built-in categories that judge segments. Completeness is a score of the whole."""
+SEGMENT_CATEGORIES: tuple[Category, ...] = ("relevance", "factuality")
+"""The built-in categories that judge segments. Completeness is a score of the whole response."""
+SPAN_LABELS: tuple[str, ...] = tuple(label for category in SEGMENT_CATEGORIES for label in BUILT_IN[category].labels)
+"""Annotation labels of error spans."""
+MISSING_LABELS: tuple[str, ...] = BUILT_IN["completeness"].labels
+"""Annotation labels of missing information, the most serious first."""
 
 
 def category_of(label: str) -> Category | None:
-    """The built-in category an annotation label belongs to, or None for an unknown label."""
+    """The built-in category of an annotation label; None for an unknown label."""
     return next((name for name, spec in BUILT_IN.items() if label in spec.labels), None)

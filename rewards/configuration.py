@@ -1,4 +1,4 @@
-"""Categories beyond the built-in ones, as a TOML file describes them. Reading it loads no model.
+"""Further categories, described in a TOML file. Reading the file loads no model.
 
     [category.politeness]
     density = "sentence"
@@ -25,7 +25,7 @@ from rewards.errors import FgctlError
 RESERVED = frozenset(
     ["agreement", "critic", "entropy", "kl", "length", "policy", "reward", "sampler", "seconds", "text"]
 )
-"""Names that no category may have: a run's logs use them for groups of other metrics."""
+"""Names that no category may have, because a run's logs use them for other groups of metrics."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -35,35 +35,35 @@ class _Table(BaseModel):
 
 class _Category(_Table):
     UNSCORED: ClassVar[frozenset[str]] = frozenset(["description", "headers", "retries", "timeout_seconds"])
-    """Settings that change no score, and so no version."""
+    """Settings that change neither scores nor the scorer's version."""
 
     density: Density
-    """The pieces of a response that are judged: sub-sentence, sentence or (the whole) response."""
+    """What is judged: each sub-sentence, each sentence, or the whole response."""
     description: str
     """What a segment without an error is like, in a few words."""
     threshold: float = Field(0.5, gt=0, le=1)
-    """Probability from which a segment counts as an error in metrics and reports; rewards do not depend on it."""
+    """The probability from which a segment counts as an error in metrics and reports. It does not change rewards."""
 
 
 class _Classifier(_Category):
     model: str = Field(min_length=1)
-    """A directory, or a name on the Hugging Face hub."""
+    """A directory, or a model name on the Hugging Face hub."""
     error_labels: tuple[str, ...] = Field(min_length=1)
-    """Those of the model's labels that mean an error."""
+    """Which of the model's labels mean an error."""
     max_tokens: int = Field(512, ge=16)
-    """What is longer is cut or split at this many tokens, or fewer where the model takes fewer."""
+    """The most tokens read at once, or fewer if the model takes fewer; longer text is cut or split."""
 
 
 class TextClassification(_Classifier):
-    """Any transformers model for text classification."""
+    """A transformers model for text classification."""
 
     type: Literal["text-classification"]
     input: Literal["segment", "question-segment", "passages-segment"] = "segment"
-    """What it reads: the segment alone, or as the second text of a pair."""
+    """Whether it reads a segment alone, or as the second text of a pair."""
 
 
 class TokenClassification(_Classifier):
-    """Any transformers model for token classification, with a fast tokenizer. It reads the whole response."""
+    """A transformers model for token classification, with a fast tokenizer. It reads the whole response."""
 
     type: Literal["token-classification"]
 
@@ -73,13 +73,13 @@ class Http(_Category):
 
     type: Literal["http"]
     url: HttpUrl
-    """Where responses are posted."""
+    """The URL that responses are posted to."""
     timeout_seconds: float = Field(10, gt=0)
-    """The longest wait for a connection, and for an answer."""
+    """The longest wait for a connection, and for a reply."""
     retries: int = Field(2, ge=0, le=10)
-    """Further attempts after a time-out, a broken connection, 429 or 5xx."""
+    """How often to try again after a time-out, a broken connection, 429 or 5xx."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """Header name to the environment variable that holds its value, so that no secret is in this file."""
+    """By header name, the environment variable that holds the value, so that the file contains no secret."""
 
     @field_validator("url")
     @classmethod
@@ -90,20 +90,20 @@ class Http(_Category):
 
 
 class EntryPoint(_Category):
-    """A RewardModel that an installed package declares as an entry point of the group `fgctl.reward_models`."""
+    """A RewardModel that an installed package declares in the entry-point group `fgctl.reward_models`."""
 
     type: Literal["entry-point"]
     name: str
     """The entry point's name."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Keyword arguments for what the entry point names."""
+    """Keyword arguments of the class or function that the entry point names."""
 
 
 ExtraCategory = TextClassification | TokenClassification | Http | EntryPoint
 
 
 class Configuration(_Table):
-    """The configured categories. Without a file there are none, and the built-in ones remain."""
+    """The configured categories. Without a file there are only the built-in ones."""
 
     category: dict[Category, Annotated[ExtraCategory, Field(discriminator="type")]] = Field(default_factory=dict)
 
@@ -122,39 +122,41 @@ class Configuration(_Table):
     @property
     def specs(self) -> dict[Category, CategorySpec]:
         """Every category in use: the built-in ones, then the configured ones in the file's order."""
-        extra = {name: CategorySpec(one.density, (), one.description) for name, one in self.category.items()}
+        extra = {name: CategorySpec(table.density, (), table.description) for name, table in self.category.items()}
         return BUILT_IN | extra
 
     def scored(self) -> dict[str, Any]:
-        """All settings that scores depend on, as JSON has them."""
+        """All settings that scores depend on, as JSON values."""
         return {
-            name: one.model_dump(mode="json", exclude=set(one.UNSCORED)) for name, one in sorted(self.category.items())
+            name: table.model_dump(mode="json", exclude=set(table.UNSCORED))
+            for name, table in sorted(self.category.items())
         }
 
 
 def load_configuration(path: Path | None = None) -> Configuration:
-    """Read a file of categories: $FGCTL_CATEGORIES by default, or else none.
+    """Read a file of categories, by default $FGCTL_CATEGORIES; without either there are none.
 
     Raises FgctlError naming the file and the setting that is wrong.
     """
     if path is None:
-        named = os.environ.get("FGCTL_CATEGORIES")
-        if not named:
+        configured = os.environ.get("FGCTL_CATEGORIES")
+        if not configured:
             return Configuration()
-        path = Path(named)
+        path = Path(configured)
     try:
         return Configuration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise FgctlError(f"{path} does not exist; set FGCTL_CATEGORIES to a file of categories.") from None
     except ValidationError as error:
-        raise FgctlError(f"{path}: {_first(error)}; mend it (docs/categories.md).") from None
+        raise FgctlError(f"{path}: {_first_problem(error)}; fix it (see docs/categories.md).") from None
     except (OSError, ValueError) as error:
-        raise FgctlError(f"{path} is not a TOML file ({error}); mend or replace it.") from None
+        raise FgctlError(f"{path} is not a TOML file ({error}); fix or replace it.") from None
 
 
-def _first(error: ValidationError) -> str:
-    first: Mapping[str, Any] = error.errors()[0]
-    location = list(first["loc"])
-    del location[2:3]  # pydantic names the type there
-    said = str(first.get("ctx", {}).get("error", first["msg"]))
-    return f"{'.'.join(map(str, location))}: {said}"
+def _first_problem(error: ValidationError) -> str:
+    """The first problem that pydantic found, as `setting: reason`."""
+    problem: Mapping[str, Any] = error.errors()[0]
+    setting = list(problem["loc"])
+    del setting[2:3]  # pydantic inserts the value of `type` there
+    reason = problem.get("ctx", {}).get("error", problem["msg"])
+    return f"{'.'.join(map(str, setting))}: {reason}"

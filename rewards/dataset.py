@@ -1,8 +1,7 @@
-"""Typed loaders for QA-Feedback's two schemas (question answering, and span feedback on answers).
+"""QA-Feedback: questions with reference answers, and span feedback on responses, with loaders for both schemas.
 
-The upstream files of https://github.com/allenai/FineGrainedRLHF load unchanged, whatever their size.
-Everything is converted at the edge to the same few types, so that nothing downstream knows which
-file a passage came from.
+The upstream files of https://github.com/allenai/FineGrainedRLHF load unchanged. Both schemas are converted to the same
+few types, so that nothing else needs to know which file a passage came from.
 """
 
 import hashlib
@@ -10,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,14 +19,15 @@ from rewards.errors import FgctlError
 
 PACKAGE = Path(__file__).parent
 SAMPLE = PACKAGE / "sample"
-HELD_OUT = PACKAGE / "splits" / "held_out.txt"
 
-PAIRS: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4))
-"""Which two predictions each of the six preference values compares."""
+RESPONSES_PER_QUESTION = 4
+"""Responses ("predictions") to each question of the span feedback. People annotated the first and compared all."""
+PAIRS: tuple[tuple[int, int], ...] = tuple(combinations(range(1, RESPONSES_PER_QUESTION + 1), 2))
+"""Which two predictions, counted from 1, each preference value compares: (1, 2), (1, 3), (1, 4), (2, 3), ..."""
 
 
 class Passage(BaseModel):
-    """One retrieved passage. `text` is what people and models read."""
+    """One retrieved passage. People and models read `text`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,7 +63,7 @@ class SpanError(BaseModel):
 
 
 class MissingInfo(BaseModel):
-    """Information a response lacks, by 1-based passage and sentence; an empty list names none."""
+    """Information that a response lacks, by 1-based passage and sentence; the list of sentences may be empty."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -73,7 +73,7 @@ class MissingInfo(BaseModel):
 
 
 class FeedbackExample(BaseModel):
-    """Span feedback on the first of four predictions, and preferences between all four."""
+    """Span feedback on the first prediction, and preferences between all of them."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -86,7 +86,7 @@ class FeedbackExample(BaseModel):
     missing: tuple[MissingInfo, ...]
     corrected: str
     preference: tuple[Literal[0, 1, 2], ...]
-    """One value for each of `PAIRS`: 0 tie, 1 the first is better, 2 the second."""
+    """One value for each pair of `PAIRS`: 0 for a tie, 1 if the first is better, 2 if the second is."""
 
 
 class _QaPassage(BaseModel):
@@ -152,15 +152,14 @@ class _FeedbackRow(BaseModel):
 
 
 def strip_title(title: str, text: str) -> str:
-    """Drop the page title that Wikipedia extracts carry as their own first paragraph."""
-    prefix = f"{title}\n\n"
-    return (text.removeprefix(prefix) if text.startswith(prefix) else text).strip()
+    """Drop the page title, which Wikipedia extracts repeat as their first paragraph."""
+    return text.removeprefix(f"{title}\n\n").strip()
 
 
 def load_examples(path: Path | str) -> list[Example]:
     """Read a file of the schema of `train.json` and `dev.json`.
 
-    Raises FgctlError naming the file, and the row and field where one is wrong.
+    Raises FgctlError naming the file, and the row and field if one is invalid.
     """
     return [row.convert() for row in _load(Path(path), _QaRow)]
 
@@ -168,15 +167,15 @@ def load_examples(path: Path | str) -> list[Example]:
 def load_feedback(path: Path | str) -> list[FeedbackExample]:
     """Read a file of the schema of `feedback.json`.
 
-    Raises FgctlError naming the file, and the row and field where one is wrong.
+    Raises FgctlError naming the file, and the row and field if one is invalid.
     """
     return [row.convert() for row in _load(Path(path), _FeedbackRow)]
 
 
 def feedback_examples(rows: Sequence[Any], source: str) -> list[FeedbackExample]:
-    """Rows of the schema of `feedback.json` from elsewhere than a file.
+    """Convert rows of the schema of `feedback.json` that were not read from a file.
 
-    Raises FgctlError naming the source, and the row and field where one is wrong.
+    Raises FgctlError naming `source`, and the row and field if one is invalid.
     """
     return [row.convert() for row in _checked(rows, source, _FeedbackRow)]
 
@@ -184,18 +183,18 @@ def feedback_examples(rows: Sequence[Any], source: str) -> list[FeedbackExample]
 def load_answers(path: Path) -> dict[str, list[str]]:
     """Answers by question key, from JSON lines of `question` and `response` as `fgctl sample` writes them.
 
-    Raises FgctlError naming the line that is wrong.
+    Raises FgctlError naming the line that is invalid.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise FgctlError(f"{path} cannot be read ({error}); write it by `fgctl sample --out {path}`.") from None
+        raise FgctlError(f"{path} cannot be read ({error}); write it with `fgctl sample --out {path}`.") from None
     answers: dict[str, list[str]] = {}
     for number, line in enumerate(lines, 1):
         try:
             row = _Answer.model_validate_json(line)
         except ValidationError as error:
-            raise FgctlError(f"{path}, line {number}: {error.errors()[0]['msg']}; mend that line.") from None
+            raise FgctlError(f"{path}, line {number}: {error.errors()[0]['msg']}; fix that line.") from None
         answers.setdefault(question_key(row.question), []).append(row.response)
     return answers
 
@@ -216,7 +215,7 @@ def _load(path: Path, row_type: type[_Row]) -> list[_Row]:
     except (OSError, UnicodeDecodeError) as error:
         raise FgctlError(f"{path} cannot be read as text ({error}); name a UTF-8 JSON file.") from None
     except json.JSONDecodeError as error:
-        raise FgctlError(f"{path} is not JSON ({error.msg}, line {error.lineno}); mend or replace the file.") from None
+        raise FgctlError(f"{path} is not JSON ({error.msg}, line {error.lineno}); fix or replace the file.") from None
     if not isinstance(rows, list):
         raise FgctlError(f"{path} holds a JSON {type(rows).__name__}; a list of rows is expected.")
     return _checked(rows, str(path), row_type)
@@ -229,11 +228,11 @@ def _checked(rows: Sequence[Any], source: str, row_type: type[_Row]) -> list[_Ro
         first = error.errors()[0]
         row, *field = first["loc"]
         where = f", field {'.'.join(map(str, field))}" if field else ""
-        raise FgctlError(f"{source}, row {row}{where}: {first['msg']}; mend that row and run again.") from None
+        raise FgctlError(f"{source}, row {row}{where}: {first['msg']}; fix that row and run again.") from None
 
 
 def parse_passages(value: Any) -> tuple[Passage, ...]:
-    """Passages in any of the shapes people have them: {title, text}, {wikipage, content}, or [title, sentence, ...].
+    """Convert passages in any of three formats: {title, text}, {wikipage, content}, or [title, sentence, ...].
 
     Raises ValueError saying what is expected.
     """
@@ -256,38 +255,18 @@ def parse_passages(value: Any) -> tuple[Passage, ...]:
 
 
 def question_key(question: str) -> str:
-    """A stable 16-digit key of a question: how splits name rows without copying data."""
+    """The key of a question, 16 hexadecimal digits: the same whatever its case and spacing. Splits list keys."""
     normalised = re.sub(r"\s+", " ", question).strip().lower()
     return hashlib.sha256(normalised.encode()).hexdigest()[:16]
 
 
 def questions_digest(questions: Iterable[str]) -> str:
-    """SHA-256 of the keys of questions in order, in hexadecimal: equal where the same questions were asked."""
+    """SHA-256 of the questions' keys in order, in hexadecimal: equal for the same questions."""
     return hashlib.sha256("\n".join(map(question_key, questions)).encode()).hexdigest()
 
 
-@cache
-def held_out_keys(path: Path = HELD_OUT) -> frozenset[str]:
-    """Keys of the questions that no training may see."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return frozenset(line for line in lines if line and not line.startswith("#"))
-
-
-_HasQuestion = TypeVar("_HasQuestion", Example, FeedbackExample)
-
-
-def without_held_out(rows: Iterable[_HasQuestion]) -> list[_HasQuestion]:
-    """The rows that training may use."""
-    return [row for row in rows if question_key(row.question) not in held_out_keys()]
-
-
-def only_held_out(rows: Iterable[_HasQuestion]) -> list[_HasQuestion]:
-    """The rows kept for evaluation."""
-    return [row for row in rows if question_key(row.question) in held_out_keys()]
-
-
 def data_file(name: Literal["train", "dev", "feedback"]) -> Path:
-    """The QA-Feedback file of that name: under $FGCTL_DATA, else beside the checkout, else our own sample."""
+    """The QA-Feedback file of that name: under $FGCTL_DATA, else beside the checkout, else the sample."""
     configured = os.environ.get("FGCTL_DATA")
     if configured:
         return Path(configured) / "qa_feedback" / f"{name}.json"
@@ -299,8 +278,3 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def word_count(texts: Sequence[str]) -> float:
-    """Mean number of whitespace-separated words; 0 for no texts."""
-    return sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0

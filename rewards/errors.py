@@ -1,5 +1,5 @@
-"""The one exception a user of any fgctl command is expected to meet."""
+"""The exception for everything that the user can fix."""
 
 
 class FgctlError(Exception):
-    """Something the user can put right: one sentence saying what is wrong and what to do."""
+    """Something the user can fix: its message is one sentence that says what is wrong and what to do."""

@@ -1,4 +1,4 @@
-"""What a team implements to add a category of its own."""
+"""The interface of a reward model for a further category."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -9,17 +9,17 @@ from rewards.segmentation import Span
 
 @runtime_checkable
 class RewardModel(Protocol):
-    """Judges the segments of one category.
+    """Judges segments by one category.
 
-    Segments, thresholds and rewards are the scorer's business: a reward model only gives probabilities. One that is
-    kept for evaluation has an attribute `purpose = "judge"`, and training on it is refused.
+    A reward model only gives probabilities; the scorer handles segmentation, thresholds and rewards. A model reserved
+    for evaluation has the attribute `purpose = "judge"`, and the trainer refuses it.
     """
 
     def score(self, requests: Sequence[ScoreRequest], segments: Sequence[Sequence[Span]]) -> list[list[float]]:
-        """The probability of an error of the category in each segment.
+        """The probability that each segment has an error of the category.
 
-        `segments[i]` are the pieces of `requests[i].response`, cut at the category's density: (start, end) in code
-        points, end exclusive, in order, at least one. Returns one list for each request with one probability in
-        [0, 1] for each of its segments. The same arguments must give the same probabilities, or a resumed training
-        run differs from an uninterrupted one. Raises FgctlError for what the user can put right.
+        `segments[i]` are the segments of `requests[i].response` at the category's density: (start, end) in code
+        points, end exclusive, in order, at least one. Returns one list for each request, with one probability in
+        [0, 1] for each of its segments. The same arguments must give the same probabilities; otherwise a resumed
+        training run differs from an uninterrupted one. Raises FgctlError for problems that the user can fix.
         """

@@ -1,16 +1,17 @@
-"""What a scorer is asked and what it answers."""
+"""A scoring request, and the scores it gets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rewards.categories import Category, CategorySpec
 from rewards.dataset import Passage
+from rewards.segmentation import Span
 
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """One response to judge against its question and passages."""
+    """One response to score, with its question and passages."""
 
     question: str
     passages: tuple[Passage, ...]
@@ -19,32 +20,32 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class Segment:
-    """A judged piece of the response: code-point offsets, end exclusive."""
+    """A scored piece of the response: code-point offsets, end exclusive."""
 
     start: int
     end: int
     error_probability: float
-    """Probability of an error of the category here; for the built-in categories calibrated, to what annotators mark."""
+    """Probability of an error of the category; for the built-in categories calibrated on what annotators mark."""
     error: bool
     """Whether the probability reaches the category's threshold."""
     label: str | None = None
-    """The annotation label an error most likely has; None without an error, and where labels cannot be told apart."""
+    """The most likely annotation label of the error; None without an error, or if labels cannot be told apart."""
 
 
 @dataclass(frozen=True)
 class CategoryScores:
-    """One category's judgement of one response."""
+    """The scores of one response in one category."""
 
     segments: tuple[Segment, ...]
     """In order; empty only for an empty response. A category of density `response` has one, spanning the response."""
     rewards: tuple[float, ...]
-    """Reward of each segment in [-1, 1]: CategorySpec.reward of its error probability; for completeness
+    """The reward of each segment, in [-1, 1]: CategorySpec.reward of its error probability; for completeness
     `2 * sigmoid(score) - 1`, the chance of beating an average response, rescaled."""
     score: float | None = None
     """Completeness only: log-odds (Bradley-Terry) of covering more than an average annotated response."""
 
     def as_json(self) -> dict[str, Any]:
-        """The wire shape: segments, those with a label naming it, and the score where there is one."""
+        """The wire format: segments, with a label where they have one, and the score if there is one."""
         segments = [
             {
                 "start": s.start,
@@ -60,30 +61,49 @@ class CategoryScores:
 
 @dataclass(frozen=True)
 class ScoredResponse:
-    """Every category's judgement of one response."""
+    """The scores of one response in every category."""
 
     categories: Mapping[Category, CategoryScores]
     """One entry for each of the scorer's categories, in their order."""
     notes: tuple[str, ...] = ()
-    """In sentences, how the input is unlike what the reward models were fitted on."""
+    """Sentences that say how the input differs from the training data of the reward models."""
 
     @property
     def in_domain(self) -> bool:
-        """Whether the input is like what the reward models were fitted on; other scores are extrapolation."""
+        """Whether the input is like the training data of the reward models; if not, its scores are extrapolation."""
         return not self.notes
 
     def as_json(self) -> dict[str, Any]:
         """What the HTTP interface and `fgctl score` add to a response: `scores` by category, `in_domain`, `notes`."""
-        scores = {category: judged.as_json() for category, judged in self.categories.items()}
+        scores = {category: scores.as_json() for category, scores in self.categories.items()}
         return {"scores": scores, "in_domain": self.in_domain, "notes": list(self.notes)}
+
+
+def category_scores(
+    spec: CategorySpec,
+    spans: Sequence[Span],
+    probabilities: Sequence[float],
+    threshold: float,
+    labels: Sequence[str] | None = None,
+) -> CategoryScores:
+    """Scores from the error probability of each span: an error from `threshold` on, and the category's reward.
+
+    `labels` are the most likely annotation labels of the spans; only errors keep theirs.
+    """
+    names: Sequence[str | None] = labels if labels is not None else [None] * len(spans)
+    segments = tuple(
+        Segment(start, end, float(p), bool(p >= threshold), label if p >= threshold else None)
+        for (start, end), p, label in zip(spans, probabilities, names, strict=True)
+    )
+    return CategoryScores(segments, tuple(spec.reward(s.error_probability) for s in segments))
 
 
 def weighted_reward(
     scored: ScoredResponse, weights: Mapping[Category, float], categories: Mapping[Category, CategorySpec]
 ) -> float:
-    """What PPO maximises, without the KL penalty: each category's rewards summed, in its unit, times its weight."""
+    """What PPO maximises, without the KL penalty: the sum of each category's rewards, in its unit, times its weight."""
     return sum(
-        weights[category] * sum(judged.rewards) / categories[category].unit
-        for category, judged in scored.categories.items()
+        weights[category] * sum(scores.rewards) / categories[category].unit
+        for category, scores in scored.categories.items()
         if category in weights
     )

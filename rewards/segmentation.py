@@ -1,8 +1,8 @@
-"""Segments of a response as code-point offsets: sentences, sub-sentences, or the whole.
+"""Cuts a response into segments, as code-point offsets: sentences, sub-sentences, or the whole response.
 
-The rules of sub-sentences are those of Wu et al. 2023 (appendix B): a sentence is split after a word ending in
-`,`, `;`, `!` or `?` when at least five words follow; a piece of under five words joins the piece on its left, the
-first one the piece on its right.
+Sub-sentences follow Wu et al. 2023 (appendix B). A sentence is split after a word ending in `,`, `;`, `!` or `?` when
+at least five words follow. A piece of fewer than five words joins the piece on its left; the first piece joins the one
+on its right.
 """
 
 import re
@@ -13,15 +13,16 @@ from sentencex import segment
 from rewards.categories import Density
 
 Span = tuple[int, int]
-"""Start and end, code points, end exclusive."""
+"""Start and end in code points, end exclusive."""
 
 MIN_WORDS = 5
+"""Words of a sub-sentence, at least, unless its whole sentence is shorter."""
 _WORD = re.compile(r"\S+")
 _BREAKS = (",", ";", "!", "?")
 
 
 def segments(text: str, density: Density) -> list[Span]:
-    """The segments a category of that density judges. Empty for text without a visible character."""
+    """The segments that a category of that density scores. Empty for text without a visible character."""
     if density == "sentence":
         return sentences(text)
     if density == "sub-sentence":
@@ -31,7 +32,7 @@ def segments(text: str, density: Density) -> list[Span]:
 
 
 def sentences(text: str) -> list[Span]:
-    """Sentences in order; together they hold every visible character."""
+    """Sentences in order. Together they contain every visible character."""
     return list(_sentences(text))
 
 
@@ -52,7 +53,7 @@ def _sentences(text: str) -> tuple[Span, ...]:
 
 
 def sub_sentences(text: str) -> list[Span]:
-    """Sub-sentences in order; together they hold every visible character."""
+    """Sub-sentences in order. Together they contain every visible character."""
     return [span for sentence in sentences(text) for span in _split_sentence(text, sentence)]
 
 

@@ -17,8 +17,9 @@ from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, 
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
 from policies.weights import Weights
-from rewards.dataset import Example, file_digest, load_examples, without_held_out
+from rewards.dataset import Example, file_digest, load_examples
 from rewards.errors import FgctlError
+from rewards.held_out import without_held_out
 from rewards.scorer import Scorer
 from trainer.credit import at_the_end, weighted
 from trainer.estimators import make_estimator

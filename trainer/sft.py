@@ -15,8 +15,9 @@ from policies.base import BaseModel
 from policies.manifest import Named, PolicyManifest
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
-from rewards.dataset import Example, file_digest, load_examples, without_held_out
+from rewards.dataset import Example, file_digest, load_examples
 from rewards.errors import FgctlError
+from rewards.held_out import without_held_out
 from trainer.packing import Group, bins, pack
 from trainer.policy_model import Trunk
 from trainer.processes import Processes

@@ -45,16 +45,15 @@ def prefit(
     Interrupted, the same command goes on. The heads have to be fitted anew afterwards.
     """
     from rewards.dataset import data_file, file_digest, load_answers, load_examples
-    from rewards.features.reader import READER
-    from rewards.fitting.fit_reader import PrefitRecipe
-    from rewards.fitting.fit_reader import prefit as prefit_reader
+    from rewards.features.reader import FITTED_READER
+    from rewards.fitting.fit_reader import ReaderRecipe, fit_reader
 
     path = data or data_file("train")
     examples, read = load_examples(path), load_answers(answers) if answers else {}
     digests = {file.name: file_digest(file) for file in (path, answers) if file}
     with steps("Reading responses") as advance:
-        version = prefit_reader(examples, PrefitRecipe(), READER, digests, advance, read)
-    remarks.print(f"Reader {version} in {READER}. Fit the heads on it: fgctl rewards fit")
+        version = fit_reader(examples, ReaderRecipe(), FITTED_READER, digests, advance, read)
+    remarks.print(f"Reader {version} in {FITTED_READER}. Fit the heads on it: fgctl rewards fit")
 
 
 @app.command()
@@ -75,8 +74,8 @@ def evaluate(
     """
     from cli.rewards.feedback_data import load_feedback_from
     from rewards.evaluation.evaluate import evaluate as evaluate_heads
-    from rewards.fitting.recipe import load_recipe
     from rewards.models.feedback_rewards import FeedbackRewards
+    from rewards.models.recipe import load_recipe
 
     found = load_feedback_from(data)
     examples = found.examples
@@ -104,23 +103,24 @@ def compare(
     Each candidate's figures are kept as a log of its own, from which the card's table is made.
     """
     from rewards.dataset import data_file, load_feedback
-    from rewards.evaluation.compare_recipes import LOGS, Remembering, compare, keep
-    from rewards.fitting.fit_heads import FOLDS, tabulate
-    from rewards.fitting.recipe import load_recipe, recipe_names
+    from rewards.evaluation.compare_recipes import LOGS, CachingExtractor, evaluate_recipe, write_log
+    from rewards.fitting.feedback_table import tabulate_feedback
+    from rewards.fitting.folds import FOLDS
+    from rewards.models.recipe import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe or recipe_names()]
     path = data or data_file("feedback")
     examples = load_feedback(path)
     if len(examples) < 2 * FOLDS:
         raise FgctlError(f"{path} has {len(examples)} rows; a comparison needs at least {2 * FOLDS}.")
-    extractor = Remembering()
+    extractor = CachingExtractor()
     with busy(f"Encoding the feedback of {len(examples)} questions"):
-        table = tabulate(examples, extractor)
+        table = tabulate_feedback(examples, extractor)
     figures = []
     for one in recipes:
         with busy(f"Judging and attacking {one.name}"):
-            figures.append(compare(examples, table, one, extractor))
-        keep(figures[-1], out or LOGS)
+            figures.append(evaluate_recipe(examples, table, one, extractor))
+        write_log(figures[-1], out or LOGS)
     if json_output:
         print_json(figures)
         return
@@ -147,12 +147,14 @@ def report(
     json_output: JsonOption = False,
 ) -> None:
     """Write the reward models' card: agreement, calibration, learning curve, label types, densities, attacks."""
-    from rewards.dataset import data_file, load_feedback, only_held_out
-    from rewards.evaluation.attacks import attack
-    from rewards.evaluation.card_figures import study
-    from rewards.evaluation.compare_recipes import logs
-    from rewards.evaluation.model_card import render
-    from rewards.fitting.fit_heads import FOLDS, tabulate
+    from rewards.dataset import data_file, load_feedback
+    from rewards.evaluation.attacks import score_attacks
+    from rewards.evaluation.card_figures import card_figures
+    from rewards.evaluation.compare_recipes import read_logs
+    from rewards.evaluation.model_card import render_card
+    from rewards.fitting.feedback_table import tabulate_feedback
+    from rewards.fitting.folds import FOLDS
+    from rewards.held_out import only_held_out
     from rewards.scorer import Scorer
 
     path = data or data_file("feedback")
@@ -161,20 +163,20 @@ def report(
         raise FgctlError(f"{path} has {len(examples)} rows; a report needs at least {2 * FOLDS}.")
     scorer = Scorer.load()
     with busy(f"Encoding the feedback of {len(examples)} questions"):
-        table = tabulate(examples, scorer.feedback.extractor)
+        table = tabulate_feedback(examples, scorer.feedback.extractor)
     with busy("Judging out of fold"):
         recipe = scorer.feedback.fitted.recipe
         figures: dict[str, Any] = {"version": scorer.version, "data": path.name}
-        figures["study"] = study(examples, table, recipe)
+        figures["study"] = card_figures(examples, table, recipe)
         figures["named"] = list(scorer.feedback.labels.heads) if scorer.feedback.labels else []
     with busy("Attacking"):
-        figures["attacks"] = attack(only_held_out(examples) or examples, scorer)
-    figures["candidates"] = logs()
+        figures["attacks"] = score_attacks(only_held_out(examples) or examples, scorer)
+    figures["candidates"] = read_logs()
     if json_output:
         print_json(figures)
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(render(figures), encoding="utf-8")
+    out.write_text(render_card(figures), encoding="utf-8")
     remarks.print(f"Wrote {out}.")
 
 

@@ -11,8 +11,8 @@ from cli.rewards.commands import FeedbackOption, JsonOption, RecipeOption
 from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
-    from rewards.fitting.fit_heads import FeedbackTable
-    from rewards.fitting.recipe import FitRecipe
+    from rewards.fitting.feedback_table import FeedbackTable
+    from rewards.models.recipe import FitRecipe
 
 
 def fit(
@@ -35,18 +35,20 @@ def fit(
     import numpy as np
 
     from cli.rewards.feedback_data import load_feedback_from
-    from rewards.dataset import question_key, without_held_out
+    from rewards.dataset import question_key
     from rewards.evaluation.evaluate import cross_validate
     from rewards.features.extractor import Extractor
-    from rewards.fitting.fit_heads import fit_heads, tabulate
-    from rewards.fitting.fit_label_heads import fit_labels
-    from rewards.fitting.recipe import BEST, load_recipe
+    from rewards.fitting.feedback_table import tabulate_feedback
+    from rewards.fitting.fit_heads import fit_heads
+    from rewards.fitting.fit_label_heads import fit_label_heads
     from rewards.heads.annotation_label import assemble_labels, labels_path, save_labels
-    from rewards.models.feedback_rewards import FITTED, assemble, load_rewards, save
-    from rewards.models.input_ranges import fit_domain
+    from rewards.held_out import without_held_out
+    from rewards.models.feedback_rewards import FITTED_REWARDS, assemble_rewards, load_rewards, save_rewards
+    from rewards.models.input_ranges import fit_input_ranges
+    from rewards.models.recipe import BEST, load_recipe
     from rewards.scores import ScoreRequest
 
-    how, target = load_recipe(recipe or BEST), out or FITTED
+    how, target = load_recipe(recipe or BEST), out or FITTED_REWARDS
     if only_labels and recipe:
         raise FgctlError("A recipe says how reward models are fitted; leave out --recipe or --only-labels.")
     fitted = load_rewards(target)[0] if only_labels else None
@@ -58,24 +60,24 @@ def fit(
     digests = {found.name: found.digest}
     change: dict[str, Any] = {}
     with busy(f"Encoding the feedback of {len(set(keys))} questions"):
-        table = tabulate(examples, Extractor())
+        table = tabulate_feedback(examples, Extractor())
     if fitted is None:
         with busy("Fitting"):
             heads = fit_heads(table, np.arange(len(examples)), how)
             agreement = cross_validate(table, how)
             change = _change(table, how, target)
-        fitted = assemble(
+        fitted = assemble_rewards(
             heads,
-            fit_domain([ScoreRequest(e.question, e.passages, text) for e in examples for text in e.predictions]),
+            fit_input_ranges([ScoreRequest(e.question, e.passages, text) for e in examples for text in e.predictions]),
             recipe=how,
             data=digests,
             annotations=len(examples),
             questions=keys,
             agreement=agreement,
         )
-        save(target, fitted)
+        save_rewards(target, fitted)
     with busy("Fitting labels"):
-        kept, named = fit_labels(examples, table)
+        kept, named = fit_label_heads(examples, table)
     labels = assemble_labels(kept, fitted.version, data=digests, agreement=named)
     save_labels(labels_path(target), labels)
     agreement = {} if only_labels else fitted.agreement
@@ -96,12 +98,12 @@ def _change(table: "FeedbackTable", recipe: "FitRecipe", target: Path) -> dict[s
 
     Empty where there is none, or nothing that can be read to compare with.
     """
-    from rewards.evaluation.effect_of_feedback import changed
-    from rewards.models.feedback_rewards import FITTED, load_rewards
+    from rewards.evaluation.effect_of_feedback import effect_of_feedback
+    from rewards.models.feedback_rewards import FITTED_REWARDS, load_rewards
 
     try:
-        before = load_rewards(target if target.exists() else FITTED)[0]
+        before = load_rewards(target if target.exists() else FITTED_REWARDS)[0]
     except FgctlError:
         return {}
     known = frozenset(before.questions)
-    return changed(table, recipe, before.heads, known) if set(table.keys) - known else {}
+    return effect_of_feedback(table, recipe, before.heads, known) if set(table.keys) - known else {}

@@ -59,8 +59,9 @@ def evaluate(
     from policies.base import resolve_base
     from policies.store import PolicyStore
     from policies.weights import Weights
-    from rewards.dataset import data_file, load_examples, only_held_out
+    from rewards.dataset import data_file, load_examples
     from rewards.errors import FgctlError
+    from rewards.held_out import only_held_out
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.evaluation.evaluate import (

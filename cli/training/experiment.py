@@ -133,7 +133,8 @@ def mix(
     """
     from policies.base import resolve_base
     from policies.store import PolicyStore
-    from rewards.dataset import data_file, load_examples, only_held_out
+    from rewards.dataset import data_file, load_examples
+    from rewards.held_out import only_held_out
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.experiments.arms import RESULTS
@@ -193,7 +194,8 @@ def _run(
     """Run what is not yet done, draw, and sum up."""
     from policies.base import resolve_base
     from policies.store import PolicyStore
-    from rewards.dataset import data_file, load_examples, only_held_out
+    from rewards.dataset import data_file, load_examples
+    from rewards.held_out import only_held_out
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.experiments.arms import RESULTS, Experiment, run_experiment

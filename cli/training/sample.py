@@ -23,7 +23,8 @@ def sample(
     """Sample a policy's answers to questions, held-out ones left alone. Interrupted, the same command goes on."""
     from policies.base import resolve_base
     from policies.store import Decoding, PolicyStore
-    from rewards.dataset import data_file, load_examples, question_key, without_held_out
+    from rewards.dataset import data_file, load_examples, question_key
+    from rewards.held_out import without_held_out
     from trainer.evaluation.sample_answers import sample_answers
 
     examples = without_held_out(load_examples(data or data_file("train")))

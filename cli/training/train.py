@@ -118,7 +118,8 @@ def _run_directory(name: str, *settings: Any) -> Path:
 
 def _preview(recipe: "Recipe", parts: tuple[str, ...], data: Path, run: Path, json_output: bool) -> None:
     """Show every setting that the run reads, with its meaning, and how much the run would do."""
-    from rewards.dataset import load_examples, without_held_out
+    from rewards.dataset import load_examples
+    from rewards.held_out import without_held_out
 
     questions = len(without_held_out(load_examples(data)))
     work: dict[str, Any] = {"run": str(run), "data": str(data), "questions": questions}

@@ -1,4 +1,9 @@
-"""Reward models made from what users already have: transformers classifiers, HTTP endpoints, installed packages."""
+"""Reward models of configured categories, by the `type` in the configuration.
+
+classifiers.py    `text-classification` and `token-classification`: transformers models
+http.py           `http`: an endpoint
+entry_points.py   `entry-point`: a class or function of an installed package
+"""
 
 from rewards.categories import Category
 from rewards.configuration import EntryPoint, ExtraCategory, Http, TextClassification
@@ -6,7 +11,7 @@ from rewards.protocol import RewardModel
 
 
 def load_model(category: Category, config: ExtraCategory) -> RewardModel:
-    """The reward model of a configured category. Raises FgctlError when it cannot be loaded."""
+    """Load the reward model of a configured category. Raises FgctlError when it cannot be loaded."""
     if isinstance(config, Http):
         from rewards.adapters.http import HttpRewards
 

@@ -1,4 +1,4 @@
-"""Reward models that are transformers classifiers of texts or of tokens."""
+"""Reward models that are transformers classifiers, of texts or of tokens."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ _BATCH = 32
 
 
 class _Classifier:
-    """A model with its tokenizer, and which of its labels mean an error."""
+    """A model, its tokenizer, and which of its labels mean an error."""
 
     def __init__(self, category: Category, config: TextClassification | TokenClassification) -> None:
-        """Raises FgctlError when the model cannot be loaded or does not know an error label."""
+        """Raises FgctlError when the model cannot be loaded or lacks one of the error labels."""
         import torch
         import transformers
 
@@ -34,10 +34,10 @@ class _Classifier:
             reason = " ".join(str(error).split())[:200]
             raise FgctlError(
                 f"Category {category}: {config.model!r} cannot be loaded for {config.type} ({reason}); "
-                f"mend the name or the directory."
+                f"fix the name or the directory."
             ) from error
         if loaded["missing_keys"]:
-            # transformers would make up what a model for another task lacks.
+            # transformers initialises missing weights at random when a model was trained for another task.
             raise FgctlError(f"Category {category}: {config.model!r} was not trained for {config.type}; name another.")
         self._model.eval()
         labels = {label: index for index, label in self._model.config.id2label.items()}
@@ -65,9 +65,9 @@ class _Classifier:
         )
 
     def _probabilities(self, tokens: Any) -> Any:
-        """Probability of an error: logits float32 [N, ..., labels] to [N, ...].
+        """Probability of an error: [N, ...], from the model's logits, float32 [N, ..., labels].
 
-        Labels that exclude each other add up; of several that may hold together, or a single one, the likeliest counts.
+        The sum over error labels if labels exclude each other; the largest if they do not, or if there is one label.
         """
         with self._torch.inference_mode():
             logits = self._model(**tokens).logits.float()
@@ -81,20 +81,20 @@ class TextClassifier(_Classifier):
     """Judges each segment by itself, or in a pair with the question or the passages."""
 
     def __init__(self, category: Category, config: TextClassification) -> None:
-        """Raises FgctlError when the model cannot be loaded or does not know an error label."""
+        """Raises FgctlError when the model cannot be loaded or lacks one of the error labels."""
         super().__init__(category, config)
         self._input = config.input
 
     def score(self, requests: Sequence[ScoreRequest], segments: Sequence[Sequence[Span]]) -> list[list[float]]:
-        """As RewardModel says. A pair that is too long loses the end of its longer text first."""
+        """See RewardModel. A pair that is too long loses the end of its longer text first."""
         texts = [self._texts(r, span) for r, spans in zip(requests, segments, strict=True) for span in spans]
         probabilities = [0.0] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: (sum(map(len, texts[i])), texts[i]))
         for first in range(0, len(order), _BATCH):
             chunk = order[first : first + _BATCH]
             columns = zip(*(texts[i] for i in chunk), strict=True)
-            judged = self._probabilities(self._tokens(*map(list, columns))).tolist()
-            for i, probability in zip(chunk, judged, strict=True):
+            batch = self._probabilities(self._tokens(*map(list, columns))).tolist()
+            for i, probability in zip(chunk, batch, strict=True):
                 probabilities[i] = probability
         following = iter(probabilities)
         return [[next(following) for _ in spans] for spans in segments]
@@ -109,25 +109,27 @@ class TextClassifier(_Classifier):
 
 
 class TokenClassifier(_Classifier):
-    """Judges the tokens of a response in context; a segment is as bad as its worst token."""
+    """Judges the tokens of a response in context. A segment gets the probability of its worst token."""
 
     def __init__(self, category: Category, config: TokenClassification) -> None:
-        """Raises FgctlError when the model cannot be loaded, is slow at offsets or does not know an error label."""
+        """Raises FgctlError when the model cannot be loaded, has no fast tokenizer or lacks one of the error labels."""
         super().__init__(category, config)
         if not self._tokenizer.is_fast:
-            raise FgctlError(f"Category {category}: {config.model} has no fast tokenizer, which gives offsets.")
+            raise FgctlError(
+                f"Category {category}: {config.model} has no fast tokenizer, which is needed; name another."
+            )
 
     def score(self, requests: Sequence[ScoreRequest], segments: Sequence[Sequence[Span]]) -> list[list[float]]:
-        """As RewardModel says. Responses over the model's length are read in overlapping windows."""
+        """See RewardModel. Responses longer than the model takes are read in overlapping windows."""
         worst = [[0.0] * len(spans) for spans in segments]
-        for i, start, end, probability in self._judged([request.response for request in requests]):
+        for i, start, end, probability in self._token_probabilities([request.response for request in requests]):
             for k, (a, b) in enumerate(segments[i]):
                 if start < b and a < end:
                     worst[i][k] = max(worst[i][k], probability)
         return worst
 
-    def _judged(self, responses: list[str]) -> Iterator[tuple[int, int, int, float]]:
-        """Response, start, end and probability of an error of every token."""
+    def _token_probabilities(self, responses: list[str]) -> Iterator[tuple[int, int, int, float]]:
+        """Index of the response, start, end, and probability of an error, for every token."""
         for first in range(0, len(responses), _BATCH):
             tokens = self._tokens(
                 responses[first : first + _BATCH],
@@ -137,8 +139,8 @@ class TokenClassifier(_Classifier):
             )
             owners = tokens.pop("overflow_to_sample_mapping").tolist()
             offsets = tokens.pop("offset_mapping").tolist()
-            judged = self._probabilities(tokens).tolist()
-            for owner, spans, probabilities in zip(owners, offsets, judged, strict=True):
+            batch = self._probabilities(tokens).tolist()
+            for owner, spans, probabilities in zip(owners, offsets, batch, strict=True):
                 for (start, end), probability in zip(spans, probabilities, strict=True):
-                    if start < end:  # special tokens and padding cover nothing
+                    if start < end:  # special tokens and padding are empty
                         yield first + owner, start, end, probability

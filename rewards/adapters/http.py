@@ -1,11 +1,11 @@
 """Reward models behind an HTTP endpoint.
 
-Request, offsets in code points:
+Request, with offsets in code points:
 
     {"category": str, "responses": [{"question": str, "passages": [{"title": str, "text": str}], "response": str,
                                      "segments": [{"start": int, "end": int, "text": str}]}]}
 
-Reply, for each response a list with the probability of an error in each segment:
+Reply, with the probability of an error in each segment of each response:
 
     {"probabilities": [[float]]}
 """
@@ -36,12 +36,12 @@ class _Reply(BaseModel):
 
 
 class HttpRewards:
-    """Asks an endpoint, again when it is busy, broken or silent."""
+    """Posts responses to an endpoint, and retries when it is busy, broken or silent."""
 
     def __init__(self, category: Category, config: Http, transport: httpx.BaseTransport | None = None) -> None:
-        """`transport` stands in for the network in tests.
+        """`transport` replaces the network in tests.
 
-        Raises FgctlError when the environment variable of a header is not set or holds no header value.
+        Raises FgctlError when the environment variable of a header is unset or contains no valid header value.
         """
         self._category = category
         self._url = str(config.url)
@@ -51,7 +51,7 @@ class HttpRewards:
         )
 
     def score(self, requests: Sequence[ScoreRequest], segments: Sequence[Sequence[Span]]) -> list[list[float]]:
-        """As RewardModel says. Raises FgctlError when the endpoint gives no answer, or a wrong one."""
+        """See RewardModel. Raises FgctlError when the endpoint does not reply, or replies with something invalid."""
         pairs = list(zip(requests, segments, strict=True))
         probabilities: list[list[float]] = []
         for first in range(0, len(pairs), _BATCH):
@@ -67,7 +67,7 @@ class HttpRewards:
         return probabilities
 
     def _post(self, body: dict[str, Any]) -> httpx.Response:
-        """The endpoint's 200."""
+        """The endpoint's reply, with status 200. Raises FgctlError when there is none after all retries."""
         for attempt in range(self._retries + 1):
             if attempt:
                 time.sleep(min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE))
@@ -80,11 +80,11 @@ class HttpRewards:
                 return reply
             happened = f"answered {reply.status_code}"
             if reply.status_code != 429 and reply.status_code < 500:
-                raise self._error(happened, "mend its url or headers")
+                raise self._error(happened, "fix its url or headers")
         raise self._error(f"{happened}, {self._retries + 1} times", "start it, or raise timeout_seconds or retries")
 
     def _error(self, happened: str, advice: str) -> FgctlError:
-        # A query may hold a key, which is no business of logs.
+        # Leave out the query of the URL: it may contain a key, which must not be logged.
         return FgctlError(f"Category {self._category}: {self._url.partition('?')[0]} {happened}; {advice}.")
 
 

@@ -1,4 +1,4 @@
-"""How well the reward models agree with people, beside what takes no model at all."""
+"""How well the reward models agree with people, compared with baselines that need no model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewards.categories import SEGMENT_CATEGORIES
 from rewards.dataset import FeedbackExample, question_key
 from rewards.errors import FgctlError
 from rewards.features.extractor import Extractor
-from rewards.fitting.fit_heads import FOLDS, FeedbackTable, Pairs, Segments, fit_heads, folds, tabulate
-from rewards.fitting.recipe import FitRecipe
+from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments, response_rows, tabulate_feedback
+from rewards.fitting.fit_heads import fit_heads
+from rewards.fitting.folds import FOLDS, split_folds
 from rewards.heads.linear import Heads, LinearHead
 from rewards.models.feedback_rewards import FittedRewards
+from rewards.models.recipe import FitRecipe
 from rewards.statistics.agreement_with_people import binary_agreement, pairwise_agreement
 
 Matrix = NDArray[np.float64]
@@ -28,18 +31,18 @@ def evaluate(
 ) -> dict[str, Any]:
     """Agreement with people on feedback.
 
-    Where none of the questions was fitted on, the heads are used as they are (`protocol` "held-out"). Otherwise, or
-    with `fold_count` or `recipe`, fresh heads are fitted by the recipe, the fitted ones' by default, on all folds of
-    the questions but one to judge that one, in turn ("cross-validated"). Raises FgctlError when there are too few rows
+    If the heads were fitted on none of its questions, they are evaluated as they are (`protocol` "held-out").
+    Otherwise, or with `fold_count` or `recipe`, new heads are fitted and cross-validated over folds of the questions
+    ("cross-validated"), by default with the recipe of the fitted heads. Raises FgctlError when there are too few rows
     for that.
     """
     if not examples:
         raise FgctlError("There is no feedback to evaluate on; name a file with at least one row.")
-    table = tabulate(examples, extractor)
+    table = tabulate_feedback(examples, extractor)
     seen = not {question_key(e.question) for e in examples}.isdisjoint(fitted.questions)
     if not seen and fold_count is None and recipe is None:
-        everything = predict(table, [(fitted.heads, np.arange(len(examples)))])
-        return {"protocol": "held-out"} | agreement(table, everything)
+        predictions = predict(table, [(fitted.heads, np.arange(len(examples)))])
+        return {"protocol": "held-out"} | agreement(table, predictions)
     count = fold_count or FOLDS
     if len(examples) < max(count, FOLDS):
         reason = "" if fold_count or recipe else "The reward models were fitted on some of these questions; "
@@ -50,51 +53,51 @@ def evaluate(
 
 
 def cross_validate(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> dict[str, Any]:
-    """Agreement of heads fitted on all folds but one with people on that one, pooled over folds."""
+    """Agreement with people of heads fitted on all folds but one, on that one, pooled over folds."""
     return {"protocol": "cross-validated", "folds": count} | agreement(table, out_of_fold(table, recipe, count))
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What a head says of N segments."""
+    """The decisions of a head on N segments."""
 
     probabilities: Matrix
     """float64 [N]"""
     errors: NDArray[np.bool_]
-    """bool [N]: the probability reached the threshold."""
+    """bool [N]: whether the probability reaches the threshold."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What heads say of everything in a table of Q questions."""
+    """The predictions of heads on a table of Q rows. R is RESPONSES_PER_QUESTION."""
 
     relevance: Decisions
     factuality: Decisions
     missing: Decisions
-    """On the Q annotated responses."""
+    """For the Q annotated responses."""
     completeness: Matrix
-    """float64 [4 Q]: log-odds."""
+    """float64 [R Q]: log-odds."""
     preference: Matrix
-    """float64 [4 Q]: log-odds."""
+    """float64 [R Q]: log-odds."""
 
 
 def out_of_fold(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> Predictions:
-    """Predictions on each fold of the questions by heads fitted on the others."""
-    every = np.arange(len(table.keys))
-    return predict(table, [(fit_heads(table, rest, recipe), fold) for rest, fold in folds(every, count, table.groups)])
+    """Predictions on each fold of the questions by heads fitted on the other folds."""
+    folds = split_folds(np.arange(len(table.keys)), count, table.groups)
+    return predict(table, [(fit_heads(table, rest, recipe), fold) for rest, fold in folds])
 
 
 def predict(table: FeedbackTable, parts: Sequence[tuple[Heads, NDArray[np.int64]]]) -> Predictions:
-    """Pool the predictions of each part's heads on that part's questions; zeros on questions of no part."""
+    """Pool the predictions of each part's heads on its questions; zeros for questions of no part."""
     segments = {"relevance": table.relevance, "factuality": table.factuality}
     decided = {name: Decisions(np.zeros(len(s.y)), np.zeros(len(s.y), dtype=bool)) for name, s in segments.items()}
     missing = Decisions(np.zeros(len(table.missing)), np.zeros(len(table.missing), dtype=bool))
     scores = {name: np.zeros(len(table.responses)) for name in ("completeness", "preference")}
     for heads, questions in parts:
-        for name, one in segments.items():
-            _decide(decided[name], getattr(heads, name), one.x, np.isin(one.question, questions))
-        _decide(missing, heads.missing, table.responses[::4], np.isin(np.arange(len(table.keys)), questions))
-        rows = (4 * questions[:, None] + np.arange(4)).ravel()
+        for name, part in segments.items():
+            _decide(decided[name], getattr(heads, name), part.x, np.isin(part.question, questions))
+        _decide(missing, heads.missing, table.annotated, np.isin(np.arange(len(table.keys)), questions))
+        rows = response_rows(questions)
         for name, values in scores.items():
             values[rows] = getattr(heads, name).logits(table.responses[rows])
     return Predictions(decided["relevance"], decided["factuality"], missing, **scores)
@@ -105,17 +108,17 @@ def _decide(into: Decisions, head: LinearHead, x: Matrix, chosen: NDArray[np.boo
     into.errors[chosen] = into.probabilities[chosen] >= head.threshold
 
 
-def agreement(table: FeedbackTable, said: Predictions) -> dict[str, Any]:
-    """Every figure of agreement with people, beside its trivial baselines: the shape of `rewards evaluate --json`."""
-    # The sample that intervals count is questions, of which several rows may be.
+def agreement(table: FeedbackTable, predictions: Predictions) -> dict[str, Any]:
+    """Every figure of agreement with people, with trivial baselines: the format of `rewards evaluate --json`."""
+    # Intervals resample questions, and one question may have several rows.
     group = np.unique(table.groups, return_inverse=True)[1]
     count = len(set(table.keys))
 
-    def binary(segments: Segments, one: Decisions, baseline: str, leave_out: NDArray[np.bool_]) -> dict[str, Any]:
-        y, kept = segments.y[~leave_out], ~leave_out
+    def binary(segments: Segments, decisions: Decisions, baseline: str, counted: NDArray[np.bool_]) -> dict[str, Any]:
+        y, question = segments.y[counted], group[segments.question[counted]]
         rate = _mean(y)
         trivial = round(max(rate, 1 - rate) if baseline == "majority" else 1 - rate, 4)
-        figures = binary_agreement(y, one.probabilities[kept], one.errors[kept], group[segments.question[kept]], count)
+        figures = binary_agreement(y, decisions.probabilities[counted], decisions.errors[counted], question, count)
         return figures | {"baselines": {baseline: trivial}}
 
     def pairwise(scores: Matrix, pairs: Pairs, baselines: dict[str, float]) -> dict[str, Any]:
@@ -124,18 +127,21 @@ def agreement(table: FeedbackTable, said: Predictions) -> dict[str, Any]:
 
     longer = table.words.astype(np.float64)
     rate = _mean(table.missing)
-    nothing = {name: np.zeros(len(getattr(table, name).y), dtype=bool) for name in ("relevance", "factuality")}
+    relevance, factuality = table.relevance, table.factuality
+    every_segment = {name: np.ones(len(getattr(table, name).y), dtype=bool) for name in SEGMENT_CATEGORIES}
     return {
-        "relevance": binary(table.relevance, said.relevance, "majority", nothing["relevance"]),
-        "factuality": binary(table.factuality, said.factuality, "no_error", nothing["factuality"]),
-        "factuality_paper_rule": binary(table.factuality, said.factuality, "no_error", table.factuality.only_relevance),
-        "completeness": pairwise(said.completeness, table.coverage, {"longer": _accuracy(longer, table.coverage)}),
+        "relevance": binary(relevance, predictions.relevance, "majority", every_segment["relevance"]),
+        "factuality": binary(factuality, predictions.factuality, "no_error", every_segment["factuality"]),
+        "factuality_paper_rule": binary(factuality, predictions.factuality, "no_error", ~factuality.only_relevance),
+        "completeness": pairwise(
+            predictions.completeness, table.coverage, {"longer": _accuracy(longer, table.coverage)}
+        ),
         "completeness_missing": binary_agreement(
-            table.missing, said.missing.probabilities, said.missing.errors, group, count
+            table.missing, predictions.missing.probabilities, predictions.missing.errors, group, count
         )
         | {"baselines": {"majority": max(rate, round(1 - rate, 4))}},
         "preference": pairwise(
-            said.preference,
+            predictions.preference,
             table.preference,
             {
                 "longer": _accuracy(longer, table.preference),

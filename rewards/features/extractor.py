@@ -1,8 +1,8 @@
-"""Structure, grounding and reading of a response, from one pass over its question, passages and segments.
+"""All features of a response, from one pass over its question, passages and segments.
 
 Every feature is a number with a name, so that a head's weights can be read. Segment features serve relevance
-(sub-sentences) and factuality (sentences); response features serve completeness and preference. Which of them a head
-uses is for its recipe to say (rewards.fitting.recipe).
+(sub-sentences) and factuality (sentences); response features serve completeness and preference. A recipe selects which
+of them a head uses (rewards.models.recipe).
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.features.alignment import ALIGNMENT_FEATURES, Source, align
+from rewards.features.alignment import ALIGNMENT_FEATURES, Source, alignment_features
 from rewards.features.encoder import Encoder, Vectors
 from rewards.features.expected_words import CONTENT_FEATURES, PassageSentences, content_features, word_features
-from rewards.features.reader import Reader, load_words
-from rewards.features.words import content_words, grams, inside, names_of, numbers_of, share, tokens_of
+from rewards.features.reader import Reader, load_word_head
+from rewards.features.words import content_words, names_of, ngrams, numbers_of, share, share_in, tokens_of
 from rewards.heads.linear import LinearHead, sigmoid
 from rewards.scores import ScoreRequest
 from rewards.segmentation import Span, sentences, sub_sentences
@@ -50,12 +50,12 @@ RESPONSE_FEATURES = tuple(name for group in RESPONSE_GROUPS.values() for name in
 
 _PRONOUNS = frozenset("he she it they this these that those his her its their".split())
 _SHARPNESS = 8.0
-"""Inverse temperature of the question-similarity weights over passage sentences."""
+"""Inverse temperature of the weights of passage sentences, which grow with their similarity to the question."""
 
 
 @dataclass(frozen=True)
 class ResponseFeatures:
-    """The features of one response, with the segments they describe."""
+    """The features of one response, and its segments."""
 
     sub_sentences: list[Span]
     sentences: list[Span]
@@ -69,7 +69,7 @@ class ResponseFeatures:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """A question's passages, by sentence."""
+    """What the features of a response need to know of its passages."""
 
     vectors: Vectors
     question_similarity: Matrix
@@ -79,19 +79,19 @@ class _Evidence:
     numbers: frozenset[str]
     source: Source
     expected: dict[str, float]
-    """How likely each word is to stand in a good answer."""
+    """How likely a good answer is to contain each word."""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """What the reader says of one response, in log-odds that a good answer would not hold it."""
+    """The reader's log-odds that a good answer does not contain a segment, for one response."""
 
     sub_sentences: Matrix
     sentences: Matrix
 
 
 class Extractor:
-    """Turns requests into features, by the sentence encoder, the reader and the word head; they load at first use."""
+    """Turns requests into features. Encoder, reader and word head are loaded at first use."""
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -100,16 +100,16 @@ class Extractor:
 
     @cached_property
     def reader(self) -> Reader:
-        """The reader of question and response."""
+        """The reader of question and response together."""
         return Reader()
 
     @cached_property
-    def words(self) -> LinearHead:
-        """The head on content.WORD_FEATURES: is the word in a good answer?"""
-        return load_words()
+    def word_head(self) -> LinearHead:
+        """The head on WORD_FEATURES: whether a good answer contains the word."""
+        return load_word_head()
 
     def extract(self, requests: Sequence[ScoreRequest]) -> list[ResponseFeatures]:
-        """The features of each response. Everything is encoded in one call, and read in one."""
+        """The features of each response. All texts are encoded in one call, and all responses read in one."""
         texts: list[str] = []
         for request in requests:
             texts.append(request.question)
@@ -122,9 +122,9 @@ class Extractor:
         spans = [sub + sentences(request.response) for request, sub in zip(requests, subs, strict=True)]
         read = self.reader.read([r.question for r in requests], [r.response for r in requests], spans)
         readings = [_Reading(r[: len(sub)], r[len(sub) :]) for r, sub in zip(read, subs, strict=True)]
-        return [self._featurise(*one, vectors) for one in zip(requests, readings, strict=True)]
+        return [self._features(*pair, vectors) for pair in zip(requests, readings, strict=True)]
 
-    def _featurise(self, request: ScoreRequest, reading: _Reading, vectors: dict[str, Vectors]) -> ResponseFeatures:
+    def _features(self, request: ScoreRequest, reading: _Reading, vectors: dict[str, Vectors]) -> ResponseFeatures:
         question = vectors[request.question]
         evidence = self._evidence(request, vectors, question)
         subs, whole = sub_sentences(request.response), sentences(request.response)
@@ -134,12 +134,12 @@ class Extractor:
         if whole:
             form = _form_features(request, factuality, covered, evidence)
             content = content_features(request.response, evidence.expected)
-            response = np.asarray([*form, *content, *_read_response(request, subs, reading.sub_sentences)])
+            response = np.asarray([*form, *content, *_reader_response_features(request, subs, reading.sub_sentences)])
         return ResponseFeatures(
             subs,
             whole,
-            np.hstack([relevance, _read_segments(reading.sub_sentences)]),
-            np.hstack([factuality, _read_segments(reading.sentences)]),
+            np.hstack([relevance, _reader_features(reading.sub_sentences)]),
+            np.hstack([factuality, _reader_features(reading.sentences)]),
             response,
         )
 
@@ -148,18 +148,18 @@ class Extractor:
         nothing = np.zeros((0, Encoder.dimensions), dtype=np.float32)
         matrix = np.stack([vectors[t] for t in passages.texts]) if passages.texts else nothing
         titled = [tokens_of(f"{p.title} {p.text}") for p in request.passages]
-        every = [token for tokens in titled for token in tokens]
+        all_tokens = [token for tokens in titled for token in tokens]
         similarity = (matrix @ question).astype(np.float64)
         words, x = word_features(request.question, passages, similarity)
         return _Evidence(
             vectors=matrix,
             question_similarity=similarity,
-            words=frozenset(every),
-            bigrams=frozenset(g for tokens in titled for g in grams(tokens, 2)),
-            trigrams=frozenset(g for tokens in titled for g in grams(tokens, 3)),
-            numbers=frozenset(numbers_of(every)),
+            words=frozenset(all_tokens),
+            bigrams=frozenset(g for tokens in titled for g in ngrams(tokens, 2)),
+            trigrams=frozenset(g for tokens in titled for g in ngrams(tokens, 3)),
+            numbers=frozenset(numbers_of(all_tokens)),
             source=Source.of(passages.titles, passages.texts),
-            expected=dict(zip(words, self.words.probabilities(x).tolist(), strict=True)),
+            expected=dict(zip(words, self.word_head.probabilities(x).tolist(), strict=True)),
         )
 
 
@@ -179,7 +179,7 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(text[a:b] for a, b in sentences(text))
 
 
-def _read_segments(logits: Matrix) -> Matrix:
+def _reader_features(logits: Matrix) -> Matrix:
     """READER_FEATURES: float64 [segments] to [segments, features]."""
     n = len(logits)
     if n == 0:
@@ -189,17 +189,20 @@ def _read_segments(logits: Matrix) -> Matrix:
     return np.stack([logits, mean, logits - low, high, before, after], axis=1)
 
 
-def _read_response(request: ScoreRequest, subs: list[Span], logits: Matrix) -> list[float]:
-    """READER_RESPONSE_FEATURES; the last is the number of content words, each counted as far as it would be held."""
-    held = sigmoid(-logits)
+def _reader_response_features(request: ScoreRequest, subs: list[Span], logits: Matrix) -> list[float]:
+    """READER_RESPONSE_FEATURES; the last counts content words, weighted by the probability of their segment."""
+    probabilities = sigmoid(-logits)
     words = [len(content_words(request.response[a:b])) for a, b in subs]
-    return [float(held.mean()), float(held.min()), float(held[0]), float(np.log1p(held @ np.asarray(words)))]
+    return [
+        float(probabilities.mean()), float(probabilities.min()), float(probabilities[0]),
+        float(np.log1p(probabilities @ np.asarray(words))),
+    ]  # fmt: skip
 
 
 def _segment_features(
     request: ScoreRequest, spans: list[Span], vectors: dict[str, Vectors], question: Vectors, evidence: _Evidence
 ) -> tuple[Matrix, Matrix]:
-    """All SEGMENT_FEATURES but the reader's [segments, features]; similarities [segments, passage sentences]."""
+    """SEGMENT_FEATURES without the reader's, [segments, features]; similarities, [segments, passage sentences]."""
     n = len(spans)
     if n == 0:
         return np.zeros((0, len(SEGMENT_FEATURES) - len(READER_FEATURES))), np.zeros((0, len(evidence.source.words)))
@@ -222,7 +225,7 @@ def _segment_features(
         order = np.sort(to_passages[i])[::-1]
         best = int(np.argmax(to_passages[i])) if len(order) else -1
         others = np.delete(between[i], i)
-        held = [request.response[a:b] for a, b in parts if spans[i][0] <= a and b <= spans[i][1]] or [text]
+        within = [request.response[a:b] for a, b in parts if spans[i][0] <= a and b <= spans[i][1]] or [text]
         rows.append(
             [
                 i / max(1, n - 1), min(i, 10), min(n, 20), float(i == 0), float(i == n - 1),
@@ -232,13 +235,13 @@ def _segment_features(
                 between[i, :i].max(initial=0.0), others.mean() if n > 1 else 0.0,
                 order[0] if len(order) else 0.0, order[1] if len(order) > 1 else 0.0,
                 evidence.question_similarity[best] if best >= 0 else 0.0,
-                inside(content, evidence.words), inside(grams(tokens, 2), evidence.bigrams),
-                inside(grams(tokens, 3), evidence.trigrams),
-                inside(content, evidence.source.words[best]) if best >= 0 else 0.0,
-                inside(numbers, evidence.numbers), inside(names, evidence.words),
+                share_in(content, evidence.words), share_in(ngrams(tokens, 2), evidence.bigrams),
+                share_in(ngrams(tokens, 3), evidence.trigrams),
+                share_in(content, evidence.source.words[best]) if best >= 0 else 0.0,
+                share_in(numbers, evidence.numbers), share_in(names, evidence.words),
                 share(len(content & question_words), len(question_words)), share(len(content & seen), len(content)),
                 np.log1p(words_before),
-                *align(text, held, evidence.source, to_passages[i], question_words),
+                *alignment_features(text, within, evidence.source, to_passages[i], question_words),
             ]
         )  # fmt: skip
         seen |= content
@@ -258,12 +261,12 @@ def _form_features(request: ScoreRequest, segment: Matrix, covered: Matrix, evid
         covering = [coverage.mean(), float(weights @ coverage), coverage[int(np.argmax(weights))]]
     else:
         covering = [0.0, 0.0, 0.0]
-    trigrams = grams(tokens, 3)
+    trigrams = ngrams(tokens, 3)
     return [
         np.log1p(len(tokens)), min(len(segment), 12), to_question.mean(), to_question.max(), to_question[0],
         to_question[-1], *covering,
-        share(len(content & question_words), len(question_words)), inside(content, evidence.words),
-        inside(trigrams, evidence.trigrams),
+        share(len(content & question_words), len(question_words)), share_in(content, evidence.words),
+        share_in(trigrams, evidence.trigrams),
         np.log1p(len(numbers_of(tokens))),
         np.log1p(len(set(names_of(request.response)))),
         1 - share(len(set(trigrams)), len(trigrams)) if trigrams else 0.0,

@@ -1,12 +1,10 @@
-"""The reader: the encoder with a LoRA adapter, reading a question and a response together.
+"""The reader: the encoder with a LoRA adapter, which reads a question and a response together.
 
-The sentence encoder sees each segment alone. The reader sees it in its response and beside the question, and says how
-likely it is that a good answer holds its content. It was fitted on questions with reference answers alone
-(rewards.fitting.fit_reader), so no human judgement of a response is spent on it: the heads spend those.
+The sentence encoder sees each segment by itself. The reader sees it in its response and with the question, and predicts
+how likely a good answer is to contain its content. It is fitted on questions with reference answers only
+(rewards.fitting.fit_reader), which leaves all human feedback on responses to the heads.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from rewards.dataset import PACKAGE, file_digest
 from rewards.errors import FgctlError
 from rewards.features.encoder import compute_device, compute_dtype, model_directory
 from rewards.heads.linear import LinearHead
+from rewards.heads.stored_json import content_version
 from rewards.segmentation import Span, sentences
 
 if TYPE_CHECKING:
@@ -26,19 +25,19 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float64]
 
-READER = PACKAGE / "fitted" / "reader"
+FITTED_READER = PACKAGE / "fitted" / "reader"
 HEAD = "head.safetensors"
-WORDS = "words.json"
+WORD_HEAD = "words.json"
 ADAPTER = "adapter_model.safetensors"
 MAX_TOKENS = 320
-"""Tokens of question and response read at once; a longer response is read in windows of whole sentences."""
+"""Tokens of question and response in one window; a longer response is read in windows of whole sentences."""
 MAX_QUESTION_TOKENS = 48
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class Window:
-    """What one pass reads, and where the segments' tokens stand in it."""
+    """The tokens of one forward pass, and the positions of segments in them."""
 
     ids: tuple[int, ...]
     response_from: int
@@ -48,21 +47,21 @@ class Window:
 
 
 class WindowBuilder:
-    """Cuts question and response into windows that fit."""
+    """Cuts a question and a response into windows of limited length."""
 
     def __init__(self, tokenizer: Any, max_tokens: int = MAX_TOKENS) -> None:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
 
     def build(self, question: str, response: str, spans: Sequence[Span]) -> list[tuple[Window, list[int]]]:
-        """Windows over the response, each with the indices of the spans it holds; every span is in one window.
+        """Windows over the response, each with the indices of its spans; every span is in exactly one window.
 
-        `spans` are code points, each inside one sentence. A sentence that is too long for a window is read as far as
-        it fits; a span beyond that is read as the sentence's last token.
+        `spans` are in code points, each inside one sentence. A sentence that is too long for a window is cut; a span
+        beyond the cut is read as the last token before it.
         """
         tokenizer = self._tokenizer
-        asked = tokenizer(question, add_special_tokens=False, truncation=True, max_length=MAX_QUESTION_TOKENS)
-        before = [tokenizer.cls_token_id, *asked["input_ids"], tokenizer.sep_token_id]
+        question_tokens = tokenizer(question, add_special_tokens=False, truncation=True, max_length=MAX_QUESTION_TOKENS)
+        before = [tokenizer.cls_token_id, *question_tokens["input_ids"], tokenizer.sep_token_id]
         room = self._max_tokens - len(before) - 1
         if not spans:
             return []
@@ -70,41 +69,41 @@ class WindowBuilder:
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
         starts = np.array([a for a, _ in offsets], dtype=np.int64)
         windows = []
-        for first, last, held in _groups(sentences(response), spans, starts, room):
+        for first, last, members in _groups(sentences(response), spans, starts, room):
             chosen = list(range(first, min(last, first + room))) or [min(first, max(0, len(ids) - 1))]
-            kept = [ids[i] for i in chosen] if ids else [tokenizer.unk_token_id]
+            window_ids = [ids[i] for i in chosen] if ids else [tokenizer.unk_token_id]
             ranges = []
-            for k in held:
+            for k in members:
                 a, b = spans[k]
                 low, high = np.searchsorted(starts, [a, b])
-                low = min(max(int(low) - first, 0), len(kept) - 1)
-                high = min(max(int(high) - first, low + 1), len(kept))
+                low = min(max(int(low) - first, 0), len(window_ids) - 1)
+                high = min(max(int(high) - first, low + 1), len(window_ids))
                 ranges.append((len(before) + low, len(before) + high))
-            window = Window((*before, *kept, tokenizer.sep_token_id), len(before), tuple(ranges))
-            windows.append((window, held))
+            window = Window((*before, *window_ids, tokenizer.sep_token_id), len(before), tuple(ranges))
+            windows.append((window, members))
         return windows
 
 
 def _groups(
     whole: Sequence[Span], spans: Sequence[Span], starts: NDArray[np.int64], room: int
 ) -> list[tuple[int, int, list[int]]]:
-    """Runs of sentences of at most `room` tokens: first token, token after the last, indices of the spans inside."""
+    """Runs of sentences of at most `room` tokens: first token, end token (exclusive), indices of the spans inside."""
     groups: list[tuple[int, int, list[int]]] = []
     for a, b in whole:
         low, high = (int(i) for i in np.searchsorted(starts, [a, b]))
-        held = [k for k, (start, end) in enumerate(spans) if a <= start and end <= b]
+        inside = [k for k, (start, end) in enumerate(spans) if a <= start and end <= b]
         if groups and high - groups[-1][0] <= room:
             first, _, earlier = groups[-1]
-            groups[-1] = (first, high, earlier + held)
+            groups[-1] = (first, high, earlier + inside)
         else:
-            groups.append((low, high, held))
+            groups.append((low, high, inside))
     return [group for group in groups if group[2]]
 
 
 class Reader:
-    """Reads responses with the shipped adapter, or that in another directory."""
+    """Reads responses with the adapter in a directory, by default the shipped one."""
 
-    def __init__(self, directory: Path = READER) -> None:
+    def __init__(self, directory: Path = FITTED_READER) -> None:
         """Load the encoder and merge the adapter into it.
 
         Raises FgctlError when the encoder's package or the adapter is missing or damaged.
@@ -116,7 +115,7 @@ class Reader:
         from transformers import AutoModel, AutoTokenizer
 
         path = model_directory()
-        self.version = version_of(directory)
+        self.version = reader_version(directory)
         self._torch = torch
         self._builder = WindowBuilder(AutoTokenizer.from_pretrained(path))
         model = AutoModel.from_pretrained(path, dtype=torch.float32)
@@ -133,14 +132,14 @@ class Reader:
         self._model = merged.to(compute_device(), compute_dtype()).eval()
 
     def read(self, questions: Sequence[str], responses: Sequence[str], spans: Sequence[Sequence[Span]]) -> list[Matrix]:
-        """Log-odds that a good answer would not hold a span's content: float64 [spans] for each of N responses.
+        """Log-odds that a good answer does not contain a span's content: float64 [spans] for each of N responses.
 
-        Nothing is kept between calls, and the same arguments in any order give the same bits.
+        It caches nothing between calls, and the same arguments in any order give the same bits.
         """
         built = [
-            (i, window, held)
+            (i, window, members)
             for i, (q, r, s) in enumerate(zip(questions, responses, spans, strict=True))
-            for window, held in self._builder.build(q, r, s)
+            for window, members in self._builder.build(q, r, s)
         ]
         out = [np.zeros(len(s)) for s in spans]
         order = sorted(range(len(built)), key=lambda k: (len(built[k][1].ids), built[k][1].ids))
@@ -148,10 +147,10 @@ class Reader:
             chunk = [built[k] for k in order[first : first + _BATCH]]
             with self._torch.inference_mode():
                 hidden = encode_windows(self._model, [window for _, window, _ in chunk])
-                logits = judge_spans(self._head, hidden, [window for _, window, _ in chunk]).cpu().numpy()
+                logits = span_log_odds(self._head, hidden, [window for _, window, _ in chunk]).cpu().numpy()
             position = 0
-            for i, window, held in chunk:
-                out[i][held] = logits[position : position + len(window.ranges)]
+            for i, window, members in chunk:
+                out[i][members] = logits[position : position + len(window.ranges)]
                 position += len(window.ranges)
         return out
 
@@ -172,8 +171,8 @@ def encode_windows(model: Any, windows: Sequence[Window]) -> "torch.Tensor":
     return hidden.float()
 
 
-def judge_spans(head: Any, hidden: "torch.Tensor", windows: Sequence[Window]) -> "torch.Tensor":
-    """Log-odds of every span, window by window: from its mean hidden state and that of the first token."""
+def span_log_odds(head: Any, hidden: "torch.Tensor", windows: Sequence[Window]) -> "torch.Tensor":
+    """Log-odds of every span, window by window, from its mean hidden state and the first token's."""
     import torch
 
     rows = [
@@ -183,22 +182,22 @@ def judge_spans(head: Any, hidden: "torch.Tensor", windows: Sequence[Window]) ->
     return logits
 
 
-def load_words(directory: Path = READER) -> LinearHead:
-    """The word head stored beside a reader. Raises FgctlError when it is missing or damaged."""
-    path = directory / WORDS
+def load_word_head(directory: Path = FITTED_READER) -> LinearHead:
+    """Load the word head stored beside a reader. Raises FgctlError when it is missing or damaged."""
+    path = directory / WORD_HEAD
     try:
         return LinearHead.model_validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise FgctlError(f"{path} cannot be loaded ({error}); restore it or run `fgctl rewards prefit`.") from None
 
 
-def version_of(directory: Path = READER) -> str:
-    """The content version of a reader with its word head: 12 hexadecimal digits.
+def reader_version(directory: Path = FITTED_READER) -> str:
+    """The content version of a reader and its word head: 12 hexadecimal digits.
 
     Raises FgctlError when a file is missing.
     """
     try:
-        digests = [file_digest(directory / name) for name in (ADAPTER, HEAD, WORDS)]
+        digests = [file_digest(directory / name) for name in (ADAPTER, HEAD, WORD_HEAD)]
     except OSError:
         raise FgctlError(f"The reader in {directory} is missing; restore it or run `fgctl rewards prefit`.") from None
-    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:12]
+    return content_version(digests)

@@ -1,4 +1,4 @@
-"""Words, names and n-grams of a text, as all features count them."""
+"""Words, names, numbers and n-grams of a text, in the one way that all features count them."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -19,7 +19,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def content_words(text: str) -> set[str]:
-    """Words that carry content: no stop words."""
+    """The distinct words of a text without stop words."""
     return {token for token in tokens_of(text) if token not in STOP_WORDS}
 
 
@@ -34,20 +34,25 @@ def capitalised_of(text: str) -> list[str]:
 
 
 def numbers_of(tokens: Iterable[str]) -> list[str]:
-    """The tokens that hold a digit."""
+    """The tokens that contain a digit."""
     return [t for t in tokens if any(c.isdigit() for c in t)]
 
 
-def grams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
-    """Runs of n tokens, in order."""
+def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    """All runs of n tokens, in order."""
     return list(zip(*(tokens[i:] for i in range(n)), strict=False))
 
 
 def share(part: int, whole: int) -> float:
-    """part / whole, 0 for nothing of nothing."""
+    """part / whole; 0 if the whole is 0."""
     return part / whole if whole else 0.0
 
 
-def inside(items: Collection[object], known: frozenset[object] | frozenset[str]) -> float:
-    """Share of the items that are known; 1 when there are none, since nothing is then unsupported."""
-    return sum(item in known for item in items) / len(items) if items else 1.0
+def share_in(items: Collection[object], source: frozenset[object] | frozenset[str]) -> float:
+    """Share of the items that are in the source; 1 without items, since then nothing is unsupported."""
+    return sum(item in source for item in items) / len(items) if items else 1.0
+
+
+def mean_words(texts: Sequence[str]) -> float:
+    """Mean number of whitespace-separated words; 0 for no texts."""
+    return sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0

@@ -1,9 +1,8 @@
-"""Distant supervision: what reference answers say about responses that nobody judged (Mintz et al. 2009).
+"""Distant supervision: training labels from reference answers instead of annotations (Mintz et al. 2009).
 
-A question with passages and a reference answer tells which content a good answer holds. Pseudo-responses are put
-together from the passages and the answer, and a policy's own answers can be added; each of their sub-sentences is
-labelled by how much of it the reference answer holds. The question's words are labelled likewise. No human judgement
-of a response is used.
+A reference answer shows which content a good answer contains. Pseudo-responses are put together from sentences of the
+passages and of the answer; a policy's answers can be added. Each of their sub-sentences is labelled by how much of it
+is in the reference answer. This needs no human feedback on responses.
 """
 
 import random
@@ -15,31 +14,24 @@ from numpy.typing import NDArray
 
 from rewards.dataset import Example
 from rewards.features.encoder import Encoder
-from rewards.features.expected_words import WORD_FEATURES, word_features
-from rewards.features.extractor import cut_passages
-from rewards.features.words import content_words, grams, inside, tokens_of
-from rewards.heads.linear import LinearHead, fit_logistic
-from rewards.scores import ScoreRequest
+from rewards.features.words import content_words, ngrams, share_in, tokens_of
 from rewards.segmentation import Span, sentences, sub_sentences
 
 Matrix = NDArray[np.float64]
 
 PER_QUESTION = 4
-"""Pseudo-responses made for each question."""
+"""Number of pseudo-responses for each question."""
 _FROM_ANSWER = 0.25
-"""How often the next sentence of a pseudo-response is one of the answer's."""
+"""Probability that the next sentence of a pseudo-response comes from the reference answer."""
 _FROM_ANY_PASSAGE = 0.5
-"""How often the next run of sentences is from a passage drawn at random; else it is from the first."""
+"""Probability that the next run of sentences comes from a random passage instead of the first."""
 _EARLY = 4.0
-"""Mean index, in sentences, at which a run begins: responses quote openings more than endings."""
-_STRENGTH = 1.0
-_AT_ONCE = 256
-"""Questions encoded in one call."""
+"""Mean index of the sentence at which a run begins; responses quote openings more than endings."""
 
 
 @dataclass(frozen=True)
 class PseudoResponse:
-    """A response, and for each sub-sentence the probability that a good answer would not hold it."""
+    """A response, and for each of its sub-sentences the probability that a good answer does not contain it."""
 
     question: str
     text: str
@@ -47,55 +39,58 @@ class PseudoResponse:
     targets: tuple[float, ...]
 
 
-def compose(examples: Sequence[Example], seed: int, per_question: int = PER_QUESTION) -> list[tuple[Example, str]]:
-    """Pseudo-responses to each example that has an answer and passages; the same seed gives the same."""
+def make_pseudo_responses(
+    examples: Sequence[Example], seed: int, per_question: int = PER_QUESTION
+) -> list[tuple[Example, str]]:
+    """Make pseudo-responses to each example that has an answer and passages. The same seed makes the same ones."""
     rng = random.Random(seed)  # noqa: S311 - not for secrets
-    made = [(e, _compose(e, rng)) for e in examples if e.answer.strip() for _ in range(per_question)]
+    made = [(e, _pseudo_response(e, rng)) for e in examples if e.answer.strip() for _ in range(per_question)]
     return [(e, text) for e, text in made if text]
 
 
-def label(responses: Sequence[tuple[Example, str]], encoder: Encoder) -> list[PseudoResponse]:
-    """Responses to examples that have an answer, each sub-sentence labelled by it; empty responses are left out."""
+def label_by_reference(responses: Sequence[tuple[Example, str]], encoder: Encoder) -> list[PseudoResponse]:
+    """Label each sub-sentence of some responses by the example's reference answer; empty responses are left out."""
     responses = [(e, text) for e, text in responses if sub_sentences(text)]
     pieces = [text[a:b] for _, text in responses for a, b in sub_sentences(text)]
     answers = {e.answer: [e.answer[a:b] for a, b in sub_sentences(e.answer)] for e, _ in responses}
     unique = list(dict.fromkeys([*pieces, *(piece for cut in answers.values() for piece in cut)]))
     vectors = dict(zip(unique, encoder.encode(unique), strict=True))
-    out = []
+    labelled = []
     for e, text in responses:
         spans = sub_sentences(text)
         answer = np.stack([vectors[piece] for piece in answers[e.answer]])
         tokens = tokens_of(e.answer)
-        words, pairs = frozenset(tokens), frozenset(grams(tokens, 2))
+        words, pairs = frozenset(tokens), frozenset(ngrams(tokens, 2))
         targets = []
         for a, b in spans:
             piece = text[a:b]
             similarity = float((answer @ vectors[piece]).max())
-            said = inside(grams(tokens_of(piece), 2), pairs)
-            targets.append(not_in_answer(similarity, inside(content_words(piece), words), said))
-        out.append(PseudoResponse(e.question, text, tuple(spans), tuple(targets)))
-    return out
+            shared_words = share_in(content_words(piece), words)
+            shared_pairs = share_in(ngrams(tokens_of(piece), 2), pairs)
+            targets.append(not_in_answer(similarity, shared_words, shared_pairs))
+        labelled.append(PseudoResponse(e.question, text, tuple(spans), tuple(targets)))
+    return labelled
 
 
 def not_in_answer(similarity: float, words: float, pairs: float) -> float:
-    """Probability that an answer does not hold a piece.
+    """Probability that an answer does not contain a piece of text.
 
-    From the piece's highest similarity to a sub-sentence of the answer, and the shares of its content words and word
-    pairs that the answer has. One half lies where a paraphrase begins (similarity .62, half of the words, a quarter
-    of the pairs); the slopes make a verbatim piece about .01 and an unrelated one about .99.
+    Computed from the piece's highest similarity to a sub-sentence of the answer, and from the shares of its content
+    words and word pairs that the answer has. It is 0.5 about where a paraphrase begins (similarity 0.62, half of the
+    words, a quarter of the pairs), about 0.01 for a verbatim piece and about 0.99 for an unrelated one.
     """
     return float(1 / (1 + np.exp(6 * (similarity - 0.62) + 3 * (words - 0.55) + 2 * (pairs - 0.25))))
 
 
-def _compose(example: Example, rng: random.Random) -> str:
+def _pseudo_response(example: Example, rng: random.Random) -> str:
     passages = [[p.text[a:b] for a, b in sentences(p.text)] for p in example.passages]
     passages = [p for p in passages if p]
     answer = [example.answer[a:b] for a, b in sentences(example.answer)]
     if not passages:
         return ""
-    wanted = rng.randint(2, 5)
+    length = rng.randint(2, 5)
     pieces: list[str] = []
-    while len(pieces) < wanted:
+    while len(pieces) < length:
         if rng.random() < _FROM_ANSWER:
             pieces.append(rng.choice(answer))
             continue
@@ -103,20 +98,3 @@ def _compose(example: Example, rng: random.Random) -> str:
         first = min(int(rng.expovariate(1 / _EARLY)), len(passage) - 1)
         pieces += passage[first : first + rng.randint(1, 2)]
     return " ".join(dict.fromkeys(pieces))
-
-
-def fit_words(examples: Sequence[Example], encoder: Encoder) -> LinearHead:
-    """The head on content.WORD_FEATURES that tells which of the passages' words stand in the answer."""
-    rows, labels = [], []
-    for first in range(0, len(examples), _AT_ONCE):
-        some = examples[first : first + _AT_ONCE]
-        cut = [cut_passages(ScoreRequest(e.question, e.passages, "")) for e in some]
-        unique = list(dict.fromkeys(t for e, p in zip(some, cut, strict=True) for t in (e.question, *p.texts)))
-        vectors = dict(zip(unique, encoder.encode(unique), strict=True))
-        for e, passages in zip(some, cut, strict=True):
-            question, held = vectors[e.question], content_words(e.answer)
-            similarity = np.array([vectors[t] @ question for t in passages.texts], dtype=np.float64)
-            words, x = word_features(e.question, passages, similarity)
-            rows.append(x)
-            labels.append(np.array([word in held for word in words], dtype=bool))
-    return fit_logistic(np.concatenate(rows), np.concatenate(labels), WORD_FEATURES, _STRENGTH)

@@ -1,4 +1,4 @@
-"""Fitting the label heads on errors that people named, and judging them: only those worth hearing are kept."""
+"""Fits the label heads on errors that people labelled, and keeps those whose labels are worth showing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.categories import BUILT_IN, Category
+from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES, Category
 from rewards.dataset import FeedbackExample, question_key
 from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES
-from rewards.fitting.fit_heads import FeedbackTable, folds, grouped
+from rewards.fitting.feedback_table import FeedbackTable
+from rewards.fitting.folds import group_by_question, split_folds
 from rewards.fitting.segment_labels import missing_label, segment_labels
 from rewards.heads.annotation_label import LabelHead, fit_label_head
 from rewards.segmentation import segments
@@ -19,12 +20,12 @@ from rewards.statistics.agreement_with_people import label_agreement
 Matrix = NDArray[np.float64]
 
 STRENGTH = 0.1
-"""Inverse of the L2 regularisation, chosen on other folds of the questions than those that judge it."""
+"""Inverse of the L2 regularisation, chosen on other folds of the questions than those of the evaluation."""
 
 
 @dataclass(frozen=True)
-class NamedErrors:
-    """A category's segments that people marked and named: N rows."""
+class LabelledErrors:
+    """The N segments of a category that people marked and labelled as errors."""
 
     features: tuple[str, ...]
     x: Matrix
@@ -32,64 +33,66 @@ class NamedErrors:
     labels: NDArray[np.str_]
     """str [N]"""
     question: NDArray[np.int64]
-    """int64 [N]: the feedback row each belongs to."""
+    """int64 [N]: the row of feedback that each belongs to."""
 
 
-def named_errors(examples: Sequence[FeedbackExample], table: FeedbackTable) -> dict[Category, NamedErrors]:
-    """The named errors of each built-in category, from feedback and its table."""
+def labelled_errors(examples: Sequence[FeedbackExample], table: FeedbackTable) -> dict[Category, LabelledErrors]:
+    """The labelled errors of each built-in category, from feedback and its table."""
     spans = {name: [segments(e.predictions[0], BUILT_IN[name].density) for e in examples] for name in BUILT_IN}
     relevance, factuality = (
         [label for e, pieces in zip(examples, spans[name], strict=True) for label in segment_labels(e, pieces, name)]
-        for name in ("relevance", "factuality")
+        for name in SEGMENT_CATEGORIES
     )
     missing = [missing_label(e) for e in examples]
     questions = np.arange(len(examples))
     return {
-        "relevance": _named(SEGMENT_FEATURES, table.relevance.x, relevance, table.relevance.question),
-        "factuality": _named(SEGMENT_FEATURES, table.factuality.x, factuality, table.factuality.question),
-        "completeness": _named(RESPONSE_FEATURES, table.responses[::4], missing, questions),
+        "relevance": _labelled(SEGMENT_FEATURES, table.relevance.x, relevance, table.relevance.question),
+        "factuality": _labelled(SEGMENT_FEATURES, table.factuality.x, factuality, table.factuality.question),
+        "completeness": _labelled(RESPONSE_FEATURES, table.annotated, missing, questions),
     }
 
 
-def fit_labels(
+def fit_label_heads(
     examples: Sequence[FeedbackExample], table: FeedbackTable
 ) -> tuple[dict[Category, LabelHead], dict[Category, Any]]:
-    """The heads whose labels are worth saying, and the cross-validated agreement with people of every category's."""
-    errors = named_errors(examples, table)
-    groups = grouped([question_key(e.question) for e in examples])
-    agreement = {name: judge_labels(name, one, len(examples), groups) for name, one in errors.items()}
-    kept = {name: _fit(one) for name, one in errors.items() if agreement[name]["worth"]}
-    return kept, agreement
+    """The heads whose labels are worth showing, and every category's cross-validated agreement with people."""
+    errors = labelled_errors(examples, table)
+    groups = group_by_question([question_key(e.question) for e in examples])
+    agreement = {name: evaluate_label_head(name, table, len(examples), groups) for name, table in errors.items()}
+    heads = {name: _fit(table) for name, table in errors.items() if agreement[name]["worth"]}
+    return heads, agreement
 
 
-def judge_labels(
-    category: Category, errors: NamedErrors, questions: int, groups: NDArray[np.int64] | None = None
+def evaluate_label_head(
+    category: Category, errors: LabelledErrors, questions: int, groups: NDArray[np.int64] | None = None
 ) -> dict[str, Any]:
-    """Agreement of heads fitted on all folds of the questions but one with people on that one, pooled over folds.
+    """Cross-validated agreement with people: of heads fitted on all folds but one, on that one, pooled over folds.
 
-    `groups` says which rows are of the same question (rewards.fitting.fit_heads.grouped).
+    `groups` numbers the rows of feedback by question (rewards.fitting.folds.group_by_question).
     """
-    said = np.full(len(errors.labels), "", dtype=errors.labels.dtype)
-    for rest, fold in folds(np.arange(questions), groups=groups):
+    predicted = np.full(len(errors.labels), "", dtype=errors.labels.dtype)
+    for rest, fold in split_folds(np.arange(questions), groups=groups):
         train, test = np.isin(errors.question, rest), np.isin(errors.question, fold)
         if train.any() and test.any():
             head = _fit(_select(errors, train))
-            said[test] = head.most_likely(errors.x[test])
-    return label_agreement(errors.labels.tolist(), said.tolist(), BUILT_IN[category].labels, errors.question, questions)
-
-
-def _fit(errors: NamedErrors) -> LabelHead:
-    return fit_label_head(errors.x, errors.labels.tolist(), errors.features, STRENGTH)
-
-
-def _named(
-    features: tuple[str, ...], x: Matrix, labels: Sequence[str | None], question: NDArray[np.int64]
-) -> NamedErrors:
-    named = np.array([label is not None for label in labels], dtype=bool)
-    return NamedErrors(
-        features, x[named], np.array([label for label in labels if label], dtype=np.str_), question[named]
+            predicted[test] = head.most_likely(errors.x[test])
+    return label_agreement(
+        errors.labels.tolist(), predicted.tolist(), BUILT_IN[category].labels, errors.question, questions
     )
 
 
-def _select(errors: NamedErrors, chosen: NDArray[np.bool_]) -> NamedErrors:
-    return NamedErrors(errors.features, errors.x[chosen], errors.labels[chosen], errors.question[chosen])
+def _fit(errors: LabelledErrors) -> LabelHead:
+    return fit_label_head(errors.x, errors.labels.tolist(), errors.features, STRENGTH)
+
+
+def _labelled(
+    features: tuple[str, ...], x: Matrix, labels: Sequence[str | None], question: NDArray[np.int64]
+) -> LabelledErrors:
+    has_label = np.array([label is not None for label in labels], dtype=bool)
+    return LabelledErrors(
+        features, x[has_label], np.array([label for label in labels if label], dtype=np.str_), question[has_label]
+    )
+
+
+def _select(errors: LabelledErrors, chosen: NDArray[np.bool_]) -> LabelledErrors:
+    return LabelledErrors(errors.features, errors.x[chosen], errors.labels[chosen], errors.question[chosen])

@@ -1,6 +1,6 @@
-"""Fitting the reader's LoRA adapter and the word head on reference answers: once, before any feedback.
+"""Fits the reader's LoRA adapter and the word head on reference answers, before any feedback.
 
-Interrupted, a run goes on from its last checkpoint and ends as an uninterrupted one.
+An interrupted run resumes at its last checkpoint and ends with the same weights as an uninterrupted one.
 """
 
 import json
@@ -15,11 +15,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer
 
-from rewards.dataset import Example, question_key, without_held_out
+from rewards.dataset import Example, question_key
 from rewards.errors import FgctlError
 from rewards.features.encoder import ENCODER, Encoder, model_directory
-from rewards.features.reader import HEAD, WORDS, Window, WindowBuilder, encode_windows, judge_spans, version_of
-from rewards.fitting.distant_supervision import PER_QUESTION, PseudoResponse, compose, fit_words, label
+from rewards.features.reader import (
+    HEAD,
+    WORD_HEAD,
+    Window,
+    WindowBuilder,
+    encode_windows,
+    reader_version,
+    span_log_odds,
+)
+from rewards.fitting.distant_supervision import PER_QUESTION, PseudoResponse, label_by_reference, make_pseudo_responses
+from rewards.fitting.fit_word_head import fit_word_head
+from rewards.held_out import without_held_out
 
 _TARGETS = r".*(query|key|value|dense)$"
 _POOLER = r".*pooler.*"
@@ -28,65 +38,68 @@ _CHECKPOINT_EVERY = 25
 _WARM_UP = 0.1
 
 
-class PrefitRecipe(BaseModel):
+class ReaderRecipe(BaseModel):
     """How the reader is fitted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(16, ge=1)
-    """Rank of the adapter; its scale is 2."""
+    """Rank of the adapter, whose scale is 2."""
     dropout: float = Field(0.05, ge=0, lt=1)
-    """Of the adapter's input, and twice that of the head's."""
+    """Dropout of the adapter's input; the head's input has twice that."""
     learning_rate: float = Field(7e-4, gt=0)
-    """Peak rate of the adapter and the head, reached after a tenth of the steps and falling to zero."""
+    """Peak learning rate, reached after a tenth of the steps; it then falls to zero."""
     batch: int = Field(16, ge=1)
-    """Pseudo-responses a step."""
+    """Responses in each step."""
     per_question: int = Field(PER_QUESTION, ge=1)
-    """Pseudo-responses of each question; each is read once, since a second reading overfits the questions."""
+    """Pseudo-responses to each question. Each is read once, since a second epoch overfits the questions."""
     seed: int = 0
-    """Of the pseudo-responses, their order, the adapter's initialisation and dropout."""
+    """Seed of the pseudo-responses, their order, the adapter's initialisation and dropout."""
 
 
-def prefit(
+def fit_reader(
     examples: Sequence[Example],
-    recipe: PrefitRecipe,
+    recipe: ReaderRecipe,
     directory: Path,
     data: dict[str, str],
     progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
     answers: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """Fit reader and word head on examples with reference answers, held-out questions left alone; their version.
+    """Fit reader and word head on examples with reference answers, without held-out questions; returns their version.
 
-    `directory` receives the files; `progress` hears of each step and its loss; `answers` holds a policy's answers by
-    question key, read beside the pseudo-responses. Raises FgctlError when there is nothing to fit on.
+    The files go to `directory`. `progress` is called with each step, the number of steps and the loss. `answers` has a
+    policy's answers by question key, which are used beside the pseudo-responses. Raises FgctlError when there is
+    nothing to fit on.
     """
     usable = [e for e in without_held_out(examples) if e.answer.strip() and any(p.text.strip() for p in e.passages)]
     if not usable:
-        raise FgctlError("No question with passages and a reference answer to fit on; name such a file by --data.")
+        raise FgctlError("No question has passages and a reference answer to fit on; name another file with --data.")
     directory.mkdir(parents=True, exist_ok=True)
     model, head = _trainable(recipe)
     sampled = [(e, text) for e in usable for text in (answers or {}).get(question_key(e.question), ())]
     encoder = Encoder()
-    responses = label([*compose(usable, recipe.seed, recipe.per_question), *sampled], encoder)
+    responses = label_by_reference(
+        [*make_pseudo_responses(usable, recipe.seed, recipe.per_question), *sampled], encoder
+    )
     run = {"recipe": recipe.model_dump(), "data": data}
     _train(model, head, _windows(responses), recipe, directory / _CHECKPOINT, run, progress)
-    words = fit_words(usable, encoder)
+    words = fit_word_head(usable, encoder)
     model.peft_config["default"].base_model_name_or_path = ENCODER
     model.save_pretrained(directory, save_embedding_layers=False)
     (directory / "README.md").unlink(missing_ok=True)
     save_file({k: v.contiguous() for k, v in head.state_dict().items()}, directory / HEAD)
-    (directory / WORDS).write_text(words.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    version = version_of(directory)
-    said = {
+    (directory / WORD_HEAD).write_text(words.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    version = reader_version(directory)
+    report = {
         "version": version, "recipe": recipe.model_dump(), "questions": len(usable), "responses": len(responses),
         "data": data,
     }  # fmt: skip
-    (directory / "prefit.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    (directory / "prefit.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (directory / _CHECKPOINT).unlink(missing_ok=True)
     return version
 
 
-def _trainable(recipe: PrefitRecipe) -> tuple[Any, torch.nn.Linear]:
+def _trainable(recipe: ReaderRecipe) -> tuple[Any, torch.nn.Linear]:
     torch.manual_seed(recipe.seed)
     base = AutoModel.from_pretrained(model_directory(), dtype=torch.float32)
     config = LoraConfig(
@@ -102,14 +115,14 @@ def _trainable(recipe: PrefitRecipe) -> tuple[Any, torch.nn.Linear]:
 def _windows(responses: Sequence[PseudoResponse]) -> list[tuple[Window, torch.Tensor]]:
     builder = WindowBuilder(AutoTokenizer.from_pretrained(model_directory()))
     return [
-        (window, torch.tensor([r.targets[k] for k in held]))
+        (window, torch.tensor([r.targets[k] for k in members]))
         for r in responses
-        for window, held in builder.build(r.question, r.text, r.spans)
+        for window, members in builder.build(r.question, r.text, r.spans)
     ]
 
 
 def batches(lengths: Sequence[int], size: int, seed: int) -> list[list[int]]:
-    """Indices in random batches of like lengths, so that little is padded: every index once."""
+    """Indices in random batches of similar lengths, which need little padding; every index once."""
     rng = random.Random(seed)  # noqa: S311 - not for secrets
     order = list(range(len(lengths)))
     rng.shuffle(order)
@@ -123,7 +136,7 @@ def _train(
     model: Any,
     head: torch.nn.Linear,
     pairs: Sequence[tuple[Window, torch.Tensor]],
-    recipe: PrefitRecipe,
+    recipe: ReaderRecipe,
     checkpoint: Path,
     run: dict[str, Any],
     progress: Callable[[int, int, float], None],
@@ -143,9 +156,9 @@ def _train(
         with torch.autocast("cpu", torch.bfloat16):
             hidden = encode_windows(model, [window for window, _ in chunk])
         dropped = torch.nn.functional.dropout(hidden, 2 * recipe.dropout)
-        logits = judge_spans(head, dropped, [window for window, _ in chunk])
-        wanted = torch.cat([targets for _, targets in chunk]).to(logits.dtype)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+        logits = span_log_odds(head, dropped, [window for window, _ in chunk])
+        labels = torch.cat([targets for _, targets in chunk]).to(logits.dtype)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -153,11 +166,13 @@ def _train(
         schedule.step()
         progress(step + 1, len(order), loss.item())
         if (step + 1) % _CHECKPOINT_EVERY == 0:
-            _keep(checkpoint, run, step + 1, model, head, optimizer, schedule)
+            _save_checkpoint(checkpoint, run, step + 1, model, head, optimizer, schedule)
     model.eval()
 
 
-def _keep(path: Path, run: dict[str, Any], step: int, model: Any, head: Any, optimizer: Any, schedule: Any) -> None:
+def _save_checkpoint(
+    path: Path, run: dict[str, Any], step: int, model: Any, head: Any, optimizer: Any, schedule: Any
+) -> None:
     state = {
         "run": run, "step": step,
         "adapter": get_peft_model_state_dict(model, save_embedding_layers=False),
@@ -169,7 +184,7 @@ def _keep(path: Path, run: dict[str, Any], step: int, model: Any, head: Any, opt
 
 
 def _resume(path: Path, run: dict[str, Any], model: Any, head: Any, optimizer: Any, schedule: Any) -> int:
-    """The step to go on from: 0 without a checkpoint of the same recipe and data."""
+    """The step to resume at: 0 without a checkpoint of the same recipe and data."""
     if not path.is_file():
         return 0
     state = torch.load(path, weights_only=True)

@@ -1,8 +1,6 @@
-"""Linear heads on named features, stored as JSON: their weights can be read, diffed and trusted."""
+"""Linear heads on named features, which score the probability of an error or which of two responses is better."""
 
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +22,7 @@ class LinearHead(BaseModel):
     weight: tuple[float, ...]
     intercept: float = 0.0
     operating: OperatingPoint = OperatingPoint()
-    """From which probability a segment counts as an error, and how often that is wrong."""
+    """The threshold from which a segment counts as an error, and how often that is wrong."""
 
     @model_validator(mode="after")
     def _same_length(self) -> "LinearHead":
@@ -38,7 +36,7 @@ class LinearHead(BaseModel):
         return self.operating.threshold
 
     def logits(self, x: Matrix) -> Matrix:
-        """float64 [..., features] to [...]."""
+        """Log-odds: float64 [..., features] to [...]."""
         standardised = (x - np.asarray(self.mean)) / np.asarray(self.scale)
         return np.asarray(standardised @ np.asarray(self.weight) + self.intercept)
 
@@ -53,18 +51,18 @@ class LinearHead(BaseModel):
 
 
 class Heads(BaseModel):
-    """One head a category, and two more on whole responses."""
+    """A head for each category, and two more for whole responses."""
 
     model_config = ConfigDict(frozen=True)
 
     relevance: LinearHead
     factuality: LinearHead
     missing: LinearHead
-    """Whether an annotator would name missing information."""
+    """Whether an annotator would mark missing information."""
     completeness: LinearHead
-    """Bradley-Terry: how much of the corrected response's content a response covers, relative to an average one."""
+    """Bradley-Terry: how much of the corrected response's content a response covers, compared with an average one."""
     preference: LinearHead
-    """Bradley-Terry: which response people prefer as a whole."""
+    """Bradley-Terry: which response people prefer overall."""
 
 
 def sigmoid(x: Matrix) -> Matrix:
@@ -82,13 +80,13 @@ def fit_logistic(
 ) -> LinearHead:
     """L2-regularised logistic regression of `y` [N] on standardised `x` [N, features]; `strength` is sklearn's C.
 
-    Features not `used` have weight 0; `weight` [N] counts rows more or less.
+    Features not in `used` get weight 0. `weight` [N] makes rows count more or less.
     """
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = standardisation(x, weight)
     mask = _mask(features, used)
-    if y.all() or not y.any():  # nothing to separate: the smoothed base rate is all the data says
+    if y.all() or not y.any():  # nothing to separate: only the smoothed base rate is left
         rate = (y.sum() + 1) / (len(y) + 2)
         return LinearHead(
             features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=(0.0,) * len(features),
@@ -111,8 +109,8 @@ def fit_bradley_terry(
 ) -> LinearHead:
     """Bradley-Terry on pairs: `better` and `worse` [P] index the responses in `x` [N, features].
 
-    Each pair enters in both orders, so there is no intercept and no advantage for the one listed first. Features not
-    `used` have weight 0.
+    Each pair enters in both orders, so there is no intercept and no advantage for the first of a pair. Features not in
+    `used` get weight 0.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -124,11 +122,6 @@ def fit_bradley_terry(
     labels = np.repeat([True, False], len(difference))
     model = LogisticRegression(C=strength, fit_intercept=False, max_iter=2000).fit(both, labels)
     return LinearHead(features=tuple(features), mean=tuple(mean), scale=tuple(scale), weight=tuple(model.coef_[0]))
-
-
-def nine_digits(dumped: Any) -> Any:
-    """The same JSON with its numbers rounded to nine digits, so that a file is the model."""
-    return json.loads(json.dumps(dumped), parse_float=lambda text: float(f"{float(text):.9g}"))
 
 
 def standardisation(x: Matrix, weight: Matrix | None = None) -> tuple[Matrix, Matrix]:

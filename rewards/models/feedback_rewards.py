@@ -1,4 +1,4 @@
-"""The reward models fitted on span feedback: three categories and a holistic preference from one pass."""
+"""The reward models fitted on span feedback: three categories and an overall preference, from one pass."""
 
 import hashlib
 import json
@@ -10,31 +10,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewards.categories import BUILT_IN, Category
 from rewards.dataset import PACKAGE
 from rewards.errors import FgctlError
 from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES, Extractor, ResponseFeatures
-from rewards.features.reader import version_of as reader_version
-from rewards.fitting.recipe import FitRecipe
-from rewards.heads.annotation_label import FittedLabels, LabelHead, load_labels
-from rewards.heads.linear import Heads, LinearHead, nine_digits, sigmoid
-from rewards.models.input_ranges import Domain
+from rewards.features.reader import reader_version
+from rewards.heads.annotation_label import FittedLabels, load_labels
+from rewards.heads.linear import Heads, LinearHead, sigmoid
+from rewards.heads.stored_json import content_version, nine_digits, write_in_one_step
+from rewards.models.input_ranges import InputRanges
 from rewards.models.purpose import REWARD, Purpose, require_reward
-from rewards.scores import CategoryScores, ScoreRequest, Segment
+from rewards.models.recipe import FitRecipe
+from rewards.scores import CategoryScores, ScoreRequest, category_scores
 from rewards.segmentation import Span, segments
 from rewards.statistics.calibration import OperatingPoint
 
 Matrix = NDArray[np.float64]
 
-FITTED = PACKAGE / "fitted" / "rewards.json"
+FITTED_REWARDS = PACKAGE / "fitted" / "rewards.json"
 
 
 class FittedRewards(BaseModel):
-    """`rewards.json`: the heads, what they were fitted on and how well they agree with people."""
+    """`rewards.json`: the heads, the data they were fitted on, and how well they agree with people."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     version: str
     purpose: Purpose = REWARD
@@ -42,14 +43,14 @@ class FittedRewards(BaseModel):
     reader: str
     """Version of the reader and word head whose features the heads were fitted on."""
     heads: Heads
-    domain: Domain
-    """What the fitted inputs were like."""
+    input_ranges: InputRanges = Field(alias="domain")
+    """What the inputs of the training data were like."""
     data: dict[str, str]
     """Name and SHA-256 of the feedback."""
     annotations: int | None = None
-    """How many annotations of these questions were fitted on; None in files from before they were counted."""
+    """Number of annotations fitted on; None in files written before they were counted."""
     questions: tuple[str, ...]
-    """Keys of the questions fitted on, so that an evaluation can tell which it may use."""
+    """Keys of the questions fitted on, so that an evaluation can tell which questions are new."""
     agreement: dict[str, Any]
     """Cross-validated agreement with people on those questions (rewards.evaluation.evaluate)."""
     created: datetime
@@ -57,7 +58,7 @@ class FittedRewards(BaseModel):
 
 
 class FeedbackRewards:
-    """Judges responses by the built-in categories. One encoding of question, passages and segments serves all."""
+    """Scores responses by the built-in categories, all from one encoding of question, passages and segments."""
 
     def __init__(
         self,
@@ -66,10 +67,7 @@ class FeedbackRewards:
         extractor: Extractor | None = None,
         labels: FittedLabels | None = None,
     ) -> None:
-        """`extractor` turns requests into features; by default one whose models load at first use.
-
-        Without `labels`, errors are found and not named.
-        """
+        """`extractor` defaults to one that loads its models at first use. Without `labels`, errors have no label."""
         self.fitted = fitted
         self.digest = digest
         self.extractor = extractor or Extractor()
@@ -77,13 +75,13 @@ class FeedbackRewards:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "FeedbackRewards":
-        """Load fitted heads, the shipped ones by default, with the labels beside them, if any.
+        """Load fitted heads, by default the shipped ones, and the label heads beside them, if any.
 
-        Raises FgctlError when the heads are missing, when either is damaged, when the labels are of other heads, or
-        when the file is a judge's.
+        Raises FgctlError when the heads are missing, when either file is damaged, when the label heads belong to other
+        rewards, or when the file is a judge's.
         """
-        fitted, digest = load_rewards(path or FITTED)
-        return cls(fitted, digest, labels=load_labels(path or FITTED, fitted.version))
+        fitted, digest = load_rewards(path or FITTED_REWARDS)
+        return cls(fitted, digest, labels=load_labels(path or FITTED_REWARDS, fitted.version))
 
     @property
     def version(self) -> str:
@@ -92,7 +90,7 @@ class FeedbackRewards:
 
     @property
     def operating_points(self) -> dict[Category, OperatingPoint]:
-        """How often each category's errors are false alarms or misses on held-out feedback."""
+        """The threshold of each category, with its rates of false alarms and misses on held-out feedback."""
         heads = self.fitted.heads
         return {
             "relevance": heads.relevance.operating,
@@ -101,9 +99,10 @@ class FeedbackRewards:
         }
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[Category, CategoryScores]]:
-        """Judge each response by the built-in categories.
+        """Score each response by the built-in categories.
 
-        A response scores the same alone and in a batch, up to the encoder's rounding: a few thousandths in bfloat16.
+        A response gets the same scores alone and in a batch, up to the encoder's rounding: a few thousandths in
+        bfloat16.
         """
         return [
             self._score(request, features)
@@ -111,28 +110,33 @@ class FeedbackRewards:
         ]
 
     def preference(self, requests: Sequence[ScoreRequest]) -> list[float]:
-        """The holistic score of each response, in log-odds of being preferred over an average one."""
+        """The overall score of each response: its log-odds of being preferred to an average one."""
         head = self.fitted.heads.preference
         return [float(head.logits(features.response)) for features in self.extractor.extract(requests)]
 
     def _score(self, request: ScoreRequest, features: ResponseFeatures) -> dict[Category, CategoryScores]:
-        heads, labels = self.fitted.heads, self.labels.heads if self.labels else {}
+        heads = self.fitted.heads
         whole = segments(request.response, "response")
-        relevance = _judge(heads.relevance, labels.get("relevance"), features.sub_sentences, features.relevance)
-        factuality = _judge(heads.factuality, labels.get("factuality"), features.sentences, features.factuality)
-        missing = _judge(heads.missing, labels.get("completeness"), whole, features.response[None][: len(whole)])
+        missing = self._category("completeness", heads.missing, whole, features.response[None][: len(whole)])
         score = float(heads.completeness.logits(features.response))
+        reward = float(2 * sigmoid(np.asarray(score)) - 1)
         return {
-            "relevance": CategoryScores(relevance, _rewards("relevance", relevance)),
-            "factuality": CategoryScores(factuality, _rewards("factuality", factuality)),
-            "completeness": CategoryScores(missing, (float(2 * sigmoid(np.asarray(score)) - 1),) * len(whole), score),
+            "relevance": self._category("relevance", heads.relevance, features.sub_sentences, features.relevance),
+            "factuality": self._category("factuality", heads.factuality, features.sentences, features.factuality),
+            "completeness": CategoryScores(missing.segments, (reward,) * len(whole), score),
         }
+
+    def _category(self, name: Category, head: LinearHead, spans: Sequence[Span], x: Matrix) -> CategoryScores:
+        """`x` are the features of the spans: float64 [spans, features]."""
+        label_head = self.labels.heads.get(name) if self.labels else None
+        labels = label_head.most_likely(x) if label_head else None
+        return category_scores(BUILT_IN[name], spans, head.probabilities(x).tolist(), head.threshold, labels)
 
 
 def load_rewards(path: Path) -> tuple[FittedRewards, str]:
-    """Fitted heads and the SHA-256 of their file.
+    """Load fitted heads; returns them with the SHA-256 of their file.
 
-    Raises FgctlError when the file is missing or damaged, does not fit this version, or is a judge's.
+    Raises FgctlError when the file is missing or damaged, does not match this version of fgctl, or is a judge's.
     """
     try:
         content = path.read_bytes()
@@ -143,49 +147,34 @@ def load_rewards(path: Path) -> tuple[FittedRewards, str]:
     except (OSError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise FgctlError(f"{path} is damaged ({reason}); restore it or run `fgctl rewards fit`.") from None
-    if fitted.version != version_of(fitted.heads, fitted.reader):
+    if fitted.version != rewards_version(fitted.heads, fitted.reader):
         raise FgctlError(f"{path} was changed after it was fitted; restore it or run `fgctl rewards fit`.")
     heads = fitted.heads
     for head, features in ((heads.relevance, SEGMENT_FEATURES), (heads.completeness, RESPONSE_FEATURES)):
         if head.features != features:
-            raise FgctlError(f"{path} was fitted on other features than this version's; run `fgctl rewards fit`.")
+            raise FgctlError(f"{path} was fitted on other features than this version has; run `fgctl rewards fit`.")
     if fitted.reader != reader_version():
-        raise FgctlError(f"{path} was fitted with another reader than the one installed; run `fgctl rewards fit`.")
+        raise FgctlError(f"{path} was fitted with another reader than the installed one; run `fgctl rewards fit`.")
     return fitted, hashlib.sha256(content).hexdigest()
 
 
 def _purpose(content: bytes) -> str:
-    """What the file says it is for; rewards, if it does not say or is damaged."""
+    """The purpose that the file states; `reward` if it states none or is damaged."""
     try:
         return str(json.loads(content).get("purpose", REWARD))
     except (ValueError, AttributeError):
         return REWARD
 
 
-def _rewards(category: Category, judged: Sequence[Segment]) -> tuple[float, ...]:
-    return tuple(BUILT_IN[category].reward(s.error_probability) for s in judged)
+def rewards_version(heads: Heads, reader: str) -> str:
+    """The content version of heads, of the reader they need, and of how rewards are computed: 12 hexadecimal digits."""
+    payment = {category: (spec.break_even, spec.unit) for category, spec in BUILT_IN.items()}
+    return content_version([reader, heads.model_dump(mode="json"), payment])
 
 
-def _judge(head: LinearHead, labels: LabelHead | None, spans: Sequence[Span], x: Matrix) -> tuple[Segment, ...]:
-    if not spans:
-        return ()
-    names = labels.most_likely(x) if labels else [None] * len(spans)
-    return tuple(
-        Segment(start, end, float(p), bool(p >= head.threshold), name if p >= head.threshold else None)
-        for (start, end), p, name in zip(spans, head.probabilities(x), names, strict=True)
-    )
-
-
-def version_of(heads: Heads, reader: str) -> str:
-    """The content version of heads on a version of the reader, and of what they pay: 12 hexadecimal digits."""
-    pays = {category: (spec.break_even, spec.unit) for category, spec in BUILT_IN.items()}
-    content = json.dumps([reader, heads.model_dump(mode="json"), pays], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:12]
-
-
-def assemble(
+def assemble_rewards(
     heads: Heads,
-    domain: Domain,
+    input_ranges: InputRanges,
     *,
     recipe: FitRecipe,
     data: dict[str, str] | None = None,
@@ -193,14 +182,14 @@ def assemble(
     questions: Sequence[str] = (),
     agreement: dict[str, Any] | None = None,
 ) -> FittedRewards:
-    """Fitted heads with all that is known of them. Weights are rounded to nine digits, so that a file is the model."""
+    """Fitted heads with their metadata. Weights are rounded to nine digits."""
     rounded = Heads.model_validate(nine_digits(heads.model_dump(mode="json")))
     return FittedRewards(
-        version=version_of(rounded, reader_version()),
+        version=rewards_version(rounded, reader_version()),
         recipe=recipe,
         reader=reader_version(),
         heads=rounded,
-        domain=domain,
+        input_ranges=input_ranges,
         data=data or {},
         annotations=annotations,
         questions=tuple(sorted(set(questions))),
@@ -210,9 +199,6 @@ def assemble(
     )
 
 
-def save(path: Path, fitted: FittedRewards) -> None:
+def save_rewards(path: Path, fitted: FittedRewards) -> None:
     """Write `rewards.json` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".new")
-    scratch.write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    write_in_one_step(path, fitted.model_dump_json(indent=1) + "\n")

@@ -1,7 +1,7 @@
-"""Whether an input is like those the reward models were fitted on: scores of any other are extrapolation.
+"""Whether an input is like the training data of the reward models; the scores of any other input are extrapolation.
 
-A few statistics of question, passages and response are compared with the range they had in the feedback. They catch
-what was never annotated (no passages, another language, markup, loops, extreme lengths), not a wrong score.
+A few statistics of question, passages and response are compared with their ranges in the feedback. They catch kinds of
+input that nobody annotated (no passages, another language, markup, loops, extreme lengths), but not wrong scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,11 @@ from rewards.segmentation import sentences
 
 _MARKUP = frozenset("#*|`<>[]{}_~=\\^")
 _QUANTILES = (0.01, 0.99)
-"""The range of a statistic leaves out the feedback's own oddities."""
+"""The range of a statistic: these quantiles of the feedback, without its outliers."""
 _COUNT_MARGIN = 2.0
-"""Counts may lie outside the fitted range by this factor."""
+"""Counts may exceed the range by this factor."""
 _SHARE_MARGIN = 0.05
-"""Shares may lie outside the fitted range by this much."""
+"""Shares may exceed the range by this much."""
 
 
 def _letters(text: str) -> list[str]:
@@ -41,8 +41,8 @@ def _markup(text: str) -> float:
 
 
 def _repeated(text: str) -> float:
-    said = [text[a:b].lower() for a, b in sentences(text)]
-    return 1 - len(set(said)) / len(said) if said else 0.0
+    texts = [text[a:b].lower() for a, b in sentences(text)]
+    return 1 - len(set(texts)) / len(texts) if texts else 0.0
 
 
 COUNTS: dict[str, Callable[[ScoreRequest], float]] = {
@@ -60,34 +60,34 @@ SHARES: dict[str, Callable[[ScoreRequest], float]] = {
 STATISTICS: Mapping[str, Callable[[ScoreRequest], float]] = COUNTS | SHARES
 
 
-class Domain(BaseModel):
-    """The range that nearly all of the feedback has in each statistic, low to high."""
+class InputRanges(BaseModel):
+    """For each statistic, the lowest and highest value of nearly all of the feedback."""
 
     model_config = ConfigDict(frozen=True)
 
     ranges: dict[str, tuple[float, float]] = {}
 
     def notes(self, request: ScoreRequest) -> tuple[str, ...]:
-        """A sentence for each statistic outside its fitted range, with a margin; none for an input like those."""
+        """A sentence for each statistic outside its range and margin; none for an input like the training data."""
         if not request.response.strip():
             return ("The response is empty.",)
-        said = []
+        notes = []
         for name, (low, high) in self.ranges.items():
             value = STATISTICS[name](request)
             if name in COUNTS and not low / _COUNT_MARGIN <= value <= high * _COUNT_MARGIN:
-                said.append(f"{value:.0f} {name}; the fitted feedback has {low:.0f} to {high:.0f}.")
+                notes.append(f"{value:.0f} {name}; the fitted feedback has {low:.0f} to {high:.0f}.")
             elif name in SHARES and not low - _SHARE_MARGIN <= value <= high + _SHARE_MARGIN:
-                said.append(f"The {name} is {value:.2f}; in the fitted feedback it is {low:.2f} to {high:.2f}.")
-        return tuple(said)
+                notes.append(f"The {name} is {value:.2f}; in the fitted feedback it is {low:.2f} to {high:.2f}.")
+        return tuple(notes)
 
 
-def fit_domain(requests: Sequence[ScoreRequest]) -> Domain:
-    """The ranges of every statistic over some responses, empty ones left out."""
-    kept = [request for request in requests if request.response.strip()]
-    if not kept:
-        return Domain()
+def fit_input_ranges(requests: Sequence[ScoreRequest]) -> InputRanges:
+    """The ranges of every statistic over some requests; empty responses are left out."""
+    requests = [request for request in requests if request.response.strip()]
+    if not requests:
+        return InputRanges()
     ranges = {}
     for name, statistic in STATISTICS.items():
-        low, high = np.quantile([statistic(request) for request in kept], _QUANTILES)
+        low, high = np.quantile([statistic(request) for request in requests], _QUANTILES)
         ranges[name] = (round(float(low), 4), round(float(high), 4))
-    return Domain(ranges=ranges)
+    return InputRanges(ranges=ranges)

@@ -1,11 +1,10 @@
-"""The judge: a second opinion for evaluation, on which no policy is ever trained.
+"""The judge: a second opinion for evaluation, which never trains a policy.
 
-It shares neither trunk nor features with the reward models: linear heads on the hidden states of the embedded causal
-base model, which has read passages, question and response. A policy that learnt to please the reward models' features
-has not thereby learnt to please it. The trainer refuses it by its purpose (rewards.models.purpose).
+It shares neither trunk nor features with the reward models: its linear heads read hidden states of the embedded causal
+base model over passages, question and response. A policy that has learnt to exploit the reward models' features has not
+learnt to exploit the judge. The trainer refuses it by its purpose (rewards.models.purpose).
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rewards.categories import BUILT_IN, JUDGED, Category
+from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES, Category
 from rewards.dataset import PACKAGE, file_digest
 from rewards.errors import FgctlError
 from rewards.features.encoder import compute_device, compute_dtype
@@ -32,27 +31,27 @@ Matrix = NDArray[np.float64]
 
 FITTED_JUDGE = PACKAGE / "fitted" / "judge.json"
 WEIGHTS = "judge.safetensors"
-"""Beside judge.json: `<category>` of float32 [2 hidden + 1], the bias last."""
+"""The file beside judge.json: for each category float32 [2 hidden + 1], the bias last."""
 LAYER = 18
-"""Whose hidden states are read."""
+"""The layer whose hidden states the heads read."""
 MAX_PASSAGE_TOKENS = 700
 MAX_RESPONSE_TOKENS = 1024
-"""Of a longer response, what follows is read as its last token."""
+"""Segments of a response beyond this are read as its last token."""
 
 
 class FittedJudge(BaseModel):
-    """`judge.json`."""
+    """`judge.json`: the operating points of the judge, its data, and how well it agrees with people."""
 
     model_config = ConfigDict(frozen=True)
 
     version: str
-    """Of the weights' content: 12 hexadecimal digits."""
+    """The content version of the weights: 12 hexadecimal digits."""
     purpose: Purpose = JUDGE
     trunk: str
     """SHA-256 of the base model's weights, whose hidden states the heads read."""
     layer: int
     operating: dict[Category, OperatingPoint]
-    """When a segment counts as an error, and how often that is wrong."""
+    """The threshold from which a segment counts as an error, and how often that is wrong."""
     data: dict[str, str]
     """Name and SHA-256 of the feedback."""
     questions: int
@@ -62,10 +61,10 @@ class FittedJudge(BaseModel):
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the judge says of one response."""
+    """The judge's verdict on one response."""
 
     errors: dict[Category, tuple[bool, ...]]
-    """Of each segment of relevance and factuality."""
+    """For relevance and factuality, whether each segment is an error."""
     completeness: float
     """Log-odds (Bradley-Terry) of covering more than an average annotated response."""
 
@@ -97,7 +96,7 @@ class JudgeTrunk:
         self._model = model.to(compute_device())
 
     def read(self, requests: Sequence[ScoreRequest]) -> list[States]:
-        """The states of each response. Requests of the same question and passages share one reading of them."""
+        """The states of each response. Requests with the same question and passages share one pass over them."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for i, request in enumerate(requests):
             groups.setdefault((request.question, request.passages), []).append(i)
@@ -160,7 +159,7 @@ def _states(text: str, hidden: "torch.Tensor", offsets: NDArray[np.int64]) -> St
 
 
 class Judge:
-    """Judges responses for evaluation."""
+    """Judges responses in evaluation."""
 
     purpose: Purpose = JUDGE
 
@@ -171,9 +170,9 @@ class Judge:
 
     @classmethod
     def load(cls, base: Path, path: Path = FITTED_JUDGE) -> "Judge":
-        """Load the judge at `path`, the shipped one by default, on the base model in the directory `base`.
+        """Load the judge at `path`, by default the shipped one, on the base model in the directory `base`.
 
-        Raises FgctlError when it is missing, damaged, or was fitted on another base model.
+        Raises FgctlError when it is missing, damaged, or fitted on another base model.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -184,42 +183,42 @@ class Judge:
             version = weights_version(path.parent / WEIGHTS)
         except (OSError, ValidationError, SafetensorError) as error:
             raise FgctlError(
-                f"The judge in {path.parent} cannot be loaded ({error}); restore it, or leave it out."
+                f"The judge in {path.parent} cannot be loaded ({error}); restore it, or leave out the judge."
             ) from None
         if version != fitted.version:
             raise FgctlError(f"{path.parent / WEIGHTS} was changed after it was fitted; restore it.")
         if file_digest(base / "model.safetensors") != fitted.trunk:
             raise FgctlError(
-                f"The judge was fitted on another base model than {base}; leave it out or use the embedded one."
+                f"The judge was fitted on another base model than {base}; use the embedded one, or leave out the judge."
             )
         return cls(fitted, weights, JudgeTrunk(base, fitted.layer))
 
     @property
     def version(self) -> str:
-        """The content version of its heads."""
+        """The content version of the heads."""
         return self.fitted.version
 
     def judge(self, requests: Sequence[ScoreRequest]) -> list[Judgement]:
         """Judge each response."""
         return [
             Judgement(
-                {category: self._errors(category, states) for category in JUDGED},
-                float(apply(self._weights["completeness"], states.response[None])[0]),
+                {category: self._errors(category, states) for category in SEGMENT_CATEGORIES},
+                float(log_odds(self._weights["completeness"], states.response[None])[0]),
             )
             for states in self._trunk.read(requests)
         ]
 
     def _errors(self, category: Category, states: States) -> tuple[bool, ...]:
         pieces = states.sub_sentences if BUILT_IN[category].density == "sub-sentence" else states.sentences
-        probabilities = sigmoid(apply(self._weights[category], pieces))
+        probabilities = sigmoid(log_odds(self._weights[category], pieces))
         return tuple((probabilities >= self.fitted.operating[category].threshold).tolist())
 
 
-def apply(weights: Matrix, states: Matrix) -> Matrix:
+def log_odds(weights: Matrix, states: Matrix) -> Matrix:
     """Log-odds: `weights` [2 hidden + 1], the bias last, and `states` [N, 2 hidden] to [N]."""
     return np.asarray(states.astype(np.float64) @ weights[:-1] + weights[-1])
 
 
 def weights_version(path: Path) -> str:
     """The content version of the judge's weights: 12 hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return file_digest(path)[:12]

@@ -1,4 +1,4 @@
-"""What a fitted model is for: paying policies, or judging them. Nothing may be both."""
+"""What a fitted model is for: rewarding policies in training, or judging them in evaluation. No model may do both."""
 
 from typing import Literal
 
@@ -10,8 +10,8 @@ JUDGE: Purpose = "judge"
 
 
 def require_reward(name: str, purpose: str) -> None:
-    """Raise FgctlError for a model that may not pay a policy."""
+    """Raise FgctlError for a model that must not train a policy."""
     if purpose != REWARD:
         raise FgctlError(
-            f"{name} is a {purpose}: it evaluates policies, and must never train one; train on reward models."
+            f"{name} is a {purpose}: it evaluates policies and must never train one; train with reward models."
         )

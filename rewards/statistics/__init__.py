@@ -1,1 +1,7 @@
-"""TODO."""
+"""Arithmetic on scores, labels and measurements. It needs no model and imports no other folder.
+
+agreement_with_people.py   accuracy, macro-F1 and pairwise accuracy, with bootstrap intervals over questions
+calibration.py             from scores to probabilities, thresholds, and error rates corrected for false alarms
+distribution_shift.py      bins of error probabilities and inputs, and the population stability index over them
+benchmarks.py              medians, ranges and peak memory, for the benchmarks of service and trainer
+"""

@@ -1,4 +1,4 @@
-"""Figures of agreement with people, each with a 95 % interval that counts questions, not segments, as the sample."""
+"""Agreement with people. Each figure has a 95 % interval by the bootstrap over questions, not over segments."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,50 +42,54 @@ def binary_agreement(
     counts = confusion(labels, predicted, question, questions)
     total = counts.sum(0)
     return {
-        "accuracy": _round(_accuracy(total)),
-        "macro_f1": _round(_macro_f1(total)),
-        "interval": {"accuracy": interval(counts, _accuracy), "macro_f1": interval(counts, _macro_f1)},
-        "auc": _auc(labels, probabilities),
-        "calibration_error": _round(calibration_error(probabilities, labels)),
-        "false_alarm_rate": _round(ratio(total[1], total[1] + total[3])),
-        "miss_rate": _round(ratio(total[2], total[2] + total[0])),
+        "accuracy": rounded(_accuracy(total)),
+        "macro_f1": rounded(_macro_f1(total)),
+        "interval": {
+            "accuracy": bootstrap_interval(counts, _accuracy),
+            "macro_f1": bootstrap_interval(counts, _macro_f1),
+        },
+        "auc": roc_auc(labels, probabilities),
+        "calibration_error": rounded(calibration_error(probabilities, labels)),
+        "false_alarm_rate": rounded(ratio(total[1], total[1] + total[3])),
+        "miss_rate": rounded(ratio(total[2], total[2] + total[0])),
         "n": len(labels),
     }
 
 
-def _auc(labels: NDArray[np.bool_], probabilities: Matrix) -> float | None:
-    """Area under the ROC curve, which no threshold moves; None for one-sided labels."""
+def roc_auc(labels: NDArray[np.bool_], probabilities: Matrix) -> float | None:
+    """Area under the ROC curve, which does not depend on a threshold; None if all labels are the same."""
     from sklearn.metrics import roc_auc_score
 
-    return None if labels.all() or not labels.any() else _round(roc_auc_score(labels, probabilities))
+    return None if labels.all() or not labels.any() else rounded(roc_auc_score(labels, probabilities))
 
 
 def pairwise_agreement(margins: Matrix, question: Counts, questions: int) -> dict[str, object]:
-    """Share of P pairs whose better response scores higher (margin above 0; equal scores count half)."""
+    """Share of P pairs in which the better response scores higher (margin above 0); equal scores count half."""
     right = (margins > 0) + 0.5 * (margins == 0)
     sums = np.stack(
         [np.bincount(question, right, minlength=questions), np.bincount(question, minlength=questions)], axis=1
     )
     return {
-        "pairwise_accuracy": _round(right.mean()) if len(right) else 0.0,
-        "interval": {"pairwise_accuracy": interval(sums, lambda s: ratio(s[..., 0], s[..., 1]))},
+        "pairwise_accuracy": rounded(right.mean()) if len(right) else 0.0,
+        "interval": {"pairwise_accuracy": bootstrap_interval(sums, lambda s: ratio(s[..., 0], s[..., 1]))},
         "n": len(margins),
     }
 
 
 def label_agreement(
-    labels: Sequence[str], said: Sequence[str], names: Sequence[str], question: Counts, questions: int
+    labels: Sequence[str], predicted: Sequence[str], names: Sequence[str], question: Counts, questions: int
 ) -> dict[str, Any]:
-    """Accuracy and macro-F1 of what is said of N errors with labels, beside always saying the commonest label.
+    """Accuracy and macro-F1 of the predicted labels of N errors, compared with always predicting the commonest label.
 
-    `names` are all labels there are; macro-F1 is the mean over those that occur. Labels are worth saying (`worth`) when
-    they are right in over half of the errors, no less often than the commonest label, and gain on it in macro-F1; the
-    first and the last by their intervals. Macro-F1 would not do alone: on that, mere guessing gains too.
+    `names` are all possible labels; macro-F1 is the mean over those that occur. Labels are worth showing (`worth`) when
+    they are right for more than half of the errors, at least as accurate as the commonest label, and better than it in
+    macro-F1; the first and the last must hold for the whole interval. Macro-F1 alone is not enough, since even random
+    guessing improves it.
     """
     k = len(names)
     index = {name: i for i, name in enumerate(names)}
-    counts = np.zeros((questions, k, k + 1), dtype=np.int64)  # the last column is for no label of these
-    for where in zip(question, map(index.__getitem__, labels), (index.get(name, k) for name in said), strict=True):
+    counts = np.zeros((questions, k, k + 1), dtype=np.int64)  # the last column: not in `names`
+    for where in zip(question, map(index.__getitem__, labels), (index.get(name, k) for name in predicted), strict=True):
         counts[where] += 1
     total = counts.sum(0)
     occurring, commonest = total.sum(1) > 0, int(total.sum(1).argmax())
@@ -97,10 +101,10 @@ def label_agreement(
         return ratio(np.trace(cells(sums), axis1=-2, axis2=-1), sums.sum(-1))
 
     def f1(sums: Matrix) -> Matrix:
-        one = cells(sums)
-        hits = np.diagonal(one, axis1=-2, axis2=-1)
-        each = ratio(2 * hits, one.sum(-1) + one[..., :k].sum(-2))
-        return np.asarray(each[..., occurring].sum(-1) / max(1, occurring.sum()))
+        matrix = cells(sums)
+        hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+        by_label = ratio(2 * hits, matrix.sum(-1) + matrix[..., :k].sum(-2))
+        return np.asarray(by_label[..., occurring].sum(-1) / max(1, occurring.sum()))
 
     def majority(sums: Matrix) -> Matrix:
         always = np.zeros_like(cells(sums))
@@ -108,28 +112,31 @@ def label_agreement(
         return always.reshape(sums.shape)
 
     flat, all_sums = counts.reshape(questions, k * (k + 1)), total.reshape(-1).astype(np.float64)
-    surely, gain = interval(flat, accuracy), interval(flat, lambda sums: f1(sums) - f1(majority(sums)))
+    accuracy_interval, gain = (
+        bootstrap_interval(flat, accuracy),
+        bootstrap_interval(flat, lambda sums: f1(sums) - f1(majority(sums))),
+    )
     accurate, trivial = float(accuracy(all_sums)), float(accuracy(majority(all_sums)))
     return {
-        "accuracy": _round(accurate),
-        "macro_f1": _round(f1(all_sums)),
-        "interval": {"accuracy": surely, "macro_f1": interval(flat, f1), "macro_f1_gain": gain},
+        "accuracy": rounded(accurate),
+        "macro_f1": rounded(f1(all_sums)),
+        "interval": {"accuracy": accuracy_interval, "macro_f1": bootstrap_interval(flat, f1), "macro_f1_gain": gain},
         "n": len(labels),
-        "baselines": {"majority": _round(trivial)},
-        "majority_macro_f1": _round(f1(majority(all_sums))),
-        "worth": surely[0] > 0.5 and accurate >= trivial and gain[0] > 0,
+        "baselines": {"majority": rounded(trivial)},
+        "majority_macro_f1": rounded(f1(majority(all_sums))),
+        "worth": accuracy_interval[0] > 0.5 and accurate >= trivial and gain[0] > 0,
         "by_label": {
             name: {
                 "n": int(total[i].sum()),
-                "recall": _round(ratio(total[i, i], total[i].sum())),
-                "precision": _round(ratio(total[i, i], total[:, i].sum())),
+                "recall": rounded(ratio(total[i, i], total[i].sum())),
+                "precision": rounded(ratio(total[i, i], total[:, i].sum())),
             }
             for name, i in index.items()
         },
     }
 
 
-def interval(per_question: NDArray[np.generic], statistic: Callable[[Matrix], Matrix]) -> list[float]:
+def bootstrap_interval(per_question: NDArray[np.generic], statistic: Callable[[Matrix], Matrix]) -> list[float]:
     """The 95 % percentile interval of a statistic of summed rows, by the bootstrap over questions (Efron 1979).
 
     `per_question` is [questions, columns]; `statistic` maps sums [..., columns] to [...].
@@ -139,23 +146,32 @@ def interval(per_question: NDArray[np.generic], statistic: Callable[[Matrix], Ma
         return [0.0, 0.0]
     drawn = np.random.default_rng(0).multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=_RESAMPLES)
     low, high = np.quantile(statistic(drawn @ rows), [0.025, 0.975])
-    return [_round(low), _round(high)]
+    return [rounded(low), rounded(high)]
 
 
 def calibration_error(probabilities: Matrix, labels: NDArray[np.bool_], bins: int = 10) -> float:
     """Expected calibration error over equally filled bins."""
     if len(labels) == 0:
         return 0.0
-    parts = np.array_split(np.argsort(probabilities, kind="stable"), bins)
-    gaps = [len(part) * abs(probabilities[part].mean() - labels[part].mean()) for part in parts if len(part)]
+    gaps = [
+        len(part) * abs(probabilities[part].mean() - labels[part].mean())
+        for part in equally_filled_bins(probabilities, bins)
+    ]
     return float(sum(gaps) / len(labels))
 
 
+def equally_filled_bins(probabilities: Matrix, bins: int = 10) -> list[Counts]:
+    """Indices of equally many probabilities each, from the lowest to the highest; empty bins are left out."""
+    parts = np.array_split(np.argsort(probabilities, kind="stable"), bins)
+    return [part for part in parts if len(part)]
+
+
 def ratio(part: Matrix, whole: Matrix) -> Matrix:
-    """Element by element `part / whole`, and 0 where the whole is not above 0."""
+    """Elementwise `part / whole`; 0 where the whole is not above 0."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def _round(value: object) -> float:
+def rounded(value: object) -> float:
+    """A figure as reports have it: four digits after the point."""
     return round(float(value), 4)  # type: ignore[arg-type]

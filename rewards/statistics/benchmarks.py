@@ -1,4 +1,4 @@
-"""What benchmarks share: spreads over rounds, and the peak memory of processes."""
+"""What benchmarks share: medians and ranges over rounds, and the peak memory of processes."""
 
 import multiprocessing
 import os
@@ -11,19 +11,19 @@ from statistics import median
 from typing import Any
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median and extremes."""
+def median_and_range(values: Sequence[float]) -> dict[str, float]:
+    """The median, minimum and maximum of some values."""
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
-def quotient(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
-    """The quotient of the medians of two series over the same rounds, and the extremes of the rounds' own quotients."""
-    within = [a / b for a, b in zip(numerators, denominators, strict=True)]
-    return {"ratio": median(numerators) / median(denominators), "min": min(within), "max": max(within)}
+def ratio_of_medians(numerators: Sequence[float], denominators: Sequence[float]) -> dict[str, float]:
+    """The ratio of the medians of two series over the same rounds, and the range of the ratios within rounds."""
+    ratios = [a / b for a, b in zip(numerators, denominators, strict=True)]
+    return {"ratio": median(numerators) / median(denominators), "min": min(ratios), "max": max(ratios)}
 
 
 def peak_memory(work: Callable[..., object], *arguments: Any) -> int:
-    """Peak resident memory, in bytes, of a fresh process that calls `work` once. Raises what it raises.
+    """Peak resident memory, in bytes, of a new process that calls `work` once. Raises whatever `work` raises.
 
     `work` and its arguments must be picklable.
     """
@@ -36,8 +36,8 @@ def _call_alone(work: Callable[..., object], arguments: tuple[Any, ...]) -> int:
     return _own_peak()
 
 
-def peak_of(pid: int) -> int | None:
-    """Peak resident memory, in bytes, of a process of that id; None where it has ended or the kernel does not say."""
+def peak_memory_of(pid: int) -> int | None:
+    """Peak resident memory of a process, in bytes; None if it has ended or the kernel does not report it."""
     try:
         marks = [line.split() for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()]
     except OSError:
@@ -48,10 +48,10 @@ def peak_of(pid: int) -> int | None:
 def _own_peak() -> int:
     """Peak resident memory of this process, in bytes.
 
-    On Linux `ru_maxrss` begins at the peak of the process that started this one, so the kernel's mark for this
-    program alone is read where there is one.
+    On Linux `ru_maxrss` starts at the peak of the parent process, so the kernel's high-water mark for this program is
+    used where there is one.
     """
-    mark = peak_of(os.getpid())
+    mark = peak_memory_of(os.getpid())
     if mark is not None:
         return mark
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

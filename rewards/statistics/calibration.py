@@ -1,6 +1,6 @@
-"""From scores to probabilities, from probabilities to decisions, and what a decision is worth.
+"""From scores to probabilities, from probabilities to decisions, and how often decisions are wrong.
 
-Everything here is fitted on out-of-fold scores: those of heads that have not seen the question they judge.
+Everything here is fitted on out-of-fold scores: scores of heads whose training data did not include the question.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ _Z95 = 1.96
 
 
 class OperatingPoint(BaseModel):
-    """The probability from which a segment counts as an error, and how often that is wrong on held-out feedback."""
+    """The threshold from which a segment counts as an error, and how often that is wrong on held-out feedback."""
 
     model_config = ConfigDict(frozen=True)
 
     threshold: float = 0.5
     false_alarm_rate: float = Field(0.0, ge=0, le=1)
-    """Share of the segments people left unmarked that reach the threshold."""
+    """Share of unmarked segments that reach the threshold."""
     miss_rate: float = Field(0.0, ge=0, le=1)
-    """Share of the segments people marked that do not."""
+    """Share of marked segments that do not reach it."""
     clean: int = 0
-    """Unmarked segments the false-alarm rate was measured on."""
+    """Number of unmarked segments that the false-alarm rate was measured on."""
     errors: int = 0
-    """Marked segments the miss rate was measured on."""
+    """Number of marked segments that the miss rate was measured on."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Estimate:
 
 
 def operating_point(probabilities: Matrix, labels: NDArray[np.bool_]) -> OperatingPoint:
-    """The threshold with the best macro-F1 on held-out probabilities [N], and its rates on the same ones.
+    """The threshold with the best macro-F1 on held-out probabilities [N], and its error rates on the same ones.
 
-    One number chosen on hundreds of segments leaves the rates next to unbiased.
+    Choosing one number on hundreds of segments hardly biases the rates.
     """
     threshold = best_threshold(probabilities, labels)
     reached = probabilities >= threshold
@@ -58,7 +58,7 @@ def operating_point(probabilities: Matrix, labels: NDArray[np.bool_]) -> Operati
 
 
 def best_threshold(probabilities: Matrix, labels: NDArray[np.bool_]) -> float:
-    """The threshold with the best macro-F1, among those that lie near the probability's quantiles."""
+    """The threshold with the best macro-F1, among quantiles of the probabilities."""
     candidates = np.unique(np.round(np.quantile(probabilities, np.linspace(0.05, 0.95, 91)), 3))
     return float(max(candidates, key=lambda t: (macro_f1(labels, probabilities >= t), -abs(t - 0.5))))
 
@@ -67,8 +67,8 @@ def corrected_rate(errors: int, segments: int, point: OperatingPoint) -> Estimat
     """The share of segments people would mark, from the share that reached the threshold (Rogan & Gladen 1978).
 
     `(observed - false alarms) / (1 - false alarms - misses)`, with the delta-method interval of Lang & Reiczigel
-    (2014), which counts the uncertainty of all three rates. Clipped to [0, 1]. None without segments, and for a
-    point that tells nothing apart.
+    (2014), which includes the uncertainty of all three rates. Clipped to [0, 1]. None without segments, or for an
+    operating point that is no better than chance.
     """
     power = 1 - point.false_alarm_rate - point.miss_rate
     if segments == 0 or power <= 0 or not point.clean or not point.errors:
@@ -85,19 +85,19 @@ def corrected_rate(errors: int, segments: int, point: OperatingPoint) -> Estimat
 
 
 def platt(logits: Matrix, labels: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and shift that make held-out log-odds [N] a probability (Platt 1999); the identity for one-sided labels."""
+    """Slope and shift that calibrate held-out log-odds [N] (Platt 1999); the identity if all labels are the same."""
     from sklearn.linear_model import LogisticRegression
 
     if labels.all() or not labels.any():
         return 1.0, 0.0
     model = LogisticRegression(C=1e3).fit(logits[:, None], labels)
     slope = float(model.coef_[0, 0])
-    # Too little data can turn the sign; a head is never reversed.
+    # Too little data can flip the sign; never reverse a head.
     return (slope, float(model.intercept_[0])) if slope > 0 else (1.0, 0.0)
 
 
 def margin_slope(margins: Matrix) -> float:
-    """The slope that makes held-out margins [P] of better over worse log-odds of the pair; 1 if they say nothing."""
+    """The slope that turns held-out margins [P] of better over worse into log-odds; 1 if margins tell nothing."""
     from sklearn.linear_model import LogisticRegression
 
     both = np.concatenate([margins, -margins])

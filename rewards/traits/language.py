@@ -1,4 +1,4 @@
-"""Which language a text is in: English, another, or too short to tell."""
+"""Whether a text is in English, in another language, or too short to tell."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,28 +9,28 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 _CONFIDENT = 0.3
-"""The probability that a language must have. The identifier's is lower for short texts, so that little is said of a few
-words. Of QA-Feedback's questions, all English, 0.3 % count as another language so, and 0.6 % as unknown."""
+"""The lowest probability that identifies a language. Probabilities are lower for short texts, so a few words often stay
+unknown. Of QA-Feedback's questions, all English, 0.3 % count as another language and 0.6 % as unknown."""
 _TAKEN_FOR_ENGLISH = "pcm"
-"""Nigerian Pidgin, which short questions in English are often mistaken for: its share of the probability goes to the
-others."""
+"""Nigerian Pidgin, which short English questions are often mistaken for. It is excluded; its probability goes to the
+other languages."""
 _NO_LANGUAGE = "zxx"
 _UNDETERMINED = "und"
 _READ = 1000
-"""Characters that are read: enough to tell, however long the text is."""
+"""Only so many characters are read; they are enough to tell."""
 
 
 def language(text: str) -> str:
-    """The bin of a text's language: `en`, `other`, or `unknown` where it is too short, or of no language.
+    """The bin of a text's language: `en`, `other`, or `unknown` if it is too short or not in any language.
 
-    By py3langid (naive Bayes on byte n-grams: Lui & Baldwin 2012, "langid.py: An Off-the-shelf Language Identification
-    Tool"). Its model is read once a process, at the first call, which takes most of a second and some 75 MB; a call
-    takes 0.03 ms.
+    Uses py3langid (naive Bayes on byte n-grams: Lui & Baldwin 2012, "langid.py: An Off-the-shelf Language
+    Identification Tool"). The first call in a process loads its model, which takes most of a second and about 75 MB;
+    later calls take 0.03 ms.
     """
-    found, _ = _identifier().classify(text[:_READ])
-    if found in (_UNDETERMINED, _NO_LANGUAGE):
+    code, _ = _identifier().classify(text[:_READ])
+    if code in (_UNDETERMINED, _NO_LANGUAGE):
         return UNKNOWN
-    return ENGLISH if found == "en" else OTHER
+    return ENGLISH if code == "en" else OTHER
 
 
 @cache

@@ -1,9 +1,9 @@
-"""Whether an answer declines to answer: by the wordings in which models say so, in English.
+"""Whether an answer is a refusal, by the English phrases in which models refuse to answer.
 
-An answer declines when its first sentence does, or when the sentences that do hold two thirds of its words. The
-wordings are matched as they stand in running text, in small letters: "I Can't Tell You Why" is a song. What may be an
-answer, such as "it is not known who wrote it", or "the Constitution does not mention it", counts only where the
-passages are named as what is silent.
+An answer is a refusal if its first sentence refuses, or if the refusing sentences have at least two thirds of its
+words. Phrases match in lower case, as in running text: "I Can't Tell You Why" is a song. Sentences that may well be
+answers, such as "it is not known who wrote it" or "the Constitution does not mention it", count only if they name the
+passages as the source that lacks the information.
 """
 
 import re
@@ -11,24 +11,24 @@ import re
 from rewards.segmentation import sentences
 
 
-def declines(answer: str) -> bool:
-    """Whether the answer declines to answer; not for an empty one."""
-    said = [answer[start:end] for start, end in sentences(answer)]
-    if not said:
+def is_refusal(answer: str) -> bool:
+    """Whether the answer is a refusal; an empty answer is not."""
+    texts = [answer[start:end] for start, end in sentences(answer)]
+    if not texts:
         return False
-    if _declines(said[0]):
+    if _refuses(texts[0]):
         return True
-    declining = sum(len(one.split()) for one in said if _declines(one))
-    return 3 * declining >= 2 * sum(len(one.split()) for one in said)
+    refusing = sum(len(text.split()) for text in texts if _refuses(text))
+    return 3 * refusing >= 2 * sum(len(text.split()) for text in texts)
 
 
-def _declines(sentence: str) -> bool:
+def _refuses(sentence: str) -> bool:
     sentence = (sentence[:1].lower() + sentence[1:_READ]).replace("’", "'")
-    return _BEGINS.match(sentence) is not None or _HOLDS.search(sentence) is not None
+    return _OPENING.match(sentence) is not None or _ANYWHERE.search(sentence) is not None
 
 
 _READ = 300
-"""Characters of a sentence that are read: a loop must not take long."""
+"""Only so many characters of a sentence are read, so that a long loop of words takes no longer than other text."""
 _NOT = r"(?:do not|don't|does not|doesn't|did not|didn't|can ?not|can't|could not|couldn't|fails? to|never)(?: \w+ly)?"
 _GIVEN = r"(?:given|provided|supplied|available|retrieved|above|following|reference)"
 _TEXTS = r"(?:texts?|information|sources?|documents?|articles?|references?|paragraphs?|data|materials?)"
@@ -47,8 +47,8 @@ _SAID = (
 _FIND_OUT = r"(?:answer|determine|find|provide|identify|locate|confirm|verify|give|say|tell|know|help)"
 _SPEAKER = r"(?:I|i|we|We)"
 
-_BEGINS = re.compile(
-    # A short clause or two before: "Sorry, but", "Based on the passages,".
+_OPENING = re.compile(
+    # Up to three short clauses before it: "Sorry, but", "Based on the passages,".
     r"(?:[^,.;:\"“]{1,60}, |(?:sorry|but|and|so) ){0,3}?(?:"
     rf"{_SPEAKER} (?:\w+ )?{_NOT} (?:{_FIND_OUT}|have (?:any|enough|sufficient|access|the|that|information))\b"
     rf"|{_SPEAKER}(?: am| are|'m|'re)(?: \w+)? (?:unable|not able|not sure|unsure|not certain|uncertain|sorry|afraid)\b"
@@ -69,10 +69,10 @@ _BEGINS = re.compile(
     r"|(?:unknown|unanswerable|n/?[aA]|no answer|not sure|not known)\W*$"
     r")"
 )
-"""Matched at the beginning of a sentence whose first letter was made small."""
-_HOLDS = re.compile(
+"""Matches at the beginning of a sentence, whose first letter is in lower case."""
+_ANYWHERE = re.compile(
     rf"(?:n't|\bnot)(?: \w+ly)? (?:be )?{_SAID}(?: \w+)? (?:in|by|from|within|to|with) {_SOURCE}"
     rf"|\b(?:unclear|unknown|unspecified|unstated) (?:in|from|by) {_SOURCE}"
     rf"|\b(?:no|not any) (?:\w+ )?(?:mention|answers?|references?|evidence|indication|passage)\b[^.;]* {_SOURCE}"
 )
-"""Searched for in it."""
+"""Matches anywhere in a sentence."""

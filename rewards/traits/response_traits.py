@@ -1,37 +1,37 @@
-"""What is watched of an answer and of what was asked, beside the scores: pure text, no model of ours."""
+"""What is monitored of an answer and of its question, beside the scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rewards.features.words import grams
+from rewards.features.words import ngrams
 from rewards.scores import ScoreRequest
 from rewards.statistics.distribution_shift import number_bin
 from rewards.traits.language import language
-from rewards.traits.refusals import declines
+from rewards.traits.refusals import is_refusal
 
 _NGRAM = 4
 
 
 @dataclass(frozen=True)
-class Traits:
-    """Of one scored response."""
+class ResponseTraits:
+    """The traits of one response and of its input."""
 
     words: int
-    """Whitespace-separated words of the answer."""
+    """Number of whitespace-separated words of the answer."""
     repetition: float
-    """Share of the answer's four-word sequences that occurred in it before."""
+    """Share of the answer's four-word sequences that occurred earlier in it."""
     declined: bool
-    """Whether it declines to answer (rewards.traits.refusals)."""
+    """Whether the answer is a refusal (rewards.traits.refusals)."""
     inputs: Mapping[str, str]
-    """The bin of each input of `rewards.statistics.distribution_shift.INPUTS`."""
+    """The bin of each input in `rewards.statistics.distribution_shift.INPUTS`."""
 
 
-def traits_of(request: ScoreRequest) -> Traits:
-    """The traits of a response, and of the question and the passages that the policy was shown. Takes about 0.1 ms."""
-    return Traits(
+def response_traits(request: ScoreRequest) -> ResponseTraits:
+    """Measure the response, the question, and the passages that the policy was shown. Takes about 0.1 ms."""
+    return ResponseTraits(
         len(request.response.split()),
         repetition(request.response),
-        declines(request.response),
+        is_refusal(request.response),
         {
             "question_words": number_bin("question_words", len(request.question.split())),
             "passages": number_bin("passages", len(request.passages)),
@@ -42,6 +42,6 @@ def traits_of(request: ScoreRequest) -> Traits:
 
 
 def repetition(text: str) -> float:
-    """Share of the text's four-word sequences that occurred earlier in it: 0 for none, towards 1 for a loop."""
-    found = grams(text.lower().split(), _NGRAM)
-    return 1 - len(set(found)) / len(found) if found else 0.0
+    """Share of the text's four-word sequences that occurred earlier in it: 0 for none, near 1 for a loop."""
+    sequences = ngrams(text.lower().split(), _NGRAM)
+    return 1 - len(set(sequences)) / len(sequences) if sequences else 0.0

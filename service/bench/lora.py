@@ -18,7 +18,7 @@ from typing import Any
 
 from policies.base import BaseModel
 from rewards.errors import FgctlError
-from rewards.statistics.benchmarks import quotient, spread
+from rewards.statistics.benchmarks import median_and_range, ratio_of_medians
 from service.bench.engine_process import Work
 from service.bench.paused_programs import Program
 from service.domain.policy import ServedPolicy
@@ -170,7 +170,7 @@ def report(seconds: Seconds, memory: Mapping[str, int]) -> dict[str, Any]:
             "of": name,
             "to": to,
             "goal": None if name == "stock" else GOAL,
-            **quotient(seconds[to, "base"][load], seconds[name, mix][load]),
+            **ratio_of_medians(seconds[to, "base"][load], seconds[name, mix][load]),
         }
         for load in next(iter(seconds.values()))
         for name, mix in seconds
@@ -185,7 +185,7 @@ def report(seconds: Seconds, memory: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _rates(seconds: Sequence[float], tokens: int) -> dict[str, float]:
-    return spread([tokens / s for s in seconds]) | {"median": tokens / median(seconds)}
+    return median_and_range([tokens / s for s in seconds]) | {"median": tokens / median(seconds)}
 
 
 def _work(engine: Program, works: Sequence[Work]) -> float:

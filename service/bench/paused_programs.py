@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from rewards.errors import FgctlError
-from rewards.statistics.benchmarks import peak_of
+from rewards.statistics.benchmarks import peak_memory_of
 
 _END_GRACE = 20.0
 """Seconds that a program gets to end when it is asked to."""
@@ -95,7 +95,7 @@ class Program:
 
     def peak_memory(self) -> int:
         """The sum of the peaks of resident memory, in bytes, of its processes."""
-        return sum(peak_of(pid) or 0 for pid in self.processes())
+        return sum(peak_memory_of(pid) or 0 for pid in self.processes())
 
     def processes(self) -> list[int]:
         """The living processes of its group."""

@@ -24,7 +24,7 @@ from policies.base import BaseModel
 from policies.prompt import PromptFormatter
 from rewards.dataset import Example
 from rewards.errors import FgctlError
-from rewards.statistics.benchmarks import quotient, spread
+from rewards.statistics.benchmarks import median_and_range, ratio_of_medians
 from service.bench import added_latency as layer
 from service.bench import scoring
 from service.bench.load import (
@@ -268,7 +268,7 @@ def report(turns: Turns, memory: Mapping[str, int]) -> dict[str, Any]:
             "of": name,
             "to": VLLM,
             "concurrency": at_once,
-            **quotient(_throughput(taken), _throughput(turns[VLLM][at_once])),
+            **ratio_of_medians(_throughput(taken), _throughput(turns[VLLM][at_once])),
             "goal": goals.get(name),
         }
         for name, levels in turns.items()
@@ -283,8 +283,8 @@ def _level(at_once: int, taken: Sequence[Turn]) -> dict[str, Any]:
     return {
         "concurrency": at_once,
         "requests": sum(len(one.latency) for one in times),
-        "requests_per_second": spread([one.requests_per_second for one in times]),
-        "tokens_per_second": spread(_throughput(taken)),
+        "requests_per_second": median_and_range([one.requests_per_second for one in times]),
+        "tokens_per_second": median_and_range(_throughput(taken)),
         "time_to_first_token_ms": percentiles(value for one in times for value in one.first_token),
         "inter_token_latency_ms": percentiles(value for one in times for value in one.between_tokens),
         "latency_ms": percentiles(value for one in times for value in one.latency),

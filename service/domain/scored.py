@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rewards.scores import ScoredResponse
-from rewards.traits.response_traits import Traits
+from rewards.traits.response_traits import ResponseTraits
 
 
 class CanaryTrial(NamedTuple):
@@ -20,4 +20,4 @@ class ScoredCompletion:
     """A completion's scores by category, and its traits and those of its request."""
 
     scores: ScoredResponse
-    traits: Traits
+    traits: ResponseTraits

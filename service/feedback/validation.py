@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rewards.categories import BUILT_IN, JUDGED
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from service.feedback.records import Annotation, NewResponse, QuickSpan, Span
 
 PRIORITY: dict[str, int] = {
@@ -23,10 +23,6 @@ PRIORITY: dict[str, int] = {
     "Incoherent": 3,
 }
 """Of two overlapping spans the label with the lower number wins; labels with the same number may overlap."""
-SPAN_LABELS: tuple[str, ...] = tuple(label for category in JUDGED for label in BUILT_IN[category].labels)
-"""Labels of errors in a response."""
-MISSING_LABELS: tuple[str, ...] = BUILT_IN["completeness"].labels
-"""Labels of information that a response lacks."""
 NEEDS_SOURCES = ("Wrong-Grounding",)
 """Labels of errors whose explanation should name the sentences that contradict the response."""
 

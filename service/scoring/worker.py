@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from rewards.traits.response_traits import traits_of
+from rewards.traits.response_traits import response_traits
 from service.domain.scored import ScoredCompletion
 
 _PRIORITY = 10
@@ -97,7 +97,7 @@ def _warm(rewards: Path | None, categories: Path | None) -> None:
     # Only what runs in this process: an endpoint that does not answer yet must not keep the service from starting.
     request = ScoreRequest("What is it called?", (), "It is a test.")
     _scorer(rewards, categories).feedback.score([request])
-    traits_of(request)
+    response_traits(request)
 
 
 def _score(
@@ -107,6 +107,6 @@ def _score(
     began = time.monotonic()
     scores = _scorer(rewards, categories).score(requests)
     scored = [
-        ScoredCompletion(response, traits_of(request)) for request, response in zip(requests, scores, strict=True)
+        ScoredCompletion(response, response_traits(request)) for request, response in zip(requests, scores, strict=True)
     ]
     return scored, time.monotonic() - began

@@ -23,7 +23,7 @@ from rewards.features.extractor import Extractor
 from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from rewards.statistics.benchmarks import peak_memory, quotient, spread
+from rewards.statistics.benchmarks import median_and_range, peak_memory, ratio_of_medians
 
 BATCH = 8
 """Responses a contender judges in one turn, and the batched ones in one call."""
@@ -127,14 +127,14 @@ def report(seconds: Mapping[str, Sequence[float]], memory: Mapping[str, int]) ->
     """
     contenders = {
         name: {
-            "seconds_per_response": spread(values),
-            "responses_per_second": spread([1 / value for value in values]) | {"median": 1 / median(values)},
+            "seconds_per_response": median_and_range(values),
+            "responses_per_second": median_and_range([1 / value for value in values]) | {"median": 1 / median(values)},
             "peak_memory_mib": memory[name] / 2**20,
         }
         for name, values in seconds.items()
     }
     ratios = [
-        {"of": name, "to": alternative} | quotient(seconds[name], seconds[alternative]) | {"goal": goal}
+        {"of": name, "to": alternative} | ratio_of_medians(seconds[name], seconds[alternative]) | {"goal": goal}
         for name, alternative, goal in GOALS
     ]
     return {"contenders": contenders, "ratios": ratios}

@@ -25,7 +25,7 @@ from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scorer import Scorer
-from rewards.statistics.benchmarks import peak_memory, quotient, spread
+from rewards.statistics.benchmarks import median_and_range, peak_memory, ratio_of_medians
 from trainer.bench.plain import PlainTrainer
 from trainer.policy_model import Trunk
 from trainer.ppo import PpoTrainer, step_examples
@@ -147,7 +147,7 @@ def report(turns: Mapping[str, Sequence[Turn]], memory: Mapping[str, int], episo
             "response_tokens": fmean(len(one.token_ids) for t in taken for samples in t.sampled for one in samples),
             "peak_memory_mib": memory[name] / 2**20,
             "phases": {
-                phase: {"seconds": spread(values), "episodes_per_minute": _rates(values, episodes)}
+                phase: {"seconds": median_and_range(values), "episodes_per_minute": _rates(values, episodes)}
                 for phase, values in seconds[name].items()
             },
         }
@@ -157,7 +157,7 @@ def report(turns: Mapping[str, Sequence[Turn]], memory: Mapping[str, int], episo
         {
             "phase": phase,
             "goal": GOAL if phase == STEP else None,
-            **quotient(seconds["plain"][phase], seconds["trainer"][phase]),
+            **ratio_of_medians(seconds["plain"][phase], seconds["trainer"][phase]),
         }
         for phase in (*PHASES, STEP)
     ]
@@ -171,7 +171,7 @@ def _seconds(turn: Turn, phase: str) -> float:
 
 
 def _rates(seconds: Sequence[float], episodes: int) -> dict[str, float]:
-    return spread([60 * episodes / s for s in seconds]) | {"median": 60 * episodes / median(seconds)}
+    return median_and_range([60 * episodes / s for s in seconds]) | {"median": 60 * episodes / median(seconds)}
 
 
 def run_alone(name: str, setting: Setting) -> None:

@@ -11,8 +11,9 @@ from policies.manifest import Named
 from policies.prompt import PromptFormatter
 from policies.store import SFT, Decoding, PolicyStore
 from policies.weights import Weights
-from rewards.categories import JUDGED
-from rewards.dataset import Example, questions_digest, word_count
+from rewards.categories import SEGMENT_CATEGORIES
+from rewards.dataset import Example, questions_digest
+from rewards.features.words import mean_words
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
 from rewards.scores import ScoredResponse, ScoreRequest, weighted_reward
@@ -215,7 +216,7 @@ def report_on(
         "profile": one.name,
         "version": one.version,
         "weights": one.weights.as_dict(),
-        "length": {"words": word_count(texts)},
+        "length": {"words": mean_words(texts)},
         "clean_rate": {category: 1 - share for category, share in errors.items() if category != "completeness"},
         "completeness": fmean(completeness),
         "error_ratio": errors,
@@ -248,7 +249,7 @@ def report_on(
 def second_opinion(judge: Judge, requests: Sequence[ScoreRequest]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the judge, on which nothing is trained, says of the texts: its figures, and its values by question."""
     judged = judge.judge(requests)
-    errors = {category: [one.errors[category] for one in judged] for category in JUDGED}
+    errors = {category: [one.errors[category] for one in judged] for category in SEGMENT_CATEGORIES}
     completeness = [one.completeness for one in judged]
     figures = {
         "version": judge.version,

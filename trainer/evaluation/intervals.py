@@ -1,7 +1,7 @@
 """The figures of an evaluation with 95 % intervals, alone and as differences between policies on the same questions.
 
 Every figure is a function of a ratio of two sums over questions: a mean of the values by the number of questions, a
-clean rate of errors by segments. So one bootstrap over questions (rewards.statistics.agreement_with_people.interval) serves them all, and a
+clean rate of errors by segments. So one bootstrap over questions (rewards.statistics.agreement_with_people.bootstrap_interval) serves them all, and a
 paired one, which draws the same questions for both policies, their differences (Koehn 2004).
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewards.errors import FgctlError
-from rewards.statistics.agreement_with_people import interval, ratio
+from rewards.statistics.agreement_with_people import bootstrap_interval, ratio
 
 Matrix = NDArray[np.float64]
 _SUMMED = frozenset({"segments", "errors", "nll_tokens"})
@@ -104,7 +104,7 @@ def by_question(per_response: Mapping[str, Any], samples: int) -> dict[str, Any]
 def intervals(report: Mapping[str, Any]) -> dict[str, list[float]]:
     """The 95 % interval of each figure of a report, by its dotted name: `[low, high]`."""
     return {
-        name: interval(metric.rows, metric.at)
+        name: bootstrap_interval(metric.rows, metric.at)
         for name, metric in metrics(report["per_question"], report["weights"]).items()
     }
 
@@ -173,7 +173,7 @@ def _intercept(sums: Matrix) -> Matrix:
 
 def _estimate(name: str, rows: Matrix, statistic: Callable[[Matrix], Matrix]) -> dict[str, float]:
     """A statistic of the rows' sums under that name, and its interval."""
-    low, high = interval(rows, statistic)
+    low, high = bootstrap_interval(rows, statistic)
     return {name: round(float(statistic(rows.sum(0))), 4), "low": low, "high": high}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from policies.store import Decoding
 from rewards.scores import ScoredResponse, ScoreRequest
 from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS, score_bin, shares
-from rewards.traits.response_traits import traits_of
+from rewards.traits.response_traits import response_traits
 
 
 def served_scores(
@@ -30,7 +30,7 @@ def served_scores(
     kept = [i for i, request in enumerate(requests) if request.passages]
     if not kept:
         return None
-    traits = [traits_of(requests[i]) for i in kept]
+    traits = [response_traits(requests[i]) for i in kept]
     judged = {
         category: [segment for i in kept for segment in scored[i].categories[category].segments]
         for category in scored[kept[0]].categories

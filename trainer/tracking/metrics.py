@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from policies.weights import Weights
+from rewards.features.words import mean_words
 from rewards.traits.response_traits import repetition
 from trainer.experience import Batch, Evaluated, Streams
 from trainer.kl import kl_estimates
@@ -28,7 +29,7 @@ def step_metrics(
         "kl/token_k3": ((steady * batch.mask).sum() / tokens).item(),
         "entropy": (evaluated.entropy.sum() / tokens).item(),
         "length/tokens": lengths.mean().item(),
-        "length/words": sum(len(text.split()) for text in streams.texts) / max(1, len(streams.texts)),
+        "length/words": mean_words(streams.texts),
         "length/truncated": batch.truncated.float().mean().item(),
         "text/repetition": sum(map(repetition, streams.texts)) / max(1, len(streams.texts)),
     }

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rewards.categories import BUILT_IN, Category
+from rewards.categories import BUILT_IN, SPAN_LABELS, Category
 from rewards.segmentation import Span, segments
 from rewards.statistics.agreement_with_people import macro_f1
-from service.feedback.validation import SPAN_LABELS
 
 _WORD = re.compile(r"\S+")
 WHOLE: Category = "completeness"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.dataset import PAIRS, MissingInfo, SpanError
 from service.feedback.exchange.files import reason_of, records, write_list
 from service.feedback.exchange.item import Item, Refusal, objection
@@ -17,7 +18,6 @@ from service.feedback.exchange.offsets import from_utf16
 from service.feedback.exchange.pair_questions import CHOICES, pair_name
 from service.feedback.exchange.passage_text import PassageText, Place, render
 from service.feedback.exchange.task_source import TaskSource
-from service.feedback.validation import MISSING_LABELS, SPAN_LABELS
 
 _EXPORTED_ID = re.compile(r"missing:(\d+):(\d+)(?:\.(\d+))?")
 """The id of a region that `write` exported: the number of the missing information, its passage and sentence."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from rewards.categories import BUILT_IN, JUDGED
+from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES
 from service.domain.hash_sampling import draw
 from service.feedback.records import StoredPassage
 
@@ -42,7 +42,7 @@ def _segments(scored: dict[str, Any]) -> list[dict[str, Any]]:
     scores = scored.get("scores") or {}
     return [
         segment | {"category": category}
-        for category in JUDGED
+        for category in SEGMENT_CATEGORIES
         for segment in scores.get(category, {}).get("segments", [])
     ]
 

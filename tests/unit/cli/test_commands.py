@@ -11,7 +11,7 @@ from cli.main import app
 from policies.store import PolicyStore
 from rewards.dataset import SAMPLE
 from rewards.errors import FgctlError
-from rewards.models.feedback_rewards import FITTED
+from rewards.models.feedback_rewards import FITTED_REWARDS
 from trainer.evaluation.evaluate import GREEDY
 from trainer.evaluation.intervals import comparison, intervals, metrics
 
@@ -84,13 +84,13 @@ def test_rewards_fit_writes_a_model_that_scores(tmp_path):
 
 def test_labels_alone_are_fitted_for_rewards_that_stay_as_they_are(tmp_path):
     target, labels = tmp_path / "rewards.json", tmp_path / "rewards.labels.json"
-    shutil.copy(FITTED, target)
+    shutil.copy(FITTED_REWARDS, target)
     arguments = ("rewards", "fit", "--only-labels", "--data", SAMPLE / "feedback.json", "--out", target)
     code, out = invoke(*arguments, "--json")
     assert code == 0
-    assert target.read_bytes() == FITTED.read_bytes()
+    assert target.read_bytes() == FITTED_REWARDS.read_bytes()
     written = json.loads(labels.read_text())
-    assert written["rewards"] == json.loads(out)["version"] == json.loads(FITTED.read_text())["version"]
+    assert written["rewards"] == json.loads(out)["version"] == json.loads(FITTED_REWARDS.read_text())["version"]
     assert invoke("score", "--rewards", target, input="")[0] == 0
     code, out = invoke(*arguments)
     assert code == 0

@@ -52,7 +52,7 @@ def test_only_settings_that_change_scores_count_as_scored(tmp_path, changed, to,
 
 
 @pytest.mark.parametrize(
-    ("changed", "to", "said"),
+    ("changed", "to", "excerpt"),
     [
         ("politeness", "relevance", "relevance is a built-in category"),
         ("politeness", "kl", "the name kl is reserved"),
@@ -75,19 +75,19 @@ def test_only_settings_that_change_scores_count_as_scored(tmp_path, changed, to,
         ),
     ],
 )
-def test_every_mistake_is_one_sentence(tmp_path, changed, to, said):
+def test_every_mistake_is_one_sentence(tmp_path, changed, to, excerpt):
     file = write(tmp_path, POLITENESS.replace(changed, to))
     with pytest.raises(FgctlError) as error:
         load_configuration(file)
     message = str(error.value)
-    assert said in message
+    assert excerpt in message
     assert str(file) in message
     assert "secret" not in message
     assert "\n" not in message
     assert message.endswith(".")
 
 
-def test_a_file_that_is_named_must_exist(tmp_path):
+def test_the_file_must_exist(tmp_path):
     with pytest.raises(FgctlError, match="does not exist"):
         load_configuration(tmp_path / "none.toml")
 
@@ -96,7 +96,7 @@ def test_the_examples_of_the_guide_are_valid_together(tmp_path):
     guide = (Path(__file__).parents[3] / "docs" / "categories.md").read_text()
     examples = re.findall(r"^```toml\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
     configuration = load_configuration(write(tmp_path, "".join(examples)))
-    types = {one.type for one in configuration.category.values()}
+    types = {table.type for table in configuration.category.values()}
     assert types == {"text-classification", "token-classification", "http", "entry-point"}
 
 

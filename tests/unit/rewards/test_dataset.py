@@ -2,17 +2,7 @@ import json
 
 import pytest
 
-from rewards.dataset import (
-    SAMPLE,
-    data_file,
-    load_answers,
-    load_examples,
-    load_feedback,
-    only_held_out,
-    parse_passages,
-    question_key,
-    without_held_out,
-)
+from rewards.dataset import SAMPLE, data_file, load_answers, load_examples, load_feedback, parse_passages, question_key
 from rewards.errors import FgctlError
 
 
@@ -41,18 +31,14 @@ def test_the_sample_loads_and_its_spans_cut_whole_words():
     assert {"Irrelevant", "Redundant", "Wrong-Grounding", "Unverifiable"} <= labels
 
 
-def test_the_sample_is_not_on_the_held_out_list():
-    assert only_held_out(load_examples(SAMPLE / "dev.json")) == []
-
-
-def test_titles_that_passages_repeat_are_dropped():
+def test_titles_repeated_in_passages_are_dropped():
     example = load_examples(SAMPLE / "train.json")[0]
     assert example.passages[0].title == "Aldermouth Lighthouse"
     assert example.passages[0].text.startswith("The Aldermouth Lighthouse is a white stone tower")
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "excerpt"),
     [
         (lambda row: row.pop("question"), "row 1, field question"),
         (lambda row: row["feedback"]["errors"].append({"error type": "Irrelevant", "start": 3, "end": 999}), "999"),
@@ -61,21 +47,21 @@ def test_titles_that_passages_repeat_are_dropped():
         (lambda row: row.update(preference=[0, 1, 2, 3, 0, 0]), "preference"),
     ],
 )
-def test_a_wrong_row_is_named(tmp_path, feedback_rows, change, said):
+def test_an_error_names_the_invalid_row(tmp_path, feedback_rows, change, excerpt):
     change(feedback_rows[1])
     with pytest.raises(FgctlError, match=r"rows\.json, row 1") as error:
         load_feedback(write(tmp_path, feedback_rows))
-    assert said in str(error.value)
+    assert excerpt in str(error.value)
 
 
-@pytest.mark.parametrize(("content", "said"), [("{}", "a list"), ("[", "not JSON"), (None, "does not exist")])
-def test_a_wrong_file_is_named(tmp_path, content, said):
+@pytest.mark.parametrize(("content", "excerpt"), [("{}", "a list"), ("[", "not JSON"), (None, "does not exist")])
+def test_an_error_names_the_invalid_file(tmp_path, content, excerpt):
     path = tmp_path / "data.json"
     if content is not None:
         path.write_text(content)
     with pytest.raises(FgctlError, match=r"data\.json") as error:
         load_examples(path)
-    assert said in str(error.value)
+    assert excerpt in str(error.value)
 
 
 def test_questions_are_recognised_whatever_their_spacing_and_case():
@@ -87,14 +73,7 @@ def test_data_comes_from_the_configured_directory(monkeypatch, tmp_path):
     assert data_file("dev") == tmp_path / "qa_feedback" / "dev.json"
 
 
-def test_the_held_out_list_splits_the_rows(monkeypatch):
-    examples = load_examples(SAMPLE / "dev.json")
-    monkeypatch.setattr("rewards.dataset.held_out_keys", lambda: frozenset([question_key(examples[0].question)]))
-    assert only_held_out(examples) == examples[:1]
-    assert without_held_out(examples) == examples[1:]
-
-
-def test_passages_in_every_shape_people_have():
+def test_passages_in_every_accepted_format():
     shapes = [{"title": "T", "text": "a b"}, {"wikipage": "T", "content": "T\n\na b"}, ["T", "a", "b"]]
     assert [(p.title, p.text) for p in parse_passages(shapes)] == [("T", "a b")] * 3
     assert parse_passages(None) == ()

@@ -1,4 +1,4 @@
-"""Inputs nobody annotated: offsets stay exact, nothing crashes, and the result says what they are."""
+"""Unusual inputs: offsets stay exact, nothing crashes, and notes say how they differ from the training data."""
 
 import pytest
 
@@ -27,7 +27,7 @@ ANSWERS = {
 }
 
 ORDINARY = ("emoji", "combining")
-"""English prose all the same."""
+"""English prose like the training data."""
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,10 @@ def test_every_segment_lies_where_it_says(scorer, name, passages):
     text = ANSWERS[name]
     (scored,) = scorer.score([ScoreRequest("What is the town of Ostra?", passages, text)])
     assert scored.in_domain == (name in ORDINARY and passages == PASSAGES)
-    for judged in scored.categories.values():
-        assert bool(judged.segments) == bool(text.strip())
-        assert len(judged.segments) == len(judged.rewards)
-        for segment in judged.segments:
+    for scores in scored.categories.values():
+        assert bool(scores.segments) == bool(text.strip())
+        assert len(scores.segments) == len(scores.rewards)
+        for segment in scores.segments:
             assert text[segment.start : segment.end].strip() == text[segment.start : segment.end] != ""
             assert 0 <= segment.error_probability <= 1
 

@@ -5,7 +5,7 @@ import pytest
 from rewards.categories import BUILT_IN
 from rewards.configuration import Configuration
 from rewards.errors import FgctlError
-from rewards.models.feedback_rewards import FITTED, FeedbackRewards
+from rewards.models.feedback_rewards import FITTED_REWARDS, FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 
@@ -13,7 +13,7 @@ REQUESTS = [ScoreRequest("Where?", (), text) for text in ("By the sea. IT IS THE
 
 
 class Table:
-    """Gives what it was made with."""
+    """A reward model that returns what it was constructed with."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -39,7 +39,7 @@ def test_without_configuration_a_scorer_is_the_fitted_rewards(monkeypatch, feedb
     monkeypatch.delenv("FGCTL_CATEGORIES", raising=False)
     plain = Scorer.load()
     assert plain.categories == BUILT_IN
-    assert plain.version == json.loads(FITTED.read_text())["version"] == feedback.version
+    assert plain.version == json.loads(FITTED_REWARDS.read_text())["version"] == feedback.version
     assert plain.digest == feedback.digest
     (scored,) = plain.score(REQUESTS[:1])
     assert list(scored.categories) == list(BUILT_IN)
@@ -73,40 +73,40 @@ def test_version_and_digest_cover_the_configuration(shouting, feedback):
 
 
 def test_a_model_is_asked_only_where_there_is_something_to_judge(feedback):
-    one, model = scorer(feedback, [[0.5, 0.25], [1]], threshold=0.5)
-    scored = one.score(REQUESTS)
+    configured, model = scorer(feedback, [[0.5, 0.25], [1]], threshold=0.5)
+    scored = configured.score(REQUESTS)
     assert model.asked == [(["By the sea. IT IS THERE.", "abCD."], [[(0, 11), (12, 24)], [(0, 5)]])]
     assert [[s.error for s in r.categories["mine"].segments] for r in scored] == [[True, False], [], [True]]
-    assert one.score(REQUESTS[1:2])[0].categories["mine"].segments == ()
+    assert configured.score(REQUESTS[1:2])[0].categories["mine"].segments == ()
     assert len(model.asked) == 1
 
 
 def test_density_decides_the_segments(feedback):
-    one, model = scorer(feedback, [[0.5]], "response")
-    one.score(REQUESTS[:1])
+    configured, model = scorer(feedback, [[0.5]], "response")
+    configured.score(REQUESTS[:1])
     assert model.asked[0][1] == [[(0, 24)]]
 
 
 @pytest.mark.parametrize(
-    ("answers", "said"),
+    ("answers", "excerpt"),
     [
         ([], "gave no probabilities for responses of 2, 1 segments"),
         ([[0.5, 0.5]], "gave 2 probabilities for responses of 2, 1 segments"),
         ([[0.5], [0.5]], "gave 1, 1 probabilities for responses of 2, 1 segments"),
-        ([[0.5, 1.5], [0]], "gave 1.5, which is no probability"),
+        ([[0.5, 1.5], [0]], "gave 1.5, which is not a probability"),
         ([[0.5, float("nan")], [0]], "gave nan"),
         ([[-0.1, 0.5], [0]], "gave -0.1"),
     ],
 )
-def test_an_answer_of_another_shape_or_range_is_refused(feedback, answers, said):
+def test_an_answer_of_another_shape_or_range_is_refused(feedback, answers, excerpt):
     with pytest.raises(FgctlError, match="The reward model of category mine") as error:
         scorer(feedback, answers)[0].score(REQUESTS)
-    assert said in str(error.value)
+    assert excerpt in str(error.value)
 
 
 def test_a_category_judged_by_a_judge_is_not_for_training(feedback):
-    one, model = scorer(feedback, [[0.1]])
-    one.require_rewards()
+    configured, model = scorer(feedback, [[0.1]])
+    configured.require_rewards()
     model.purpose = "judge"
     with pytest.raises(FgctlError, match="Category mine's model is a judge"):
-        one.require_rewards()
+        configured.require_rewards()

@@ -13,7 +13,7 @@ from policies.store import Decoding, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
-from rewards.traits.response_traits import traits_of
+from rewards.traits.response_traits import response_traits
 from service.app import create_app
 from service.domain.answer import Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
@@ -130,7 +130,7 @@ class FakeWorker:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return [ScoredCompletion(self._scores(request.response), traits_of(request)) for request in requests]
+        return [ScoredCompletion(self._scores(request.response), response_traits(request)) for request in requests]
 
     def stop(self):
         pass

@@ -9,7 +9,7 @@ from rewards.categories import BUILT_IN
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from rewards.traits.response_traits import traits_of
+from rewards.traits.response_traits import response_traits
 from service.app import create_app
 from service.domain.roster import Roster
 from service.domain.scored import ScoredCompletion
@@ -29,7 +29,7 @@ def service(shouting, starting):
 
     async def score(requests):
         scores = scorer.score(requests)
-        return [ScoredCompletion(*pair) for pair in zip(scores, map(traits_of, requests), strict=True)]
+        return [ScoredCompletion(*pair) for pair in zip(scores, map(response_traits, requests), strict=True)]
 
     starting.worker.score = score
     return starting

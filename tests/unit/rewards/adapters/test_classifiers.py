@@ -1,4 +1,4 @@
-"""On tiny models whose weights make the label depend on a word."""
+"""On tiny models with random weights."""
 
 import pytest
 import torch
@@ -87,7 +87,7 @@ def spans(responses):
 
 
 def logits(directory, kind, *texts):
-    """What transformers itself gives for one input."""
+    """The logits that transformers itself gives for one input."""
     from transformers import AutoTokenizer
 
     with torch.inference_mode():
@@ -104,15 +104,15 @@ def logits(directory, kind, *texts):
 )
 def test_a_text_classifier_gives_each_segment_the_mass_of_the_error_labels(directory, reads, before):
     model = load("text-classification", directory["text"], input=reads)
-    judged = model.score([request(r) for r in RESPONSES], spans(RESPONSES))
-    assert [len(probabilities) for probabilities in judged] == [2, 1, 1]
-    flat = [p for probabilities in judged for p in probabilities]
+    scores = model.score([request(r) for r in RESPONSES], spans(RESPONSES))
+    assert [len(probabilities) for probabilities in scores] == [2, 1, 1]
+    flat = [p for probabilities in scores for p in probabilities]
     for text, probability in zip(["it is a nice day .", "you fool .", "nice .", "you fool ."], flat, strict=True):
         expected = logits(directory["text"], BertForSequenceClassification, *before, text).softmax(-1)[1:].sum()
         assert probability == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_labels_that_may_hold_together_count_by_the_likeliest(directory):
+def test_of_labels_that_do_not_exclude_each_other_the_likeliest_counts(directory):
     model = load("text-classification", directory["multi"])
     expected = logits(directory["multi"], BertForSequenceClassification, "you fool .").sigmoid()[1:].max()
     assert model.score([request("you fool .")], [[(0, 10)]]) == [[pytest.approx(expected.item(), abs=1e-5)]]
@@ -143,14 +143,14 @@ def test_a_model_without_padding_token_judges_a_batch_like_each_text_alone(token
 
 def test_a_token_classifier_gives_each_segment_its_worst_token_in_context(directory):
     model = load("token-classification", directory["token"])
-    judged = model.score([request(r) for r in RESPONSES], spans(RESPONSES))
+    scores = model.score([request(r) for r in RESPONSES], spans(RESPONSES))
     # [CLS] it is a nice day . you fool . [SEP]
     mass = logits(directory["token"], BertForTokenClassification, RESPONSES[0]).softmax(-1)[:, 1:].sum(-1)
-    assert judged[0] == pytest.approx([mass[1:7].max().item(), mass[7:10].max().item()], abs=1e-5)
-    assert [len(probabilities) for probabilities in judged] == [2, 1, 1]
+    assert scores[0] == pytest.approx([mass[1:7].max().item(), mass[7:10].max().item()], abs=1e-5)
+    assert [len(probabilities) for probabilities in scores] == [2, 1, 1]
 
 
-def test_what_is_longer_than_the_model_takes_is_cut_or_read_in_windows(directory):
+def test_text_longer_than_the_model_takes_is_cut_or_read_in_windows(directory):
     long = "it is a nice day . " * 10 + "you fool ."
     cut = [segments(long, "sentence")]
     (texts,) = load("text-classification", directory["text"], input="passages-segment").score([request(long)], cut)
@@ -162,7 +162,7 @@ def test_what_is_longer_than_the_model_takes_is_cut_or_read_in_windows(directory
 
 
 @pytest.mark.parametrize(
-    ("type_", "model", "settings", "said"),
+    ("type_", "model", "settings", "excerpt"),
     [
         ("text-classification", "/nowhere", {}, "'/nowhere' cannot be loaded for text-classification"),
         ("text-classification", "headless", {}, "was not trained for text-classification"),
@@ -175,8 +175,8 @@ def test_what_is_longer_than_the_model_takes_is_cut_or_read_in_windows(directory
         ),
     ],
 )
-def test_a_model_that_cannot_judge_is_refused(directory, monkeypatch, type_, model, settings, said):
+def test_a_model_that_cannot_judge_is_refused(directory, monkeypatch, type_, model, settings, excerpt):
     with pytest.raises(FgctlError) as error:
         load(type_, directory.get(model, model), **settings)
-    assert said in str(error.value)
+    assert excerpt in str(error.value)
     assert "\n" not in str(error.value)

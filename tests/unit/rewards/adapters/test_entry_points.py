@@ -53,19 +53,19 @@ def test_an_entry_point_is_called_with_its_options(declared):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "excerpt"),
     [
         ("brevet", {}, "no installed package declares 'brevet'"),
         ("brevet", {}, "(declared: brevity, gone, no_model, no_package)"),
         ("gone", {}, "'plugin:Gone' cannot be imported"),
         ("no_package", {}, "'no_such_package:Brevity' cannot be imported"),
-        ("no_model", {}, "makes no RewardModel"),
-        ("brevity", {"limits": 3}, "does not take these options: got an unexpected keyword argument 'limits'"),
+        ("no_model", {}, "returns no RewardModel"),
+        ("brevity", {"limits": 3}, "does not accept these options: got an unexpected keyword argument 'limits'"),
     ],
 )
-def test_what_cannot_be_used_is_named(declared, name, options, said):
+def test_an_error_says_why_an_entry_point_cannot_be_used(declared, name, options, excerpt):
     with pytest.raises(FgctlError) as error:
         load(name, **options)
-    assert said in str(error.value)
+    assert excerpt in str(error.value)
     assert str(error.value).startswith("Category brevity: ")
     assert str(error.value).endswith(".")

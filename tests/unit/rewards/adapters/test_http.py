@@ -25,7 +25,7 @@ def pauses(monkeypatch):
 
 
 class Endpoint:
-    """Gives its replies one after the other, the last one for ever."""
+    """Returns its replies in order, and the last one for ever."""
 
     def __init__(self, *replies):
         self.replies = list(replies)
@@ -58,8 +58,8 @@ GOOD = {"probabilities": [[0.25, 1], [0]]}
 def test_an_endpoint_gets_texts_and_offsets_and_gives_probabilities(monkeypatch):
     monkeypatch.setenv("JUDGE_TOKEN", "Bearer abc\n")
     endpoint = Endpoint(GOOD)
-    judged = rewards(endpoint, headers={"Authorization": "JUDGE_TOKEN"}).score(REQUESTS, SEGMENTS)
-    assert judged == [[0.25, 1.0], [0.0]]
+    probabilities = rewards(endpoint, headers={"Authorization": "JUDGE_TOKEN"}).score(REQUESTS, SEGMENTS)
+    assert probabilities == [[0.25, 1.0], [0.0]]
     (asked,) = endpoint.asked
     assert asked.headers["authorization"] == "Bearer abc"
     assert json.loads(asked.content) == {
@@ -81,7 +81,7 @@ def test_an_endpoint_gets_texts_and_offsets_and_gives_probabilities(monkeypatch)
     }
 
 
-def test_many_responses_are_asked_in_parts(monkeypatch):
+def test_many_responses_are_posted_in_batches(monkeypatch):
     monkeypatch.setattr(http, "_BATCH", 2)
 
     def judge(request):
@@ -96,7 +96,7 @@ def test_many_responses_are_asked_in_parts(monkeypatch):
     "failure",
     [httpx.ReadTimeout("too slow"), httpx.ConnectError("refused"), httpx.Response(500), httpx.Response(429)],
 )
-def test_what_may_pass_is_tried_again(failure, pauses):
+def test_temporary_failures_are_retried(failure, pauses):
     endpoint = Endpoint(failure, GOOD)
     assert rewards(endpoint).score(REQUESTS, SEGMENTS) == [[0.25, 1.0], [0.0]]
     assert len(endpoint.asked) == 2
@@ -104,23 +104,23 @@ def test_what_may_pass_is_tried_again(failure, pauses):
 
 
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "excerpt"),
     [(httpx.ReadTimeout("too slow"), "did not answer (too slow), 3 times"), (httpx.Response(503), "answered 503, 3")],
 )
-def test_retries_are_bounded_and_their_pauses_grow(failure, said, pauses):
+def test_retries_are_bounded_and_their_pauses_grow(failure, excerpt, pauses):
     endpoint = Endpoint(failure)
     with pytest.raises(FgctlError) as error:
         rewards(endpoint).score(REQUESTS, SEGMENTS)
-    assert said in str(error.value)
+    assert excerpt in str(error.value)
     assert "politeness: http://judge.test/score" in str(error.value)
     assert "hidden" not in str(error.value)
     assert len(endpoint.asked) == 3
     assert pauses == [0.5, 1.0]
 
 
-def test_what_will_not_pass_is_not_tried_again():
+def test_permanent_failures_are_not_retried():
     endpoint = Endpoint(httpx.Response(403))
-    with pytest.raises(FgctlError, match="answered 403; mend its url or headers"):
+    with pytest.raises(FgctlError, match="answered 403; fix its url or headers"):
         rewards(endpoint).score(REQUESTS, SEGMENTS)
     assert len(endpoint.asked) == 1
 
@@ -129,7 +129,7 @@ def test_what_will_not_pass_is_not_tried_again():
     "reply",
     [httpx.Response(200, text="<html>"), {"scores": []}, {"probabilities": [0.5]}, {"probabilities": [["bad"]]}, []],
 )
-def test_a_malformed_reply_is_named(reply):
+def test_an_error_quotes_a_malformed_reply(reply):
     with pytest.raises(FgctlError, match=r"it must answer \{\"probabilities\": \[\[\.\.\.\], \.\.\.\]\}\.$"):
         rewards(Endpoint(reply)).score(REQUESTS, SEGMENTS)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rewards.dataset import FeedbackExample, MissingInfo, SpanError
-from rewards.evaluation.krippendorff_alpha import alpha, marks_with_corrections
+from rewards.evaluation.krippendorff_alpha import alpha_of_corrections, krippendorff_alpha
 
 
 def example(text, corrected, errors=(), missing=()):
@@ -17,21 +17,21 @@ def mark(text, part, label):
 
 
 def test_alpha_of_hand_computed_labels():
-    # Ten pairs, two apart: observed disagreement .2; of the 20 labels 8 are 1, so that 2 * 8 * 12 / (20 * 19) is
-    # expected by chance.
-    one = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=bool)
-    other = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0], dtype=bool)
-    assert alpha(one, other) == pytest.approx(1 - 0.2 / (2 * 8 * 12 / (20 * 19)), abs=1e-4)
-    assert alpha(one, one) == 1
-    assert alpha(one, ~one) < 0
+    # Two of ten pairs differ: observed disagreement 0.2. Of the 20 labels 8 are 1, so the disagreement expected by
+    # chance is 2 * 8 * 12 / (20 * 19).
+    labels = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=bool)
+    others = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 0], dtype=bool)
+    assert krippendorff_alpha(labels, others) == pytest.approx(1 - 0.2 / (2 * 8 * 12 / (20 * 19)), abs=1e-4)
+    assert krippendorff_alpha(labels, labels) == 1
+    assert krippendorff_alpha(labels, ~labels) < 0
 
 
-def test_labels_that_are_all_the_same_say_nothing():
-    assert alpha(np.ones(3, dtype=bool), np.ones(3, dtype=bool)) is None
-    assert alpha(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)) is None
+def test_without_different_labels_there_is_no_alpha():
+    assert krippendorff_alpha(np.ones(3, dtype=bool), np.ones(3, dtype=bool)) is None
+    assert krippendorff_alpha(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)) is None
 
 
-def test_an_annotator_who_corrects_what_was_marked_agrees_with_himself():
+def test_an_annotator_who_corrects_exactly_the_marks_agrees_with_them():
     text = "The old mill burned in May. Many people live there happily today. The lake is deep and cold."
     gone = example(text, "The old mill burned in May. The lake is deep and cold.", (
         mark(text, "Many people live there happily today.", "Irrelevant"),
@@ -41,14 +41,14 @@ def test_an_annotator_who_corrects_what_was_marked_agrees_with_himself():
     told = example(text, text + " It was rebuilt.", missing=(
         MissingInfo(label="Missing-Answer", passage_id=1, sentence_id=(1,)),
     ))  # fmt: skip
-    assert marks_with_corrections([gone, wrong, complete, told]) == {
+    assert alpha_of_corrections([gone, wrong, complete, told]) == {
         "relevance": 1.0, "factuality": 1.0, "completeness": 1.0,
     }  # fmt: skip
-    kept = example(text, text, gone.errors)
-    assert marks_with_corrections([gone, kept, wrong])["relevance"] < 1
+    unchanged = example(text, text, gone.errors)
+    assert alpha_of_corrections([gone, unchanged, wrong])["relevance"] < 1
 
 
 def test_without_corrections_there_is_nothing_to_compare():
-    assert marks_with_corrections([example("It is old.", "")]) == {
+    assert alpha_of_corrections([example("It is old.", "")]) == {
         "relevance": None, "factuality": None, "completeness": None,
     }  # fmt: skip

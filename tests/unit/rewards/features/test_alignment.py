@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.features.alignment import ALIGNMENT_FEATURES, Source, align, common_subsequence, fragments
+from rewards.features.alignment import ALIGNMENT_FEATURES, Source, alignment_features, common_subsequence, fragments
 
 SOURCE = Source.of(
     ["Ostra"], ["The mill of Ostra burned in 1911.", "It was built again by Maria Lind.", "The river is the Lind."]
@@ -11,36 +11,36 @@ SOURCE = Source.of(
 
 
 def features(text, parts=None):
-    values = align(text, parts or [text], SOURCE, np.array([0.9, 0.5, 0.1]), frozenset({"mill"}))
+    values = alignment_features(text, parts or [text], SOURCE, np.array([0.9, 0.5, 0.1]), frozenset({"mill"}))
     return dict(zip(ALIGNMENT_FEATURES, values, strict=True))
 
 
 def test_a_verbatim_sentence_is_fully_covered_by_one_fragment():
-    found = features("The mill of Ostra burned in 1911.")
-    assert found["fragment density"] == 7
-    assert found["common subsequence"] == found["worst part covered"] == found["words together"] == 1
-    assert found["unknown words"] == found["unknown names"] == found["unknown numbers"] == 0
+    values = features("The mill of Ostra burned in 1911.")
+    assert values["fragment density"] == 7
+    assert values["common subsequence"] == values["worst part covered"] == values["words together"] == 1
+    assert values["unknown words"] == values["unknown names"] == values["unknown numbers"] == 0
 
 
 def test_true_pieces_wrongly_joined_stand_apart():
-    found = features("The mill of Ostra was built again in 1911.")
-    assert found["unknown words"] == found["unknown numbers"] == 0
-    assert found["words together"] < 1
-    assert found["worst part covered"] < found["two sentences cover"] == 1
+    values = features("The mill of Ostra was built again in 1911.")
+    assert values["unknown words"] == values["unknown numbers"] == 0
+    assert values["words together"] < 1
+    assert values["worst part covered"] < values["two sentences cover"] == 1
 
 
-def test_what_the_passages_do_not_hold_is_counted():
-    found = features("The mill was sold to Peter Aldo in 1950.")
-    assert found["unknown words"] == pytest.approx(np.log1p(4))  # sold, peter, aldo, 1950
-    assert found["unknown names"] == pytest.approx(np.log1p(2))
-    assert found["unknown numbers"] == pytest.approx(np.log1p(1))
+def test_words_that_the_passages_lack_are_counted():
+    values = features("The mill was sold to Peter Aldo in 1950.")
+    assert values["unknown words"] == pytest.approx(np.log1p(4))  # sold, peter, aldo, 1950
+    assert values["unknown names"] == pytest.approx(np.log1p(2))
+    assert values["unknown numbers"] == pytest.approx(np.log1p(1))
 
 
 def test_the_worst_part_counts():
-    found = features(
+    values = features(
         "The mill burned, and elephants visited Belgium.", ["The mill burned,", "and elephants visited Belgium."]
     )
-    assert found["worst part covered"] == 0
+    assert values["worst part covered"] == 0
 
 
 def test_fragments_are_the_longest_runs_from_the_left():
@@ -62,6 +62,6 @@ def test_the_longest_common_subsequence(a, b, length):
 @given(st.text(max_size=200), st.lists(st.text(max_size=80), max_size=4))
 def test_any_text_gives_finite_numbers(text, sentences):
     source = Source.of(["Title"], sentences)
-    values = align(text, [text], source, np.zeros(len(sentences)), frozenset())
+    values = alignment_features(text, [text], source, np.zeros(len(sentences)), frozenset())
     assert len(values) == len(ALIGNMENT_FEATURES)
     assert np.isfinite(values).all()

@@ -42,14 +42,14 @@ def test_without_passages_only_the_question_has_words():
 
 def test_expected_content_is_the_sum_over_distinct_words():
     expected = {"mill": 0.9, "burned": 0.5, "school": 0.1}
-    found = dict(zip(CONTENT_FEATURES, content_features("The mill, the mill burned.", expected), strict=True))
-    assert found["expected content"] == pytest.approx(1.4)
-    assert found["expected share"] == pytest.approx(1.4 / 1.5)
-    assert found["expected content a word"] == pytest.approx(0.7)
-    assert found["likely content"] == pytest.approx(1.4)
+    features = dict(zip(CONTENT_FEATURES, content_features("The mill, the mill burned.", expected), strict=True))
+    assert features["expected content"] == pytest.approx(1.4)
+    assert features["expected share"] == pytest.approx(1.4 / 1.5)
+    assert features["expected content a word"] == pytest.approx(0.7)
+    assert features["likely content"] == pytest.approx(1.4)
 
 
-def test_saying_it_again_covers_no_more_and_unknown_words_little():
+def test_repetition_covers_no_more_and_unknown_words_little():
     expected = {"mill": 0.9}
     assert content_features("mill " * 9, expected) == content_features("mill", expected)
     assert content_features("mill zebra", expected)[0] == pytest.approx(0.92)

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from rewards.errors import FgctlError
 from rewards.features.encoder import model_directory
-from rewards.features.reader import ADAPTER, READER, Reader, WindowBuilder, load_words, version_of
+from rewards.features.reader import ADAPTER, FITTED_READER, Reader, WindowBuilder, load_word_head, reader_version
 from rewards.segmentation import sentences, sub_sentences
 
 TOKENIZER = AutoTokenizer.from_pretrained(model_directory())
@@ -26,7 +26,7 @@ def words_of(window, k):
     return TOKENIZER.decode(window.ids[a:b])
 
 
-def test_a_window_holds_question_and_response_and_knows_each_segment():
+def test_a_window_has_question_and_response_and_the_range_of_each_segment():
     ((window, held),) = WindowBuilder(TOKENIZER).build(QUESTION, ANSWER, sentences(ANSWER))
     assert held == [0, 1]
     assert TOKENIZER.decode(window.ids[: window.response_from]) == f"[CLS] {QUESTION.lower()} [SEP]"
@@ -67,7 +67,7 @@ def test_emoji_and_combining_marks_do_not_shift_segments():
     assert read[1].endswith("it was built again.")
 
 
-def test_what_answers_the_question_reads_better_than_what_does_not(reader):
+def test_an_answer_to_the_question_reads_better_than_something_else(reader):
     (logits,) = reader.read([QUESTION], [ANSWER], [sentences(ANSWER)])
     assert logits[0] < logits[1]
 
@@ -82,14 +82,14 @@ def test_reading_depends_neither_on_order_nor_on_earlier_calls(reader):
     assert [len(r) for r in first] == [2, 1, 0, 3]
 
 
-def test_a_missing_or_damaged_reader_is_named(tmp_path):
+def test_an_error_names_a_missing_or_damaged_reader(tmp_path):
     with pytest.raises(FgctlError, match="is missing"):
-        version_of(tmp_path)
+        reader_version(tmp_path)
     with pytest.raises(FgctlError, match=r"words\.json"):
-        load_words(tmp_path)
+        load_word_head(tmp_path)
     broken = tmp_path / "reader"
-    shutil.copytree(READER, broken)
+    shutil.copytree(FITTED_READER, broken)
     (broken / ADAPTER).write_bytes(b"nothing")
     with pytest.raises(FgctlError, match="fgctl rewards prefit"):
         Reader(broken)
-    assert version_of(broken) != version_of(READER)
+    assert reader_version(broken) != reader_version(FITTED_READER)

@@ -3,7 +3,7 @@ import pytest
 from rewards.dataset import SAMPLE, load_examples
 from rewards.features.encoder import Encoder
 from rewards.features.words import content_words
-from rewards.fitting.distant_supervision import compose, fit_words, label, not_in_answer
+from rewards.fitting.distant_supervision import label_by_reference, make_pseudo_responses, not_in_answer
 
 
 @pytest.fixture(scope="module")
@@ -22,53 +22,47 @@ def test_a_verbatim_piece_is_in_the_answer_and_an_unrelated_one_is_not():
     assert not_in_answer(0.05, 0.0, 0.0) > 0.97
 
 
-def test_pseudo_responses_hold_passage_and_answer_sentences_only(examples, encoder):
-    made = label(compose(examples, seed=0, per_question=3), encoder)
+def test_pseudo_responses_consist_of_passage_and_answer_sentences(examples, encoder):
+    made = label_by_reference(make_pseudo_responses(examples, seed=0, per_question=3), encoder)
     assert len(made) == 3 * len(examples)
     by_question = {e.question: e for e in examples}
-    for one in made:
-        e = by_question[one.question]
-        known = " ".join([e.answer, *(p.text for p in e.passages)])
-        for (a, b), target in zip(one.spans, one.targets, strict=True):
-            assert content_words(one.text[a:b]) <= content_words(known)
+    for response in made:
+        e = by_question[response.question]
+        source = " ".join([e.answer, *(p.text for p in e.passages)])
+        for (a, b), target in zip(response.spans, response.targets, strict=True):
+            assert content_words(response.text[a:b]) <= content_words(source)
             assert 0 <= target <= 1
     answers = [
         t
-        for one in made
-        for (a, b), t in zip(one.spans, one.targets, strict=True)
-        if one.text[a:b] in by_question[one.question].answer
+        for response in made
+        for (a, b), t in zip(response.spans, response.targets, strict=True)
+        if response.text[a:b] in by_question[response.question].answer
     ]
     others = [
         t
-        for one in made
-        for (a, b), t in zip(one.spans, one.targets, strict=True)
-        if one.text[a:b] not in by_question[one.question].answer
+        for response in made
+        for (a, b), t in zip(response.spans, response.targets, strict=True)
+        if response.text[a:b] not in by_question[response.question].answer
     ]
     assert max(answers) < 0.5 < sum(others) / len(others)
 
 
-def test_the_same_seed_makes_the_same(examples):
-    first, again, other = (compose(examples, seed=s) for s in (1, 1, 2))
+def test_the_same_seed_makes_the_same_responses(examples):
+    first, again, other = (make_pseudo_responses(examples, seed=s) for s in (1, 1, 2))
     assert first == again
     assert [text for _, text in first] != [text for _, text in other]
 
 
 def test_a_policys_answers_are_labelled_like_pseudo_responses(examples, encoder):
     example = examples[0]
-    read = label(
+    read = label_by_reference(
         [(example, example.answer), (example, "Bananas are yellow and they grow on trees."), (example, " ")], encoder
     )
-    assert [one.text for one in read] == [example.answer, "Bananas are yellow and they grow on trees."]
+    assert [response.text for response in read] == [example.answer, "Bananas are yellow and they grow on trees."]
     assert max(read[0].targets) < 0.1
     assert min(read[1].targets) > 0.9
 
 
-def test_rows_without_passages_or_answer_make_nothing(examples):
+def test_rows_without_passages_or_answer_get_no_pseudo_response(examples):
     bare = [examples[0].model_copy(update={"passages": ()}), examples[1].model_copy(update={"answer": " "})]
-    assert compose(bare, seed=0) == []
-
-
-def test_the_word_head_prefers_the_answers_words(examples, encoder):
-    head = fit_words(examples, encoder)
-    weight = dict(zip(head.features, head.weight, strict=True))
-    assert weight["best similarity"] > 0
+    assert make_pseudo_responses(bare, seed=0) == []

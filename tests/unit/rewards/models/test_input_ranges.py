@@ -2,7 +2,7 @@ import pytest
 
 from rewards.dataset import SAMPLE, Passage, load_feedback
 from rewards.models.feedback_rewards import FeedbackRewards
-from rewards.models.input_ranges import STATISTICS, Domain, fit_domain
+from rewards.models.input_ranges import STATISTICS, InputRanges, fit_input_ranges
 from rewards.scores import ScoreRequest
 
 QUESTION = "Where does the river Lind end?"
@@ -13,22 +13,22 @@ PASSAGES = 12 * (Passage(title="Lind", text="The Lind is a river of 40 miles. It
 def fitted():
     rows = load_feedback(SAMPLE / "feedback.json")
     requests = [ScoreRequest(row.question, row.passages, text) for row in rows for text in row.predictions]
-    return fit_domain(requests), requests
+    return fit_input_ranges(requests), requests
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    return FeedbackRewards.load().fitted.domain
+    return FeedbackRewards.load().fitted.input_ranges
 
 
-def test_what_was_fitted_on_is_in_the_domain(fitted):
-    domain, requests = fitted
-    assert set(domain.ranges) == set(STATISTICS)
-    assert sum(domain.notes(request) == () for request in requests) >= 0.95 * len(requests)
+def test_the_training_data_is_within_its_own_ranges(fitted):
+    ranges, requests = fitted
+    assert set(ranges.ranges) == set(STATISTICS)
+    assert sum(ranges.notes(request) == () for request in requests) >= 0.95 * len(requests)
 
 
 @pytest.mark.parametrize(
-    ("response", "said"),
+    ("response", "excerpt"),
     [
         ("", "empty"),
         ("Am Meer bei Ostra endet der Fluss Lind nach vierzig Meilen.", "function words"),
@@ -39,9 +39,9 @@ def test_what_was_fitted_on_is_in_the_domain(fitted):
         (" ".join(f"The end of it was in {i}." for i in range(3000)), "words in the response"),
     ],
 )  # fmt: skip
-def test_a_note_says_what_is_unlike(shipped, response, said):
+def test_a_note_says_what_is_unlike_the_training_data(shipped, response, excerpt):
     notes = shipped.notes(ScoreRequest(QUESTION, PASSAGES, response))
-    assert any(said in note for note in notes)
+    assert any(excerpt in note for note in notes)
 
 
 def test_missing_passages_are_noted(shipped):
@@ -51,6 +51,6 @@ def test_missing_passages_are_noted(shipped):
     assert note.startswith("0 words in the passages; the fitted feedback has 72 to ")
 
 
-def test_a_domain_without_ranges_knows_nothing():
-    assert Domain().notes(ScoreRequest(QUESTION, (), "Anything.")) == ()
-    assert fit_domain([]) == Domain()
+def test_without_ranges_nothing_is_noted():
+    assert InputRanges().notes(ScoreRequest(QUESTION, (), "Anything.")) == ()
+    assert fit_input_ranges([]) == InputRanges()

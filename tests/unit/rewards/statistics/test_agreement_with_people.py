@@ -1,17 +1,28 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
 
-from rewards.statistics.agreement_with_people import label_agreement
+from rewards.statistics.agreement_with_people import (
+    binary_agreement,
+    bootstrap_interval,
+    calibration_error,
+    confusion,
+    label_agreement,
+    macro_f1,
+    pairwise_agreement,
+)
 
 NAMES = ("a", "b", "c")
 
 
-def judged(labels, said):
-    return label_agreement(labels, said, NAMES, np.arange(len(labels)), len(labels))
+def agreement(labels, predicted):
+    return label_agreement(labels, predicted, NAMES, np.arange(len(labels)), len(labels))
 
 
-def test_labels_are_compared_by_hand_computed_figures():
-    figures = judged(list("aaaabb"), list("aaabba"))
+def test_label_figures_computed_by_hand():
+    figures = agreement(list("aaaabb"), list("aaabba"))
     assert figures["n"] == 6
     assert figures["accuracy"] == pytest.approx(4 / 6, abs=1e-4)
     assert figures["macro_f1"] == pytest.approx((2 * 3 / (4 + 4) + 2 * 1 / (2 + 2)) / 2, abs=1e-4)
@@ -26,35 +37,81 @@ def test_labels_are_compared_by_hand_computed_figures():
     assert 0.2 < low < figures["accuracy"] < high <= 1
 
 
-def test_labels_that_are_always_right_are_worth_saying_and_the_commonest_alone_is_not():
+def test_labels_that_are_always_right_are_worth_showing_and_the_commonest_alone_is_not():
     labels = list("aab" * 40)
-    assert judged(labels, labels)["worth"] is True
-    assert judged(labels, ["a"] * 120)["worth"] is False
+    assert agreement(labels, labels)["worth"] is True
+    assert agreement(labels, ["a"] * 120)["worth"] is False
 
 
-def test_naming_the_rare_label_at_the_cost_of_accuracy_is_no_gain():
+def test_predicting_the_rare_label_at_the_cost_of_accuracy_is_not_worth_it():
     labels = list("a" * 90 + "b" * 10)
-    said = list("b" * 20 + "a" * 70 + "b" * 10)
-    figures = judged(labels, said)
+    predicted = list("b" * 20 + "a" * 70 + "b" * 10)
+    figures = agreement(labels, predicted)
     assert figures["interval"]["macro_f1_gain"][0] > 0
     assert figures["accuracy"] < figures["baselines"]["majority"]
     assert figures["worth"] is False
 
 
-def test_labels_that_are_mostly_wrong_are_not_worth_saying_however_much_they_gain():
+def test_labels_that_are_mostly_wrong_are_not_worth_showing_whatever_they_gain():
     labels = list("abc" * 100)
-    said = [label if i % 9 < 4 else "abc"[(i + 1) % 3] for i, label in enumerate(labels)]
-    figures = judged(labels, said)
+    predicted = [label if i % 9 < 4 else "abc"[(i + 1) % 3] for i, label in enumerate(labels)]
+    figures = agreement(labels, predicted)
     assert figures["accuracy"] > figures["baselines"]["majority"] + 0.1
     assert figures["interval"]["macro_f1_gain"][0] > 0
     assert figures["worth"] is False
 
 
-def test_without_errors_nothing_is_worth_saying():
-    figures = judged([], [])
+def test_without_errors_no_label_is_worth_showing():
+    figures = agreement([], [])
     assert (figures["n"], figures["accuracy"], figures["macro_f1"]) == (0, 0.0, 0.0)
     assert figures["worth"] is False
 
 
-def test_an_error_that_no_label_is_given_is_wrong():
-    assert judged(["a", "b"], ["a", ""])["accuracy"] == 0.5
+def test_an_error_without_a_predicted_label_counts_as_wrong():
+    assert agreement(["a", "b"], ["a", ""])["accuracy"] == 0.5
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_macro_f1_is_that_of_scikit_learn(pairs):
+    labels, predicted = map(np.array, zip(*pairs, strict=True))
+    expected = f1_score(labels, predicted, average="macro", labels=[False, True], zero_division=0)
+    assert macro_f1(labels, predicted) == pytest.approx(expected)
+
+
+def test_confusion_counts_each_question():
+    labels = np.array([True, True, False, False, True])
+    predicted = np.array([True, False, True, False, True])
+    question = np.array([0, 0, 0, 2, 2])
+    assert confusion(labels, predicted, question, 3).tolist() == [[1, 1, 1, 0], [0, 0, 0, 0], [1, 0, 0, 1]]
+
+
+def test_a_probability_that_means_what_it_says_has_no_calibration_error():
+    p = np.repeat([0.2, 0.8], 50)
+    labels = np.concatenate([np.arange(50) < 10, np.arange(50) < 40])
+    assert calibration_error(p, labels, bins=2) == pytest.approx(0)
+    assert calibration_error(1 - p, labels, bins=2) == pytest.approx(0.6)
+
+
+def test_equal_scores_count_half():
+    report = pairwise_agreement(np.array([1.0, -1.0, 0.0, 2.0]), np.array([0, 0, 1, 1]), 2)
+    assert report["pairwise_accuracy"] == 0.625
+    assert report["n"] == 4
+
+
+def test_intervals_count_questions_not_segments():
+    """Ten questions of a hundred equal segments say as much as ten segments."""
+    rows = np.array([[1.0, 1.0]] * 5 + [[0.0, 1.0]] * 5)
+
+    def share(sums):
+        return sums[..., 0] / sums[..., 1]
+
+    assert bootstrap_interval(rows, share) == bootstrap_interval(100 * rows, share)
+    low, high = bootstrap_interval(rows, share)
+    assert low < 0.3
+    assert high > 0.7
+
+
+def test_the_report_of_no_segments_is_zeros():
+    nothing = np.zeros(0, dtype=bool)
+    report = binary_agreement(nothing, np.zeros(0), nothing, np.zeros(0, dtype=np.int64), 3)
+    assert (report["accuracy"], report["n"]) == (0, 0)

@@ -16,10 +16,10 @@ def named(counts):
 
 
 @pytest.mark.parametrize(
-    ("probability", "found"), [(0, "0.0"), (0.05, "0.0"), (0.1, "0.1"), (0.3, "0.3"), (0.7, "0.7"), (1, "0.9")]
+    ("probability", "expected"), [(0, "0.0"), (0.05, "0.0"), (0.1, "0.1"), (0.3, "0.3"), (0.7, "0.7"), (1, "0.9")]
 )
-def test_score_bins_at_their_edges(probability, found):
-    assert score_bin(probability) == found
+def test_score_bins_at_their_edges(probability, expected):
+    assert score_bin(probability) == expected
 
 
 @given(st.floats(0, 1))
@@ -29,8 +29,8 @@ def test_a_score_bin_holds_the_probability(probability):
 
 
 @pytest.mark.parametrize("wrong", [-0.01, 1.01, float("nan")])
-def test_what_is_no_probability_has_no_bin(wrong):
-    with pytest.raises(ValueError, match="no probability"):
+def test_only_a_probability_has_a_bin(wrong):
+    with pytest.raises(ValueError, match="not a probability"):
         score_bin(wrong)
 
 
@@ -43,9 +43,9 @@ def test_a_number_is_in_the_last_bin_that_begins_below_it(name, value):
 
 @given(st.dictionaries(st.sampled_from(BINS), st.integers(1, 50)))
 def test_shares_have_every_bin_and_sum_to_one(counts):
-    found = shares(BINS, counts)
-    assert tuple(found) == BINS
-    assert sum(found.values()) == pytest.approx(1 if counts else 0)
+    by_bin = shares(BINS, counts)
+    assert tuple(by_bin) == BINS
+    assert sum(by_bin.values()) == pytest.approx(1 if counts else 0)
 
 
 def test_the_index_by_hand():
@@ -56,29 +56,29 @@ def test_the_index_by_hand():
 
 
 @given(COUNTS, COUNTS)
-def test_the_index_is_finite_never_negative_and_the_same_from_either_side(one, other):
-    online, offline = named(one), named(other)
-    found = psi(online, shares(BINS, offline), sum(other))
-    assert isfinite(found)
-    assert found >= -1e-12
-    assert found == pytest.approx(psi(offline, shares(BINS, online), sum(one)), abs=1e-9)
+def test_the_index_is_finite_never_negative_and_the_same_from_either_side(online_counts, offline_counts):
+    online, offline = named(online_counts), named(offline_counts)
+    index = psi(online, shares(BINS, offline), sum(offline_counts))
+    assert isfinite(index)
+    assert index >= -1e-12
+    assert index == pytest.approx(psi(offline, shares(BINS, online), sum(online_counts)), abs=1e-9)
 
 
 @given(COUNTS)
-def test_what_has_not_moved_has_an_index_of_nothing(counts):
+def test_without_a_shift_the_index_is_zero(counts):
     assert psi(named(counts), shares(BINS, named(counts)), sum(counts)) == pytest.approx(0, abs=1e-12)
 
 
-def test_without_observations_nothing_has_moved_from_an_even_baseline():
+def test_without_observations_there_is_no_shift_from_an_even_baseline():
     assert psi({}, dict.fromkeys(BINS, 0.25), 400) == pytest.approx(0, abs=1e-12)
 
 
-def test_a_bin_that_the_baseline_does_not_have_is_an_error():
+def test_a_bin_that_the_baseline_lacks_is_an_error():
     with pytest.raises(ValueError, match="no bin 'z'"):
         psi({"a": 3, "z": 1}, dict.fromkeys(BINS, 0.25), 400)
 
 
-def test_chance_alone_gives_what_is_said():
+def test_chance_alone_gives_the_expected_index():
     rng = np.random.default_rng(0)
     n, m, of = 3000, 1000, np.full(len(SCORE_BINS), 1 / len(SCORE_BINS))
     drawn = [

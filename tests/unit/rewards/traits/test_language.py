@@ -8,7 +8,7 @@ from rewards.traits.language import language
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("Where does the river rise?", "en"),
         ("WHO WON THE WORLD CUP?", "en"),
@@ -24,16 +24,16 @@ from rewards.traits.language import language
         ("x = y**2; return x", "unknown"),
     ],
 )
-def test_languages(text, found):
-    assert language(text) == found
+def test_languages(text, expected):
+    assert language(text) == expected
 
 
 def test_real_questions_in_english_are():
     if data_file("train").is_relative_to(SAMPLE):
-        pytest.skip("QA-Feedback is not here, and the sample says nothing of real questions; set FGCTL_DATA.")
-    found = [language(e.question) for name in ("train", "dev") for e in load_examples(data_file(name))]
-    assert found.count("en") >= 0.98 * len(found)
-    assert found.count("other") <= 0.005 * len(found)
+        pytest.skip("Needs QA-Feedback, since the sample has no real questions; set FGCTL_DATA.")
+    languages = [language(e.question) for name in ("train", "dev") for e in load_examples(data_file(name))]
+    assert languages.count("en") >= 0.98 * len(languages)
+    assert languages.count("other") <= 0.005 * len(languages)
 
 
 def test_the_identifier_is_loaded_when_it_is_first_needed():

@@ -3,9 +3,10 @@ import time
 import pytest
 
 from rewards.dataset import data_file, load_examples, load_feedback
-from rewards.traits.refusals import declines
+from rewards.traits import refusals
+from rewards.traits.refusals import is_refusal
 
-DECLINED = """\
+REFUSED = """\
 I cannot answer this question.
 I don't know.
 I’m not sure who wrote it.
@@ -70,28 +71,69 @@ Ostra lies on the Lind, north of the hills, and was founded in 1200 by monks. Th
 """.splitlines()
 
 
-@pytest.mark.parametrize("answer", DECLINED)
-def test_answers_that_decline(answer):
-    assert declines(answer)
+@pytest.mark.parametrize("answer", REFUSED)
+def test_refusals(answer):
+    assert is_refusal(answer)
 
 
 @pytest.mark.parametrize("answer", ["", "  ", *ANSWERED])
-def test_answers_that_do_not(answer):
-    assert not declines(answer)
+def test_answers_that_are_no_refusals(answer):
+    assert not is_refusal(answer)
 
 
-def test_references_and_corrected_answers_hardly_ever_decline():
+def test_references_and_corrected_answers_are_hardly_ever_refusals():
     references = [example.answer for name in ("train", "dev") for example in load_examples(data_file(name))]
     feedback = load_feedback(data_file("feedback"))
     corrected = [example.corrected for example in feedback]
-    assert [answer for answer in references if declines(answer)] == []
-    declined = [answer for answer in corrected if declines(answer)]
-    assert len(declined) <= len(corrected) / 200
-    assert all("no answer given" in answer for answer in declined)
+    assert [answer for answer in references if is_refusal(answer)] == []
+    refused = [answer for answer in corrected if is_refusal(answer)]
+    assert len(refused) <= len(corrected) / 200
+    assert all("no answer given" in answer for answer in refused)
 
 
-@pytest.mark.parametrize("loop", ["but and so, ", "sorry but ", "no mention ", "the provided given ", "I do not "])
-def test_a_loop_takes_no_longer_than_other_text(loop):
-    began = time.perf_counter()
-    declines(loop * 2000)
-    assert time.perf_counter() - began < 1
+LOOPS = ["but and so, ", "sorry but ", "no mention ", "the provided given ", "I do not "]
+
+
+class Spy:
+    """A pattern that counts the characters it reads."""
+
+    def __init__(self, pattern):
+        self.pattern, self.characters = pattern, 0
+
+    def match(self, text):
+        self.characters += len(text)
+        return self.pattern.match(text)
+
+    def search(self, text):
+        self.characters += len(text)
+        return self.pattern.search(text)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_longer_loop_gives_the_patterns_no_more_to_read(monkeypatch, loop):
+    read = []
+    for times in (200, 2000):
+        spies = Spy(refusals._OPENING), Spy(refusals._ANYWHERE)
+        with monkeypatch.context() as patch:
+            patch.setattr(refusals, "_OPENING", spies[0])
+            patch.setattr(refusals, "_ANYWHERE", spies[1])
+            is_refusal(loop * times)
+        read.append([spy.characters for spy in spies])
+    assert read[0] == read[1]
+    assert 0 < read[0][0] <= 2 * refusals._READ
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_reading_a_loop_takes_time_that_grows_by_a_small_power_of_its_length(loop):
+    """A pattern that backtracks without bound takes thousands of times as long for twice the text."""
+
+    def fastest(text):
+        times = []
+        for _ in range(20):
+            began = time.process_time_ns()
+            refusals._refuses(text)
+            times.append(time.process_time_ns() - began)
+        return min(times)
+
+    text = (loop * refusals._READ)[: refusals._READ]
+    assert fastest(text) < 12 * fastest(text[: refusals._READ // 2])

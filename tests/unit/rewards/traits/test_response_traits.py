@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from rewards.dataset import Passage
 from rewards.scores import ScoreRequest
 from rewards.statistics.distribution_shift import INPUTS
-from rewards.traits.response_traits import repetition, traits_of
+from rewards.traits.response_traits import repetition, response_traits
 
 
 def passage(words):
@@ -18,18 +18,18 @@ def test_traits_of_an_answer():
         (passage(100), passage(320)),
         "The passages do not say.",
     )
-    found = traits_of(request)
-    assert (found.words, found.repetition, found.declined) == (5, 0, True)
-    assert found.inputs == {"question_words": "10", "passages": "2", "passage_words": "400", "language": "en"}
+    traits = response_traits(request)
+    assert (traits.words, traits.repetition, traits.declined) == (5, 0, True)
+    assert traits.inputs == {"question_words": "10", "passages": "2", "passage_words": "400", "language": "en"}
 
 
 @given(st.text(), st.lists(st.text(), max_size=8), st.text())
 def test_every_input_of_any_request_has_one_of_its_bins(question, passages, response):
     request = ScoreRequest(question, tuple(Passage(title="", text=text) for text in passages), response)
-    found = traits_of(request)
-    assert found.inputs.keys() == INPUTS.keys()
-    assert all(found.inputs[name] in bins for name, bins in INPUTS.items())
-    assert found.words == len(response.split())
+    traits = response_traits(request)
+    assert traits.inputs.keys() == INPUTS.keys()
+    assert all(traits.inputs[name] in bins for name, bins in INPUTS.items())
+    assert traits.words == len(response.split())
 
 
 def test_repetition():

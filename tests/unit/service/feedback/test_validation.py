@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.categories import BUILT_IN, category_of
+from rewards.categories import BUILT_IN, SPAN_LABELS, category_of
 from service.feedback.records import Annotation, MissingInformation, NewResponse, QuickSpan, Span, StoredPassage
 from service.feedback.validation import (
     PRIORITY,
-    SPAN_LABELS,
     check,
     check_quick_spans,
     follow_up_questions,

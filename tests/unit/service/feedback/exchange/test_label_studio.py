@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.dataset import MissingInfo, SpanError
 from service.feedback.exchange.item import Item, Refusal
 from service.feedback.exchange.label_studio import LABELING_CONFIG, read, task
 from service.feedback.exchange.passage_text import render
-from service.feedback.validation import MISSING_LABELS, SPAN_LABELS
 
 PASSAGES = [["Rockets", "They fly 🚀 high.", "They are loud."], ["Birds", "Birds sing."]]
 RESPONSE = "Some text yeah 🚀 rocket"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.dataset import PAIRS, SAMPLE, MissingInfo, SpanError, data_file
 from service.feedback.exchange import FORMATS, format_named
 from service.feedback.exchange.item import Item
-from service.feedback.validation import MISSING_LABELS, SPAN_LABELS
 
 letters = st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("🚀👩🏽‍🚒e\u0301\u202eאب\r\n\\ "))
 texts = st.text(letters, max_size=30)

@@ -20,9 +20,10 @@ def fit_judge(
     import numpy as np
 
     from policies.base import resolve_base
-    from rewards.dataset import data_file, file_digest, load_feedback, without_held_out
-    from rewards.fitting.fit_judge import agreement, save_judge, tabulate_states
+    from rewards.dataset import data_file, file_digest, load_feedback
     from rewards.fitting.fit_judge import fit_judge as fit
+    from rewards.fitting.fit_judge import judge_agreement, save_judge, tabulate_states
+    from rewards.held_out import without_held_out
     from rewards.models.judge import FITTED_JUDGE, LAYER, JudgeTrunk
 
     path, target = data or data_file("feedback"), out or FITTED_JUDGE
@@ -33,7 +34,7 @@ def fit_judge(
     with busy(f"Reading the feedback of {len(examples)} questions"):
         table = tabulate_states(examples, JudgeTrunk(base))
     with busy("Fitting"):
-        figures = agreement(table)
+        figures = judge_agreement(table)
         weights, points = fit(table, np.arange(len(examples)))
     fitted = save_judge(
         target,

@@ -1,4 +1,4 @@
-"""How heads are fitted on feedback: a TOML file in rewards/recipes, or a user's own."""
+"""Recipes: which features each head reads and its regularisation, as TOML files in rewards/recipes or elsewhere."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,15 +12,16 @@ from rewards.features.extractor import RESPONSE_GROUPS, SEGMENT_GROUPS
 
 RECIPES = PACKAGE / "recipes"
 BEST = "best"
+"""The recipe of the shipped reward models, and the default."""
 
 
 class HeadRecipe(BaseModel):
-    """One head's inputs and regularisation."""
+    """The inputs and the regularisation of one head."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     groups: tuple[str, ...] = Field(min_length=1)
-    """Groups of features it reads: of rewards.features.extractor.SEGMENT_GROUPS, or of RESPONSE_GROUPS for whole responses."""
+    """Groups of features it reads, named in SEGMENT_GROUPS or RESPONSE_GROUPS of rewards.features.extractor."""
     strength: float = Field(gt=0)
     """Inverse of the L2 regularisation."""
 
@@ -30,21 +31,21 @@ class HeadRecipe(BaseModel):
 
 
 class FitRecipe(BaseModel):
-    """All heads."""
+    """How all heads are fitted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
-    """The file's name without its ending."""
+    """The name of the file without `.toml`."""
     description: str
-    """In a sentence, for tables."""
+    """One sentence, for tables."""
     relevance: HeadRecipe
     factuality: HeadRecipe
     missing: HeadRecipe
     completeness: HeadRecipe
     preference: HeadRecipe
     relevance_only_weight: float = Field(0.0, ge=0, le=1)
-    """Weight, in fitting factuality, of sentences whose only errors are of relevance. Wu et al. 2023 leave them out."""
+    """Weight, in fitting factuality, of sentences with only relevance errors. Wu et al. 2023 leave them out (0)."""
 
     @model_validator(mode="after")
     def _groups_exist(self) -> "FitRecipe":
@@ -54,30 +55,30 @@ class FitRecipe(BaseModel):
         ):  # fmt: skip
             for group in getattr(self, name).groups:
                 if group not in groups:
-                    raise ValueError(f"{name} has no features {group!r}; there are {', '.join(groups)}")
+                    raise ValueError(f"{name} has no features {group!r}; choose among {', '.join(groups)}")
         return self
 
 
 def load_recipe(name: str = BEST) -> FitRecipe:
-    """The recipe of that name in rewards/recipes, or the file of that path.
+    """Load the recipe of that name in rewards/recipes, or the TOML file at that path.
 
-    Raises FgctlError when there is none, or naming the setting that is wrong.
+    Raises FgctlError when there is none, or naming the setting that is invalid.
     """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
         return FitRecipe.model_validate(settings | {"name": path.stem})
     except OSError:
-        known = ", ".join(recipe_names())
-        raise FgctlError(f"There is no recipe {name}; name one of {known}, or a TOML file.") from None
+        available = ", ".join(recipe_names())
+        raise FgctlError(f"There is no recipe {name}; choose one of {available}, or a TOML file.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FgctlError(f"{path} is not TOML ({error}); mend it.") from None
+        raise FgctlError(f"{path} is not TOML ({error}); fix it.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the recipe"
-        raise FgctlError(f"{path}: {where}: {first['msg']}; mend it.") from None
+        problem = error.errors()[0]
+        setting = ".".join(map(str, problem["loc"])) or "the recipe"
+        raise FgctlError(f"{path}: {setting}: {problem['msg']}; fix it.") from None
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come along."""
+    """The names of the recipes in rewards/recipes."""
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
