@@ -11,10 +11,10 @@ from rewards.dataset import Example
 from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.credit import place_rewards, token_ends
 from trainer.packing import Group, bins, pack, split
-from trainer.policy_model import Adapter, TokenLogProbs, Trunk
+from trainer.policy_model import Adapter, PolicyModel, TokenLogProbs
 from trainer.processes import Processes
 from trainer.recipe import Pay
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 
 
 @dataclass
@@ -27,14 +27,14 @@ class Row:
     steps: Tensor
     """int64 [N]: its position in that sample."""
     below: Tensor | None = None
-    """What the first pass found to enter the first adapted layer (Trunk.evaluate)."""
+    """What the first pass found to enter the first adapted layer (PolicyModel.evaluate)."""
 
     def evaluate(
-        self, trunk: Trunk, adapter: Adapter, *, grad: bool = False, entropy: bool = False, features: bool = False
+        self, model: PolicyModel, adapter: Adapter, *, grad: bool = False, entropy: bool = False, features: bool = False
     ) -> TokenLogProbs:
-        """Trunk.evaluate of the row; all passes but the first begin at the first adapted layer."""
+        """PolicyModel.evaluate of the row; all passes but the first begin at the first adapted layer."""
         packed = pack(self.groups)
-        out = trunk.evaluate(packed, adapter, grad=grad, entropy=entropy, features=features, below=self.below)
+        out = model.evaluate(packed, adapter, grad=grad, entropy=entropy, features=features, below=self.below)
         self.below = out.below
         return out
 
@@ -143,20 +143,20 @@ class Evaluated:
         return replace(self, reference=reference, policy=policy, entropy=entropy)
 
 
-def evaluate_batch(trunk: Trunk, batch: Batch, rows: Sequence[Row], *, features: bool) -> Evaluated:
+def evaluate_batch(model: PolicyModel, batch: Batch, rows: Sequence[Row], *, features: bool) -> Evaluated:
     """Run reference and policy over a batch's rows, which are this process's own; what is not in them stays zero."""
     reference, policy, entropy = (torch.zeros(batch.mask.shape) for _ in range(3))
     own = batch.own_samples
-    hidden = torch.zeros(len(own), batch.mask.shape[1], trunk.hidden_size if features else 0)
+    hidden = torch.zeros(len(own), batch.mask.shape[1], model.hidden_size if features else 0)
     index = torch.zeros(len(batch.mask), dtype=torch.int64)
     index[own] = torch.arange(len(own))
     for row in rows:
         at = (row.samples, row.steps)
-        parent = row.evaluate(trunk, "reference", features=features)
+        parent = row.evaluate(model, "reference", features=features)
         reference[at] = parent.logprobs.cpu()
         if features:
             hidden[index[row.samples], row.steps] = parent.features.cpu()
-        now = row.evaluate(trunk, "policy", entropy=True)
+        now = row.evaluate(model, "policy", entropy=True)
         policy[at], entropy[at] = now.logprobs.cpu(), now.entropy.cpu()
     return Evaluated(reference, policy, entropy, hidden)
 

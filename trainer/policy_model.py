@@ -1,4 +1,4 @@
-"""The one frozen trunk of a run: policy and reference are LoRA adapters on it."""
+"""The one frozen model of a run: policy and reference are LoRA adapters on it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -34,11 +34,11 @@ class TokenLogProbs:
     features: Tensor
     """float32 [N, hidden]: last hidden state at the predicting position; empty unless asked for."""
     below: Tensor | None
-    """[1, T, hidden], in the trunk's precision: what entered the first adapted layer, the same for every adapter; None
+    """[1, T, hidden], in the model's precision: what entered the first adapted layer, the same for every adapter; None
     where a pass cannot begin there."""
 
 
-class Trunk:
+class PolicyModel:
     """A frozen causal LM with a trainable `policy` adapter and, when given a parent, a frozen `reference`."""
 
     def __init__(
@@ -57,15 +57,15 @@ class Trunk:
         """
         processes = processes or Processes()
         self.temperature, self.dtype, self.device = temperature, dtype, processes.device
-        model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
+        base_model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
         self.peft: Any
         if parent is None:
             # B is zero, so the fresh adapter is the base itself; A is drawn from a seed of its own.
             torch.manual_seed(0)
-            self.peft = get_peft_model(model, _lora_config(lora, model), adapter_name="policy")
+            self.peft = get_peft_model(base_model, _lora_config(lora, base_model), adapter_name="policy")
         else:
-            self.peft = PeftModel.from_pretrained(model, parent, adapter_name="policy", is_trainable=True)
+            self.peft = PeftModel.from_pretrained(base_model, parent, adapter_name="policy", is_trainable=True)
             self.peft.load_adapter(parent, adapter_name="reference")
         self.peft.eval()  # LoRA without dropout: sampling, old and new log-probabilities see one model
         self.use("policy")

@@ -1,188 +1,39 @@
-"""Fine-grained PPO: a policy adapter from its supervised parent, on the weighted sum of dense rewards."""
+"""A step of fine-grained PPO: sample, score, place credit, estimate advantages, update the policy adapter."""
 
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from policies.base import BaseModel
-from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, Versioned
 from policies.prompt import PromptFormatter
-from policies.store import SFT, PolicyStore
 from policies.weights import Weights
-from rewards.dataset import Example, file_digest, load_examples, without_held_out
+from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from trainer.credit import at_the_end, weighted
-from trainer.estimators import make_estimator
 from trainer.estimators.advantages import whiten
+from trainer.estimators.estimator import make_estimator
 from trainer.experience import Batch, Row, Streams, evaluate_batch, idle_row, make_batch, requests_of, reward_streams
 from trainer.kl import KlController, kl_estimates
 from trainer.losses import policy_loss
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
-from trainer.rollouts import Sampler, make_sampler
+from trainer.rollouts.sampler import Sampler
 from trainer.rollouts.scored import sample_and_score
-from trainer.rollouts.server import ServerSampler
-from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.tracking.metrics import step_metrics
-from trainer.tracking.run_log import RunLog
-from trainer.tracking.stability import diverged, signs
-
-
-@dataclass(frozen=True)
-class PpoJob:
-    """What to train, on what, with what, and where the run lives."""
-
-    profile: str
-    weights: Weights
-    base: BaseModel
-    data: Path
-    recipe_name: str
-    recipe: Recipe
-    run: Path
-
-
-def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Processes | None = None) -> PolicyManifest:
-    """Train a policy and store it as a new version; resumes the run when it was interrupted.
-
-    Every one of the run's processes calls it and gets the manifest; the main one alone writes. Raises FgctlError when
-    the base has no supervised parent, for unusable data, for weights of a category that is not in use, for a run
-    directory of other settings, for a recipe that the processes cannot share, and when the sampler's weights are not
-    the trainer's.
-    """
-    job.weights.check(scorer.categories)
-    scorer.require_rewards()
-    processes = processes or Processes()
-    check_shares(job.recipe.ppo, processes)
-    if SFT not in store.profiles():
-        raise FgctlError("There is no supervised parent to start from; train one by `fgctl sft --promote`.")
-    parent = store.profile(SFT).version
-    parent_path = store.verify(SFT, parent, Named(name=job.base.name, digest=job.base.digest))
-    examples = without_held_out(load_examples(job.data))
-    if not examples:
-        raise FgctlError(f"{job.data} leaves no question to train on; add questions outside the held-out list.")
-    data_digest = file_digest(job.data)
-    settings = {
-        "kind": "ppo",
-        "base": job.base.digest,
-        "data": data_digest,
-        "parent": parent,
-        "rewards": scorer.version,
-        "weights": job.weights.as_dict(),
-        # A finished run may be given more steps, so their number is no part of what the run is; nor is who samples,
-        # and in how many parts, which change nothing but its rounding.
-        "recipe": job.recipe.model_dump(
-            mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_servers", "rollout_chunks"}}
-        ),
-    }
-    processes.on_main(partial(claim_run, job.run, settings))
-    trunk = Trunk(job.base, job.recipe.lora, parent_path, job.recipe.ppo.temperature, processes)
-    trainer = PpoTrainer(trunk, scorer, job.weights, job.recipe, examples, processes)
-    start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
-    if start < job.recipe.ppo.steps:
-        _run_steps(job, trainer, start)
-    steps = max(start, job.recipe.ppo.steps)
-    manifest = {
-        "weights": job.weights,
-        "base": Named(name=job.base.name, digest=job.base.digest),
-        "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
-        "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
-        "data": (Named(name=job.data.name, digest=data_digest),),
-        "rewards": used_rewards(scorer),
-        "steps": steps,
-        "episodes": steps * job.recipe.ppo.prompts_per_step * job.recipe.ppo.samples_per_prompt,
-        "scores": {},
-    }
-
-    def write() -> PolicyManifest:
-        trunk.save_adapter(job.run / "adapter")
-        return store.write(job.profile, job.run / "adapter", manifest)
-
-    return processes.on_main(write)
-
-
-def used_rewards(scorer: Scorer) -> UsedRewards:
-    """The reward models, and the feedback that they were fitted on."""
-    fitted = scorer.feedback.fitted
-    seen = SeenFeedback(
-        data=tuple(Named(name=name, digest=digest) for name, digest in fitted.data.items()),
-        questions=len(fitted.questions),
-        annotations=fitted.annotations,
-    )
-    return UsedRewards(version=scorer.version, digest=scorer.digest, feedback=seen)
-
-
-def check_shares(ppo: PpoRecipe, processes: Processes) -> None:
-    """Raises FgctlError for a recipe that these processes cannot share."""
-    if ppo.prompts_per_step % processes.count:
-        raise FgctlError(
-            f"ppo.prompts_per_step is {ppo.prompts_per_step}, which {processes.count} processes cannot share evenly; "
-            f"make it a multiple of {processes.count}."
-        )
-    if processes.sharded and ppo.rollouts != "server":
-        raise FgctlError(
-            "A base that is spread over processes (--use_fsdp) cannot sample by itself; start vLLM servers, and set "
-            "ppo.rollouts=server and ppo.rollout_servers."
-        )
-
-
-def _run_steps(job: PpoJob, trainer: "PpoTrainer", start: int) -> None:
-    settings, processes = job.recipe.ppo, trainer.processes
-    sampler = _sampler(job, trainer)
-    try:
-        log = RunLog(job.run, job.profile, total=settings.steps, start=start) if processes.main else None
-        with log or nullcontext():
-            for step in range(start, settings.steps):
-                metrics = trainer.step(step, sampler)
-                processes.on_main(partial(_finish_step, job, trainer, log, step, metrics))
-    finally:
-        sampler.close()
-
-
-def _sampler(job: PpoJob, trainer: "PpoTrainer") -> Sampler:
-    ppo = job.recipe.ppo
-    if ppo.rollouts == "server":
-        return ServerSampler(ppo.rollout_servers, job.run / "rollouts", trainer.trunk, trainer.processes)
-    return make_sampler(ppo.rollouts, job.base, trainer.trunk, ppo.max_prompt_tokens + ppo.max_new_tokens)
-
-
-def _finish_step(job: PpoJob, trainer: "PpoTrainer", log: RunLog | None, step: int, metrics: dict[str, float]) -> None:
-    """What the main process, which alone has a log, does after a step: log, stop what has diverged, checkpoint."""
-    settings = job.recipe.ppo
-    if log is None:
-        return
-    log.step(step, metrics, _note(metrics))
-    log.warn(signs(log.history))
-    if reason := diverged(log.history, settings.stop):
-        raise FgctlError(
-            f"Stopped at step {step + 1}: {reason}. Lower ppo.learning_rate or raise ppo.kl.coefficient; "
-            f"the log and the checkpoint before it are in {job.run}."
-        )
-    if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-        save_checkpoint(job.run, trainer.state(step + 1))
-
-
-def _note(metrics: dict[str, float]) -> str:
-    return (
-        f"reward {metrics['reward/weighted']:+.2f}, KL {metrics['kl/response']:.1f}, "
-        f"{metrics['length/tokens']:.0f} tokens"
-    )
 
 
 @dataclass
 class PpoTrainer:
     """Everything a run carries from step to step. Every process of the run has one, and all have the same state."""
 
-    trunk: Trunk
+    model: PolicyModel
     scorer: Scorer
     weights: Weights
     recipe: Recipe
@@ -193,12 +44,12 @@ class PpoTrainer:
         ppo = self.recipe.ppo
         torch.manual_seed(ppo.seed)
         self.estimator = make_estimator(
-            ppo.estimator, self.trunk.hidden_size, ppo.gamma, ppo.max_grad_norm, self.processes
+            ppo.estimator, self.model.hidden_size, ppo.gamma, ppo.max_grad_norm, self.processes
         )
         self._kl = KlController(ppo.kl)
-        self._parameters = self.trunk.policy_parameters()
+        self._parameters = self.model.policy_parameters()
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
-        self._formatter = PromptFormatter(self.trunk.tokenizer, ppo.max_prompt_tokens)
+        self._formatter = PromptFormatter(self.model.tokenizer, ppo.max_prompt_tokens)
         self._probe = self._formatter.format(self.examples[0].question, []).token_ids
         self._probed: list[float] | None = None
         self._updated = False
@@ -240,24 +91,24 @@ class PpoTrainer:
             self._synchronise(sampler, step)
             rollout = sample_and_score(
                 sampler, {i: (prompts[i], shown[i]) for i in own}, ppo, ppo.seed * 100_003 + step,
-                decode=self.trunk.decode, score=self.scorer.score,
+                decode=self.model.decode, score=self.scorer.score,
             )  # fmt: skip
             together = processes.merge(rollout.samples)
-            batch = make_batch(prompts, [together[i] for i in range(len(prompts))], self.trunk.eos, own)
+            batch = make_batch(prompts, [together[i] for i in range(len(prompts))], self.model.eos, own)
         with clock.phase("score"):
-            requests = requests_of(batch, shown, self.trunk.decode)
+            requests = requests_of(batch, shown, self.model.decode)
             streams = reward_streams(
-                batch, requests, rollout.scores(), self.scorer.categories, self.trunk.tokenizer, ppo.pay
+                batch, requests, rollout.scores(), self.scorer.categories, self.model.tokenizer, ppo.pay
             ).completed(processes)
         with clock.phase("evaluate"):
-            idle = idle_row(self.trunk.eos)
+            idle = idle_row(self.model.eos)
             minibatches = [
                 processes.level(rows, idle)
                 for rows in batch.minibatches(order, ppo.minibatches, self.recipe.forward_tokens)
             ]
             rows = [row for minibatch in minibatches for row in minibatch]
             wants_features = self.estimator.wants_features
-            evaluated = evaluate_batch(self.trunk, batch, rows, features=wants_features).completed(processes)
+            evaluated = evaluate_batch(self.model, batch, rows, features=wants_features).completed(processes)
         gap = self._check_sampler(batch, evaluated.policy)
         kl, _ = kl_estimates(evaluated.policy, evaluated.reference)
         cut = ppo.missing_end_penalty * at_the_end(batch.truncated.float(), batch.mask)
@@ -295,7 +146,7 @@ class PpoTrainer:
 
     def _synchronise(self, sampler: Sampler, step: int) -> None:
         """Hand the sampler the policy's weights, and check that an update since the last step has reached it."""
-        sampler.synchronise(self.trunk, step)
+        sampler.synchronise(self.model, step)
         probed = sampler.logprobs(self._probe)
         if self._updated and probed == self._probed:
             raise FgctlError(
@@ -332,7 +183,7 @@ class PpoTrainer:
         total = int(tokens)
         report = {"loss": 0.0, "clip_fraction": 0.0, "approximate_kl": 0.0}
         for row in rows:
-            now = row.evaluate(self.trunk, "policy", grad=True).logprobs.cpu()
+            now = row.evaluate(self.model, "policy", grad=True).logprobs.cpu()
             at = (row.samples, row.steps)
             result = policy_loss(now, old[at], advantages[at], clip_range=self.recipe.ppo.clip_range, normaliser=total)
             result.loss.backward()

@@ -67,7 +67,7 @@ class Processes:
             p.grad = part.view_as(p)
 
     def level(self, rows: Sequence[T], idle: T) -> list[T]:
-        """The rows of this process's forward passes, filled up with idle ones where the trunk is sharded.
+        """The rows of this process's forward passes, filled up with idle ones where the model is sharded.
 
         A sharded layer is gathered from all processes whenever it runs, so that all must run equally often.
         """

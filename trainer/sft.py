@@ -18,7 +18,7 @@ from policies.store import SFT, PolicyStore
 from rewards.dataset import Example, file_digest, load_examples, without_held_out
 from rewards.errors import FgctlError
 from trainer.packing import Group, bins, pack
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
 from trainer.recipe import Recipe, SftRecipe
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
@@ -55,12 +55,12 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
         "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True}),
     }
     processes.on_main(partial(claim_run, job.run, identity))
-    trunk = Trunk(job.base, job.recipe.lora, processes=processes)
-    groups = encode_examples(examples, trunk, settings)
+    model = PolicyModel(job.base, job.recipe.lora, processes=processes)
+    groups = encode_examples(examples, model, settings)
     if not groups:
         raise FgctlError(f"{job.data} leaves no example to train on; raise sft.max_response_tokens or add data.")
     batches = batch_order(len(groups), settings)
-    parameters = trunk.policy_parameters()
+    parameters = model.policy_parameters()
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
     start = _restore(processes.on_main(partial(load_checkpoint, job.run)), parameters, optimizer)
     log = RunLog(job.run, "sft", total=len(batches), start=start) if processes.main else None
@@ -69,7 +69,7 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * cosine_schedule(step, len(batches), settings.warmup_ratio)
             batch = [groups[i] for i in batches[step]]
-            loss, norm = update(trunk, batch, optimizer, job.recipe.forward_tokens, processes)
+            loss, norm = update(model, batch, optimizer, job.recipe.forward_tokens, processes)
             if log is None:
                 continue
             log.step(step, {"sft/loss": loss, "sft/grad_norm": norm}, f"loss {loss:.3f}")
@@ -95,21 +95,21 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
     }
 
     def write() -> PolicyManifest:
-        trunk.save_adapter(job.run / "adapter")
+        model.save_adapter(job.run / "adapter")
         return store.write(SFT, job.run / "adapter", manifest)
 
     return processes.on_main(write)
 
 
-def encode_examples(examples: list[Example], trunk: Trunk, settings: SftRecipe) -> list[Group]:
+def encode_examples(examples: list[Example], model: PolicyModel, settings: SftRecipe) -> list[Group]:
     """Prompts with their reference answers, each ended by the end-of-text token; over-long answers are left out."""
-    formatter = PromptFormatter(trunk.tokenizer, settings.max_prompt_tokens)
+    formatter = PromptFormatter(model.tokenizer, settings.max_prompt_tokens)
     groups = []
     for example in examples:
-        answer = trunk.tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+        answer = model.tokenizer(example.answer, add_special_tokens=False)["input_ids"]
         if 0 < len(answer) < settings.max_response_tokens:
             prompt = formatter.format(example.question, example.passages)
-            groups.append(Group(prompt.token_ids, [[*answer, trunk.eos]]))
+            groups.append(Group(prompt.token_ids, [[*answer, model.eos]]))
     return groups
 
 
@@ -133,7 +133,7 @@ def cosine_schedule(step: int, total: int, warmup_ratio: float) -> float:
 
 
 def update(
-    trunk: Trunk, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int, processes: Processes
+    model: PolicyModel, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int, processes: Processes
 ) -> tuple[float, float]:
     """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm.
 
@@ -141,17 +141,17 @@ def update(
     """
     tokens = sum(len(response) for group in groups for response in group.responses)
     own = processes.own(groups)
-    rows = processes.level([[own[i] for i in row] for row in bins(own, forward_tokens)], [Group([trunk.eos], [[]])])
+    rows = processes.level([[own[i] for i in row] for row in bins(own, forward_tokens)], [Group([model.eos], [[]])])
     total = 0.0
     for row in rows:
-        logprobs: Tensor = trunk.evaluate(pack(row), grad=True).logprobs
+        logprobs: Tensor = model.evaluate(pack(row), grad=True).logprobs
         loss = -logprobs.sum() / tokens
         loss.backward()
         total += loss.item()
     (summed,) = processes.sum(torch.tensor(total, dtype=torch.float64))
     total = summed.item()
-    processes.sum_gradients(trunk.policy_parameters().values())
-    norm = torch.nn.utils.clip_grad_norm_(trunk.policy_parameters().values(), 1.0).item()
+    processes.sum_gradients(model.policy_parameters().values())
+    norm = torch.nn.utils.clip_grad_norm_(model.policy_parameters().values(), 1.0).item()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total, norm

@@ -63,14 +63,8 @@ def evaluate(
     from rewards.errors import FgctlError
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
-    from trainer.evaluation.evaluate import (
-        BASE,
-        GREEDY,
-        MAX_PROMPT_TOKENS,
-        candidate,
-        evaluate_policies,
-        supervised_first,
-    )
+    from trainer.evaluation.candidates import BASE, candidate, supervised_first
+    from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
 
     if greedy and samples not in (None, 1):
         raise FgctlError("Greedy answers to a question are all the same; add --sampled, or leave out --samples.")

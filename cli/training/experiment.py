@@ -136,8 +136,9 @@ def mix(
     from rewards.dataset import data_file, load_examples, only_held_out
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
-    from trainer.experiments.arms import RESULTS
-    from trainer.experiments.mixing import Mixing, draw_mixing, run_mixing
+    from trainer.experiments.experiment import RESULTS
+    from trainer.experiments.mixing import Mixing, run_mixing
+    from trainer.experiments.plots import draw_mixing
 
     directory = out or Path("runs") / "experiments" / f"mix-{points}"
     asked = load_examples(held_out or data_file("dev"))
@@ -196,7 +197,7 @@ def _run(
     from rewards.dataset import data_file, load_examples, only_held_out
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
-    from trainer.experiments.arms import RESULTS, Experiment, run_experiment
+    from trainer.experiments.experiment import RESULTS, Experiment, run_experiment
     from trainer.experiments.plots import draw
     from trainer.experiments.summary import summarise
 

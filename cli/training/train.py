@@ -94,7 +94,7 @@ def train(
     from policies.store import PolicyStore
     from rewards.dataset import data_file
     from rewards.scorer import Scorer
-    from trainer.ppo import PpoJob, train_policy
+    from trainer.ppo_run import PpoJob, train_policy
     from trainer.processes import Processes
 
     path = data or data_file("train")

@@ -27,10 +27,11 @@ from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.statistics.benchmarks import peak_memory, quotient, spread
 from trainer.bench.plain import PlainTrainer
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer, step_examples
 from trainer.recipe import Recipe, load_recipe
-from trainer.rollouts import Sampled, Sampler, make_sampler
+from trainer.rollouts.choose_sampler import make_sampler
+from trainer.rollouts.sampler import Sampled, Sampler
 
 ROUNDS = 3
 _NO_GRADIENT = 1e-12
@@ -187,9 +188,9 @@ class _Keeping:
         self.sampler = sampler
         self.kept: dict[int, list[Sampled]] = {}
 
-    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
+    def synchronise(self, model: PolicyModel, step: int = 0) -> None:
         self.kept = {}
-        self.sampler.synchronise(trunk, step)
+        self.sampler.synchronise(model, step)
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         return self.sampler.logprobs(tokens)
@@ -219,10 +220,10 @@ class _Keeping:
 def _trainer(setting: Setting) -> Iterator[Contender]:
     """The trainer itself; it always goes on with its own responses."""
     ppo = setting.recipe.ppo
-    trunk, scorer, weights = _load(setting)
-    trainer = PpoTrainer(trunk, scorer, weights, setting.recipe, setting.examples)
+    model, scorer, weights = _load(setting)
+    trainer = PpoTrainer(model, scorer, weights, setting.recipe, setting.examples)
     kind = "auto" if ppo.rollouts == "server" else ppo.rollouts
-    sampler = _Keeping(make_sampler(kind, setting.base, trunk, ppo.max_prompt_tokens + ppo.max_new_tokens))
+    sampler = _Keeping(make_sampler(kind, setting.base, model, ppo.max_prompt_tokens + ppo.max_new_tokens))
 
     def take(step: int, _: list[list[Sampled]] | None) -> Turn:
         metrics = trainer.step(step, sampler)
@@ -237,8 +238,8 @@ def _trainer(setting: Setting) -> Iterator[Contender]:
 
 @contextmanager
 def _plain(setting: Setting) -> Iterator[Contender]:
-    trunk, scorer, weights = _load(setting)
-    plain = PlainTrainer(trunk, scorer, weights, setting.recipe, setting.examples)
+    model, scorer, weights = _load(setting)
+    plain = PlainTrainer(model, scorer, weights, setting.recipe, setting.examples)
 
     def take(step: int, given: list[list[Sampled]] | None) -> Turn:
         taken = plain.step(step, given)
@@ -247,10 +248,10 @@ def _plain(setting: Setting) -> Iterator[Contender]:
     yield take
 
 
-def _load(setting: Setting) -> tuple[Trunk, Scorer, Weights]:
+def _load(setting: Setting) -> tuple[PolicyModel, Scorer, Weights]:
     """Without configured categories: they cost what the models behind them cost."""
-    trunk = Trunk(setting.base, setting.recipe.lora, setting.parent, setting.recipe.ppo.temperature)
-    return trunk, Scorer(FeedbackRewards.load()), Weights.parse("1,1,1")
+    model = PolicyModel(setting.base, setting.recipe.lora, setting.parent, setting.recipe.ppo.temperature)
+    return model, Scorer(FeedbackRewards.load()), Weights.parse("1,1,1")
 
 
 CONTENDERS: Mapping[str, Callable[[Setting], AbstractContextManager[Contender]]] = {

@@ -24,7 +24,7 @@ class Critic(nn.Module):
     """The value head: a small network on the reference's last hidden state, whose last layer begins at zero.
 
     The reference never changes, so a step's features are computed once and the head can be fitted on them for
-    several epochs at next to no cost, without pulling the policy's trunk along.
+    several epochs at next to no cost, without pulling the policy's model along.
     """
 
     def __init__(self, features: int) -> None:

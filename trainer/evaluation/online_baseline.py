@@ -11,7 +11,7 @@ from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS, score_bin,
 from rewards.traits.response_traits import traits_of
 
 
-def served_scores(
+def online_baseline(
     decoding: Decoding,
     rewards: str,
     requests: Sequence[ScoreRequest],

@@ -7,9 +7,9 @@ from policies.manifest import Named
 from policies.prompt import PromptFormatter
 from policies.store import Decoding, PolicyStore
 from rewards.dataset import Example
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
-from trainer.rollouts import make_sampler
+from trainer.rollouts.choose_sampler import make_sampler
 
 MAX_PROMPT_TOKENS = 512
 _AT_ONCE = 64
@@ -32,17 +32,17 @@ def sample_answers(
     """
     version = store.profile(profile).version
     store.verify(profile, version, Named(name=base.name, digest=base.digest))
-    trunk = Trunk(base, LoraRecipe(top_layers=1), store.path(profile, version), decoding.temperature)
-    formatter = PromptFormatter(trunk.tokenizer, MAX_PROMPT_TOKENS)
-    sampler = make_sampler("auto", base, trunk, MAX_PROMPT_TOKENS + decoding.max_tokens)
+    model = PolicyModel(base, LoraRecipe(top_layers=1), store.path(profile, version), decoding.temperature)
+    formatter = PromptFormatter(model.tokenizer, MAX_PROMPT_TOKENS)
+    sampler = make_sampler("auto", base, model, MAX_PROMPT_TOKENS + decoding.max_tokens)
     try:
-        sampler.synchronise(trunk)
+        sampler.synchronise(model)
         for first in range(0, len(examples), _AT_ONCE):
             asked = examples[first : first + _AT_ONCE]
             prompts = [formatter.format(e.question, e.passages).token_ids for e in asked]
             answered = sampler.sample(prompts, samples, decoding.max_tokens, seed + first, top_p=decoding.top_p)
             yield [
-                (example, [trunk.decode(one.token_ids) for one in answers])
+                (example, [model.decode(one.token_ids) for one in answers])
                 for example, answers in zip(asked, answered, strict=True)
             ]
     finally:

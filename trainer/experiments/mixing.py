@@ -17,15 +17,14 @@ from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
-from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, Candidate, evaluate_policies
-from trainer.experiments.arms import RESULTS, write_json
+from trainer.evaluation.candidates import Candidate
+from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
+from trainer.experiments.experiment import RESULTS, write_json
 from trainer.experiments.summary import FIGURES, at
 from trainer.tracking.checkpoint import claim_run
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_PLOTTED = ("words", "R1 clean", "R2 clean", "R3", "judge R1 clean", "judge R3")
+    pass
 
 
 @dataclass(frozen=True)
@@ -120,30 +119,6 @@ def with_expected(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             between[name] = bool(least <= high and most >= low)
         completed.append(point | {"expected": expected, "between": between})
     return completed
-
-
-def draw_mixing(results: dict[str, Any], path: Path) -> Path:
-    """Each figure of the mixtures against what their anchors' figures mix to; anchors are squares on the diagonal."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    for axes, name in zip(figure.subplots(2, 3).flat, _PLOTTED, strict=True):
-        _panel(axes, results["points"], name)
-    figure.savefig(path)
-    return path
-
-
-def _panel(axes: "Axes", points: Sequence[dict[str, Any]], name: str) -> None:
-    for point in points:
-        value, expected = point["figures"][name], point["expected"][name]
-        interval = point["intervals"][name]
-        error = None if interval is None else [[value - interval[0]], [interval[1] - value]]
-        style = ("s", "C1") if point["anchor"] else ("o", "C0")
-        axes.errorbar(expected, value, yerr=error, fmt=style[0], color=style[1], elinewidth=0.8)
-    ends = [point["expected"][name] for point in points]
-    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8)
-    axes.set(xlabel="mixed from the anchors'", ylabel="measured", title=name)
-    axes.grid(alpha=0.3)
 
 
 def _stored(store: PolicyStore, mixture: Mixture, rank: int) -> Candidate:

@@ -1,5 +1,6 @@
 """An experiment's plots, by matplotlib: drawn without a display, as SVG."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ _CURVES = {
     "reward": "weighted reward of a response", "relevance": "relevance", "factuality": "factuality",
     "completeness": "completeness", "tokens": "tokens", "kl": "nats from the parent",
 }  # fmt: skip
+_MIXED = ("words", "R1 clean", "R2 clean", "R3", "judge R1 clean", "judge R3")
 _TRADE_OFF = {"R1 clean": "relevance, clean", "R2 clean": "factuality, clean", "R3": "completeness, log-odds"}
 
 
@@ -83,3 +85,27 @@ def _trade_off(results: dict[str, Any], path: Path) -> Path:
     _legend(figure, results)
     figure.savefig(path)
     return path
+
+
+def draw_mixing(results: dict[str, Any], path: Path) -> Path:
+    """Each figure of the mixtures against what their anchors' figures mix to; anchors are squares on the diagonal."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    for axes, name in zip(figure.subplots(2, 3).flat, _MIXED, strict=True):
+        _panel(axes, results["points"], name)
+    figure.savefig(path)
+    return path
+
+
+def _panel(axes: "Axes", points: Sequence[dict[str, Any]], name: str) -> None:
+    for point in points:
+        value, expected = point["figures"][name], point["expected"][name]
+        interval = point["intervals"][name]
+        error = None if interval is None else [[value - interval[0]], [interval[1] - value]]
+        style = ("s", "C1") if point["anchor"] else ("o", "C0")
+        axes.errorbar(expected, value, yerr=error, fmt=style[0], color=style[1], elinewidth=0.8)
+    ends = [point["expected"][name] for point in points]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8)
+    axes.set(xlabel="mixed from the anchors'", ylabel="measured", title=name)
+    axes.grid(alpha=0.3)

@@ -8,7 +8,7 @@ from rewards.dataset import Example
 from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.packing import split
 from trainer.recipe import PpoRecipe
-from trainer.rollouts import Sampled, Sampler
+from trainer.rollouts.sampler import Sampled, Sampler
 
 Decode = Callable[[Sequence[int]], str]
 Score = Callable[[Sequence[ScoreRequest]], list[ScoredResponse]]

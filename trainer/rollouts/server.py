@@ -18,9 +18,9 @@ import httpx
 from policies.store import ADAPTER
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,22 +36,22 @@ _SCRATCH = "next"
 class ServerSampler:
     """Samples by the OpenAI completions API of servers with runtime LoRA updating."""
 
-    def __init__(self, servers: Sequence[str], directory: Path, trunk: Trunk, processes: Processes) -> None:
+    def __init__(self, servers: Sequence[str], directory: Path, model: PolicyModel, processes: Processes) -> None:
         """`directory` holds the versions, at the same path for trainer and servers."""
         self._servers = [server.rstrip("/") for server in servers]
         self._directory = directory.resolve()
-        self._temperature = trunk.temperature
+        self._temperature = model.temperature
         self._processes = processes
         self._version = ""
         limits = httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE)
         self._http = httpx.Client(timeout=_TIMEOUT, limits=limits)
 
-    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
+    def synchronise(self, model: PolicyModel, step: int = 0) -> None:
         """Write the adapter, load it on every server, then forget the one before.
 
         Raises FgctlError when a server does not answer or cannot load it.
         """
-        self._version = self._processes.on_main(lambda: self._publish(trunk, step))
+        self._version = self._processes.on_main(lambda: self._publish(model, step))
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """See Sampler; of the first server."""
@@ -103,9 +103,9 @@ class ServerSampler:
             shutil.rmtree(self._directory, ignore_errors=True)
         self._http.close()
 
-    def _publish(self, trunk: Trunk, step: int) -> str:
+    def _publish(self, model: PolicyModel, step: int) -> str:
         scratch = self._directory / _SCRATCH
-        trunk.save_adapter(scratch)
+        model.save_adapter(scratch)
         version = f"step-{step:06d}-{file_digest(scratch / ADAPTER)[:12]}"
         target = self._directory / version
         if target.is_dir():

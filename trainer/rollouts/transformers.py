@@ -16,8 +16,8 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from trainer.policy_model import Trunk
-from trainer.rollouts import Sampled
+from trainer.policy_model import PolicyModel
+from trainer.rollouts.sampler import Sampled
 
 _GROUPED = "grouped_queries"
 _CACHED_TOKENS = {"cuda": 262_144}
@@ -26,26 +26,26 @@ _CACHED_TOKENS_ELSEWHERE = 32_768
 
 
 class TransformersSampler:
-    """Samples from a copy of the trunk's base into which the policy adapter is merged, many responses at a time."""
+    """Samples from a copy of the model's base into which the policy adapter is merged, many responses at a time."""
 
-    def __init__(self, trunk: Trunk) -> None:
-        config = trunk.peft.get_base_model().config
-        self._model: Any = AutoModelForCausalLM.from_config(config).to(trunk.device).eval()
+    def __init__(self, model: PolicyModel) -> None:
+        config = model.peft.get_base_model().config
+        self._merged: Any = AutoModelForCausalLM.from_config(config).to(model.device).eval()
         if config._attn_implementation == "sdpa":
-            self._model.set_attn_implementation(_GROUPED)
-        self.synchronise(trunk)
+            self._merged.set_attn_implementation(_GROUPED)
+        self.synchronise(model)
 
-    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
+    def synchronise(self, model: PolicyModel, step: int = 0) -> None:
         """See Sampler."""
-        self._trunk = trunk
-        weights = dict(trunk.merged_weights())
-        self._model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+        self._model = model
+        weights = dict(model.merged_weights())
+        self._merged.to(next(iter(weights.values())).dtype).load_state_dict(weights)
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """See Sampler."""
-        ids = torch.tensor([list(tokens)], device=self._trunk.device)
+        ids = torch.tensor([list(tokens)], device=self._model.device)
         with torch.inference_mode():
-            logits = self._model(input_ids=ids).logits[0, :-1].float() / self._trunk.temperature
+            logits = self._merged(input_ids=ids).logits[0, :-1].float() / self._model.temperature
         found: list[float] = logits.log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0].tolist()
         return found
 
@@ -62,11 +62,11 @@ class TransformersSampler:
     ) -> list[list[Sampled]]:
         """See Sampler. Every prompt has a generator of its own, so that only rounding depends on the others."""
         if temperature is None:
-            temperature = self._trunk.temperature
+            temperature = self._model.temperature
         seeds = [seed * 10_000 + place for place in (places or range(len(prompts)))]
         sampled: list[list[Sampled]] = [[] for _ in prompts]
-        for part in _parts([len(prompt) + max_new_tokens for prompt in prompts], n, self._trunk.device.type):
-            draw = _Draw(temperature, top_p, [seeds[i] for i in part], self._trunk.device)
+        for part in _parts([len(prompt) + max_new_tokens for prompt in prompts], n, self._model.device.type):
+            draw = _Draw(temperature, top_p, [seeds[i] for i in part], self._model.device)
             tokens = self._generate([prompts[i] for i in part], n, max_new_tokens, draw)
             rows = zip(tokens.tolist(), torch.stack(draw.logprobs, 1).tolist(), strict=True)
             for i in part:
@@ -75,13 +75,13 @@ class TransformersSampler:
 
     def _generate(self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, draw: "_Draw") -> Tensor:
         """int64 [prompts x n, tokens]: what `draw` drew, in the prompts' order, each row filled up after its end."""
-        width, eos = max(map(len, prompts)), self._trunk.eos
+        width, eos = max(map(len, prompts)), self._model.eos
         ids = torch.tensor([[eos] * (width - len(prompt)) + list(prompt) for prompt in prompts])
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
         with torch.inference_mode():
-            out: Tensor = self._model.generate(
-                input_ids=ids.to(self._trunk.device).repeat_interleave(n, 0),
-                attention_mask=mask.to(self._trunk.device).repeat_interleave(n, 0),
+            out: Tensor = self._merged.generate(
+                input_ids=ids.to(self._model.device).repeat_interleave(n, 0),
+                attention_mask=mask.to(self._model.device).repeat_interleave(n, 0),
                 logits_processor=LogitsProcessorList([draw]),
                 do_sample=False,
                 max_new_tokens=max_new_tokens,
@@ -93,7 +93,7 @@ class TransformersSampler:
         return out[:, width:]
 
     def _until_end(self, tokens: list[int], logprobs: list[float]) -> Sampled:
-        length = tokens.index(self._trunk.eos) + 1 if self._trunk.eos in tokens else len(tokens)
+        length = tokens.index(self._model.eos) + 1 if self._model.eos in tokens else len(tokens)
         return Sampled(tokens[:length], logprobs[:length])
 
     def close(self) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from policies.base import BaseModel
-from trainer.policy_model import Trunk
-from trainer.rollouts import Sampled
+from trainer.policy_model import PolicyModel
+from trainer.rollouts.sampler import Sampled
 
 
 class VllmSampler:
@@ -44,9 +44,9 @@ class VllmSampler:
             gpu_memory_utilization=0.4,
         )
 
-    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
+    def synchronise(self, model: PolicyModel, step: int = 0) -> None:
         """Load the merged weights and forget cached prefixes, which the old weights computed."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": trunk.merged_weights()})
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": model.merged_weights()})
         self._llm.reset_prefix_cache()
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:

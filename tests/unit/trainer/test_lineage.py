@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from policies.manifest import Named
-from trainer.ppo import used_rewards
+from trainer.ppo_run import used_rewards
 
 
 def test_the_rewards_feedback_is_named() -> None:

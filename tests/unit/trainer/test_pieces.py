@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from rewards.errors import FgctlError
 from trainer.credit import at_the_end
-from trainer.evaluation.evaluate import rouge_lsum
+from trainer.evaluation.report import rouge_lsum
 from trainer.experience import make_batch
 from trainer.packing import Group, bins, pack, split
 from trainer.ppo import step_examples
 from trainer.recipe import RECIPES, GaeRecipe, PpoRecipe, load_recipe
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 from trainer.sft import batch_order, cosine_schedule
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.tracking.metrics import correlation, explained_variance

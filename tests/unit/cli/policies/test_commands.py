@@ -131,7 +131,7 @@ def trained(store, write_policy, monkeypatch):
     monkeypatch.setattr("policies.base.resolve_base", lambda base: None)
     seeds = iter(range(100, 200))
     monkeypatch.setattr("trainer.sft.train_sft", lambda *_: write_policy(store, "sft", next(seeds), weights=None))
-    monkeypatch.setattr("trainer.ppo.train_policy", lambda job, *_: write_policy(store, job.profile, next(seeds)))
+    monkeypatch.setattr("trainer.ppo_run.train_policy", lambda job, *_: write_policy(store, job.profile, next(seeds)))
 
 
 @pytest.mark.usefixtures("trained")

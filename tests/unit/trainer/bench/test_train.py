@@ -7,7 +7,7 @@ import pytest
 from policies.store import PolicyStore
 from rewards.errors import FgctlError
 from trainer.bench.train import CONTENDERS, GOAL, PHASES, STEP, Turn, bench_recipe, prepare, report, take_turns
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 
 ONE, TWO = [[Sampled([4, 2], [])]], [[Sampled([4, 5, 6, 2], [])]]
 

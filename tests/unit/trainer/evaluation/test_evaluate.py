@@ -12,7 +12,8 @@ from rewards.dataset import Example, Passage, questions_digest
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from trainer.evaluation import evaluate
-from trainer.evaluation.evaluate import candidate, evaluate_policies, supervised_first
+from trainer.evaluation.candidates import candidate, supervised_first
+from trainer.evaluation.evaluate import evaluate_policies
 from trainer.rollouts.transformers import TransformersSampler
 
 GREEDY = Decoding(temperature=0, top_p=1, max_tokens=12)
@@ -22,12 +23,12 @@ QUESTIONS = ("Where is Ostra?", "Who found it?", "When?")
 
 
 @pytest.fixture
-def store(tiny, tiny_trunk, tmp_path):
+def store(tiny, tiny_model, tmp_path):
     """A parent that is the base itself, and two versions of a policy, the latter current."""
     store = PolicyStore(tmp_path / "policies")
     for seed, (profile, strength) in enumerate(((SFT, 0.0), ("medium", 0.5), ("medium", 1.0))):
         adapter = tmp_path / str(seed)
-        tiny_trunk(strength, seed).save_adapter(adapter)
+        tiny_model(strength, seed).save_adapter(adapter)
         lineage = {"parent": None, "recipe": {}, "data": (), "rewards": None, "steps": 0, "episodes": 0, "scores": {}}
         shaped = {"weights": None if profile == SFT else WEIGHTS}
         base = {"base": Named(name=tiny.name, digest=tiny.digest)}
@@ -36,7 +37,7 @@ def store(tiny, tiny_trunk, tmp_path):
 
 
 def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1):
-    monkeypatch.setattr(evaluate, "make_sampler", lambda kind, base, trunk, tokens: TransformersSampler(trunk))
+    monkeypatch.setattr(evaluate, "make_sampler", lambda kind, base, model, tokens: TransformersSampler(model))
     examples = [
         Example(question=q, passages=(Passage(title="Ostra", text="By the Lind."),), answer="It is.") for q in QUESTIONS
     ]

@@ -4,7 +4,7 @@ from policies.store import Decoding
 from rewards.dataset import Passage
 from rewards.scores import CategoryScores, ScoredResponse, ScoreRequest, Segment
 from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS
-from trainer.evaluation.online_baseline import served_scores
+from trainer.evaluation.online_baseline import online_baseline
 
 PASSAGES = (Passage(title="Ostra", text="By the Lind. " * 60),)
 
@@ -25,7 +25,7 @@ def test_what_is_expected_online_by_hand():
         ScoreRequest("And without passages?", (), "It is not scored online, so it does not count."),
     ]
     judged = [scored([0.05, 0.62], [0.1]), scored([0.97, 1.0], []), scored([0.3], [0.9])]
-    found = served_scores(Decoding(max_tokens=9), "r1", requests, judged, [0, 1, 1])
+    found = online_baseline(Decoding(max_tokens=9), "r1", requests, judged, [0, 1, 1])
     assert found["decoding"] == {"temperature": 0.7, "top_p": 0.9, "max_tokens": 9}
     assert (found["rewards"], found["responses"]) == ("r1", 2)
     assert found["error_ratio"] == {"relevance": 0.75, "factuality": 0}
@@ -46,10 +46,10 @@ def test_what_is_expected_online_by_hand():
 
 def test_nothing_is_expected_where_no_question_has_passages():
     request = ScoreRequest("Where?", (), "There.")
-    assert served_scores(Decoding(), "r1", [request], [scored([0.1], [0.2])], [0]) is None
+    assert online_baseline(Decoding(), "r1", [request], [scored([0.1], [0.2])], [0]) is None
 
 
 def test_repetition_is_a_mean_over_responses():
     requests = [ScoreRequest("Where?", PASSAGES, text) for text in ("a b c d a b c d", "one two three four")]
     judged = [scored([0.1], [0.1])] * 2
-    assert served_scores(Decoding(), "r1", requests, judged, [0, 0])["repetition"] == pytest.approx(0.1)
+    assert online_baseline(Decoding(), "r1", requests, judged, [0, 0])["repetition"] == pytest.approx(0.1)

@@ -7,9 +7,10 @@ from policies.mixing import anchors, mixture_for
 from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
-from trainer.experiments.arms import Experiment, ablations, curve, customisations, holistic
-from trainer.experiments.mixing import draw_mixing, draw_weights, with_expected
-from trainer.experiments.plots import draw
+from trainer.experiments.arms import ablations, customisations, holistic
+from trainer.experiments.experiment import Experiment, curve
+from trainer.experiments.mixing import draw_weights, with_expected
+from trainer.experiments.plots import draw, draw_mixing
 from trainer.experiments.summary import FIGURES, ahead, catches_up, ending, half_width, smooth, summarise
 from trainer.recipe import load_recipe
 

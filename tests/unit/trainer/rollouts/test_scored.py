@@ -7,10 +7,10 @@ import pytest
 from policies.weights import Weights
 from rewards.dataset import SAMPLE, Example, load_examples
 from rewards.scorer import Scorer
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer
 from trainer.recipe import PpoRecipe, load_recipe
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 from trainer.rollouts.scored import sample_and_score
 from trainer.rollouts.transformers import TransformersSampler
 
@@ -84,7 +84,7 @@ def test_a_step_in_parts_has_the_metrics_of_a_whole_one(small):
     def metrics(chunks):
         settings = ["ppo.prompts_per_step=3", "ppo.max_new_tokens=12", f"ppo.rollout_chunks={chunks}"]
         recipe = load_recipe("smoke", settings)
-        same = Trunk(small[0], recipe.lora, small[1], 0.7)
+        same = PolicyModel(small[0], recipe.lora, small[1], 0.7)
         trainer = PpoTrainer(same, scorer, Weights.parse("1,1,1"), recipe, examples)
         found = trainer.step(0, TransformersSampler(same))
         return {k: v for k, v in found.items() if not k.startswith(("seconds/", "episodes"))}

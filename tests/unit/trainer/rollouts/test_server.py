@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Adapter:
-    """What the sampler needs of a trunk."""
+    """What the sampler needs of a model."""
 
     temperature = 0.7
 
@@ -206,7 +206,7 @@ def test_a_recipe_for_servers_names_them():
 
 
 def test_shares_must_be_even_and_a_spread_base_needs_servers():
-    from trainer.ppo import check_shares
+    from trainer.ppo_run import check_shares
 
     recipe = load_recipe("smoke").ppo
     check_shares(recipe, SimpleNamespace(count=2, sharded=False))
