@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from policies.store import ADAPTER, ADAPTER_CONFIG, BrokenPolicy, first_error
+from policies.store.errors import BrokenPolicy, first_error
+from policies.store.versions import ADAPTER, ADAPTER_CONFIG
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,7 +17,8 @@ import numpy as np
 from policies.adapter import LoraAdapter
 from policies.manifest import PolicyManifest
 from policies.mixture_weights import barycentric
-from policies.store import ADAPTER, ADAPTER_CONFIG, SFT, PolicyStore
+from policies.names import SFT
+from policies.store import ADAPTER, ADAPTER_CONFIG, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 

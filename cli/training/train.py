@@ -78,7 +78,7 @@ def train(
     json_output: JsonOption = False,
 ) -> None:
     """Train a policy for reward weights by fine-grained PPO. Interrupted, it goes on where it was when run again."""
-    from policies.store import SFT, check_name
+    from policies.names import SFT, check_name
     from policies.weights import Weights
     from rewards.configuration import load_configuration
     from rewards.errors import FgctlError

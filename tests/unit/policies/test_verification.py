@@ -73,7 +73,7 @@ def test_a_manifest_of_another_version_or_without_a_base_is_found(store, write_p
     moved = write_policy(store, seed=2).version
     (store.root / "long").mkdir()
     store.path("medium", moved).rename(store.path("long", moved))
-    assert f"says that it is medium@{moved}" in problem(store, "long", moved)
+    assert f"claims to be medium@{moved}" in problem(store, "long", moved)
     (store.path("long", moved) / "policy.json").write_text("{}")
     assert "policy.json: profile: Field required" in problem(store, "long", moved)
 

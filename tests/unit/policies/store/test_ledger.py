@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from policies import ledger as module
-from policies.ledger import Ledger, Promotion, in_effect, promoter, trail
+from policies.store import ledger as module
+from policies.store.ledger import Ledger, Promotion, in_effect, promoter, trail
 from rewards.errors import FgctlError
 
 
@@ -53,7 +53,7 @@ def test_a_whole_last_line_without_its_end_is_kept(ledger):
 def test_a_broken_line_in_the_middle_is_said(ledger):
     ledger.append(line("a", None))
     ledger.file.write_bytes(b'{"profile": "medium"}\n' + ledger.file.read_bytes())
-    with pytest.raises(FgctlError, match="line 1, is no promotion; restore it"):
+    with pytest.raises(FgctlError, match="line 1, is not a valid promotion; restore it"):
         ledger.of("medium")
 
 
