@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import HTTPConnection
 
+from policies.names import DEFAULT_PROFILE
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
 from rewards.configuration import load_configuration
@@ -18,7 +19,6 @@ from service.admission.places import Admission
 from service.answering.answers import Answers
 from service.answering.best_of import Chooser
 from service.answering.pipeline import Generation
-from service.domain.selection import DEFAULT_PROFILE
 from service.engine.engine import Engine, Shapes, shapes_of
 from service.engine.supervisor import Supervisor
 from service.errors import Unavailable

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from policies.names import DEFAULT_PROFILE
 from policies.weights import Weights
 from rewards.categories import Category
 from rewards.errors import FgctlError
 from service.errors import Conflicting, Invalid
 
-DEFAULT_PROFILE = "medium"
 WEIGHTS_PREFIX = "weights:"
 """What a model name begins with that names weights."""
 

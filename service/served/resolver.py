@@ -12,13 +12,14 @@ from policies.base import BaseModel
 from policies.manifest import Named
 from policies.mixing import MIXTURE, Anchor, Mixture, anchors, mixture_for
 from policies.mixture_weights import on_grid
+from policies.names import DEFAULT_PROFILE, no_such_profile
 from policies.sequential import CANARY, INCUMBENT
 from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore, Profile
 from policies.weights import Weights
 from rewards.categories import Category
 from rewards.errors import FgctlError
 from service.domain.scored import Trial
-from service.domain.selection import DEFAULT_PROFILE, Selection
+from service.domain.selection import Selection
 from service.errors import NotFound, ServiceError, Unavailable
 from service.metrics.metrics import Metrics
 from service.served.adapter_cache import InUse, Residents
@@ -230,7 +231,7 @@ class Catalogue:
         async def make() -> ServedPolicy:
             known = await asyncio.to_thread(self._store.profiles)
             if profile == SFT or profile not in known:
-                raise NotFound(f"There is no profile {profile[:64]!r}; choose one of {', '.join(self.roster.served)}.")
+                raise NotFound(no_such_profile(profile, self.roster.served))
             stored = await asyncio.to_thread(self._store.versions, profile)
             if version not in stored:
                 raise NotFound(f"{profile}@{version[:64]} is not stored; choose one of {', '.join(stored)}.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from policies.manifest import Named, PolicyManifest
 from policies.mixing import MIXTURE
+from policies.names import no_such_profile
 from policies.store import Decoding, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
@@ -83,8 +84,7 @@ class Roster:
             return canary.policy if canary and canary.takes(caller) else self.served[profile]
         if profile in self.broken:
             raise Unavailable(f"Profile {profile!r} cannot be served now: {self.broken[profile]}", "profile")
-        known = ", ".join(self.served) or "none yet"
-        raise NotFound(f"There is no profile {profile[:64]!r}; choose one of {known}.", "profile")
+        raise NotFound(no_such_profile(profile, self.served), "profile")
 
     def policies(self) -> list[ServedPolicy]:
         """Every policy of the roster, canaries included."""
