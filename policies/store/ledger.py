@@ -66,7 +66,7 @@ class Ledger:
         return [promotion for promotion in promotions if promotion.profile == profile]
 
     def append(self, promotion: Promotion) -> None:
-        """Add a line, replacing a last one that was cut short, and wait until it is on disk; the caller holds the lock."""
+        """Add a line, replacing one that was cut short, and wait until it is on disk. The caller holds the lock."""
         content = self._content()
         last = content[content.rfind(b"\n") + 1 :]
         with self.file.open("ab") as file:
