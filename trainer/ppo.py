@@ -31,7 +31,7 @@ from trainer.tracking.metrics import step_metrics
 
 @dataclass
 class PpoTrainer:
-    """Everything a run carries from step to step. Every process of the run has one, and all have the same state."""
+    """The state that a run carries from step to step. Every process of the run has one, all in the same state."""
 
     model: PolicyModel
     scorer: Scorer
@@ -55,7 +55,7 @@ class PpoTrainer:
         self._updated = False
 
     def state(self, step: int) -> dict[str, Any]:
-        """What a checkpoint holds. Data order and sampling depend on the seed and the step alone."""
+        """The state to put into a checkpoint. Data order and sampling depend only on the seed and the step."""
         return {
             "step": step,
             "adapter": {name: p.detach() for name, p in self._parameters.items()},
@@ -65,7 +65,7 @@ class PpoTrainer:
         }
 
     def restore(self, state: dict[str, Any] | None) -> int:
-        """Take over a checkpoint; returns the step to go on with."""
+        """Restore the state of a checkpoint; returns the step to continue with."""
         if state is None:
             return 0
         with torch.no_grad():
@@ -77,7 +77,7 @@ class PpoTrainer:
         return int(state["step"])
 
     def step(self, step: int, sampler: Sampler) -> dict[str, float]:
-        """Sample, score, place credit, update the policy. Returns the step's metrics, of all processes."""
+        """Sample, score, place credit, update the policy. Returns the step's metrics over all processes."""
         ppo, clock, processes = self.recipe.ppo, Clock(), self.processes
         order = list(range(ppo.prompts_per_step))
         random.Random(f"ppo-{ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets
@@ -86,15 +86,15 @@ class PpoTrainer:
             examples = step_examples(self.examples, step, ppo)
             formatted = [self._formatter.format(e.question, e.passages) for e in examples]
             prompts = [prompt.token_ids for prompt in formatted]
-            # Judged against the passages the policy was shown, as in the service and in evaluation.
+            # Scored against the passages the policy was shown, as in the service and in evaluation.
             shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
             self._synchronise(sampler, step)
             rollout = sample_and_score(
                 sampler, {i: (prompts[i], shown[i]) for i in own}, ppo, ppo.seed * 100_003 + step,
                 decode=self.model.decode, score=self.scorer.score,
             )  # fmt: skip
-            together = processes.merge(rollout.samples)
-            batch = make_batch(prompts, [together[i] for i in range(len(prompts))], self.model.eos, own)
+            all_samples = processes.merge(rollout.samples)
+            batch = make_batch(prompts, [all_samples[i] for i in range(len(prompts))], self.model.eos, own)
         with clock.phase("score"):
             requests = requests_of(batch, shown, self.model.decode)
             streams = reward_streams(
@@ -113,11 +113,13 @@ class PpoTrainer:
         kl, _ = kl_estimates(evaluated.policy, evaluated.reference)
         cut = ppo.missing_end_penalty * at_the_end(batch.truncated.float(), batch.mask)
         task = weighted(streams.rewards, streams.categories, self.weights) - cut
-        goal, holistic = task, {}
+        objective, holistic = task, {}
         if ppo.objective == "holistic":
             preferred = self._preference(batch, streams)
-            goal, holistic = at_the_end(preferred, batch.mask) - cut, {"reward/holistic": preferred.mean().item()}
-        advantages = self.estimator.advantages(goal - self._kl.coefficient * kl * batch.mask, batch, evaluated.features)
+            objective, holistic = at_the_end(preferred, batch.mask) - cut, {"reward/holistic": preferred.mean().item()}
+        advantages = self.estimator.advantages(
+            objective - self._kl.coefficient * kl * batch.mask, batch, evaluated.features
+        )
         with clock.phase("update"):
             update: dict[str, float] = {}
             if step >= ppo.first_policy_step:
@@ -138,30 +140,30 @@ class PpoTrainer:
         )
 
     def _preference(self, batch: Batch, streams: Streams) -> Tensor:
-        """The preference model's reward of each response: the chance of beating an average one, in [-1, 1]."""
+        """The preference model's reward of each response: its chance of beating an average one, scaled to [-1, 1]."""
         own, preferred = batch.own_samples, torch.zeros(len(batch.mask))
         requests = [streams.requests[b] for b in own.tolist()]
         preferred[own] = 2 * torch.tensor(self.scorer.feedback.preference(requests)).sigmoid() - 1
         return self.processes.sum(preferred)[0]
 
     def _synchronise(self, sampler: Sampler, step: int) -> None:
-        """Hand the sampler the policy's weights, and check that an update since the last step has reached it."""
+        """Give the sampler the policy's weights, and check that an update since the last step has arrived."""
         sampler.synchronise(self.model, step)
         probed = sampler.logprobs(self._probe)
         if self._updated and probed == self._probed:
             raise FgctlError(
-                "The sampler's log-probabilities did not change after an update, so it did not take over the "
-                "weights; try ppo.rollouts=transformers."
+                "The sampler's log-probabilities did not change after an update, so it still has the old weights; "
+                "try ppo.rollouts=transformers."
             )
         self._probed, self._updated = probed, False
 
     def _check_sampler(self, batch: Batch, old: Tensor) -> float:
-        """Mean absolute difference of sampler and trainer (nats a token); bf16 explains a few hundredths."""
+        """Mean absolute difference of sampler's and trainer's log-probabilities (nats a token); bf16 explains some .01."""
         gap = (old - batch.sampler_logprobs)[batch.mask].abs().mean().item()
         if gap > self.recipe.ppo.logprob_tolerance:
             raise FgctlError(
-                f"The sampler's log-probabilities are {gap:.3f} nats a token from the trainer's, over "
-                f"ppo.logprob_tolerance; its weights are not the policy's, so try ppo.rollouts=transformers."
+                f"The sampler's log-probabilities differ from the trainer's by {gap:.3f} nats a token, more than "
+                f"ppo.logprob_tolerance, so its weights are not the policy's; try ppo.rollouts=transformers."
             )
         return gap
 
@@ -175,9 +177,9 @@ class PpoTrainer:
         return {name: sum(h[name] for h in history) / len(history) for name in history[0]} if history else {}
 
     def _update_minibatch(self, rows: Sequence[Row], old: Tensor, advantages: Tensor) -> dict[str, float]:
-        """One optimiser step on the minibatch's mean loss over tokens; rows are the micro-batches it accumulates over.
+        """One optimiser step on the minibatch's mean loss over tokens, accumulated row by row.
 
-        Loss and clipped share are summed over the processes, as the gradients are.
+        Loss and clipped share are summed over the processes, like the gradients.
         """
         (tokens,) = self.processes.sum(torch.tensor(sum(len(row.samples) for row in rows)))
         total = int(tokens)
@@ -194,7 +196,7 @@ class PpoTrainer:
         (summed,) = self.processes.sum(torch.tensor(list(report.values()), dtype=torch.float64))
         report = dict(zip(report, summed.tolist(), strict=True))
         self.processes.sum_gradients(self._parameters.values())
-        # The same everywhere, and so is the decision to skip.
+        # The norm is the same in every process, and so is the decision to skip.
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.recipe.ppo.max_grad_norm)
         finite = bool(torch.isfinite(norm))
         if finite:
@@ -205,7 +207,7 @@ class PpoTrainer:
 
 
 def step_examples(examples: list[Example], step: int, ppo: PpoRecipe) -> list[Example]:
-    """The questions of a step: every epoch goes through all of them in a new order that the seed alone decides."""
+    """The questions of a step: every epoch goes through all of them, in an order that depends on seed and epoch."""
     first = step * ppo.prompts_per_step
     chosen = []
     for position in range(first, first + ppo.prompts_per_step):

@@ -24,7 +24,7 @@ from trainer.tracking.stability import diverged, signs
 
 @dataclass(frozen=True)
 class PpoJob:
-    """What to train, on what, with what, and where the run lives."""
+    """What to train, on which data, with which settings, and in which directory."""
 
     profile: str
     weights: Weights
@@ -36,19 +36,18 @@ class PpoJob:
 
 
 def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Processes | None = None) -> PolicyManifest:
-    """Train a policy and store it as a new version; resumes the run when it was interrupted.
+    """Train a policy and store it as a new version; an interrupted run is resumed.
 
-    Every one of the run's processes calls it and gets the manifest; the main one alone writes. Raises FgctlError when
-    the base has no supervised parent, for unusable data, for weights of a category that is not in use, for a run
-    directory of other settings, for a recipe that the processes cannot share, and when the sampler's weights are not
-    the trainer's.
+    Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError when the base
+    has no supervised parent, for unusable data, for weights of a category that is not in use, for a run directory with
+    other settings, for a recipe that the processes cannot share, and when the sampler's weights are not the trainer's.
     """
     job.weights.check(scorer.categories)
     scorer.require_rewards()
     processes = processes or Processes()
     check_shares(job.recipe.ppo, processes)
     if SFT not in store.profiles():
-        raise FgctlError("There is no supervised parent to start from; train one by `fgctl sft --promote`.")
+        raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
     parent = store.profile(SFT).version
     parent_path = store.verify(SFT, parent, Named(name=job.base.name, digest=job.base.digest))
     examples = without_held_out(load_examples(job.data))
@@ -62,8 +61,8 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         "parent": parent,
         "rewards": scorer.version,
         "weights": job.weights.as_dict(),
-        # A finished run may be given more steps, so their number is no part of what the run is; nor is who samples,
-        # and in how many parts, which change nothing but its rounding.
+        # A finished run may be given more steps, so their number does not identify the run. Nor does the sampler, or in
+        # how many parts it samples, as only rounding depends on them.
         "recipe": job.recipe.model_dump(
             mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_servers", "rollout_chunks"}}
         ),
@@ -95,7 +94,7 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
 
 
 def used_rewards(scorer: Scorer) -> UsedRewards:
-    """The reward models, and the feedback that they were fitted on."""
+    """The reward models, and the feedback they were fitted on, as policy.json names them."""
     fitted = scorer.feedback.fitted
     seen = SeenFeedback(
         data=tuple(Named(name=name, digest=digest) for name, digest in fitted.data.items()),
@@ -110,11 +109,11 @@ def check_shares(ppo: PpoRecipe, processes: Processes) -> None:
     if ppo.prompts_per_step % processes.count:
         raise FgctlError(
             f"ppo.prompts_per_step is {ppo.prompts_per_step}, which {processes.count} processes cannot share evenly; "
-            f"make it a multiple of {processes.count}."
+            f"set it to a multiple of {processes.count}."
         )
     if processes.sharded and ppo.rollouts != "server":
         raise FgctlError(
-            "A base that is spread over processes (--use_fsdp) cannot sample by itself; start vLLM servers, and set "
+            "A base that is spread over processes (--use_fsdp) cannot sample; start vLLM servers, and set "
             "ppo.rollouts=server and ppo.rollout_servers."
         )
 
@@ -133,7 +132,7 @@ def _run_steps(job: PpoJob, trainer: "PpoTrainer", start: int) -> None:
 
 
 def _finish_step(job: PpoJob, trainer: "PpoTrainer", log: RunLog | None, step: int, metrics: dict[str, float]) -> None:
-    """What the main process, which alone has a log, does after a step: log, stop what has diverged, checkpoint."""
+    """On the main process, the only one with a log: log the step, stop a run that has diverged, save a checkpoint."""
     settings = job.recipe.ppo
     if log is None:
         return

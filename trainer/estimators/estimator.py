@@ -1,4 +1,4 @@
-"""What every advantage estimator does, and which one a recipe names."""
+"""The interface of an advantage estimator, and which one a recipe names."""
 
 from typing import Any, Protocol
 
@@ -10,26 +10,26 @@ from trainer.recipe import EstimatorRecipe, GaeRecipe
 
 
 class Estimator(Protocol):
-    """Turns a step's token rewards into advantages, and learns from them if it has anything to learn."""
+    """Turns a step's token rewards into advantages, and learns from them if it has parameters."""
 
     wants_features: bool
-    """Whether it reads the reference's hidden states."""
+    """Whether it needs the reference's hidden states."""
 
     def advantages(self, rewards: Tensor, batch: Batch, features: Tensor) -> Tensor:
         """Advantages of the policy's tokens: float32 [B, T], zero on padding, not yet whitened.
 
-        `rewards`: float32 [B, T], the KL penalty taken off; `features`: float32 [own samples, T, hidden], or
-        hidden 0. The advantages are those of all processes' samples.
+        `rewards`: float32 [B, T], with the KL penalty subtracted; `features`: float32 [own samples, T, hidden], where
+        hidden is 0 unless `wants_features`. The advantages are those of all processes' samples.
         """
 
     def learn(self) -> dict[str, float]:
-        """Learn from the step whose advantages were last asked for; metrics by name."""
+        """Learn from the step whose advantages were last computed; returns metrics by name."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds of it."""
+        """The state to put into a checkpoint."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a checkpoint's."""
+        """Restore the state of a checkpoint."""
 
 
 def make_estimator(

@@ -1,9 +1,9 @@
 """Sampling responses from the policy as it is now.
 
-    sampler.py         what every sampler can do
-    choose_sampler.py  which one a run gets
-    vllm.py            vLLM in this process, from merged weights
-    transformers.py    transformers' generate, where vLLM is not installed
-    server.py          vLLM servers that load the adapter
-    scored.py          scoring responses while further ones are sampled
+sampler.py         what every sampler can do
+choose_sampler.py  which one a run gets
+vllm.py            vLLM in this process, from merged weights
+transformers.py    transformers' generate, where vLLM is not installed
+server.py          vLLM servers that load the adapter
+scored.py          scoring responses while further ones are sampled
 """

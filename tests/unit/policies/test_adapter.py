@@ -84,7 +84,7 @@ def spoil(name, value):
         (spoil(f"{KEY}.lora_B.weight", torch.full((3, 2), torch.inf)), "values that are not finite"),
         (spoil(f"{KEY}.lora_A.weight", torch.ones(3, 4)), "not rank 2"),
         (spoil(f"{KEY}.lora_B.weight", torch.ones(3)), "not rank 2"),
-        (spoil(f"{KEY}.lora_A.weight", None), "has lora_B and not lora_A and lora_B alone"),
+        (spoil(f"{KEY}.lora_A.weight", None), "has lora_B instead of just lora_A and lora_B"),
         (spoil("lm_head.weight", torch.ones(2, 2)), "lm_head"),
         (spoil("score", torch.ones(2, 2)), "it has score"),
     ],
@@ -99,7 +99,7 @@ def test_spoilt_tensors_are_said(adapter, change, said):
     ("config", "said"),
     [
         ({"r": 4}, "not rank 4"),
-        ({"target_modules": ["q_proj"]}, "v_proj is no target module"),
+        ({"target_modules": ["q_proj"]}, "v_proj is not a target module"),
         ({"target_modules": ["q_proj", "v_proj", "o_proj"]}, "o_proj has no update in layer 1"),
         ({"target_modules": ["q_proj", "v_proj", "o_proj"], "layers_to_transform": None}, "in layer any"),
         ({"layers_to_transform": [1, 2, 3]}, "q_proj has no update in layer 3"),

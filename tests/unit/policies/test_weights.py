@@ -50,7 +50,7 @@ def test_what_weights_print_is_what_they_parse(amounts):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("politeness=1", "name 'politeness', which is no category in use"),
+        ("politeness=1", "name 'politeness', which is not a category in use"),
         ("politeness=1", "among relevance, factuality and completeness"),
         ("relevance=1,relevance=2", "name a category twice"),
         ("relevance=1,0.5", "name '', which is no category"),

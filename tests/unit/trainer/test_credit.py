@@ -9,7 +9,7 @@ from policies.weights import Weights
 from rewards.categories import BUILT_IN, CategorySpec
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.segmentation import segments
-from trainer.credit import paid, place_rewards, token_ends, weighted
+from trainer.credit import place_rewards, segment_rewards, token_ends, weighted
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,10 @@ def test_rewards_land_on_the_last_token_of_their_segment():
 def test_by_sign_errors_cost_one_and_completeness_pays_its_score():
     segments = (Segment(0, 5, 0.9, True), Segment(5, 9, 0.1, False))
     spec = CategorySpec("sentence", (), "", unit=0.5)
-    assert paid(CategoryScores(segments, (-0.5, 0.8)), spec, "sign") == (-1, 1)
-    assert paid(CategoryScores(segments, (-0.5, 0.8)), spec, "calibrated") == (-1, 1.6)
-    assert paid(CategoryScores(segments[:1], (0.2,), score=1.7), spec, "sign") == (1.7,)
-    assert paid(CategoryScores((), (), score=-3.0), spec, "sign") == ()
+    assert segment_rewards(CategoryScores(segments, (-0.5, 0.8)), spec, "sign") == (-1, 1)
+    assert segment_rewards(CategoryScores(segments, (-0.5, 0.8)), spec, "calibrated") == (-1, 1.6)
+    assert segment_rewards(CategoryScores(segments[:1], (0.2,), score=1.7), spec, "sign") == (1.7,)
+    assert segment_rewards(CategoryScores((), (), score=-3.0), spec, "sign") == ()
 
 
 def test_a_response_without_tokens_or_without_text():

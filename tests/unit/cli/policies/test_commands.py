@@ -148,7 +148,7 @@ def test_train_promotes_a_first_policy_and_stores_one_it_may_not_promote(store, 
     assert store.profile("medium").version == first
     assert said == (
         f"medium@{new} has no recorded scores; run `fgctl evaluate --record --profile medium@{new} "
-        f"--profile medium@{first}` and try again, or promote it all the same by "
+        f"--profile medium@{first}` and try again, or promote it anyway by "
         f"`fgctl policies promote medium {new} --force`."
     )
     assert invoke(*train)[0] == 0
