@@ -1,7 +1,7 @@
 """Log-probabilities of chosen tokens, chunk by chunk: apart from the logits, nothing as wide as the vocabulary is kept.
 
 The plain formula makes float32 copies of all logits, scaled and normalised, and keeps one for the backward pass:
-several times the memory of the bf16 logits themselves. Here a chunk of rows is normalised at a time, and once more in the
+several times the memory of the bf16 logits themselves. Here a chunk of rows is normalised at a time, and again in the
 backward pass. A chunk fits the cache of a CPU, so this is also faster.
 """
 

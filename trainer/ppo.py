@@ -158,7 +158,7 @@ class PpoTrainer:
         self._probed, self._updated = probed, False
 
     def _check_sampler(self, batch: Batch, old: Tensor) -> float:
-        """Mean absolute difference of sampler's and trainer's log-probabilities (nats a token); bf16 explains some .01."""
+        """Mean absolute difference of sampler and trainer, nats a token; bf16 explains a few hundredths."""
         gap = (old - batch.sampler_logprobs)[batch.mask].abs().mean().item()
         if gap > self.recipe.ppo.logprob_tolerance:
             raise FgctlError(

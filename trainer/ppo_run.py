@@ -19,7 +19,7 @@ from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts.choose_sampler import training_sampler
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.tracking.run_log import RunLog
-from trainer.tracking.stability import diverged, signs
+from trainer.tracking.stability import diverged, early_warnings
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _finish_step(job: PpoJob, trainer: "PpoTrainer", log: RunLog | None, step: i
     if log is None:
         return
     log.step(step, metrics, _note(metrics))
-    log.warn(signs(log.history))
+    log.warn(early_warnings(log.history))
     if reason := diverged(log.history, settings.stop):
         raise FgctlError(
             f"Stopped at step {step + 1}: {reason}. Lower ppo.learning_rate or raise ppo.kl.coefficient; "

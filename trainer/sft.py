@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the parent adapter that every policy begins from and is held close to."""
+"""Supervised fine-tuning: trains the parent adapter, from which every policy starts and to which it is kept close."""
 
 import math
 import random
@@ -29,7 +29,7 @@ CHECKPOINT_EVERY = 10
 
 @dataclass(frozen=True)
 class SftJob:
-    """What to train on, with what, and where the run lives."""
+    """Which data to train on, with which settings, and in which directory."""
 
     base: BaseModel
     data: Path
@@ -39,10 +39,10 @@ class SftJob:
 
 
 def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = None) -> PolicyManifest:
-    """Train the supervised parent and store it; resumes the run when it was interrupted.
+    """Train the supervised parent and store it; an interrupted run is resumed.
 
-    Every one of the run's processes calls it and gets the manifest; the main one alone writes. Raises FgctlError for
-    unusable data and for a run directory that belongs to other settings.
+    Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError for unusable
+    data and for a run directory with other settings.
     """
     settings = job.recipe.sft
     processes = processes or Processes()
@@ -102,7 +102,7 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
 
 
 def encode_examples(examples: list[Example], model: PolicyModel, settings: SftRecipe) -> list[Group]:
-    """Prompts with their reference answers, each ended by the end-of-text token; over-long answers are left out."""
+    """Prompts with their reference answers, which end with the end-of-text token; too long answers are left out."""
     formatter = PromptFormatter(model.tokenizer, settings.max_prompt_tokens)
     groups = []
     for example in examples:
@@ -114,7 +114,7 @@ def encode_examples(examples: list[Example], model: PolicyModel, settings: SftRe
 
 
 def batch_order(examples: int, settings: SftRecipe) -> list[list[int]]:
-    """The indices of every optimiser step's examples, each epoch in a new order that depends on the seed alone."""
+    """The indices of every optimiser step's examples, in an order that depends on seed and epoch."""
     order: list[list[int]] = []
     for epoch in range(settings.epochs):
         indices = list(range(examples))
@@ -124,7 +124,7 @@ def batch_order(examples: int, settings: SftRecipe) -> list[list[int]]:
 
 
 def cosine_schedule(step: int, total: int, warmup_ratio: float) -> float:
-    """Share of the peak rate at a step: linear warm-up, then a cosine down to a tenth."""
+    """The learning rate at a step, as a share of the peak: linear warm-up, then a cosine down to a tenth."""
     warmup = max(1, round(total * warmup_ratio))
     if step < warmup:
         return (step + 1) / warmup
@@ -137,7 +137,7 @@ def update(
 ) -> tuple[float, float]:
     """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm.
 
-    Every process takes its share of the batch, in rows that it accumulates gradients over.
+    Every process takes its share of the batch and accumulates gradients row by row.
     """
     tokens = sum(len(response) for group in groups for response in group.responses)
     own = processes.own(groups)

@@ -50,8 +50,8 @@ def centre(advantages: Tensor, mask: Tensor, groups: Tensor) -> Tensor:
     """Subtract from each response's tokens the mean advantage of all tokens sampled for the same prompt.
 
     `advantages`: float32 [B, T]; `mask`: bool [B, T]; `groups`: int64 [B], the prompt of each response. The mean
-    over a prompt's responses is a baseline for how hard the prompt is, as in RLOO (Ahmadian et al. 2024); in a short run
-    the critic learns that too slowly. Zero outside the mask.
+    over a prompt's responses is a baseline for how hard the prompt is, as in RLOO (Ahmadian et al. 2024); in a short
+    run the critic learns that too slowly. Zero outside the mask.
     """
     valid = mask.to(advantages.dtype)
     sums = torch.zeros(int(groups.max()) + 1 if len(groups) else 0)

@@ -9,38 +9,38 @@ from policies.store import SFT, Decoding, PolicyStore
 from policies.weights import Weights
 
 BASE = "base"
-"""Stands for the base model without any adapter."""
+"""Names the base model without an adapter."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What to evaluate: a stored version of a profile or of the supervised parent, or the base."""
+    """A policy to evaluate."""
 
     name: str
     version: str
     weights: Weights
-    """By which `weighted_reward` is summed; the parent and the base, which have none, are given some."""
+    """The weights of `weighted_reward`; parent and base, which have none of their own, get the caller's."""
     decoding: Decoding = field(default_factory=Decoding)
-    """How it is sampled where it is served."""
+    """How it is sampled in service."""
 
 
 def candidate(store: PolicyStore, name: str, fallback: Weights, base: BaseModel) -> Candidate:
-    """The candidate of that name, `NAME` for the current version of a profile or `NAME@VERSION` for any stored one.
+    """The candidate of that name: `NAME` for a profile's current version, or `NAME@VERSION` for any stored one.
 
-    Raises FgctlError when there is none, or it belongs to another base.
+    Raises FgctlError when there is none, or when it belongs to another base.
     """
     if name == BASE:
         return Candidate(BASE, base.digest[:12], fallback)
     profile, _, version = name.partition("@")
     if version:
-        known, weights = store.profiles().get(profile), store.manifest(profile, version).weights
+        current, weights = store.profiles().get(profile), store.manifest(profile, version).weights
     else:
-        known = store.profile(profile)
-        version, weights = known.version, known.weights
+        current = store.profile(profile)
+        version, weights = current.version, current.weights
     store.verify(profile, version, Named(name=base.name, digest=base.digest))
-    return Candidate(profile, version, weights or fallback, known.decoding if known else Decoding())
+    return Candidate(profile, version, weights or fallback, current.decoding if current else Decoding())
 
 
 def supervised_first(names: Sequence[str]) -> list[str]:
-    """Names of candidates with the supervised parent first, as the others are compared with it, then as they come."""
+    """Candidates' names with the supervised parent first, because the others are compared with it."""
     return sorted(names, key=lambda name: name.partition("@")[0] != SFT)

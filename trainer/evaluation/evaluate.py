@@ -1,4 +1,4 @@
-"""Offline evaluation of policies: answer every question, judge the answers, compare them with the references."""
+"""Offline evaluation: policies answer every question, and rewards, judge and references are applied to the answers."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from trainer.rollouts.choose_sampler import make_sampler
 from trainer.rollouts.sampler import Sampler
 
 GREEDY = Decoding(temperature=0, top_p=1)
-"""The most likely token every time, so that nothing is left to the draw."""
+"""The most likely token every time, so that nothing depends on chance."""
 MAX_PROMPT_TOKENS = 1024
 _SEED = 1
 
@@ -40,45 +40,46 @@ def evaluate_policies(
     judge: Judge | None = None,
     samples: int = 1,
 ) -> Generator[dict[str, Any], None, None]:
-    """One report a candidate, in order, all by the same seeds: the shape of `fgctl evaluate --json`.
+    """A report for each candidate, in order, all with the same seeds: the shape of `fgctl evaluate --json`.
 
-    `decoding` is that of all, or None for each one's own, as it is served; `samples` are the responses to a question,
-    of which there is one where the most likely token is taken. `questions` is a digest of the questions in order, in
-    which `per_question` has its values.
+    `decoding` applies to all candidates; None samples each as it is served. `samples` is the number of responses to
+    each question, which greedy decoding reduces to one.
 
-    Beside what `report_on` says of the texts, `truncated` is the share of responses that did not end, `perplexity`
-    that of the responses under the base without any adapter (trainer.evaluation.perplexity), and `intervals` has the 95 %
-    interval of each figure by its dotted name. `against` compares a policy with the first supervised parent before
-    it, None where there is none, and `pairs` with every other policy before it (trainer.evaluation.intervals.comparison).
-    `served` is what is expected of it online (trainer.evaluation.online_baseline), None unless each is sampled as it is served.
+    Besides what `report_on` derives from the texts, a report has `truncated`, the share of responses that did not end;
+    `perplexity` of the responses under the base without an adapter (trainer.evaluation.perplexity); `intervals`, the
+    95 % interval of each figure by its dotted name; `against`, a comparison with the first supervised parent before it
+    or None; `pairs`, comparisons with every other policy before it (trainer.evaluation.intervals.comparison); and
+    `served`, what to expect of it in service (trainer.evaluation.online_baseline), None unless `decoding` is None.
+    `questions` is a digest of the questions in order, in which `per_question` has its values.
 
     Raises FgctlError for weights of a category that is not in use.
     """
-    for one in candidates:
-        one.weights.check(scorer.categories)
+    for candidate in candidates:
+        candidate.weights.check(scorer.categories)
     reports: list[dict[str, Any]] = []
     sampler: Sampler | None = None
-    longest = max((one.max_tokens for one in (decoding or c.decoding for c in candidates)), default=0)
+    longest = max(((decoding or candidate.decoding).max_tokens for candidate in candidates), default=0)
     try:
-        for one in candidates:
-            path = None if one.name == BASE else store.path(one.name, one.version)
+        for candidate in candidates:
+            path = None if candidate.name == BASE else store.path(candidate.name, candidate.version)
             model = PolicyModel(base, LoraRecipe(top_layers=1), path)
             if sampler is None:
                 sampler = make_sampler("auto", base, model, max_prompt_tokens + longest)
             sampler.synchronise(model)
-            by = decoding or one.decoding
+            by = decoding or candidate.decoding
             n = samples if by.temperature else 1
             answers = _answer(examples, model, sampler, by, max_prompt_tokens, n)
             scored = scorer.score(answers.requests)
-            report = report_on(one, answers.requests, scored, answers.references, scorer, judge)
+            report = report_on(candidate, answers.requests, scored, answers.references, scorer, judge)
             report |= {"decoding": by.model_dump(), "samples": n} | _with_tokens(report, model, answers)
             truncated = report["per_question"]["truncated"]
-            own = decoding is None
             report |= {
                 "n": len(examples),
                 "questions": questions_digest(example.question for example in examples),
                 "per_question": by_question(report["per_question"], n),
-                "served": online_baseline(by, scorer.version, answers.requests, scored, truncated) if own else None,
+                "served": online_baseline(by, scorer.version, answers.requests, scored, truncated)
+                if decoding is None
+                else None,
             }
             report |= {"intervals": intervals(report)} | _compared(report, reports)
             reports.append(report)
@@ -90,14 +91,14 @@ def evaluate_policies(
 
 @dataclass(frozen=True)
 class _Answers:
-    """By response: the samples of a question follow one another."""
+    """Values by response; the responses to a question follow one another."""
 
     requests: list[ScoreRequest]
     references: list[str]
     prompts: list[tuple[int, ...]]
-    """Token ids."""
+    """Token ids of the prompts."""
     tokens: list[list[int]]
-    """Of the response, with the end-of-text token where it ended."""
+    """Token ids of the responses, with the end-of-text token where a response ended."""
 
 
 def _answer(
@@ -118,24 +119,24 @@ def _answer(
         top_p=by.top_p,
         temperature=by.temperature,
     )
-    every = [
-        (example, prompt, one.token_ids)
-        for example, prompt, answers in zip(examples, prompts, sampled, strict=True)
-        for one in answers
+    flat = [
+        (example, prompt, response.token_ids)
+        for example, prompt, responses in zip(examples, prompts, sampled, strict=True)
+        for response in responses
     ]
     return _Answers(
-        [ScoreRequest(e.question, prompt.passages, model.decode(tokens)) for e, prompt, tokens in every],
-        [e.answer for e, _, _ in every],
-        [prompt.token_ids for _, prompt, _ in every],
-        [tokens for _, _, tokens in every],
+        [ScoreRequest(e.question, prompt.passages, model.decode(tokens)) for e, prompt, tokens in flat],
+        [e.answer for e, _, _ in flat],
+        [prompt.token_ids for _, prompt, _ in flat],
+        [tokens for _, _, tokens in flat],
     )
 
 
 def _with_tokens(report: dict[str, Any], model: PolicyModel, answers: _Answers) -> dict[str, Any]:
     """The part of a report that depends on the responses' tokens."""
-    said = [[token for token in response if token != model.eos] for response in answers.tokens]
-    nll = base_nll(model, answers.prompts, said)
-    lengths = [len(response) for response in said]
+    texts = [[token for token in response if token != model.eos] for response in answers.tokens]
+    nll = base_nll(model, answers.prompts, texts)
+    lengths = [len(response) for response in texts]
     total = sum(mean * length for mean, length in zip(nll, lengths, strict=True))
     truncated = [int(model.eos not in response) for response in answers.tokens]
     return {
@@ -147,8 +148,8 @@ def _with_tokens(report: dict[str, Any], model: PolicyModel, answers: _Answers) 
 
 
 def _compared(report: dict[str, Any], before: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """How a report differs from those before it."""
+    """Comparisons of a report with the ones before it."""
     if report["profile"] == SFT:
         return {"against": None, "pairs": []}
-    parent = next((comparison(report, one) for one in before if one["profile"] == SFT), None)
-    return {"against": parent, "pairs": [comparison(report, one) for one in before if one["profile"] != SFT]}
+    parent = next((comparison(report, other) for other in before if other["profile"] == SFT), None)
+    return {"against": parent, "pairs": [comparison(report, other) for other in before if other["profile"] != SFT]}

@@ -1,4 +1,4 @@
-"""The arms of each experiment: holistic rewards, ablated categories, several settings of the weights."""
+"""The arms of the experiments: ways of training that differ in one thing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ class Arm:
     name: str
     weights: Weights
     overrides: tuple[str, ...] = ()
-    """Settings by which its recipe differs."""
+    """Settings in which its recipe differs."""
 
 
 def holistic(weights: Weights) -> tuple[Arm, ...]:
-    """Fine-grained rewards against one preference reward at the end (Wu et al. 2023, section 4.3)."""
+    """Fine-grained rewards, and one preference reward at the end (Wu et al. 2023, section 4.3)."""
     return (Arm("fine-grained", weights), Arm("holistic", weights, ("ppo.objective=holistic",)))
 
 
 def ablations(weights: Weights) -> tuple[Arm, ...]:
-    """All categories, and all but each in turn (Wu et al. 2023, section 4.4)."""
-    counted = {name: value for name, value in weights.as_dict().items() if value > 0}
-    if len(counted) < 2:
+    """All categories, and all but one, for each category (Wu et al. 2023, section 4.4)."""
+    positive = {name: value for name, value in weights.as_dict().items() if value > 0}
+    if len(positive) < 2:
         raise FgctlError("Removing a category leaves nothing; give weights with two or more categories above zero.")
     without = [
-        Arm(f"without-{name.replace('_', '-')}", Weights({n: v for n, v in counted.items() if n != name}))
-        for name in counted
+        Arm(f"without-{name.replace('_', '-')}", Weights({n: v for n, v in positive.items() if n != name}))
+        for name in positive
     ]
     return (Arm("all", weights), *without)
 

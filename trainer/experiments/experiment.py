@@ -1,7 +1,7 @@
-"""Experiments: arms that differ in one thing, trained on the same questions for the same number of episodes.
+"""Running an experiment: its arms are trained on the same questions for the same number of episodes, and evaluated.
 
-Each arm and seed is a PPO run of its own under the experiment's directory, with a policy store there, so that nothing
-served is touched. Interrupted, the same command goes on: a finished run or evaluation is not repeated.
+Each arm and seed is a PPO run of its own in the experiment's directory. The policy store is there, too, so served
+policies are not touched. After an interruption the same command continues: no finished run or evaluation is repeated.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 
 from policies.base import BaseModel
 from policies.store import SFT, PolicyStore
+from policies.store.replace_file import replace_file
 from policies.weights import Weights
 from rewards.categories import Category
 from rewards.dataset import Example
@@ -31,18 +32,18 @@ RESULTS = "results.json"
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is compared, how long, and where it lives."""
+    """What is compared, at which budget, and in which directory."""
 
     kind: str
     arms: tuple[Arm, ...]
     weights: Weights
-    """By which every arm is judged, whatever it was trained by."""
+    """The weights by which every arm is judged, whatever weights it was trained for."""
     seeds: int
     recipe_name: str
     overrides: tuple[str, ...]
-    """Settings of all arms."""
+    """Settings that apply to all arms."""
     budget: int
-    """Episodes of each run; at least so many are done, in whole steps."""
+    """Least number of episodes of each run, which consists of whole steps."""
     data: Path
     directory: Path
 
@@ -55,7 +56,7 @@ class Experiment:
         )
 
     def runs(self) -> list[tuple[Arm, int]]:
-        """Every arm with every seed; all arms of a seed before the next seed, so that early results compare."""
+        """Every arm with every seed; all arms of one seed come before the next, so that early results compare."""
         return [(arm, seed) for seed in range(self.seeds) for arm in self.arms]
 
 
@@ -88,9 +89,11 @@ def run_experiment(
         manifest = train_policy(job, store, scorer)
         report = evaluations / f"{name}-{manifest.version}.json"
         if not report.is_file():
-            one = Candidate(name, manifest.version, experiment.weights)
-            (found,) = evaluate_policies([one], held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
-            write_json(report, found)
+            candidate = Candidate(name, manifest.version, experiment.weights)
+            (evaluation,) = evaluate_policies(
+                [candidate], held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge
+            )
+            write_json(report, evaluation)
         results["runs"].append(
             {
                 "arm": arm.name,
@@ -107,7 +110,7 @@ def run_experiment(
 
 
 def curve(run: Path, recipe: Recipe, weights: Weights) -> list[dict[str, float]]:
-    """A run's log, step by step: episodes so far, the reward by these weights, length, KL, each category's stream."""
+    """A run's log by step: episodes so far, the reward by these weights, length, KL, each category's stream."""
     ppo = recipe.ppo
     steps = [json.loads(line) for line in (run / METRICS).read_text(encoding="utf-8").splitlines()]
     return [
@@ -154,7 +157,5 @@ def _store(directory: Path, parents: PolicyStore) -> PolicyStore:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Put a value in a file's place, so that a kill at any moment leaves the old one or the new."""
-    scratch = path.with_suffix(".new")
-    scratch.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(path)
+    """Write a value as JSON; a kill at any moment leaves the old content or the new."""
+    replace_file(path, json.dumps(value, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""An experiment's plots, by matplotlib: drawn without a display, as SVG."""
+"""An experiment's plots as SVG files, drawn by matplotlib without a display."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ _TRADE_OFF = {"R1 clean": "relevance, clean", "R2 clean": "factuality, clean", "
 
 
 def draw(results: dict[str, Any], directory: Path) -> list[Path]:
-    """Write `curves.svg`, and `trade_off.svg` where weights were varied."""
+    """Write `curves.svg` and, where weights were varied, `trade_off.svg`."""
     drawn = [_curves(results, directory / "curves.svg")]
     if results["kind"] == "customize":
         drawn.append(_trade_off(results, directory / "trade_off.svg"))
@@ -29,7 +29,7 @@ def draw(results: dict[str, Any], directory: Path) -> list[Path]:
 
 
 def _curves(results: dict[str, Any], path: Path) -> Path:
-    """Every arm's training by episodes: the mean over seeds, smoothed, and a band from the least to the most."""
+    """Every arm's training by episodes: the smoothed mean over seeds, in a band from the least to the greatest."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), layout="constrained")
@@ -45,7 +45,7 @@ def _curves(results: dict[str, Any], path: Path) -> Path:
 
 
 def _label(results: dict[str, Any], arm: str) -> str:
-    """How a plot names an arm: by its weights where these are what differs."""
+    """An arm's name in a plot: its weights where the arms differ in these."""
     if results["kind"] != "customize":
         return arm
     trained_by = next(run["trained_by"] for run in results["runs"] if run["arm"] == arm)
@@ -69,7 +69,7 @@ def _line(axes: "Axes", results: dict[str, Any], arm: str, key: str, colour: str
 
 
 def _trade_off(results: dict[str, Any], path: Path) -> Path:
-    """What length buys: each setting's figures on held-out questions against its answers' length."""
+    """Each setting's figures on held-out questions, against the length of its answers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.6), layout="constrained")
@@ -88,7 +88,7 @@ def _trade_off(results: dict[str, Any], path: Path) -> Path:
 
 
 def draw_mixing(results: dict[str, Any], path: Path) -> Path:
-    """Each figure of the mixtures against what their anchors' figures mix to; anchors are squares on the diagonal."""
+    """Each figure of the mixtures, against their anchors' mixed figures; anchors are squares on the diagonal."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 7), layout="constrained")

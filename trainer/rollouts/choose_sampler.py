@@ -14,7 +14,7 @@ from trainer.rollouts.sampler import Sampler
 def make_sampler(
     kind: Literal["auto", "vllm", "transformers"], base: BaseModel, model: PolicyModel, max_tokens: int
 ) -> Sampler:
-    """The sampler of that kind; `max_tokens` bounds prompt and response together."""
+    """A sampler in this process, of that kind; `max_tokens` bounds prompt and response together."""
     if kind == "vllm" or (kind == "auto" and importlib.util.find_spec("vllm") is not None):
         from trainer.rollouts.vllm import VllmSampler
 

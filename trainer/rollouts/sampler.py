@@ -1,4 +1,4 @@
-"""What a sampler gives, and what every sampler can do."""
+"""The interface of a sampler, and the responses it returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ class Sampled:
     """One sampled response."""
 
     token_ids: list[int]
-    """With the end-of-text token, unless the response was cut."""
+    """Includes the end-of-text token, unless the response was cut."""
     logprobs: list[float]
-    """The sampler's own log-probability of each token, in nats, at the temperature it samples at; at 0, those of 1."""
+    """The sampler's log-probability of each token, in nats, at the sampling temperature (at 1 for temperature 0)."""
 
 
 class Sampler(Protocol):
-    """Samples from softmax(logits / model.temperature), the whole of it: what the policy gradient assumes."""
+    """Samples from the full softmax(logits / model.temperature), as the policy gradient assumes."""
 
     def synchronise(self, model: "PolicyModel", step: int = 0) -> None:
-        """Take over the policy as the model, any of the same base, has it now: merged weights, or the adapter.
+        """Load the current policy of `model`, any model of the same base: its merged weights, or its adapter.
 
-        `step` names what is taken over where that is kept in a file.
+        `step` is part of the adapter's name where the adapter is written to a file.
         """
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
-        """Log-probability of each token but the first, given those before it; for telling weights apart."""
+        """Log-probability of each token but the first, given those before it; shows whether weights have changed."""
 
     def sample(
         self,
@@ -43,10 +43,10 @@ class Sampler(Protocol):
     ) -> list[list[Sampled]]:
         """`n` responses for each prompt. The same weights, prompts, seed and places give the same responses.
 
-        `top_p` below 1 cuts the distribution, as serving does; `temperature` replaces the model's, and at 0 the most
-        likely token is taken every time, which goes with one response a prompt. Rollouts that train leave both alone.
-        `places` are the prompts' in the whole step when these are some of it, so that whoever samples them, in
-        whatever parts, gets the same; else they are 0, 1, and so on.
+        `top_p` below 1 cuts the distribution, as in service. `temperature` replaces the model's; 0 takes the most
+        likely token every time, which makes sense for one response a prompt. Rollouts for training set neither.
+        `places` are the prompts' places in the whole step when these are only some of its prompts, so that samples do
+        not depend on how a step is divided; by default 0, 1, and so on.
         """
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from trainer.kl import KlController, kl_estimates
 from trainer.recipe import KlRecipe, StopRecipe
-from trainer.tracking.stability import diverged, signs
+from trainer.tracking.stability import diverged, early_warnings
 
 CALM = {
     "kl/response": 3.0, "entropy": 1.0, "reward/within_prompt": 0.5, "reward/spread": 0.6, "length/tokens": 100.0,
@@ -81,10 +81,10 @@ def test_two_skipped_steps_are_not_yet_a_divergence():
     ],
 )
 def test_each_sign_is_told_in_words_and_alone(last, said):
-    (sentence,) = signs(run(**last)).values()
+    (sentence,) = early_warnings(run(**last)).values()
     assert said in sentence
 
 
 def test_a_calm_or_a_short_run_is_silent():
-    assert signs(run()) == {}
-    assert signs(run(steps=9, text__repetition=0.9)) == {}
+    assert early_warnings(run()) == {}
+    assert early_warnings(run(steps=9, text__repetition=0.9)) == {}
