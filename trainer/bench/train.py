@@ -121,7 +121,7 @@ def prompt_tokens(setting: Setting, rounds: int) -> float:
 
 
 def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[Turn]]:
-    """The steps of each contender. In a round all take the same step, all but the first with the first one's responses."""
+    """The steps of each contender. In a round all take the same step; the later ones get the first one's responses."""
     turns: dict[str, list[Turn]] = {name: [] for name in contenders}
     for step in range(rounds):
         responses = None

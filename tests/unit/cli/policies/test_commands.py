@@ -39,10 +39,10 @@ def test_promote_refuses_what_earns_less_and_force_is_told_and_shown(store, writ
     assert "-1.000 [-1.000, -1.000]" in said
     code, _, said = invoke("policies", "promote", "medium", worse, "--force", "--reason", "shorter answers")
     assert code == 0
-    assert f"Overridden and recorded: medium@{worse} earns less" in said
+    assert f"Overridden, and recorded in the ledger: medium@{worse} earns less" in said
     assert f"medium now means {worse}." in said
     assert store.profile("medium").version == worse
-    assert invoke("policies", "promote", "medium", worse) == (0, "", f"medium means {worse} already.\n")
+    assert invoke("policies", "promote", "medium", worse) == (0, "", f"{worse} is already the current version of medium.\n")
     _, out, _ = invoke("policies", "show", "medium")
     history = out[out.index("Promotions of medium") :]
     for shown in (good, worse, "ada", "-1.000", "shorter", "earns less"):
@@ -57,7 +57,7 @@ def test_rollback_goes_back_and_says_when_there_is_nothing_left(store, write_pol
     for version in (one, two):
         invoke("policies", "promote", "medium", version)
     code, _, said = invoke("policies", "rollback", "medium", "--reason", "complaints")
-    assert (code, f"medium means {one} again, no more {two}." in said) == (0, True)
+    assert (code, f"medium means {one} again instead of {two}; running services follow." in said) == (0, True)
     assert store.promotions("medium")[-1].reason == "complaints"
     code, _, said = invoke("policies", "rollback", "medium")
     assert code == 1
@@ -81,8 +81,8 @@ def test_diff_shows_what_differs_scores_and_how_far_the_updates_are_apart(store,
     assert json.loads(invoke("policies", "diff", "medium", one, two, "--json")[1]) == found
     _, out, said = invoke("policies", "diff", "medium", one)
     assert "scores.weighted_reward" in out
-    assert f"less that of medium@{two}: +0.500 [+0.500, +0.500]." in said
-    assert "apart, relative to that of" in said
+    assert f"minus that of medium@{two}: +0.500 [+0.500, +0.500]." in said
+    assert "The updates differ by" in said
 
 
 def test_diff_of_other_profiles_weights_and_bases(store, write_policy):
@@ -110,7 +110,7 @@ def test_verify_lists_every_version_and_fails_when_one_is_broken(store, write_po
     found = {row["version"]: row["problem"] for row in json.loads(out)}
     assert found[sound] is None
     assert "sft@gone" in found[orphan]
-    assert said == f"1 of 2 policies cannot be used, the first since: {found[orphan]}"
+    assert said == f"1 of 2 policies cannot be used. The first problem: {found[orphan]}"
     assert invoke("policies", "verify", "medium", sound)[0] == 0
     code, out, _ = invoke("policies", "verify", "medium")
     assert code == 1
