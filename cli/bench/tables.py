@@ -98,7 +98,9 @@ def print_scoring(report: dict[str, Any]) -> None:
         for load in report["loads"]
         for profile, counts in load["profiles"].items()
     ]  # fmt: skip
-    title = f"{report['capacity_per_second']:.1f} answers a second can be scored; {report['seconds']:g} seconds for each load"
+    title = (
+        f"{report['capacity_per_second']:.1f} answers a second can be scored; {report['seconds']:g} seconds each load"
+    )
     print_table(title, ["load", "profile", *(what.replace("_", " ") for what in _ACCOUNT), "share dropped"], rows)
     replies = [
         [

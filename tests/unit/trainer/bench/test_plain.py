@@ -62,7 +62,7 @@ def test_gradients_are_those_of_packed_rows(exact_model, batch):
 
 def test_rows_hold_every_response_once_in_order_within_the_tokens_of_a_pass(model, batch):
     rows = list(plain(model, forward_tokens=14).rows(batch, range(4)))
-    assert [one.samples.tolist() for one in rows] == [[0, 1], [2, 3]]
+    assert [row.samples.tolist() for row in rows] == [[0, 1], [2, 3]]
     assert rows[0].input_ids.tolist() == [[11, 12, 13, 21, 22, 2, model.eos], [11, 12, 13, 23, 24, 25, 26]]
     assert rows[0].attention_mask.tolist() == [[1] * 6 + [0], [1] * 7]
     assert rows[0].predicted_at.tolist() == [[2, 3, 4, 5]] * 2

@@ -42,7 +42,7 @@ def test_every_prompt_is_sampled_at_its_place_and_scored_by_itself(chunks, calls
     sampler, asked = Numbers(), []
     rollout = collect(sampler, lambda requests: asked.append(requests) or [r.response for r in requests], chunks)
     assert rollout.scores() == [str([i, j]) for i in PLACES for j in range(2)]
-    assert {place: [one.token_ids for one in samples] for place, samples in rollout.samples.items()} == {
+    assert {place: [sample.token_ids for sample in samples] for place, samples in rollout.samples.items()} == {
         i: [[i, j] for j in range(2)] for i in PLACES
     }
     assert sampler.calls == calls
@@ -86,8 +86,8 @@ def test_a_step_in_parts_has_the_metrics_of_a_whole_one(small):
         recipe = load_recipe("smoke", settings)
         same = PolicyModel(small[0], recipe.lora, small[1], 0.7)
         trainer = PpoTrainer(same, scorer, Weights.parse("1,1,1"), recipe, examples)
-        found = trainer.step(0, TransformersSampler(same))
-        return {k: v for k, v in found.items() if not k.startswith(("seconds/", "episodes"))}
+        metrics = trainer.step(0, TransformersSampler(same))
+        return {k: v for k, v in metrics.items() if not k.startswith(("seconds/", "episodes"))}
 
     whole = metrics(1)
     assert whole["policy/grad_norm"] > 0

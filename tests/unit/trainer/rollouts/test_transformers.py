@@ -13,15 +13,15 @@ PROMPTS = [[5, 6, 7], [8, 9]]
 
 
 def tokens(sampled):
-    return [[one.token_ids for one in answers] for answers in sampled]
+    return [[answer.token_ids for answer in answers] for answers in sampled]
 
 
 def test_greedy_takes_the_most_likely_token_every_time(tiny_model):
     model = tiny_model()
     sampler = TransformersSampler(model)
-    found = tokens(sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0))
-    assert found == tokens(sampler.sample(PROMPTS, 1, 6, seed=2, temperature=0))
-    for prompt, (answer,) in zip(PROMPTS, found, strict=True):
+    greedy = tokens(sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0))
+    assert greedy == tokens(sampler.sample(PROMPTS, 1, 6, seed=2, temperature=0))
+    for prompt, (answer,) in zip(PROMPTS, greedy, strict=True):
         for t, token in enumerate(answer):
             with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = model.peft(torch.tensor([prompt + answer[:t]])).logits[0, -1]
@@ -51,7 +51,7 @@ def test_a_prompt_gets_the_same_beside_other_prompts_as_alone(exact_model):
     sampler = TransformersSampler(exact_model)
     prompts = [[11, 12, 13, 14, 15], [16], [17, 18]]
     together = sampler.sample(prompts, 3, 8, seed=4)
-    assert len({tuple(one.token_ids) for answers in together for one in answers}) > 3
+    assert len({tuple(answer.token_ids) for answers in together for answer in answers}) > 3
     for place, prompt in enumerate(prompts):
         (alone,) = sampler.sample([prompt], 3, 8, seed=4, places=[place])
         assert tokens([alone]) == tokens([together[place]])
@@ -88,6 +88,6 @@ def test_query_heads_that_share_a_key_head_attend_as_if_it_were_repeated(length)
     mask = torch.rand(2, 1, length, 7) < 0.7
     mask[..., 0] = True
     module = SimpleNamespace(num_key_value_groups=3, is_causal=True)
-    found, _ = rollouts._grouped_queries(module, query, key, value, mask, scaling=0.3)
+    attended, _ = rollouts._grouped_queries(module, query, key, value, mask, scaling=0.3)
     wanted, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
-    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(attended, wanted)
