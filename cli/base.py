@@ -13,12 +13,12 @@ def base(
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Make a base model available, converting the embedded default at first use, and say where it is."""
+    """Make a base model available and print where it is. The embedded default is converted at first use."""
     from policies.base import resolve_base
 
     with busy("Looking for the base model"):
-        found = resolve_base(name)
+        model = resolve_base(name)
     if json_output:
-        print_json({"name": found.name, "path": str(found.path), "digest": found.digest})
+        print_json({"name": model.name, "path": str(model.path), "digest": model.digest})
     else:
-        remarks.print(f"Base model {found.name} ({found.digest[:12]}) in {found.path}")
+        remarks.print(f"Base model {model.name} ({model.digest[:12]}) in {model.path}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import busy, print_json, remarks
+from policies.names import DEFAULT_PROFILE
 from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def generate(
     question: Annotated[str, typer.Argument(help="The question to answer.")],
-    profile: Annotated[str | None, typer.Option(help="Profile that answers.", show_default="medium")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile that answers.", show_default=DEFAULT_PROFILE)] = None,
     weights: Annotated[str | None, typer.Option(help="w1,w2,w3 or name=w,… instead of a profile.")] = None,
     passages: Annotated[
         Path | None,

@@ -9,8 +9,9 @@ import sys
 import typer
 from rich.console import Console
 
-from cli import bench, feedback, keys
+from cli import feedback, keys
 from cli.base import base
+from cli.bench import commands as bench
 from cli.generate import generate
 from cli.policies import commands as policies
 from cli.rewards import commands as rewards

@@ -1,4 +1,4 @@
-"""What is in a stored adapter: whether its tensors are what its configuration says, and how far two are apart."""
+"""A stored adapter: whether its tensors match its configuration, and how much two adapters differ."""
 
 import json
 from math import sqrt
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from policies.store import ADAPTER, ADAPTER_CONFIG, BrokenPolicy, first_error
+from policies.store.errors import BrokenPolicy, first_error
+from policies.store.versions import ADAPTER, ADAPTER_CONFIG
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class AdapterConfig(BaseModel):
-    """The part of PEFT's `adapter_config.json` that shapes an update: plain LoRA, one rank for all modules."""
+    """The part of PEFT's `adapter_config.json` that determines the update: plain LoRA, one rank for all modules."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,7 +31,7 @@ class AdapterConfig(BaseModel):
 
     @property
     def scale(self) -> float:
-        """What B A is multiplied by (Hu et al. 2021; Kalajdzievski 2023 for the square root)."""
+        """The factor of B A in the update (Hu et al. 2021; Kalajdzievski 2023 for the square root)."""
         return self.lora_alpha / (sqrt(self.r) if self.use_rslora else self.r)
 
 
@@ -38,7 +39,7 @@ class LoraAdapter:
     """A stored adapter, read module by module without its base model."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises BrokenPolicy when configuration or tensors cannot be read, or are not those of a LoRA adapter."""
+        """Raises BrokenPolicy when configuration or tensors cannot be read or are not those of a LoRA adapter."""
         from safetensors import SafetensorError, safe_open
 
         self.directory = directory
@@ -54,13 +55,13 @@ class LoraAdapter:
         for name in self._file.keys():  # noqa: SIM118 - no dictionary
             module, _, factor = name.removesuffix(".weight").rpartition(".")
             factors.setdefault(module, set()).add(factor)
-        for module, found in factors.items():
-            if found != {"lora_A", "lora_B"}:
-                raise self._broken(f"{module or 'it'} has {', '.join(sorted(found))} and not lora_A and lora_B alone")
+        for module, names in factors.items():
+            if names != {"lora_A", "lora_B"}:
+                raise self._broken(f"{module or 'it'} has {', '.join(sorted(names))} instead of just lora_A and lora_B")
         self.modules = frozenset(factors)
 
     def check(self) -> None:
-        """Raises BrokenPolicy unless every module has finite factors of the rank, and no other module has any."""
+        """Raises BrokenPolicy unless every target module, and no other, has finite factors of the configured rank."""
         import torch
 
         for target in self.config.target_modules:
@@ -70,7 +71,7 @@ class LoraAdapter:
                     raise self._broken(f"{target} has no update in layer {layer.strip('.') or 'any'}")
         for module in sorted(self.modules):
             if not module.endswith(tuple(f".{target}" for target in self.config.target_modules)):
-                raise self._broken(f"{module} is no target module")
+                raise self._broken(f"{module} is not a target module")
             down, up = self.factors(module)
             if down.ndim != 2 or up.ndim != 2 or not down.shape[0] == up.shape[1] == self.config.r:
                 shapes = f"{list(down.shape)} and {list(up.shape)}"
@@ -79,7 +80,7 @@ class LoraAdapter:
                 raise self._broken(f"{module} has values that are not finite")
 
     def update(self, module: str) -> "Tensor":
-        """What the adapter adds to a module's weight: float32 [out, in]; one zero for a module it does not change."""
+        """The update of a module's weight: float32 [out, in], or a single zero for a module that does not change."""
         import torch
 
         if module not in self.modules:
@@ -96,14 +97,14 @@ class LoraAdapter:
         return BrokenPolicy(f"{self.directory}: {what}; restore the adapter or train the policy again.")
 
 
-def relative_difference(one: LoraAdapter, other: LoraAdapter) -> float | None:
-    """`|U - V| / |V|` by the Frobenius norm over all modules, U and V the updates of two adapters of one base.
+def relative_difference(adapter: LoraAdapter, other: LoraAdapter) -> float | None:
+    """`|U - V| / |V|` by the Frobenius norm over all modules; U and V are the updates of two adapters of one base.
 
     None when V is zero.
     """
-    apart = size = 0.0
-    for module in sorted(one.modules | other.modules):
-        mine, theirs = one.update(module), other.update(module)
-        apart += float((mine - theirs).double().square().sum())
-        size += float(theirs.double().square().sum())
-    return sqrt(apart / size) if size else None
+    difference = size = 0.0
+    for module in sorted(adapter.modules | other.modules):
+        update, reference = adapter.update(module), other.update(module)
+        difference += float((update - reference).double().square().sum())
+        size += float(reference.double().square().sum())
+    return sqrt(difference / size) if size else None

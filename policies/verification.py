@@ -1,10 +1,11 @@
-"""Everything that can be checked of a stored policy without loading its base model."""
+"""What can be checked of a stored policy without loading its base model."""
 
 import re
 
 from policies.adapter import LoraAdapter
 from policies.manifest import PolicyManifest
-from policies.store import ADAPTER, SFT, BrokenPolicy, PolicyStore, is_name
+from policies.names import SFT
+from policies.store import ADAPTER, BrokenPolicy, PolicyStore
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
 
@@ -12,24 +13,24 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def stored_policies(store: PolicyStore, profile: str | None = None) -> list[tuple[str, str]]:
-    """Every profile and version with a directory, broken or not, and those that `profiles.toml` names.
+    """Profile and version of everything stored, broken or not, and of what `profiles.toml` names; or of one profile.
 
-    Raises FgctlError when there is none of a given profile.
+    Raises FgctlError for a profile of which there is nothing.
     """
-    directories = {(path.parent.name, path.name) for path in store.root.glob("*/*/")}
+    stored = {(path.parent.name, path.name) for path in store.directories()}
     named = {(name, current.version) for name, current in store.profiles().items()}
-    found = sorted(one for one in directories | named if all(map(is_name, one)) and profile in (None, one[0]))
-    if profile is not None and not found:
+    policies = sorted(policy for policy in stored | named if profile in (None, policy[0]))
+    if profile is not None and not policies:
         store.profile(profile)
-    return found
+    return policies
 
 
 def problem(store: PolicyStore, profile: str, version: str) -> str | None:
-    """The first thing that is wrong with a stored version, in a sentence; None when it is sound."""
+    """The first thing that is wrong with a stored version, as a sentence; None when it is sound."""
     try:
         manifest, directory = store.manifest(profile, version), store.verify(profile, version)
         if (manifest.profile, manifest.version) != (profile, version):
-            raise BrokenPolicy(f"{directory} says that it is {manifest.profile}@{manifest.version}; restore it.")
+            raise BrokenPolicy(f"{directory} claims to be {manifest.profile}@{manifest.version}; restore it.")
         if not _SHA256.fullmatch(manifest.base.digest):
             raise BrokenPolicy(f"{directory} does not name its base by a digest; train the policy again.")
         _check_parent(store, manifest)

@@ -14,8 +14,8 @@ from trainer.recipe import Pay
 def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[int]:
     """The code-point offset in `text` at which each token ends; special tokens end where the one before them does.
 
-    `text` is the decoding of `token_ids` without special tokens. Offsets come from tokenising the text once; where
-    sampling produced another split of the same text, from the lengths of decoded prefixes.
+    `text` is the decoding of `token_ids` without special tokens. Offsets come from tokenising the text once, or, where
+    sampling split the same text into other tokens, from the lengths of decoded prefixes.
     """
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)  # type: ignore[operator]
     special = set(tokenizer.all_special_ids)  # type: ignore[attr-defined]
@@ -33,16 +33,17 @@ def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[i
     return result
 
 
-def paid(judged: CategoryScores, spec: CategorySpec, pay: Pay) -> tuple[float, ...]:
+def segment_rewards(scores: CategoryScores, spec: CategorySpec, pay: Pay) -> tuple[float, ...]:
     """The reward of each segment: `calibrated`, in the category's unit, or `sign` (Wu et al. 2023, section 4.2).
 
-    By `sign`, a segment judged an error earns -1 and another 1; a category with a score of the whole earns the score.
+    With `sign`, a segment judged an error earns -1 and any other 1; a category that scores the whole response earns the
+    score.
     """
     if pay == "calibrated":
-        return tuple(reward / spec.unit for reward in judged.rewards)
-    if judged.score is not None:
-        return (judged.score,) * len(judged.segments)
-    return tuple(-1.0 if segment.error else 1.0 for segment in judged.segments)
+        return tuple(reward / spec.unit for reward in scores.rewards)
+    if scores.score is not None:
+        return (scores.score,) * len(scores.segments)
+    return tuple(-1.0 if segment.error else 1.0 for segment in scores.segments)
 
 
 def place_rewards(
@@ -53,16 +54,16 @@ def place_rewards(
 ) -> Tensor:
     """Put each segment's reward on the last token of the segment (Wu et al. 2023, section 3.1).
 
-    `ends` are the offsets at which the response's T tokens end. A sub-sentence or sentence pays at the first token
-    that reaches its end; the whole response pays at the last token, the end-of-text token included. Returns
+    `ends` are the offsets at which the response's T tokens end. The reward of a sub-sentence or sentence goes to the
+    first token that reaches its end, that of the whole response to the last token, often end-of-text. Returns
     float32 [T, categories] in the order of `categories`; each category's sum is the sum of its segments' rewards.
     """
     placed = torch.zeros(len(ends), len(categories))
     if not ends:
         return placed
     for k, (category, spec) in enumerate(categories.items()):
-        judged = scored.categories[category]
-        for segment, reward in zip(judged.segments, paid(judged, spec, pay), strict=True):
+        scores = scored.categories[category]
+        for segment, reward in zip(scores.segments, segment_rewards(scores, spec, pay), strict=True):
             if spec.density == "response":
                 token = len(ends) - 1
             else:
@@ -72,13 +73,13 @@ def place_rewards(
 
 
 def weighted(streams: Tensor, categories: Sequence[Category], weights: Weights) -> Tensor:
-    """Weigh and sum the streams of these categories: float32 [..., T, categories] to [..., T]."""
+    """The weighted sum of the categories' streams: float32 [..., T, categories] to [..., T]."""
     vector = torch.tensor([weights[category] for category in categories])
     return streams @ vector
 
 
 def at_the_end(values: Tensor, mask: Tensor) -> Tensor:
-    """Put one value a response, float32 [B], on its last token: float32 [B, T]; one without tokens has none."""
+    """Put a value for each response, float32 [B], on its last token: float32 [B, T]; nothing without tokens."""
     placed = torch.zeros(mask.shape)
     lengths = mask.sum(1)
     rows = torch.nonzero(lengths > 0)[:, 0]

@@ -1,4 +1,4 @@
-"""One step's samples as padded tensors: what was said, by whom how likely, and what each token earned."""
+"""One step's samples as padded tensors: tokens, log-probabilities and rewards."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,15 +11,15 @@ from rewards.dataset import Example
 from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.credit import place_rewards, token_ends
 from trainer.packing import Group, bins, pack, split
-from trainer.policy_model import Adapter, TokenLogProbs, Trunk
+from trainer.policy_model import Adapter, PolicyModel, TokenLogProbs
 from trainer.processes import Processes
 from trainer.recipe import Pay
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 
 
 @dataclass
 class Row:
-    """A row of groups that is packed the same way in every pass of a step, and where its N response tokens stand."""
+    """Groups that are packed into one row, in the same way in every pass of a step, and the place of its N tokens."""
 
     groups: list[Group]
     samples: Tensor
@@ -27,31 +27,31 @@ class Row:
     steps: Tensor
     """int64 [N]: its position in that sample."""
     below: Tensor | None = None
-    """What the first pass found to enter the first adapted layer (Trunk.evaluate)."""
+    """The input of the first adapted layer, which the first pass recorded (PolicyModel.evaluate)."""
 
     def evaluate(
-        self, trunk: Trunk, adapter: Adapter, *, grad: bool = False, entropy: bool = False, features: bool = False
+        self, model: PolicyModel, adapter: Adapter, *, grad: bool = False, entropy: bool = False, features: bool = False
     ) -> TokenLogProbs:
-        """Trunk.evaluate of the row; all passes but the first begin at the first adapted layer."""
+        """PolicyModel.evaluate of the row; every pass after the first begins at the first adapted layer."""
         packed = pack(self.groups)
-        out = trunk.evaluate(packed, adapter, grad=grad, entropy=entropy, features=features, below=self.below)
+        out = model.evaluate(packed, adapter, grad=grad, entropy=entropy, features=features, below=self.below)
         self.below = out.below
         return out
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B = prompts x samples responses of at most T tokens."""
+    """A step's responses: B = prompts x samples, of at most T tokens."""
 
     groups: list[Group]
     mask: Tensor
     """bool [B, T]: True on response tokens."""
     sampler_logprobs: Tensor
-    """float32 [B, T]: as the sampler computed them."""
+    """float32 [B, T]: the sampler's log-probabilities."""
     truncated: Tensor
-    """bool [B]: responses cut before they ended."""
+    """bool [B]: True for a response that was cut before its end."""
     own: Sequence[int]
-    """The groups that this process scores, evaluates and learns from; the others are other processes'."""
+    """The groups that this process scores, evaluates and learns from; the others belong to other processes."""
 
     @property
     def lengths(self) -> Tensor:
@@ -71,15 +71,15 @@ class Batch:
     def minibatches(self, order: Sequence[int], parts: int, forward_tokens: int) -> list[list[Row]]:
         """Split the groups, taken in an order, into at most `parts` minibatches of rows for forward passes.
 
-        A row holds `forward_tokens` tokens at most, a group over it being a row of its own. The rows are those of this
-        process's own groups. Minibatches and rows without a response token are left out; a minibatch whose tokens are
-        all other processes' has no rows.
+        A row holds at most `forward_tokens` tokens, or a single larger group. Only this process's own groups get rows.
+        Minibatches and rows without a response token are left out; a minibatch whose tokens all belong to other
+        processes has no rows.
         """
         first = [0]
         for group in self.groups:
             first.append(first[-1] + len(group.responses))
-        kept = [part for part in split(order, parts) if any(any(self.groups[g].responses) for g in part)]
-        own = [[g for g in part if g in self.own] for part in kept]
+        with_tokens = [part for part in split(order, parts) if any(any(self.groups[g].responses) for g in part)]
+        own = [[g for g in part if g in self.own] for part in with_tokens]
         cut = [[self._row(row, first) for row in self._packed(part, forward_tokens)] for part in own]
         return [[row for row in rows if len(row.samples)] for rows in cut]
 
@@ -98,7 +98,7 @@ class Batch:
 
 
 def idle_row(eos: int) -> Row:
-    """A row without response tokens, for a pass that is made because other processes make one (Processes.level)."""
+    """A row without response tokens, for a pass that runs only because other processes run one (Processes.level)."""
     nothing = torch.empty(0, dtype=torch.int64)
     return Row([Group([eos], [[]])], nothing, nothing)
 
@@ -109,7 +109,7 @@ def make_batch(
     eos: int,
     own: Sequence[int] | None = None,
 ) -> Batch:
-    """Pad a step's samples. A response of no tokens stays a row of padding. All groups are `own` unless given."""
+    """Pad a step's samples; a response without tokens is all padding. `own` defaults to all groups."""
     groups = [
         Group(list(prompt), [s.token_ids for s in samples]) for prompt, samples in zip(prompts, sampled, strict=True)
     ]
@@ -126,63 +126,63 @@ def make_batch(
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What reference and policy say of a batch before it updates the policy; zero on padding."""
+    """Log-probabilities of a batch under reference and policy before the update; zero on padding."""
 
     reference: Tensor
     """float32 [B, T]: log-probabilities under the supervised parent, in nats."""
     policy: Tensor
     """float32 [B, T]: log-probabilities under the policy that sampled."""
     entropy: Tensor
-    """float32 [B, T]: of the policy's distribution, in nats."""
+    """float32 [B, T]: entropy of the policy's distribution, in nats."""
     features: Tensor
     """float32 [own samples, T, hidden]: the reference's last hidden state; hidden is 0 unless asked for."""
 
     def completed(self, processes: Processes) -> "Evaluated":
-        """With what the other processes found of their samples, but for the features."""
+        """Complete, with the values of the other processes' samples, except for the features."""
         reference, policy, entropy = processes.sum(self.reference, self.policy, self.entropy)
         return replace(self, reference=reference, policy=policy, entropy=entropy)
 
 
-def evaluate_batch(trunk: Trunk, batch: Batch, rows: Sequence[Row], *, features: bool) -> Evaluated:
-    """Run reference and policy over a batch's rows, which are this process's own; what is not in them stays zero."""
+def evaluate_batch(model: PolicyModel, batch: Batch, rows: Sequence[Row], *, features: bool) -> Evaluated:
+    """Run reference and policy over this process's rows of a batch; samples in no row stay zero."""
     reference, policy, entropy = (torch.zeros(batch.mask.shape) for _ in range(3))
     own = batch.own_samples
-    hidden = torch.zeros(len(own), batch.mask.shape[1], trunk.hidden_size if features else 0)
+    hidden = torch.zeros(len(own), batch.mask.shape[1], model.hidden_size if features else 0)
     index = torch.zeros(len(batch.mask), dtype=torch.int64)
     index[own] = torch.arange(len(own))
     for row in rows:
         at = (row.samples, row.steps)
-        parent = row.evaluate(trunk, "reference", features=features)
+        parent = row.evaluate(model, "reference", features=features)
         reference[at] = parent.logprobs.cpu()
         if features:
             hidden[index[row.samples], row.steps] = parent.features.cpu()
-        now = row.evaluate(trunk, "policy", entropy=True)
+        now = row.evaluate(model, "policy", entropy=True)
         policy[at], entropy[at] = now.logprobs.cpu(), now.entropy.cpu()
     return Evaluated(reference, policy, entropy, hidden)
 
 
 @dataclass(frozen=True)
 class Streams:
-    """What the reward models paid, category by category."""
+    """The rewards, category by category."""
 
     categories: tuple[Category, ...]
     """The scorer's categories, which the tensors' last dimension follows."""
     rewards: Tensor
     """float32 [B, T, categories]; zero on padding."""
     errors: Tensor
-    """float32 [B, categories]: the error probabilities of each response's segments, summed: what rewards come from."""
+    """float32 [B, categories]: sum of the error probabilities of each response's segments."""
     segments: Tensor
-    """float32 [B, categories]: how many segments each response was judged by."""
+    """float32 [B, categories]: number of segments of each response."""
     requests: list[ScoreRequest]
-    """The B responses, with what they were judged by."""
+    """The B responses, with the questions and passages they were scored by."""
 
     @property
     def texts(self) -> list[str]:
-        """The B responses."""
+        """The texts of the B responses."""
         return [request.response for request in self.requests]
 
     def completed(self, processes: Processes) -> "Streams":
-        """With what the other processes' responses were paid."""
+        """Complete, with the rewards of the other processes' responses."""
         rewards, errors, segments = processes.sum(self.rewards, self.errors, self.segments)
         return replace(self, rewards=rewards, errors=errors, segments=segments)
 
@@ -190,7 +190,7 @@ class Streams:
 def requests_of(
     batch: Batch, examples: Sequence[Example], decode: Callable[[Sequence[int]], str]
 ) -> list[ScoreRequest]:
-    """The batch's B responses, to be judged; `examples` are its groups' questions with the passages to judge by."""
+    """The batch's B responses, to be scored; `examples` are its groups' questions with the passages to score by."""
     return [
         ScoreRequest(example.question, example.passages, decode(response))
         for example, group in zip(examples, batch.groups, strict=True)
@@ -208,8 +208,8 @@ def reward_streams(
 ) -> Streams:
     """Place each segment's reward on the segment's last token.
 
-    `requests` are the batch's B responses, and `scores` what this process's own got by `categories`, in order; other
-    processes' stay zero.
+    `requests` are the batch's B responses, and `scores` the scores of this process's own, in order. The rewards of the
+    others stay zero.
     """
     responses = [response for group in batch.groups for response in group.responses]
     placed = torch.zeros(*batch.mask.shape, len(categories))
@@ -217,7 +217,7 @@ def reward_streams(
     for b, scored in zip(batch.own_samples.tolist(), scores, strict=True):
         ends = token_ends(responses[b], requests[b].response, tokenizer)
         placed[b, : len(responses[b])] = place_rewards(scored, ends, categories, pay)
-        judged = [scored.categories[name].segments for name in categories]
-        segments[b] = torch.tensor([float(len(every)) for every in judged])
-        errors[b] = torch.tensor([sum(segment.error_probability for segment in every) for every in judged])
+        scored_segments = [scored.categories[name].segments for name in categories]
+        segments[b] = torch.tensor([float(len(group)) for group in scored_segments])
+        errors[b] = torch.tensor([sum(segment.error_probability for segment in group) for group in scored_segments])
     return Streams(tuple(categories), placed, errors, segments, requests)

@@ -1,4 +1,4 @@
-"""How far the policy has left its supervised parent, and what that costs."""
+"""The KL penalty: how far the policy is from its supervised parent, and what that costs."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from torch import Tensor
 from trainer.recipe import KlRecipe
 
 _STRETCH = 0.2
-"""Largest relative error that adaptive control answers to."""
+"""Largest relative error that adaptive control reacts to."""
 
 
 def kl_estimates(logprobs: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Two estimates of KL(policy | reference) from tokens the policy sampled, in nats, of the tensors' shape.
 
     `logprobs` and `reference` are the sampled tokens' log-probabilities. The first, log(p / q), is what the reward
-    pays back; the second, q/p - 1 - log(q/p), has the same mean, is never negative and varies less (k1 and k3 of
+    is reduced by; the second, q/p - 1 - log(q/p), has the same mean, is never negative and varies less (k1 and k3 of
     Schulman 2020, "Approximating KL divergence").
     """
     log_ratio = logprobs - reference
@@ -29,16 +29,16 @@ class KlController:
         self.coefficient = recipe.coefficient
 
     def update(self, kl: float, episodes: int) -> None:
-        """Answer to a step's KL, in nats a response, over so many episodes."""
+        """Adapt the coefficient to a step's KL, in nats a response, over so many episodes."""
         if self._recipe.target is None:
             return
         error = min(max(kl / self._recipe.target - 1, -_STRETCH), _STRETCH)
         self.coefficient *= 1 + error * episodes / self._recipe.horizon
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """The state to put into a checkpoint."""
         return {"coefficient": self.coefficient}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a checkpoint's."""
+        """Restore the state of a checkpoint."""
         self.coefficient = float(state["coefficient"])

@@ -1,8 +1,8 @@
-"""Log-probabilities of chosen tokens, some tokens at a time: nothing as wide as the vocabulary is kept but the logits.
+"""Log-probabilities of chosen tokens, chunk by chunk: apart from the logits, nothing as wide as the vocabulary is kept.
 
-The plain formula makes float32 copies of all logits, scaled and normalised, and keeps one for the backward pass: at
-two bytes a logit, several times what the model gave. Here a chunk of rows is normalised at once, and again in the
-backward pass; what a chunk needs fits the cache of a CPU, so that this is faster, too.
+The plain formula makes float32 copies of all logits, scaled and normalised, and keeps one for the backward pass:
+several times the memory of the bf16 logits themselves. Here a chunk of rows is normalised at a time, and again in the
+backward pass. A chunk fits the cache of a CPU, so this is also faster.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 _TOKENS = 64
-"""Rows that are normalised at once."""
+"""Rows that are normalised at a time."""
 
 
 def chosen_logprobs(
@@ -20,7 +20,7 @@ def chosen_logprobs(
     """Log-probabilities of `targets` under softmax(logits / temperature), and the distributions' entropies, in nats.
 
     `logits`: [N, vocabulary] of any float type; `targets`: int64 [N]. Both results are float32 [N] (float64 for logits
-    of float64); the entropies, which have no gradient, are empty unless asked for.
+    of float64); the entropies, which have no gradient, are empty unless `entropy`.
     """
     chosen: tuple[Tensor, Tensor] = _ChosenLogProbs.apply(logits, targets, temperature, entropy)
     return chosen
@@ -31,29 +31,29 @@ class _ChosenLogProbs(torch.autograd.Function):
     def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float, entropy: bool) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(logits, targets)
         ctx.temperature = temperature
-        chosen, uncertain = [], []
-        for rows, wanted in zip(logits.split(_TOKENS), targets.split(_TOKENS), strict=True):
+        chosen, entropy_of = [], []
+        for rows, tokens in zip(logits.split(_TOKENS), targets.split(_TOKENS), strict=True):
             distribution = _log_softmax(rows, temperature)
-            chosen.append(distribution.gather(-1, wanted[:, None])[:, 0])
+            chosen.append(distribution.gather(-1, tokens[:, None])[:, 0])
             if entropy:
-                uncertain.append(-(distribution.exp().mul_(distribution)).sum(-1))
+                entropy_of.append(-(distribution.exp().mul_(distribution)).sum(-1))
         logprobs = torch.cat(chosen)
-        entropies = torch.cat(uncertain) if entropy else logprobs.new_empty(0)
+        entropies = torch.cat(entropy_of) if entropy else logprobs.new_empty(0)
         ctx.mark_non_differentiable(entropies)
         return logprobs, entropies
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None]:
-        """The derivative of log p[target] by a logit is (1 if it is the target's, else 0) - p, over the temperature."""
+        """d log p[target] / d logit = ((1 for the target's logit, else 0) - p) / temperature."""
         logits, targets = ctx.saved_tensors
         result = torch.empty_like(logits)
         parts = zip(
             logits.split(_TOKENS), targets.split(_TOKENS), gradient.split(_TOKENS), result.split(_TOKENS), strict=True
         )
-        for rows, wanted, incoming, out in parts:
+        for rows, tokens, incoming, out in parts:
             scale = incoming[:, None] / ctx.temperature
             slope = _log_softmax(rows, ctx.temperature).exp_().mul_(-scale)
-            out.copy_(slope.scatter_add_(-1, wanted[:, None], scale))
+            out.copy_(slope.scatter_add_(-1, tokens[:, None], scale))
         return result, None, None, None
 
 

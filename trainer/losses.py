@@ -8,14 +8,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PolicyLoss:
-    """What one policy update reports."""
+    """The loss of some tokens, and how far the policy has moved on them."""
 
     loss: Tensor
     """Scalar: the sum over tokens, divided by `normaliser`."""
     clip_fraction: float
-    """Share of tokens whose ratio lies outside the clip range; 0 without tokens."""
+    """Share of tokens with a ratio outside the clip range; 0 without tokens."""
     approximate_kl: float
-    """Mean of (r - 1) - log r, in nats: how far the policy moved from the one that sampled."""
+    """Mean of (r - 1) - log r, in nats: KL from the policy that sampled."""
 
 
 def policy_loss(
@@ -23,8 +23,8 @@ def policy_loss(
 ) -> PolicyLoss:
     """PPO's clipped surrogate (Schulman et al. 2017, equation 7), negated.
 
-    All tensors float32 [N] over response tokens. `normaliser` is the batch's number of tokens, so that losses of
-    micro-batches add up to the batch's mean.
+    All tensors are float32 [N] over response tokens. `normaliser` is the batch's number of tokens, so that the losses
+    of micro-batches add up to the batch's mean.
     """
     log_ratio = logprobs - old_logprobs
     ratio = log_ratio.exp()

@@ -1,8 +1,8 @@
 """Packing prompts and their responses into one row without padding.
 
-Several responses to one prompt share that prompt's tokens: each response token attends to its own prompt and to
-earlier tokens of its own response, at the positions it would have alone. The result is exact, and a prompt is
-computed once instead of once a response.
+Several responses to one prompt share that prompt's tokens: each response token attends to its own prompt and to earlier
+tokens of its own response, at the positions it would have alone. The result is exact, and a prompt is computed once
+instead of once for each response.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def _causal(n: int) -> Tensor:
 
 
 def bins(groups: Sequence[Group], max_tokens: int) -> list[list[int]]:
-    """Put groups into rows of at most `max_tokens` tokens, first-fit by falling size.
+    """Put groups into rows of at most `max_tokens` tokens, first-fit, the largest first.
 
     Returns indices into `groups`; a group over the limit gets a row of its own.
     """
@@ -96,7 +96,7 @@ def bins(groups: Sequence[Group], max_tokens: int) -> list[list[int]]:
 
 
 def split(items: Sequence[int], parts: int) -> list[list[int]]:
-    """Split some items into at most `parts` runs whose sizes differ by at most one; none is empty."""
+    """Split items into at most `parts` consecutive parts whose sizes differ by at most one; none is empty."""
     parts = min(parts, len(items))
     bounds = [round(i * len(items) / parts) for i in range(parts + 1)]
     return [list(items[a:b]) for a, b in pairwise(bounds)]

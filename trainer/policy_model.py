@@ -1,4 +1,4 @@
-"""The one frozen trunk of a run: policy and reference are LoRA adapters on it."""
+"""The model of a run: a frozen base on which policy and reference are LoRA adapters."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -25,21 +25,21 @@ Adapter = Literal["policy", "reference"]
 
 @dataclass(frozen=True)
 class TokenLogProbs:
-    """What an adapter says about the N response tokens of a packed row."""
+    """Log-probabilities of the N response tokens of a packed row under an adapter."""
 
     logprobs: Tensor
     """float32 [N]: log-probability of each response token, in nats."""
     entropy: Tensor
-    """float32 [N]: entropy of the distribution each was drawn from, in nats; empty unless asked for."""
+    """float32 [N]: entropy of the distribution that each was drawn from, in nats; empty unless asked for."""
     features: Tensor
     """float32 [N, hidden]: last hidden state at the predicting position; empty unless asked for."""
     below: Tensor | None
-    """[1, T, hidden], in the trunk's precision: what entered the first adapted layer, the same for every adapter; None
+    """[1, T, hidden], in the model's precision: the input of the first adapted layer, the same for every adapter; None
     where a pass cannot begin there."""
 
 
-class Trunk:
-    """A frozen causal LM with a trainable `policy` adapter and, when given a parent, a frozen `reference`."""
+class PolicyModel:
+    """A frozen causal language model with a trainable adapter `policy` and, with a parent, a frozen `reference`."""
 
     def __init__(
         self,
@@ -50,24 +50,24 @@ class Trunk:
         processes: Processes | None = None,
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:
-        """Load the base. With `parent`, policy and reference both begin as that adapter.
+        """Load the base. With `parent`, policy and reference both start as that adapter.
 
-        Probabilities are softmax(logits / temperature) throughout: what is sampled is what is trained. `processes`
-        may spread the base over themselves; the adapters stay whole. In float32, nothing hides in rounding.
+        Probabilities are softmax(logits / temperature) throughout, in sampling as in training. `processes` may shard
+        the base; the adapters stay whole. float32 is for tests of exact equality.
         """
         processes = processes or Processes()
         self.temperature, self.dtype, self.device = temperature, dtype, processes.device
-        model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
+        base_model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
         self.peft: Any
         if parent is None:
             # B is zero, so the fresh adapter is the base itself; A is drawn from a seed of its own.
             torch.manual_seed(0)
-            self.peft = get_peft_model(model, _lora_config(lora, model), adapter_name="policy")
+            self.peft = get_peft_model(base_model, _lora_config(lora, base_model), adapter_name="policy")
         else:
-            self.peft = PeftModel.from_pretrained(model, parent, adapter_name="policy", is_trainable=True)
+            self.peft = PeftModel.from_pretrained(base_model, parent, adapter_name="policy", is_trainable=True)
             self.peft.load_adapter(parent, adapter_name="reference")
-        self.peft.eval()  # LoRA without dropout: sampling, old and new log-probabilities see one model
+        self.peft.eval()  # LoRA without dropout: sampling, old and new log-probabilities use the same model
         self.use("policy")
         self._first_adapted = 0
         if processes.sharded:
@@ -86,7 +86,7 @@ class Trunk:
         return int(self.tokenizer.eos_token_id)
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of a response's tokens, without special ones."""
+        """The text of a response's tokens, without special tokens."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     @property
@@ -95,7 +95,7 @@ class Trunk:
         return int(self.peft.get_base_model().config.hidden_size)
 
     def use(self, adapter: Adapter) -> None:
-        """Make an adapter the active one; only the policy ever gets gradients."""
+        """Activate an adapter; only the policy ever gets gradients."""
         self.peft.set_adapter(adapter)
         for name, parameter in self.peft.named_parameters():
             parameter.requires_grad_(".policy." in name and adapter == "policy")
@@ -116,11 +116,11 @@ class Trunk:
     ) -> TokenLogProbs:
         """Log-probabilities of a packed row's response tokens under an adapter.
 
-        `below` of an earlier pass over the same row saves the layers that no adapter changes.
+        `below` from an earlier pass over the same row skips the layers that no adapter changes.
         """
         self.use(adapter)
         with nullcontext() if grad else torch.no_grad():
-            with self.autocast(), self._starting_from(below) as start:
+            with self.autocast(), self._starting_at(below) as start:
                 out = self.peft(
                     **({"input_ids": packed.input_ids.to(self.device)} if below is None else {"inputs_embeds": below}),
                     position_ids=packed.position_ids.to(self.device),
@@ -129,19 +129,19 @@ class Trunk:
                     output_hidden_states=features,
                     use_cache=False,
                 )
-            logprobs, uncertain = chosen_logprobs(
+            logprobs, entropies = chosen_logprobs(
                 out.logits.flatten(0, 1), packed.targets.to(self.device), self.temperature, entropy=entropy
             )
             hidden = out.hidden_states[-1][0, packed.predicted_at].float() if features else torch.empty(0)
-        return TokenLogProbs(logprobs, uncertain, hidden, start.below)
+        return TokenLogProbs(logprobs, entropies, hidden, start.below)
 
     def autocast(self) -> torch.autocast:
         """The precision that passes run in."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     @contextmanager
-    def _starting_from(self, below: Tensor | None) -> Iterator["_Start"]:
-        """Run from the first adapted layer on when given what enters it; else catch that."""
+    def _starting_at(self, below: Tensor | None) -> Iterator["_Start"]:
+        """Start at the first adapted layer when its input is given; otherwise run all layers and record that input."""
         start = _Start(below)
         if not self._first_adapted:
             yield start
@@ -162,10 +162,10 @@ class Trunk:
                 decoder.layers = layers
 
     def _begins_midway(self) -> bool:
-        """Whether a pass that begins at the first adapted layer says what a whole pass says.
+        """Whether a pass that begins at the first adapted layer gives the same result as a whole pass.
 
-        It does for decoders that only add their layers' outputs up; one that scales its input or adds positions to
-        it, or whose layers differ in the tokens they see, always runs whole.
+        It does for decoders that only add up their layers' outputs. A decoder that scales its input or adds positions
+        to it, or whose layers differ in the tokens they attend to, always runs whole.
         """
         if len(set(getattr(self.peft.get_base_model().config, "layer_types", None) or ())) > 1:
             return False
@@ -176,7 +176,7 @@ class Trunk:
         return torch.allclose(whole.logprobs, self.evaluate(probe, below=whole.below).logprobs, atol=1e-3)
 
     def merged_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The base checkpoint's weights by name, the policy's update added, in the base's precision."""
+        """The base checkpoint's weights by name, with the policy's update added, in the base's precision."""
         updates = {
             name: layer
             for name, layer in self.peft.get_base_model().named_modules()
@@ -207,32 +207,32 @@ class Trunk:
         config = copy(self.peft.peft_config["policy"])
         config.inference_mode = True
         config.base_model_name_or_path = None
-        # PEFT keeps modules in a set; in order, the same adapter is the same file and the same version.
+        # PEFT keeps modules in a set; sorted, the same adapter gives the same file and the same version.
         config.target_modules = sorted(config.target_modules)
         config.save_pretrained(str(directory))
 
 
 @dataclass
 class _Start:
-    """Where a pass begins: what enters the first adapted layer."""
+    """Where a pass begins: the input of the first adapted layer."""
 
     below: Tensor | None
 
     def catch(self, module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        """Keep the layer's input; a forward pre-hook."""
+        """Record the layer's input; a forward pre-hook."""
         self.below = positional[0] if positional else named["hidden_states"]
 
 
 def first_adapted_layer(model: nn.Module) -> int:
     """Index of the first decoder layer that has an adapter; 0 when it is the first or the layers have no numbers."""
-    found = [re.search(r"\blayers\.(\d+)\.", name) for name, _ in model.named_modules() if name.endswith(".lora_A")]
-    return min((int(match[1]) if match else 0 for match in found), default=0)
+    matches = [re.search(r"\blayers\.(\d+)\.", name) for name, _ in model.named_modules() if name.endswith(".lora_A")]
+    return min((int(match[1]) if match else 0 for match in matches), default=0)
 
 
 def _lora_config(lora: LoraRecipe, model: Any) -> LoraConfig:
     layers = int(model.config.num_hidden_layers)
     if lora.top_layers is not None and lora.top_layers > layers:
-        raise FgctlError(f"lora.top_layers is {lora.top_layers}, but the base has {layers} layers; lower it.")
+        raise FgctlError(f"lora.top_layers is {lora.top_layers}, but the base has only {layers} layers; lower it.")
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
 """The processes of a run, by Accelerate: one, several on a machine, or many on several machines.
 
-Every process holds the whole step's small tensors, samples, scores and evaluates its own prompts, and fills in what it
-found; a sum over the processes completes them. Whatever is computed from completed tensors is then the same everywhere
-and needs no further exchange, whitening and metrics included. Gradients of the adapter are summed the same way, so all
-processes take one and the same optimiser step.
+Every process holds the whole step's small tensors, but samples, scores and evaluates only its own prompts and fills in
+their values; a sum over the processes completes the tensors. What is computed from complete tensors, such as whitening
+and metrics, is the same everywhere and needs no further exchange. The adapter's gradients are summed in the same way,
+so all processes take the same optimiser step.
 """
 
 import os
@@ -21,43 +21,43 @@ T = TypeVar("T")
 
 
 class Processes:
-    """How the processes that run this program share a step's work, and what they tell each other."""
+    """How the processes of a run share a step's work and exchange results."""
 
     def __init__(self, *, sharded: bool | None = None) -> None:
-        """Join the processes that `accelerate launch` or `torchrun` started; alone when neither did.
+        """Join the processes that `accelerate launch` or `torchrun` started; without them, run alone.
 
-        `sharded` defaults to what the launcher was told (--use_fsdp).
+        `sharded` defaults to the launcher's --use_fsdp.
         """
         self._accelerator = Accelerator(cpu=not torch.cuda.is_available())
         self.count: int = self._accelerator.num_processes
         self.main: bool = self._accelerator.is_main_process
         """Whether this is the process that writes checkpoints, logs and policies."""
         self.device: torch.device = self._accelerator.device
-        asked = os.environ.get("ACCELERATE_USE_FSDP") == "true" if sharded is None else sharded
-        self.sharded = asked and self.count > 1
+        fsdp = os.environ.get("ACCELERATE_USE_FSDP") == "true" if sharded is None else sharded
+        self.sharded = fsdp and self.count > 1
         """Whether the frozen base is spread over the processes."""
         if self.sharded:
             # With it, transformers would leave the base empty on all processes but the first.
             os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
 
     def own(self, items: Sequence[T]) -> list[T]:
-        """This process's share of some items: every n-th, so that it is even in every run of them as well."""
+        """This process's share of some items: every n-th, so that any consecutive part is shared evenly, too."""
         return list(items[self._accelerator.process_index :: self.count])
 
-    def merge(self, found: dict[int, T]) -> dict[int, T]:
-        """What all processes found, each for items of its own."""
+    def merge(self, results: dict[int, T]) -> dict[int, T]:
+        """The results of all processes, each for its own items."""
         if self.count == 1:
-            return found
-        return {item: value for one in gather_object([found]) for item, value in one.items()}
+            return results
+        return {item: result for part in gather_object([results]) for item, result in part.items()}
 
     def sum(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Each tensor summed over the processes, on the tensor's device. All processes give the same shapes."""
+        """Each tensor summed over the processes, on the tensor's device. All processes pass the same shapes."""
         if self.count == 1:
             return tensors
         return tuple(self._reduce(tensor.to(self.device)).to(tensor.device) for tensor in tensors)
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace the parameters' gradients by their sums over the processes; one that is missing counts as zero."""
+        """Replace the parameters' gradients by their sums over the processes; a missing gradient counts as zero."""
         if self.count == 1:
             return
         every = list(parameters)
@@ -67,9 +67,9 @@ class Processes:
             p.grad = part.view_as(p)
 
     def level(self, rows: Sequence[T], idle: T) -> list[T]:
-        """The rows of this process's forward passes, filled up with idle ones where the trunk is sharded.
+        """The rows of this process's forward passes, padded with idle rows where the model is sharded.
 
-        A sharded layer is gathered from all processes whenever it runs, so that all must run equally often.
+        A sharded layer is gathered from all processes whenever it runs, so all must run equally often.
         """
         if not self.sharded:
             return list(rows)
@@ -77,7 +77,7 @@ class Processes:
         return [*rows, *[idle] * (most - len(rows))]
 
     def on_main(self, function: Callable[[], T]) -> T:
-        """Run a function on the main process; all wait for it and get its result, or raise its FgctlError."""
+        """Run a function on the main process; all processes wait for it and get its result, or raise its FgctlError."""
         if self.count == 1:
             return function()
         outcome: list[Any] = [None, None]
@@ -91,16 +91,16 @@ class Processes:
             raise failure
         return result  # type: ignore[no-any-return]
 
-    def shard(self, model: nn.Module, layers: Iterable[nn.Module], kept: Iterable[nn.Parameter]) -> None:
-        """Spread a model's parameters over the processes by FSDP2, layer by layer; those `kept` stay whole everywhere.
+    def shard(self, model: nn.Module, layers: Iterable[nn.Module], unsharded: Iterable[nn.Parameter]) -> None:
+        """Spread a model's parameters over the processes by FSDP2, layer by layer; those `unsharded` stay whole.
 
-        The model must then be called as such, not by way of a module inside it.
+        The model must then be called itself, not through one of its modules.
         """
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        mesh, whole = init_device_mesh(self.device.type, (self.count,)), set(kept)
-        for parameter in whole:  # the others are moved as they are sharded
+        mesh, whole = init_device_mesh(self.device.type, (self.count,)), set(unsharded)
+        for parameter in whole:  # sharding moves the others
             parameter.data = parameter.data.to(self.device)
         for module in (*layers, model):
             fully_shard(module, mesh=mesh, ignored_params=whole)

@@ -1,6 +1,7 @@
-"""Recipes: every setting of a training run, in TOML files beside this module, checked before a model loads.
+"""Recipes: every setting of a training run, in TOML files, checked before a model is loaded.
 
-Importable without torch. A recipe is named (`cpu`) or a path to a TOML file of the same shape.
+A recipe is one of `recipes/`, by name (`cpu`), or the path of a TOML file with the same settings. Importable without
+torch.
 """
 
 import tomllib
@@ -28,9 +29,9 @@ class LoraRecipe(_Config):
     alpha: float = Field(16.0, gt=0)
     """The update is scaled by alpha / rank."""
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    """Linear layers that get an update. Attention alone keeps serving on a CPU fast."""
+    """Linear layers that get an update. Adapting only attention keeps serving on a CPU fast."""
     top_layers: int | None = Field(15, ge=1)
-    """Adapt the last so many transformer layers only, so that the backward pass stops there; None adapts all."""
+    """Adapt only this many of the last transformer layers, so that the backward pass stops there; None adapts all."""
 
 
 class SftRecipe(_Config):
@@ -39,9 +40,9 @@ class SftRecipe(_Config):
     epochs: int = Field(1, ge=1)
     """Passes over the training split."""
     max_examples: int | None = Field(None, ge=1)
-    """Train on the first so many examples only."""
+    """Train on only this many examples, the first ones."""
     batch_size: int = Field(16, ge=1)
-    """Examples an optimiser step."""
+    """Examples in an optimiser step."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak rate of AdamW, reached after the warm-up and decayed to a tenth along a cosine."""
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
@@ -49,7 +50,7 @@ class SftRecipe(_Config):
     max_prompt_tokens: int = Field(768, ge=32)
     """Prompt budget; passages are cut to it."""
     max_response_tokens: int = Field(256, ge=8)
-    """Longer reference answers are left out, so that every answer the model sees ends."""
+    """Longer reference answers are left out, so that every answer the model sees is complete."""
     seed: int = 0
     """Seed of the data order."""
 
@@ -58,24 +59,24 @@ class GaeRecipe(_Config):
     """The paper's PPO: generalised advantage estimation with a critic."""
 
     type: Literal["gae"] = "gae"
-    """Which estimator it is."""
+    """The estimator's name."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
     """Bias-variance trade-off of generalised advantage estimation."""
     value_learning_rate: float = Field(1e-3, gt=0)
     """Rate of the critic's AdamW."""
     value_epochs: int = Field(8, ge=1)
-    """Passes of the critic over the step's samples; its features are fixed, so they cost next to nothing."""
+    """Passes of the critic over the step's samples; as its features are fixed, they cost next to nothing."""
     value_clip_range: float = Field(0.2, gt=0)
-    """The critic's prediction may move so far from its old value without a growing loss gradient."""
+    """How far the critic's prediction may move from its old value before its loss is clipped."""
     critic_warmup_steps: int = Field(2, ge=0)
-    """First steps that train the critic alone; however short a run, its last step updates the policy."""
+    """First steps, which train only the critic; the last step of a run always updates the policy."""
 
 
 class LeaveOneOutRecipe(_Config):
-    """Each token's return against those of its prompt's other samples; no critic."""
+    """Each token's return, compared with those of its prompt's other samples; no critic."""
 
     type: Literal["leave_one_out"] = "leave_one_out"
-    """Which estimator it is."""
+    """The estimator's name."""
 
     @property
     def critic_warmup_steps(self) -> int:
@@ -88,10 +89,10 @@ EstimatorRecipe = GaeRecipe | LeaveOneOutRecipe
 
 
 class KlRecipe(_Config):
-    """How a policy is held to its supervised parent."""
+    """How a policy is kept close to its supervised parent."""
 
     coefficient: float = Field(0.05, ge=0)
-    """Reward paid back for each nat by which a token leaves the parent; adaptive control starts from it."""
+    """Penalty for each nat by which a token departs from the parent; adaptive control starts from it."""
     target: float | None = Field(None, gt=0)
     """Nats a response that adaptive control steers towards; None keeps the coefficient fixed."""
     horizon: int = Field(2000, ge=1)
@@ -99,38 +100,38 @@ class KlRecipe(_Config):
 
 
 class StopRecipe(_Config):
-    """When a run has diverged and stops; its last checkpoint stays."""
+    """When a run counts as diverged and stops; its last checkpoint stays."""
 
     kl: float = Field(100.0, gt=0)
-    """Nats a response from the parent."""
+    """Stop above this many nats a response from the parent."""
     entropy: float = Field(0.02, ge=0)
-    """Nats a token, below which the policy has collapsed."""
+    """Stop below this entropy, in nats a token: the policy has collapsed."""
     skipped: int = Field(3, ge=1)
-    """Optimiser steps in a row that were skipped because their gradient was not finite."""
+    """Stop after this many steps in a row whose gradients were not finite."""
 
 
 class PpoRecipe(_Config):
     """Fine-grained PPO of a policy adapter from its supervised parent."""
 
     steps: int = Field(40, ge=1)
-    """Steps; each one samples anew."""
+    """Number of steps; each samples new responses."""
     prompts_per_step: int = Field(8, ge=1)
-    """Questions a step."""
+    """Questions in a step."""
     samples_per_prompt: int = Field(6, ge=1)
-    """Responses sampled for each question; they share its encoding, and are each other's baseline."""
+    """Responses sampled for each question; they share its encoding and are each other's baseline."""
     max_prompt_tokens: int = Field(512, ge=32)
     """Prompt budget; passages are cut to it."""
     max_new_tokens: int = Field(160, ge=1)
-    """Longest response; one that is cut there has no end-of-text token and pays `missing_end_penalty`."""
+    """Most tokens of a response; one that is cut there has no end-of-text token and gets `missing_end_penalty`."""
     temperature: float = Field(0.7, gt=0, le=2)
-    """The policy is softmax(logits / temperature): sampled, evaluated and, by default, served at it."""
+    """The policy is softmax(logits / temperature) in sampling, in evaluation and, by default, in service."""
     learning_rate: float = Field(6e-4, gt=0)
     """Rate of the policy's AdamW (eps 1e-5) after its warm-up."""
     warmup_steps: int = Field(4, ge=0)
-    """Steps, after the critic's own, in which the rate rises linearly: Adam's first updates are as large as any
-    later one and point where one noisy batch points."""
+    """Steps, after the critic's warm-up, in which the rate rises linearly: Adam's first updates are as large as later
+    ones, but follow a single noisy batch."""
     ppo_epochs: int = Field(1, ge=1)
-    """Passes over the step's samples, each one optimiser step for every minibatch."""
+    """Passes over the step's samples; each makes one optimiser step for every minibatch."""
     minibatches: int = Field(1, ge=1)
     """Parts the step's prompts are split into, each one optimiser step."""
     clip_range: float = Field(0.2, gt=0)
@@ -138,32 +139,34 @@ class PpoRecipe(_Config):
     gamma: float = Field(1.0, gt=0, le=1)
     """Discount of the return."""
     objective: Literal["fine_grained", "holistic"] = "fine_grained"
-    """What is maximised: the categories' weighted rewards at their segments, or, as a baseline, the preference model's
-    reward at the end alone."""
+    """What is maximised: the categories' weighted rewards at their segments or, as a baseline, only the preference
+    model's reward at the end."""
     pay: Pay = "calibrated"
-    """What a segment earns: `calibrated`, by its probability of an error in the category's unit (CategorySpec), or
-    `sign`, as in the paper: -1 for an error and 1 for none, completeness its score."""
+    """What a segment earns: `calibrated`, a reward by its error probability, in the category's unit (CategorySpec), or
+    `sign`, as in the paper: -1 for an error and 1 for none, and the score for completeness."""
     estimator: EstimatorRecipe = Field(LeaveOneOutRecipe(), discriminator="type")
-    """How tokens are credited with returns: `gae` or `leave_one_out`."""
+    """How tokens get credit for returns: `gae` or `leave_one_out`."""
     kl: KlRecipe = KlRecipe()
-    """The penalty for leaving the parent."""
+    """The penalty for departing from the parent."""
     missing_end_penalty: float = Field(0.5, ge=0)
-    """Reward taken from the last token of a response that was cut at `max_new_tokens`."""
+    """Penalty on the last token of a response that was cut at `max_new_tokens`."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are clipped to this norm."""
     stop: StopRecipe = StopRecipe()
-    """When to give a run up."""
+    """When to stop a run."""
     logprob_tolerance: float = Field(0.1, gt=0)
-    """Largest mean absolute difference between the sampler's and the trainer's log-probabilities (nats a token)."""
+    """Largest mean absolute difference allowed between the sampler's and the trainer's log-probabilities, in nats a
+    token."""
     rollouts: Literal["auto", "vllm", "transformers", "server"] = "auto"
-    """What samples: vLLM where it is installed, or transformers; or vLLM servers that load the adapter."""
+    """The sampler: vLLM in this process, transformers, vLLM servers that load the adapter, or `auto`: vLLM if it is
+    installed, else transformers."""
     rollout_servers: tuple[str, ...] = ()
-    """The servers' addresses, as in http://gpu3:8000; they see the run's directory at the same path."""
+    """The servers' addresses, such as http://gpu3:8000; they see the run's directory at the same path."""
     rollout_chunks: int = Field(1, ge=1)
-    """Parts the step's prompts are sampled in: while one is sampled, the one before is scored. It pays where rewards
-    come from elsewhere than what samples, as from a GPU's host or over HTTP; on the same cores both only share them."""
+    """Parts in which the step's prompts are sampled: while one is sampled, the previous one is scored. That saves time
+    where scoring uses other hardware than sampling, such as a GPU's host or a service over HTTP."""
     checkpoint_every: int = Field(1, ge=1)
-    """Steps between checkpoints, each of some megabytes; an interruption costs at most so many."""
+    """Steps between checkpoints, of some megabytes each; an interruption loses at most this many steps."""
     seed: int = 0
     """Seed of the data order and of sampling."""
 
@@ -176,12 +179,12 @@ class PpoRecipe(_Config):
     @model_validator(mode="after")
     def _servers_are_named(self) -> "PpoRecipe":
         if self.rollouts == "server" and not self.rollout_servers:
-            raise ValueError("rollouts by server need ppo.rollout_servers")
+            raise ValueError("rollouts=server needs ppo.rollout_servers")
         return self
 
     @property
     def first_policy_step(self) -> int:
-        """The step at which the policy begins to move."""
+        """The first step that updates the policy."""
         return min(self.estimator.critic_warmup_steps, self.steps - 1)
 
 
@@ -189,16 +192,16 @@ class Recipe(_Config):
     """A whole training run."""
 
     lora: LoraRecipe = LoraRecipe()
-    """Shape of the adapter, of parent and policy alike."""
+    """Shape of the adapter, the same for parent and policy."""
     sft: SftRecipe = SftRecipe()
     """The supervised parent."""
     ppo: PpoRecipe = PpoRecipe()
     """The policy."""
     forward_tokens: int = Field(1024, ge=64)
-    """Tokens packed into one forward pass; bounds memory."""
+    """Tokens packed into one forward pass; this bounds memory."""
 
     def settings(self) -> list[tuple[str, Any, str]]:
-        """Every setting: its dotted name, as `--set` takes it, its value, and what it means."""
+        """Every setting: its dotted name, as `--set` takes it, its value, and its meaning."""
         return _settings(self, "")
 
 
@@ -216,16 +219,16 @@ def _settings(part: BaseModel, prefix: str) -> list[tuple[str, Any, str]]:
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Load a recipe by name or path, with dotted overrides such as `ppo.learning_rate=1e-4`.
 
-    Raises FgctlError naming the known recipes, the field, or the override that is wrong.
+    Raises FgctlError naming the recipes there are, or the field or override that is wrong.
     """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
-        raise FgctlError(f"There is no recipe {name!r}; choose {known}, or name a TOML file.") from None
+        names = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise FgctlError(f"There is no recipe {name!r}; choose {names}, or name a TOML file.") from None
     except (OSError, ValueError) as error:
-        raise FgctlError(f"Recipe {path} cannot be read ({error}); mend it.") from None
+        raise FgctlError(f"Recipe {path} cannot be read ({error}); fix the file.") from None
     for override in overrides:
         _apply(table, override)
     try:

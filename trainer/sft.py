@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the parent adapter that every policy begins from and is held close to."""
+"""Supervised fine-tuning: trains the parent adapter, from which every policy starts and to which it is kept close."""
 
 import math
 import random
@@ -19,7 +19,7 @@ from rewards.dataset import Example, file_digest, load_examples
 from rewards.errors import FgctlError
 from rewards.held_out import without_held_out
 from trainer.packing import Group, bins, pack
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
 from trainer.recipe import Recipe, SftRecipe
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
@@ -30,7 +30,7 @@ CHECKPOINT_EVERY = 10
 
 @dataclass(frozen=True)
 class SftJob:
-    """What to train on, with what, and where the run lives."""
+    """Which data to train on, with which settings, and in which directory."""
 
     base: BaseModel
     data: Path
@@ -40,10 +40,10 @@ class SftJob:
 
 
 def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = None) -> PolicyManifest:
-    """Train the supervised parent and store it; resumes the run when it was interrupted.
+    """Train the supervised parent and store it; an interrupted run is resumed.
 
-    Every one of the run's processes calls it and gets the manifest; the main one alone writes. Raises FgctlError for
-    unusable data and for a run directory that belongs to other settings.
+    Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError for unusable
+    data and for a run directory with other settings.
     """
     settings = job.recipe.sft
     processes = processes or Processes()
@@ -56,12 +56,12 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
         "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True}),
     }
     processes.on_main(partial(claim_run, job.run, identity))
-    trunk = Trunk(job.base, job.recipe.lora, processes=processes)
-    groups = encode_examples(examples, trunk, settings)
+    model = PolicyModel(job.base, job.recipe.lora, processes=processes)
+    groups = encode_examples(examples, model, settings)
     if not groups:
         raise FgctlError(f"{job.data} leaves no example to train on; raise sft.max_response_tokens or add data.")
     batches = batch_order(len(groups), settings)
-    parameters = trunk.policy_parameters()
+    parameters = model.policy_parameters()
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
     start = _restore(processes.on_main(partial(load_checkpoint, job.run)), parameters, optimizer)
     log = RunLog(job.run, "sft", total=len(batches), start=start) if processes.main else None
@@ -70,7 +70,7 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * cosine_schedule(step, len(batches), settings.warmup_ratio)
             batch = [groups[i] for i in batches[step]]
-            loss, norm = update(trunk, batch, optimizer, job.recipe.forward_tokens, processes)
+            loss, norm = update(model, batch, optimizer, job.recipe.forward_tokens, processes)
             if log is None:
                 continue
             log.step(step, {"sft/loss": loss, "sft/grad_norm": norm}, f"loss {loss:.3f}")
@@ -96,26 +96,26 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
     }
 
     def write() -> PolicyManifest:
-        trunk.save_adapter(job.run / "adapter")
+        model.save_adapter(job.run / "adapter")
         return store.write(SFT, job.run / "adapter", manifest)
 
     return processes.on_main(write)
 
 
-def encode_examples(examples: list[Example], trunk: Trunk, settings: SftRecipe) -> list[Group]:
-    """Prompts with their reference answers, each ended by the end-of-text token; over-long answers are left out."""
-    formatter = PromptFormatter(trunk.tokenizer, settings.max_prompt_tokens)
+def encode_examples(examples: list[Example], model: PolicyModel, settings: SftRecipe) -> list[Group]:
+    """Prompts with their reference answers, which end with the end-of-text token; too long answers are left out."""
+    formatter = PromptFormatter(model.tokenizer, settings.max_prompt_tokens)
     groups = []
     for example in examples:
-        answer = trunk.tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+        answer = model.tokenizer(example.answer, add_special_tokens=False)["input_ids"]
         if 0 < len(answer) < settings.max_response_tokens:
             prompt = formatter.format(example.question, example.passages)
-            groups.append(Group(prompt.token_ids, [[*answer, trunk.eos]]))
+            groups.append(Group(prompt.token_ids, [[*answer, model.eos]]))
     return groups
 
 
 def batch_order(examples: int, settings: SftRecipe) -> list[list[int]]:
-    """The indices of every optimiser step's examples, each epoch in a new order that depends on the seed alone."""
+    """The indices of every optimiser step's examples, in an order that depends on seed and epoch."""
     order: list[list[int]] = []
     for epoch in range(settings.epochs):
         indices = list(range(examples))
@@ -125,7 +125,7 @@ def batch_order(examples: int, settings: SftRecipe) -> list[list[int]]:
 
 
 def cosine_schedule(step: int, total: int, warmup_ratio: float) -> float:
-    """Share of the peak rate at a step: linear warm-up, then a cosine down to a tenth."""
+    """The learning rate at a step, as a share of the peak: linear warm-up, then a cosine down to a tenth."""
     warmup = max(1, round(total * warmup_ratio))
     if step < warmup:
         return (step + 1) / warmup
@@ -134,25 +134,25 @@ def cosine_schedule(step: int, total: int, warmup_ratio: float) -> float:
 
 
 def update(
-    trunk: Trunk, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int, processes: Processes
+    model: PolicyModel, groups: list[Group], optimizer: torch.optim.Optimizer, forward_tokens: int, processes: Processes
 ) -> tuple[float, float]:
     """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm.
 
-    Every process takes its share of the batch, in rows that it accumulates gradients over.
+    Every process takes its share of the batch and accumulates gradients row by row.
     """
     tokens = sum(len(response) for group in groups for response in group.responses)
     own = processes.own(groups)
-    rows = processes.level([[own[i] for i in row] for row in bins(own, forward_tokens)], [Group([trunk.eos], [[]])])
+    rows = processes.level([[own[i] for i in row] for row in bins(own, forward_tokens)], [Group([model.eos], [[]])])
     total = 0.0
     for row in rows:
-        logprobs: Tensor = trunk.evaluate(pack(row), grad=True).logprobs
+        logprobs: Tensor = model.evaluate(pack(row), grad=True).logprobs
         loss = -logprobs.sum() / tokens
         loss.backward()
         total += loss.item()
     (summed,) = processes.sum(torch.tensor(total, dtype=torch.float64))
     total = summed.item()
-    processes.sum_gradients(trunk.policy_parameters().values())
-    norm = torch.nn.utils.clip_grad_norm_(trunk.policy_parameters().values(), 1.0).item()
+    processes.sum_gradients(model.policy_parameters().values())
+    norm = torch.nn.utils.clip_grad_norm_(model.policy_parameters().values(), 1.0).item()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total, norm

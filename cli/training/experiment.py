@@ -7,32 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import print_json, print_table, remarks
+from cli.training.options import PAPER_WEIGHTS, DataOption, RecipeOption, RewardsOption, SetOption
 
 if TYPE_CHECKING:
     from trainer.experiments.arms import Arm
 
 app = typer.Typer(
-    help="Train several ways at equal budgets and compare: a table, plots and raw numbers.", no_args_is_help=True
+    help="Train in several ways with equal budgets and compare them: a table, plots and raw numbers.",
+    no_args_is_help=True,
 )
 
 BudgetOption = Annotated[int, typer.Option("--budget", min=1, help="Episodes of each run.")]
-SeedsOption = Annotated[int, typer.Option(min=1, help="Runs of each arm, by seeds 0, 1, …")]
-RecipeOption = Annotated[str, typer.Option(help="Name of a recipe, or a TOML file of settings.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override a setting of every run.")]
-DataOption = Annotated[Path | None, typer.Option(help="Training questions (the schema of train.json).")]
-HeldOutOption = Annotated[Path | None, typer.Option(help="Questions to evaluate on (the schema of dev.json).")]
-RewardsOption = Annotated[Path | None, typer.Option(help="Fitted reward models.", show_default="the shipped ones")]
-OutOption = Annotated[Path | None, typer.Option(help="Where it all goes.", show_default="runs/experiments/…")]
+SeedsOption = Annotated[int, typer.Option(min=1, help="Runs of each arm, with seeds 0, 1, …")]
+HeldOutOption = Annotated[Path | None, typer.Option(help="Questions to evaluate on (in the format of dev.json).")]
+OutOption = Annotated[Path | None, typer.Option(help="Directory for results.", show_default="runs/experiments/…")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
-WeightsOption = Annotated[str, typer.Option(help="Weights of the rewards, by which every arm is judged.")]
-_PAPER = "0.3,0.5,0.3"
-_PROFILES = ("0.4,0.5,0.3", "0.3,0.5,0.3", "0.2,0.5,0.3")
+WeightsOption = Annotated[str, typer.Option(help="Weights by which every arm is judged.")]
+_PROFILES = ("0.4,0.5,0.3", PAPER_WEIGHTS, "0.2,0.5,0.3")
 
 
 @app.command()
 def holistic(
     budget: BudgetOption = 1920,
-    weights: WeightsOption = _PAPER,
+    weights: WeightsOption = PAPER_WEIGHTS,
     seeds: SeedsOption = 1,
     recipe: RecipeOption = "cpu",
     overrides: SetOption = None,
@@ -42,9 +39,9 @@ def holistic(
     out: OutOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Fine-grained rewards against one preference reward at the end: reward by episodes, same questions, same budget.
+    """Compare fine-grained rewards with one preference reward at the end, on the same questions and budget.
 
-    Interrupted, the same command goes on.
+    After an interruption, the same command continues.
     """
     from trainer.experiments.arms import holistic as arms_of
     from trainer.experiments.summary import ahead, catches_up
@@ -59,19 +56,19 @@ def holistic(
     _show(summary, json_output)
     if json_output:
         return
-    lead, caught = summary["ahead"], summary["catches_up"]
+    lead, catch_up = summary["ahead"], summary["catches_up"]
     remarks.print(
-        f"At equal episodes fine-grained is ahead by {lead['difference']:+.3f} "
+        f"At equal numbers of episodes, fine-grained is ahead by {lead['difference']:+.3f} "
         f"[{lead['low']:+.3f}, {lead['high']:+.3f}] over the last {lead['steps']} steps."
     )
-    if caught["share"] is not None:
-        remarks.print(f"It passes holistic's final level for good after {caught['episodes']:.0f} episodes.")
+    if catch_up["share"] is not None:
+        remarks.print(f"It stays above holistic's final level after {catch_up['episodes']:.0f} episodes.")
 
 
 @app.command()
 def ablate(
     budget: BudgetOption = 1920,
-    weights: WeightsOption = _PAPER,
+    weights: WeightsOption = PAPER_WEIGHTS,
     seeds: SeedsOption = 1,
     recipe: RecipeOption = "cpu",
     overrides: SetOption = None,
@@ -81,7 +78,10 @@ def ablate(
     out: OutOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Every category removed in turn: what each reward model contributes. Interrupted, the same command goes on."""
+    """Remove each category in turn, to see what each reward model contributes.
+
+    After an interruption, the same command continues.
+    """
     from trainer.experiments.arms import ablations
 
     common = (seeds, recipe, overrides, data, held_out, rewards, out)
@@ -93,10 +93,12 @@ def ablate(
 def customize(
     settings: Annotated[
         list[str] | None,
-        typer.Option("--setting", help="A setting of the weights; give several.", show_default="the three profiles'"),
+        typer.Option(
+            "--setting", help="A setting of the weights; can be repeated.", show_default="the three profiles'"
+        ),
     ] = None,
     budget: BudgetOption = 1920,
-    weights: WeightsOption = _PAPER,
+    weights: WeightsOption = PAPER_WEIGHTS,
     seeds: SeedsOption = 1,
     recipe: RecipeOption = "cpu",
     overrides: SetOption = None,
@@ -106,13 +108,13 @@ def customize(
     out: OutOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Several settings of the weights: what length and error rates each one leads to, and the trade-off.
+    """Compare several settings of the weights: the length and error rates of each, and the trade-off.
 
-    Interrupted, the same command goes on.
+    After an interruption, the same command continues.
     """
     from trainer.experiments.arms import customisations
 
-    arms = customisations([_weights(one) for one in settings or _PROFILES])
+    arms = customisations([_weights(setting) for setting in settings or _PROFILES])
     common = (seeds, recipe, overrides, data, held_out, rewards, out)
     _, summary = _run("customize", arms, weights, budget, *common)
     _show(summary, json_output)
@@ -120,16 +122,16 @@ def customize(
 
 @app.command()
 def mix(
-    points: Annotated[int, typer.Option(min=1, help="Mixtures to judge, at random weights.")] = 9,
-    seed: Annotated[int, typer.Option(min=0, help="Which weights are drawn.")] = 0,
+    points: Annotated[int, typer.Option(min=1, help="Number of mixtures to evaluate, at random weights.")] = 9,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random weights.")] = 0,
     held_out: HeldOutOption = None,
     rewards: RewardsOption = None,
     out: OutOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Mixtures of the current policies at random weights: do they earn what lies between their anchors?
+    """Evaluate mixtures of the current policies at random weights: do they earn what lies between their anchors?
 
-    Interrupted, the same command goes on.
+    After an interruption, the same command continues.
     """
     from policies.base import resolve_base
     from policies.store import PolicyStore
@@ -137,15 +139,16 @@ def mix(
     from rewards.held_out import only_held_out
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
-    from trainer.experiments.arms import RESULTS
-    from trainer.experiments.mixing import Mixing, draw_mixing, run_mixing
+    from trainer.experiments.experiment import RESULTS
+    from trainer.experiments.mixing import Mixing, run_mixing
+    from trainer.experiments.plots import draw_mixing
 
     directory = out or Path("runs") / "experiments" / f"mix-{points}"
-    asked = load_examples(held_out or data_file("dev"))
+    questions = load_examples(held_out or data_file("dev"))
     base = resolve_base(None)
     results = run_mixing(
         Mixing(points, seed, directory), PolicyStore(), base, Scorer.load(rewards), Judge.load(base.path),
-        only_held_out(asked) or asked, remarks.print,
+        only_held_out(questions) or questions, remarks.print,
     )  # fmt: skip
     plot = draw_mixing(results, directory / "mixtures.svg")
     if json_output:
@@ -153,7 +156,7 @@ def mix(
         return
     figures = list(results["points"][0]["figures"])
     print_table(
-        "Policies and their mixtures: measured, and in brackets what the anchors' figures mix to",
+        "Policies and their mixtures: measured figures and, in brackets, the anchors' mixed figures",
         ["weights", "policy", *figures],
         [
             [
@@ -191,14 +194,14 @@ def _run(
     rewards: Path | None,
     out: Path | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run what is not yet done, draw, and sum up."""
+    """Run what is not done yet, draw the plots, and summarise."""
     from policies.base import resolve_base
     from policies.store import PolicyStore
     from rewards.dataset import data_file, load_examples
     from rewards.held_out import only_held_out
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
-    from trainer.experiments.arms import RESULTS, Experiment, run_experiment
+    from trainer.experiments.experiment import RESULTS, Experiment, run_experiment
     from trainer.experiments.plots import draw
     from trainer.experiments.summary import summarise
 
@@ -208,11 +211,11 @@ def _run(
         data or data_file("train"), directory,
     )  # fmt: skip
     for arm, seed in experiment.runs():
-        experiment.recipe(arm, seed)  # a setting that does not exist is told before anything is trained
-    asked = load_examples(held_out or data_file("dev"))
+        experiment.recipe(arm, seed)  # an unknown setting is reported before anything is trained
+    questions = load_examples(held_out or data_file("dev"))
     results = run_experiment(
         experiment, PolicyStore(), resolve_base(None), Scorer.load(rewards), Judge.load(resolve_base(None).path),
-        only_held_out(asked) or asked, remarks.print,
+        only_held_out(questions) or questions, remarks.print,
     )  # fmt: skip
     plots = draw(results, directory)
     files = {"results": str(directory / RESULTS), "plots": [str(path) for path in plots]}

@@ -8,23 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import print_json, print_table, remarks
+from cli.training.options import BaseOption, DataOption, RecipeOption, RewardsOption, SetOption
 
 if TYPE_CHECKING:
     from policies.manifest import PolicyManifest
     from trainer.recipe import Recipe
 
-BaseOption = Annotated[
-    str | None, typer.Option(help="Base model: a Hugging Face directory or name.", show_default="embedded")
-]
-DataOption = Annotated[Path | None, typer.Option(help="Training questions (the schema of train.json).")]
-RecipeOption = Annotated[str, typer.Option(help="Name of a recipe, or a TOML file of settings.")]
-RunOption = Annotated[Path | None, typer.Option(help="Directory of checkpoints and logs.", show_default="runs/…")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a setting of the recipe, as in ppo.learning_rate=1e-4.")
-]
-PromoteOption = Annotated[bool, typer.Option("--promote", help="Make the new version the one that is served.")]
+RunOption = Annotated[Path | None, typer.Option(help="Directory for checkpoints and logs.", show_default="runs/…")]
+PromoteOption = Annotated[bool, typer.Option("--promote", help="Serve the new version.")]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show the settings and what the run would do; train nothing.")
+    bool, typer.Option("--dry-run", help="Show the settings and the size of the run, without training.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the new version's policy.json.")]
 
@@ -39,7 +32,7 @@ def sft(
     dry_run: DryRunOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Train the supervised parent of all policies. Interrupted, it goes on where it was when run again."""
+    """Train the supervised parent of all policies. After an interruption, the same command continues."""
     from trainer.recipe import load_recipe
 
     settings = load_recipe(recipe, overrides or [])
@@ -63,12 +56,12 @@ def sft(
 
 def train(
     weights: Annotated[
-        str, typer.Option(help="w1,w2,w3 for relevance, factuality, completeness, or name=w,…; normalised.")
+        str, typer.Option(help="w1,w2,w3 for relevance, factuality and completeness, or name=w,…; they are normalised.")
     ],
-    profile: Annotated[str, typer.Option(help="Name of the profile the policy is for.")],
+    profile: Annotated[str, typer.Option(help="The profile that the policy is for.")],
     recipe: RecipeOption = "cpu",
     steps: Annotated[int | None, typer.Option(min=1, help="PPO steps.", show_default="of the recipe")] = None,
-    rewards: Annotated[Path | None, typer.Option(help="Fitted reward models.", show_default="the shipped ones")] = None,
+    rewards: RewardsOption = None,
     base: BaseOption = None,
     data: DataOption = None,
     run: RunOption = None,
@@ -77,8 +70,8 @@ def train(
     dry_run: DryRunOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Train a policy for reward weights by fine-grained PPO. Interrupted, it goes on where it was when run again."""
-    from policies.store import SFT, check_name
+    """Train a policy for reward weights by fine-grained PPO. After an interruption, the same command continues."""
+    from policies.names import DEFAULT_PROFILE, SFT, check_name
     from policies.weights import Weights
     from rewards.configuration import load_configuration
     from rewards.errors import FgctlError
@@ -87,19 +80,19 @@ def train(
     wanted = Weights.parse(weights, load_configuration().specs)
     check_name(profile)
     if profile in (SFT, "base"):
-        raise FgctlError(f"The profile name {profile!r} is taken; choose another, for example medium.")
+        raise FgctlError(f"The profile name {profile!r} is reserved; choose another, for example {DEFAULT_PROFILE}.")
     settings = load_recipe(recipe, [*(overrides or []), *([f"ppo.steps={steps}"] if steps else [])])
 
     from policies.base import resolve_base
     from policies.store import PolicyStore
     from rewards.dataset import data_file
     from rewards.scorer import Scorer
-    from trainer.ppo import PpoJob, train_policy
+    from trainer.ppo_run import PpoJob, train_policy
     from trainer.processes import Processes
 
     path = data or data_file("train")
-    given = [rewards] if rewards else []
-    where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *given)
+    own_rewards = [rewards] if rewards else []
+    where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *own_rewards)
     if dry_run:
         _preview(settings, ("ppo",), path, where, json_output)
         return
@@ -111,7 +104,7 @@ def train(
 
 
 def _run_directory(name: str, *settings: Any) -> Path:
-    """The same settings find their run again; other settings get a directory of their own."""
+    """The directory of a run: the same settings find their run again, other settings get a new directory."""
     digest = hashlib.sha256(json.dumps(settings, default=str, sort_keys=True).encode()).hexdigest()
     return Path("runs") / f"{name}-{digest[:8]}"
 
@@ -141,7 +134,7 @@ def _preview(recipe: "Recipe", parts: tuple[str, ...], data: Path, run: Path, js
         for name, value, meaning in recipe.settings()
         if name.split(".")[0] in (*parts, "forward_tokens")
     ]
-    print_table("Settings, changed by --set", ["setting", "value", "meaning"], rows)
+    print_table("Settings, to be changed by --set", ["setting", "value", "meaning"], rows)
 
 
 def _report(manifest: "PolicyManifest", run: Path, promote: bool, json_output: bool) -> None:

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from policies.weights import Weights
 
-DEFAULT_PROFILE = "medium"
-
 
 @dataclass(frozen=True)
 class Selection:

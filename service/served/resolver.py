@@ -9,6 +9,7 @@ from datetime import datetime
 from policies.base import BaseModel
 from policies.manifest import Named
 from policies.mixing import MIXTURE, Mixture, anchors
+from policies.names import DEFAULT_PROFILE, no_such_profile
 from policies.sequential import CANARY, INCUMBENT
 from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore, Profile
 from policies.weights import Weights
@@ -16,7 +17,7 @@ from rewards.errors import FgctlError
 from service.domain.policy import Canary, ServedPolicy
 from service.domain.roster import Roster
 from service.domain.scored import CanaryTrial
-from service.domain.selection import DEFAULT_PROFILE, Selection
+from service.domain.selection import Selection
 from service.errors import NotFound, ServiceError, Unavailable
 from service.served.adapter_cache import AdapterCache, InUse
 from service.served.adapter_check import AdapterCheck, AdapterEngine
@@ -138,8 +139,7 @@ class Resolver:
         raise self._no_profile(profile)
 
     def _no_profile(self, profile: str) -> NotFound:
-        served = ", ".join(self.roster.served) or "none yet"
-        return NotFound(f"There is no profile {profile[:64]!r}; choose one of {served}.", "profile")
+        return NotFound(no_such_profile(profile, self.roster.served), "profile")
 
     async def _admit(self, name: str, profile: Profile, old: Roster, new: Roster) -> None:
         """Put a profile's policy, and its canary, on the new roster, or say there what is wrong with them."""

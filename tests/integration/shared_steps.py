@@ -21,11 +21,11 @@ from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.segmentation import segments
 from trainer import sft
 from trainer.packing import Group
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer
 from trainer.processes import Processes
 from trainer.recipe import LoraRecipe, load_recipe
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 
 STEPS = 2
 RECIPE = [
@@ -46,7 +46,7 @@ class FixedSampler:
     def __init__(self, eos):
         self._eos = eos
 
-    def synchronise(self, trunk, step=0):
+    def synchronise(self, model, step=0):
         self._step = step
 
     def logprobs(self, tokens):
@@ -103,30 +103,30 @@ def run(base_path, parent, processes):
 def _ppo(base, parent, processes, overrides):
     recipe = load_recipe("smoke", [*overrides, *RECIPE])
     # In float32: in bf16, rows packed otherwise would round otherwise, and small mistakes would hide in that.
-    trunk = Trunk(base, recipe.lora, Path(parent), 0.7, processes, torch.float32)
-    held = _held(trunk)
+    model = PolicyModel(base, recipe.lora, Path(parent), 0.7, processes, torch.float32)
+    held = _held(model)
     scorer = FixedScorer()
     examples = load_examples(SAMPLE / "train.json")
-    trainer = PpoTrainer(trunk, scorer, Weights.parse("1,2,1"), recipe, examples, processes)
-    sampler = FixedSampler(trunk.eos)
+    trainer = PpoTrainer(model, scorer, Weights.parse("1,2,1"), recipe, examples, processes)
+    sampler = FixedSampler(model.eos)
     metrics = [trainer.step(step, sampler) for step in range(STEPS)]
     return {"metrics": metrics, "state": trainer.state(STEPS), "judged": scorer.judged, "held": held}
 
 
-def _held(trunk):
+def _held(model):
     """The share of the base's numbers that this process holds."""
-    frozen = [p for name, p in trunk.peft.named_parameters() if ".lora_" not in name]
+    frozen = [p for name, p in model.peft.named_parameters() if ".lora_" not in name]
     return sum(getattr(p, "_local_tensor", p).numel() for p in frozen) / sum(p.numel() for p in frozen)
 
 
 def _sft(base, processes):
-    trunk = Trunk(base, LoraRecipe(top_layers=2), processes=processes, dtype=torch.float32)
-    held = _held(trunk)
-    parameters = trunk.policy_parameters()
+    model = PolicyModel(base, LoraRecipe(top_layers=2), processes=processes, dtype=torch.float32)
+    held = _held(model)
+    parameters = model.policy_parameters()
     optimizer = torch.optim.AdamW(parameters.values(), lr=1e-3)
     drawn = random.Random(0)  # noqa: S311
     groups = [Group([1, 2, 3 + i], [[drawn.randrange(20000) for _ in range(2 + 5 * i)]]) for i in range(5)]
-    logged = [sft.update(trunk, groups, optimizer, 64, processes) for _ in range(STEPS)]
+    logged = [sft.update(model, groups, optimizer, 64, processes) for _ in range(STEPS)]
     metrics = [dict(zip(("loss", "grad_norm"), one, strict=True)) for one in logged]
     state = {"adapter": parameters, "optimizer": optimizer.state_dict()}
     return {"metrics": metrics, "state": state, "judged": [], "held": held}

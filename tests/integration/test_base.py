@@ -70,7 +70,7 @@ def test_any_causal_model_trains_from_parent_to_policy(other_base, tmp_path):
     from policies.weights import Weights
     from rewards.dataset import SAMPLE
     from rewards.scorer import Scorer
-    from trainer.ppo import PpoJob, train_policy
+    from trainer.ppo_run import PpoJob, train_policy
     from trainer.recipe import load_recipe
     from trainer.sft import SftJob, train_sft
 

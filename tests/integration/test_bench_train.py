@@ -7,28 +7,28 @@ from policies.weights import Weights
 from trainer.bench.plain import PlainTrainer
 from trainer.experience import evaluate_batch, make_batch
 from trainer.losses import policy_loss
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.recipe import load_recipe
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 
 
 def test_in_bfloat16_plain_and_packed_rows_differ_by_rounding_alone(base, store):
     recipe = load_recipe("smoke")
-    trunk = Trunk(base, recipe.lora, store.path("sft", store.profile("sft").version), 0.7)
-    parameters = trunk.policy_parameters()
+    model = PolicyModel(base, recipe.lora, store.path("sft", store.profile("sft").version), 0.7)
+    parameters = model.policy_parameters()
     torch.manual_seed(0)
     with torch.no_grad():
         for p in parameters.values():
             p.add_(0.04 * torch.randn_like(p))
     texts = (" It is by the sea.", " It stands on a hill in the north of the old town.", " In the south.")
     questions = ("Where is the tower?", "Where was the first house built?")
-    prompts = [trunk.tokenizer(text)["input_ids"] for text in questions]
-    responses = [[*trunk.tokenizer(text)["input_ids"], trunk.eos] for text in texts]
+    prompts = [model.tokenizer(text)["input_ids"] for text in questions]
+    responses = [[*model.tokenizer(text)["input_ids"], model.eos] for text in texts]
     sampled = [[Sampled(ids, [0.0] * len(ids)) for ids in some] for some in (responses[:2], responses[2:])]
-    batch = make_batch(prompts, sampled, trunk.eos)
+    batch = make_batch(prompts, sampled, model.eos)
     ((row,),) = batch.minibatches([0, 1], 1, 512)
-    packed = evaluate_batch(trunk, batch, [row], features=False)
-    plain = PlainTrainer(trunk, None, Weights.parse("1,1,1"), recipe, [])
+    packed = evaluate_batch(model, batch, [row], features=False)
+    plain = PlainTrainer(model, None, Weights.parse("1,1,1"), recipe, [])
     padded = plain.evaluate(batch)
     for name in ("policy", "reference", "entropy"):
         apart = (getattr(padded, name) - getattr(packed, name))[batch.mask].abs()
@@ -37,10 +37,10 @@ def test_in_bfloat16_plain_and_packed_rows_differ_by_rounding_alone(base, store)
 
     advantages = torch.randn(batch.mask.shape)
     at = (row.samples, row.steps)
-    now = row.evaluate(trunk, "policy", grad=True).logprobs
+    now = row.evaluate(model, "policy", grad=True).logprobs
     policy_loss(now, packed.policy[at], advantages[at], clip_range=0.2, normaliser=len(row.samples)).loss.backward()
     wanted = torch.cat([p.grad.flatten() for p in parameters.values()])
-    trunk.peft.zero_grad()
+    model.peft.zero_grad()
     plain.backward(batch, range(3), packed.policy, advantages)
     found = torch.cat([p.grad.flatten() for p in parameters.values()])
     assert torch.cosine_similarity(found, wanted, dim=0) > 0.99

@@ -1,15 +1,15 @@
-"""One PPO step as a straightforward implementation does it: what `fgctl bench train` compares the trainer with.
+"""One PPO step in a straightforward implementation, with which `fgctl bench train` compares the trainer.
 
-It earns the same rewards, log-probabilities and gradients as trainer.ppo, up to rounding, and saves nothing:
+It computes the same rewards, log-probabilities and gradients as trainer.ppo, up to rounding, but saves no work:
 
-- rollouts by one call of transformers' generate on the trunk with its LoRA, prompts padded on the left and repeated
-  for each sample,
+- rollouts by one call of transformers' generate on the base with its LoRA adapter, prompts padded on the left and
+  repeated for each sample,
 - rewards after all rollouts, one response at a time,
-- a row for each response, its prompt again before it, padded on the right; whole passes of reference and policy
-  through all layers; logits, log-probabilities and entropies of every position, the prompt's included,
-- an update by the same passes once more.
+- a row for each response, with its prompt repeated before it, padded on the right; whole passes of reference and policy
+  through all layers; logits, log-probabilities and entropies of every position, including the prompt,
+- an update by the same passes again.
 
-A forward pass holds as many tokens as one of the trainer, padding included, or else one row.
+A forward pass holds as many tokens as the trainer's, padding included, or at least one row.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,25 +25,25 @@ from rewards.dataset import Example
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import at_the_end, weighted
-from trainer.estimators import make_estimator
 from trainer.estimators.advantages import whiten
+from trainer.estimators.estimator import make_estimator
 from trainer.experience import Batch, Evaluated, Streams, make_batch, reward_streams
 from trainer.kl import kl_estimates
 from trainer.losses import policy_loss
 from trainer.packing import split
-from trainer.policy_model import Adapter, Trunk
+from trainer.policy_model import Adapter, PolicyModel
 from trainer.ppo import Clock, step_examples
 from trainer.processes import Processes
 from trainer.recipe import Recipe
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 
 
 @dataclass(frozen=True)
 class Padded:
-    """R responses of a batch, each after its own prompt, padded on the right to W tokens."""
+    """R responses of a batch, each after its prompt, padded on the right to W tokens."""
 
     samples: Tensor
-    """int64 [R]: which of the batch's B responses they are."""
+    """int64 [R]: their indices among the batch's B responses."""
     input_ids: Tensor
     """int64 [R, W]"""
     attention_mask: Tensor
@@ -54,7 +54,7 @@ class Padded:
 
 @dataclass(frozen=True)
 class PlainLogProbs:
-    """What an adapter says about the responses of some rows; meaningless on the batch's padding."""
+    """Log-probabilities of rows of responses under an adapter; meaningless on the batch's padding."""
 
     logprobs: Tensor
     """float32 [R, T], in nats."""
@@ -66,33 +66,35 @@ class PlainLogProbs:
 
 @dataclass(frozen=True)
 class PlainStep:
-    """What a step took, and what came of it."""
+    """A step's times and results."""
 
     seconds: dict[str, float]
     """By phase: rollout, score, evaluate, update."""
     sampled: list[list[Sampled]]
-    """The rollout's own responses."""
+    """The responses that the rollout sampled."""
     grad_norm: float
-    """Of the last optimiser step, before clipping."""
+    """Gradient norm of the last optimiser step, before clipping."""
 
 
 class PlainTrainer:
-    """Takes PPO steps in the plain way. It trains the trunk's policy."""
+    """Takes PPO steps in the plain way, training the model's policy."""
 
-    def __init__(self, trunk: Trunk, scorer: Scorer, weights: Weights, recipe: Recipe, examples: list[Example]) -> None:
+    def __init__(
+        self, model: PolicyModel, scorer: Scorer, weights: Weights, recipe: Recipe, examples: list[Example]
+    ) -> None:
         ppo = recipe.ppo
-        self.trunk, self._scorer, self._weights, self._recipe, self._examples = trunk, scorer, weights, recipe, examples
+        self.model, self._scorer, self._weights, self._recipe, self._examples = model, scorer, weights, recipe, examples
         torch.manual_seed(ppo.seed)
-        self._estimator = make_estimator(ppo.estimator, trunk.hidden_size, ppo.gamma, ppo.max_grad_norm, Processes())
-        self._parameters = trunk.policy_parameters()
+        self._estimator = make_estimator(ppo.estimator, model.hidden_size, ppo.gamma, ppo.max_grad_norm, Processes())
+        self._parameters = model.policy_parameters()
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
-        self._formatter = PromptFormatter(trunk.tokenizer, ppo.max_prompt_tokens)
+        self._formatter = PromptFormatter(model.tokenizer, ppo.max_prompt_tokens)
 
-    def step(self, step: int, given: list[list[Sampled]] | None = None) -> PlainStep:
+    def step(self, step: int, responses: list[list[Sampled]] | None = None) -> PlainStep:
         """Take a step on the questions that PpoTrainer.step takes.
 
-        With `given`, responses of each prompt, all that follows the rollout is done with them instead of the rollout's
-        own: other responses would have other lengths, and so other costs.
+        `responses` of each prompt, where given, replace the rollout's own after the rollout: responses of other lengths
+        would have other costs.
         """
         ppo, clock = self._recipe.ppo, Clock()
         with clock.phase("rollout"):
@@ -100,7 +102,7 @@ class PlainTrainer:
             formatted = [self._formatter.format(e.question, e.passages) for e in examples]
             prompts = [prompt.token_ids for prompt in formatted]
             sampled = self.sample(prompts, ppo.seed * 100_003 + step)
-            batch = make_batch(prompts, given or sampled, self.trunk.eos)
+            batch = make_batch(prompts, responses or sampled, self.model.eos)
         with clock.phase("score"):
             shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
             streams = self.score(batch, shown)
@@ -120,47 +122,47 @@ class PlainTrainer:
         return PlainStep(clock.seconds, sampled, norm)
 
     def sample(self, prompts: Sequence[Sequence[int]], seed: int) -> list[list[Sampled]]:
-        """Responses of each prompt, all at once; without log-probabilities, which `evaluate` finds."""
-        ppo, trunk = self._recipe.ppo, self.trunk
+        """Sample responses to all prompts in one batch, without log-probabilities, which `evaluate` computes."""
+        ppo, model = self._recipe.ppo, self.model
         width = max(map(len, prompts))
-        ids = torch.full((len(prompts), width), trunk.eos)
+        ids = torch.full((len(prompts), width), model.eos)
         mask = torch.zeros(len(prompts), width, dtype=torch.int64)
         for row, prompt in enumerate(prompts):
             ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
             mask[row, width - len(prompt) :] = 1
-        trunk.use("policy")
+        model.use("policy")
         torch.manual_seed(seed)
-        with torch.inference_mode(), torch.autocast(trunk.device.type, dtype=torch.bfloat16):
-            out = trunk.peft.generate(
-                input_ids=ids.to(trunk.device),
-                attention_mask=mask.to(trunk.device),
+        with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
+            out = model.peft.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=mask.to(model.device),
                 do_sample=True,
-                temperature=trunk.temperature,
+                temperature=model.temperature,
                 top_k=0,
                 top_p=1.0,
                 num_return_sequences=ppo.samples_per_prompt,
                 max_new_tokens=ppo.max_new_tokens,
-                eos_token_id=trunk.eos,
-                pad_token_id=trunk.eos,
+                eos_token_id=model.eos,
+                pad_token_id=model.eos,
             )
-        responses = [Sampled(until(row, trunk.eos), []) for row in out[:, width:].tolist()]
+        responses = [Sampled(until(row, model.eos), []) for row in out[:, width:].tolist()]
         n = ppo.samples_per_prompt
         return [responses[first : first + n] for first in range(0, len(responses), n)]
 
     def score(self, batch: Batch, examples: Sequence[Example]) -> Streams:
-        """See reward_streams. One response at a time."""
+        """See reward_streams; one response at a time."""
         requests, scores = [], []
         for example, group in zip(examples, batch.groups, strict=True):
             for response in group.responses:
-                requests.append(ScoreRequest(example.question, example.passages, self.trunk.decode(response)))
+                requests.append(ScoreRequest(example.question, example.passages, self.model.decode(response)))
                 scores += self._scorer.score(requests[-1:])
-        return reward_streams(batch, requests, scores, self._scorer.categories, self.trunk.tokenizer)
+        return reward_streams(batch, requests, scores, self._scorer.categories, self.model.tokenizer)
 
     def evaluate(self, batch: Batch) -> Evaluated:
         """See evaluate_batch."""
         wanted = self._estimator.wants_features
         reference, policy, entropy = (torch.zeros(batch.mask.shape) for _ in range(3))
-        features = torch.zeros(*batch.mask.shape, self.trunk.hidden_size if wanted else 0)
+        features = torch.zeros(*batch.mask.shape, self.model.hidden_size if wanted else 0)
         for rows in self.rows(batch, range(len(batch.mask))):
             valid = batch.mask[rows.samples]
             parent = self.logprobs(rows, "reference", features=wanted)
@@ -198,7 +200,7 @@ class PlainTrainer:
             ).loss.backward()
 
     def rows(self, batch: Batch, samples: Sequence[int]) -> Iterator[Padded]:
-        """Some of the batch's responses in order, as many to a forward pass as its tokens allow."""
+        """Some of the batch's responses in order, as many in a forward pass as `forward_tokens` allows."""
         prompts = [group.prompt for group in batch.groups for _ in group.responses]
         responses = [response for group in batch.groups for response in group.responses]
         chosen: list[int] = []
@@ -216,7 +218,7 @@ class PlainTrainer:
         self, chosen: list[int], prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], steps: int
     ) -> Padded:
         texts = [[*prompts[b], *responses[b]] for b in chosen]
-        ids = torch.full((len(texts), max(map(len, texts))), self.trunk.eos)
+        ids = torch.full((len(texts), max(map(len, texts))), self.model.eos)
         mask = torch.zeros_like(ids)
         for row, text in enumerate(texts):
             ids[row, : len(text)] = torch.tensor(text)
@@ -228,29 +230,29 @@ class PlainTrainer:
     def logprobs(
         self, rows: Padded, adapter: Adapter, *, grad: bool = False, entropy: bool = False, features: bool = False
     ) -> PlainLogProbs:
-        """The plain formulas over every position of the rows, of which the responses' are then taken."""
-        trunk = self.trunk
-        trunk.use(adapter)
-        ids = rows.input_ids.to(trunk.device)
+        """The plain formulas over every position of the rows, then a selection of the responses' positions."""
+        model = self.model
+        model.use(adapter)
+        ids = rows.input_ids.to(model.device)
         with nullcontext() if grad else torch.no_grad():
-            with torch.autocast(trunk.device.type, dtype=torch.bfloat16):
-                out = trunk.peft(
+            with torch.autocast(model.device.type, dtype=torch.bfloat16):
+                out = model.peft(
                     input_ids=ids,
-                    attention_mask=rows.attention_mask.to(trunk.device),
+                    attention_mask=rows.attention_mask.to(model.device),
                     output_hidden_states=features,
                     use_cache=False,
                 )
-            distribution = (out.logits.float() / trunk.temperature).log_softmax(-1)
+            distribution = (out.logits.float() / model.temperature).log_softmax(-1)
             following = distribution[:, :-1].gather(-1, ids[:, 1:, None])[..., 0].cpu()
-            uncertain, hidden = torch.empty(0), torch.empty(0)
+            entropies, hidden = torch.empty(0), torch.empty(0)
             if entropy:
-                uncertain = (-(distribution.exp() * distribution).sum(-1)).cpu().gather(1, rows.predicted_at)
+                entropies = (-(distribution.exp() * distribution).sum(-1)).cpu().gather(1, rows.predicted_at)
             if features:
                 last = out.hidden_states[-1].float().cpu()
                 hidden = last.gather(1, rows.predicted_at[..., None].expand(-1, -1, last.shape[-1]))
-        return PlainLogProbs(following.gather(1, rows.predicted_at), uncertain, hidden)
+        return PlainLogProbs(following.gather(1, rows.predicted_at), entropies, hidden)
 
 
 def until(tokens: list[int], end: int) -> list[int]:
-    """The tokens up to and with the first end, or all."""
+    """The tokens up to and including the first `end`, or all."""
     return tokens[: tokens.index(end) + 1] if end in tokens else tokens

@@ -1,7 +1,7 @@
 """What scoring costs, beside one forward pass of the base model and beside three encoders, over the same text.
 
-The text is a question, its passages as far as a prompt shows them, and a response: what the service and the trainer
-have judged. Everything runs on the CPU with torch's own number of threads.
+The text is a question, as much of its passages as a prompt shows, and a response, as in service and training.
+Everything runs on the CPU with torch's own number of threads.
 """
 
 import time
@@ -26,19 +26,19 @@ from rewards.scores import ScoreRequest
 from rewards.statistics.benchmarks import median_and_range, peak_memory, ratio_of_medians
 
 BATCH = 8
-"""Responses a contender judges in one turn, and the batched ones in one call."""
+"""Responses a contender scores in a turn; batched contenders score them in one call."""
 ROUNDS = 3
 GOALS = (
     ("scorer_batched", "base_model", 0.2),
     ("scorer_single", "base_model", 0.2),
     ("scorer_batched", "three_encoders", 0.33),
 )
-"""Contender, alternative, and the most that the first's time may be of the second's."""
+"""Contender, alternative, and the goal: the largest ratio of the first's time to the second's."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """A response to judge, and the same text as the base model reads it."""
+    """A response to score, and the same text in the base model's tokens."""
 
     request: ScoreRequest
     prompt_ids: tuple[int, ...]
@@ -52,7 +52,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Models:
-    """Where the contenders find their models."""
+    """The contenders' models."""
 
     rewards: Path | None
     """Fitted rewards; None for the shipped ones."""
@@ -61,7 +61,7 @@ class Models:
 
 
 Pass = Callable[[Sequence[Response]], None]
-"""Does a contender's whole work on at most BATCH responses."""
+"""Does a contender's work on at most BATCH responses."""
 
 
 def prepare(examples: Sequence[FeedbackExample], count: int, tokenizer: PreTrainedTokenizerBase) -> list[Response]:
@@ -75,7 +75,7 @@ def prepare(examples: Sequence[FeedbackExample], count: int, tokenizer: PreTrain
         request = ScoreRequest(example.question, prompt.passages, text)
         responses.append(Response(request, prompt.token_ids, tuple(ids)))
     if not responses:
-        raise FgctlError("The feedback holds no responses to score; name a file that does by --data.")
+        raise FgctlError("The feedback holds no responses to score; name another file with --data.")
     return responses
 
 
@@ -105,9 +105,9 @@ def time_rounds(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds a response of each contender, one number a round.
+    """Each contender's seconds per response, one number a round.
 
-    In a round the contenders take turns at every batch, so that what else the machine does meets all of them.
+    In a round the contenders take turns at every batch, so that other load on the machine affects all of them.
     """
     seconds = {name: [0.0] * rounds for name in passes}
     for i in range(rounds):
@@ -146,18 +146,17 @@ def run_alone(name: str, models: Models, responses: Sequence[Response]) -> None:
 
 
 def score_in_calls(scorer: Scorer, size: int, responses: Sequence[Response]) -> None:
-    """Judge the responses by all built-in categories, `size` responses a call."""
+    """Score the responses by all built-in categories, `size` responses a call."""
     for batch in _batches(responses, size):
         scorer.score([r.request for r in batch])
 
 
 def extract_apart(extractors: Sequence[Extractor], responses: Sequence[Response]) -> None:
-    """Stand in for a model of its own for each category.
+    """The cost of a separate model for each category.
 
     Each extractor stands for one category's model. It encodes question, passage sentences and segments, reads the
-    response and derives the features, as the scorer does in one call; the heads, some dot products, are left out. A
-    model that knew only its own category could leave out the other density's segments, which are few beside the
-    passages.
+    response and derives the features, as the scorer does once for all; the heads, a few dot products, are left out. A
+    model of a single category could skip the other density's segments, which are few compared with the passages.
     """
     for extractor in extractors:
         extractor.extract([r.request for r in responses])
@@ -180,7 +179,7 @@ def _batches(responses: Sequence[Response], size: int) -> Iterator[Sequence[Resp
 
 
 def _scorer(models: Models, size: int) -> Pass:
-    """Without configured categories: they cost what the models behind them cost."""
+    """A scorer without configured categories, whose cost depends on the models behind them."""
     return partial(score_in_calls, Scorer(FeedbackRewards.load(models.rewards)), size)
 
 

@@ -1,9 +1,8 @@
-"""What a PPO step costs as the trainer takes it, beside the plain version of the same step.
+"""What the trainer's PPO step costs, beside the plain version of the same step.
 
-Both start from the same parent and take the same steps in turns: the same prompts, as many samples of as many tokens.
-Each samples responses of its own, which is what its rollouts cost; the plain version then scores, evaluates and learns
-from the trainer's, so that the other phases have the same tokens to deal with, and both policies stay the same, up to
-rounding.
+Both start from the same parent and take the same steps in turns, with the same prompts and limits. Each samples its own
+responses, for the cost of its rollouts. After that the plain version continues with the trainer's responses, so that
+the other phases process the same tokens and both policies stay the same, up to rounding.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,24 +26,25 @@ from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scorer import Scorer
 from rewards.statistics.benchmarks import median_and_range, peak_memory, ratio_of_medians
 from trainer.bench.plain import PlainTrainer
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer, step_examples
 from trainer.recipe import Recipe, load_recipe
-from trainer.rollouts import Sampled, Sampler, make_sampler
+from trainer.rollouts.choose_sampler import make_sampler
+from trainer.rollouts.sampler import Sampled, Sampler
 
 ROUNDS = 3
 _NO_GRADIENT = 1e-12
-"""A norm under which there is none: the samples earned alike."""
+"""A gradient norm below this counts as zero: all samples earned the same."""
 GOAL = 3.0
 """How many times the plain version's episodes a minute the trainer should reach on two cores."""
 PHASES = ("rollout", "score", "evaluate", "update")
 STEP = "step"
-"""Stands for all phases together."""
+"""The name of all phases together."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What both contenders train, on what, from what."""
+    """The base, parent, recipe and data of both contenders."""
 
     base: BaseModel
     parent: Path
@@ -54,7 +54,7 @@ class Setting:
 
     @property
     def episodes(self) -> int:
-        """Responses a step."""
+        """Responses in a step."""
         return self.recipe.ppo.prompts_per_step * self.recipe.ppo.samples_per_prompt
 
 
@@ -63,17 +63,17 @@ class Turn:
     """One contender's step."""
 
     seconds: dict[str, float]
-    """By phase."""
+    """Seconds by phase."""
     sampled: list[list[Sampled]]
     """The responses its rollout sampled."""
     grad_norm: float
-    """Of its update, before clipping."""
+    """Gradient norm of the update, before clipping."""
     sampler: str
-    """What sampled them."""
+    """Name of the sampler."""
 
 
 Contender = Callable[[int, list[list[Sampled]] | None], Turn]
-"""Takes a step by its number; may be given the responses that another one sampled, to go on with after its rollout."""
+"""Takes a step, by its number, and continues after its rollout with another contender's responses if it gets some."""
 
 
 def bench_recipe(name: str, overrides: Sequence[str], prompts: int, samples: int, max_new_tokens: int | None) -> Recipe:
@@ -85,11 +85,11 @@ def bench_recipe(name: str, overrides: Sequence[str], prompts: int, samples: int
 
 
 def prepare(base: BaseModel, store: PolicyStore, recipe: Recipe, examples: list[Example]) -> Setting:
-    """Find the current supervised parent. Raises FgctlError when there is none or no example, or it is damaged."""
+    """Find the current supervised parent. Raises FgctlError when there is no intact parent, or no example."""
     if SFT not in store.profiles():
-        raise FgctlError("There is no supervised parent to start from; train one by `fgctl sft --promote`.")
+        raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
     if not examples:
-        raise FgctlError("The data leaves no question to train on; name a file that does by --data.")
+        raise FgctlError("The data leaves no question to train on; name another file with --data.")
     parent = store.verify(SFT, store.profile(SFT).version, Named(name=base.name, digest=base.digest))
     return Setting(base, parent, recipe, examples)
 
@@ -121,21 +121,21 @@ def prompt_tokens(setting: Setting, rounds: int) -> float:
 
 
 def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[Turn]]:
-    """The steps of each contender. In a round all take the same step, the later ones with the first one's responses."""
+    """The steps of each contender. In a round all take the same step; the later ones get the first one's responses."""
     turns: dict[str, list[Turn]] = {name: [] for name in contenders}
     for step in range(rounds):
-        given = None
+        responses = None
         for name, take in contenders.items():
-            turns[name].append(take(step, given))
-            given = given or turns[name][-1].sampled
+            turns[name].append(take(step, responses))
+            responses = responses or turns[name][-1].sampled
     return turns
 
 
 def report(turns: Mapping[str, Sequence[Turn]], memory: Mapping[str, int], episodes: int) -> dict[str, Any]:
-    """Medians and extremes over the rounds, and how many times the plain version's episodes a minute the trainer makes.
+    """Medians and extremes over the rounds, and the ratio of the trainer's episodes a minute to the plain version's.
 
-    `memory` holds peaks in bytes, `episodes` is how many responses a step has. `gradient_difference` is the largest
-    difference of the two gradients' norms in a round, relative to the plain one's: both do the same, up to rounding.
+    `memory` holds peaks in bytes; `episodes` is the number of responses in a step. `gradient_difference` is the largest
+    difference of the two gradients' norms in a round, relative to the plain one's, which should be only rounding.
     """
     seconds = {
         name: {phase: [_seconds(turn, phase) for turn in taken] for phase in (*PHASES, STEP)}
@@ -144,7 +144,9 @@ def report(turns: Mapping[str, Sequence[Turn]], memory: Mapping[str, int], episo
     contenders = {
         name: {
             "sampler": taken[0].sampler,
-            "response_tokens": fmean(len(one.token_ids) for t in taken for samples in t.sampled for one in samples),
+            "response_tokens": fmean(
+                len(response.token_ids) for t in taken for samples in t.sampled for response in samples
+            ),
             "peak_memory_mib": memory[name] / 2**20,
             "phases": {
                 phase: {"seconds": median_and_range(values), "episodes_per_minute": _rates(values, episodes)}
@@ -162,8 +164,10 @@ def report(turns: Mapping[str, Sequence[Turn]], memory: Mapping[str, int], episo
         for phase in (*PHASES, STEP)
     ]
     pairs = zip(turns["trainer"], turns["plain"], strict=True)
-    apart = max(abs(ours.grad_norm - plain.grad_norm) / max(plain.grad_norm, _NO_GRADIENT) for ours, plain in pairs)
-    return {"contenders": contenders, "ratios": ratios, "gradient_difference": apart}
+    difference = max(
+        abs(ours.grad_norm - plain.grad_norm) / max(plain.grad_norm, _NO_GRADIENT) for ours, plain in pairs
+    )
+    return {"contenders": contenders, "ratios": ratios, "gradient_difference": difference}
 
 
 def _seconds(turn: Turn, phase: str) -> float:
@@ -181,15 +185,15 @@ def run_alone(name: str, setting: Setting) -> None:
 
 
 class _Keeping:
-    """A sampler that keeps the responses of the step it last sampled for."""
+    """A sampler that keeps the last step's responses."""
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
         self.kept: dict[int, list[Sampled]] = {}
 
-    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
+    def synchronise(self, model: PolicyModel, step: int = 0) -> None:
         self.kept = {}
-        self.sampler.synchronise(trunk, step)
+        self.sampler.synchronise(model, step)
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         return self.sampler.logprobs(tokens)
@@ -217,12 +221,12 @@ class _Keeping:
 
 @contextmanager
 def _trainer(setting: Setting) -> Iterator[Contender]:
-    """The trainer itself; it always goes on with its own responses."""
+    """The trainer itself; it always continues with its own responses."""
     ppo = setting.recipe.ppo
-    trunk, scorer, weights = _load(setting)
-    trainer = PpoTrainer(trunk, scorer, weights, setting.recipe, setting.examples)
+    model, scorer, weights = _load(setting)
+    trainer = PpoTrainer(model, scorer, weights, setting.recipe, setting.examples)
     kind = "auto" if ppo.rollouts == "server" else ppo.rollouts
-    sampler = _Keeping(make_sampler(kind, setting.base, trunk, ppo.max_prompt_tokens + ppo.max_new_tokens))
+    sampler = _Keeping(make_sampler(kind, setting.base, model, ppo.max_prompt_tokens + ppo.max_new_tokens))
 
     def take(step: int, _: list[list[Sampled]] | None) -> Turn:
         metrics = trainer.step(step, sampler)
@@ -237,20 +241,20 @@ def _trainer(setting: Setting) -> Iterator[Contender]:
 
 @contextmanager
 def _plain(setting: Setting) -> Iterator[Contender]:
-    trunk, scorer, weights = _load(setting)
-    plain = PlainTrainer(trunk, scorer, weights, setting.recipe, setting.examples)
+    model, scorer, weights = _load(setting)
+    plain = PlainTrainer(model, scorer, weights, setting.recipe, setting.examples)
 
-    def take(step: int, given: list[list[Sampled]] | None) -> Turn:
-        taken = plain.step(step, given)
+    def take(step: int, responses: list[list[Sampled]] | None) -> Turn:
+        taken = plain.step(step, responses)
         return Turn(taken.seconds, taken.sampled, taken.grad_norm, "generate")
 
     yield take
 
 
-def _load(setting: Setting) -> tuple[Trunk, Scorer, Weights]:
-    """Without configured categories: they cost what the models behind them cost."""
-    trunk = Trunk(setting.base, setting.recipe.lora, setting.parent, setting.recipe.ppo.temperature)
-    return trunk, Scorer(FeedbackRewards.load()), Weights.parse("1,1,1")
+def _load(setting: Setting) -> tuple[PolicyModel, Scorer, Weights]:
+    """Load what a contender needs, without configured categories, whose cost depends on the models behind them."""
+    model = PolicyModel(setting.base, setting.recipe.lora, setting.parent, setting.recipe.ppo.temperature)
+    return model, Scorer(FeedbackRewards.load()), Weights.parse("1,1,1")
 
 
 CONTENDERS: Mapping[str, Callable[[Setting], AbstractContextManager[Contender]]] = {

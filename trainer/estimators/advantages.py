@@ -1,4 +1,4 @@
-"""Advantages from token rewards, masked: nothing leaks from or into padding."""
+"""The arithmetic of advantages, masked: nothing leaks from or into padding."""
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: flo
 
 
 def returns_to_go(rewards: Tensor, mask: Tensor, *, gamma: float) -> Tensor:
-    """The discounted sum of a token's reward and those after it: float32 [B, T], zero outside the mask."""
+    """The discounted sum of a token's reward and the later ones: float32 [B, T], zero outside the mask."""
     nothing = torch.zeros_like(rewards)
     return gae(rewards, nothing, mask, gamma=gamma, lam=1.0)[0]
 
@@ -34,8 +34,8 @@ def leave_one_out(values: Tensor, mask: Tensor, groups: Tensor) -> Tensor:
     """Subtract from each token's value the mean value, at the same token, of the prompt's other responses.
 
     `values`: float32 [B, T]; `mask`: bool [B, T]; `groups`: int64 [B], the prompt of each response. A response that
-    has ended has nothing left to earn: it counts as zero. A prompt's only response keeps its values. Zero outside
-    the mask. RLOO's baseline (Ahmadian et al. 2024, section 3.3), token by token.
+    has ended counts as zero, as it earns nothing more. A prompt's only response keeps its values. Zero outside the
+    mask. RLOO's baseline (Ahmadian et al. 2024, section 3.3), token by token.
     """
     valid = mask.to(values.dtype)
     values = values * valid
@@ -49,9 +49,9 @@ def leave_one_out(values: Tensor, mask: Tensor, groups: Tensor) -> Tensor:
 def centre(advantages: Tensor, mask: Tensor, groups: Tensor) -> Tensor:
     """Subtract from each response's tokens the mean advantage of all tokens sampled for the same prompt.
 
-    `advantages`: float32 [B, T]; `mask`: bool [B, T]; `groups`: int64 [B], the prompt of each response. How hard a
-    prompt is says nothing about its tokens; the mean over its responses is a baseline for it, as in RLOO
-    (Ahmadian et al. 2024), which the critic learns too slowly in a short run. Zero outside the mask.
+    `advantages`: float32 [B, T]; `mask`: bool [B, T]; `groups`: int64 [B], the prompt of each response. The mean
+    over a prompt's responses is a baseline for how hard the prompt is, as in RLOO (Ahmadian et al. 2024); in a short
+    run the critic learns that too slowly. Zero outside the mask.
     """
     valid = mask.to(advantages.dtype)
     sums = torch.zeros(int(groups.max()) + 1 if len(groups) else 0)

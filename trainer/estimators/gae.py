@@ -1,7 +1,7 @@
 """The paper's PPO: generalised advantage estimation with a critic, which is a head on the reference's hidden states.
 
-Each token is credited with how much better its response went on than the critic expected. Every prompt's mean is taken
-off as well: how hard a prompt is, a critic learns too slowly in a short run.
+Each token is credited with how much more its response earned from there on than the critic expected. The prompt's mean
+is subtracted as well, because in a short run the critic learns too slowly how hard each prompt is.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _HIDDEN = 128
 
 
 class Critic(nn.Module):
-    """The value head: a small network on the reference's last hidden state, whose last layer begins at zero.
+    """The value head: a small network on the reference's last hidden state, whose last layer starts at zero.
 
-    The reference never changes, so a step's features are computed once and the head can be fitted on them for
-    several epochs at next to no cost, without pulling the policy's trunk along.
+    The reference never changes, so a step's features are computed once. Several epochs of fitting the head cost next to
+    nothing, and the policy's weights stay out of it.
     """
 
     def __init__(self, features: int) -> None:
@@ -42,7 +42,7 @@ class Critic(nn.Module):
 
 @dataclass(frozen=True)
 class _Step:
-    """What the critic learns from: values and returns of the step's N response tokens, features of the own ones."""
+    """What the critic learns from: values and returns of the step's N response tokens, features of its own ones."""
 
     features: Tensor
     own: Tensor
@@ -68,10 +68,10 @@ class GaeEstimator:
     def advantages(self, rewards: Tensor, batch: Batch, features: Tensor) -> Tensor:
         """See Estimator."""
         own, mask = batch.own_samples, batch.mask
-        known = torch.zeros(mask.shape)
+        own_values = torch.zeros(mask.shape)
         with torch.no_grad():
-            known[own] = self.critic(features) * mask[own]
-        (values,) = self._processes.sum(known)
+            own_values[own] = self.critic(features) * mask[own]
+        (values,) = self._processes.sum(own_values)
         advantages, returns = gae(rewards, values, mask, gamma=self._gamma, lam=self._recipe.gae_lambda)
         ours = torch.zeros_like(mask)
         ours[own] = mask[own]
@@ -79,7 +79,7 @@ class GaeEstimator:
         return centre(advantages, batch.mask, batch.prompts)
 
     def learn(self) -> dict[str, float]:
-        """Fit the critic on the step's returns; how much of their variance it explained before."""
+        """Fit the critic on the step's returns; reports how much of their variance it explained before."""
         step = self._last
         for _ in range(self._recipe.value_epochs):
             loss = value_loss(

@@ -1,8 +1,8 @@
-"""Critic-free credit: each token's return is compared with the returns of its prompt's other samples from there on.
+"""Credit without a critic: each token's return minus the mean return of its prompt's other samples from there on.
 
-A segment is credited with what its response earned from it on, less what the other responses earned after as many
-tokens. The baseline does not depend on the response it is subtracted from, so that the gradient stays unbiased, and
-there is no critic to warm up, which a short run would spend half of itself on.
+A segment is credited with what its response earned from then on, less what the other responses earned after the same
+number of tokens. The baseline does not depend on the response it is subtracted from, so the gradient stays unbiased.
+There is no critic to warm up, which would take half of a short run.
 """
 
 from typing import Any
@@ -30,8 +30,8 @@ class LeaveOneOutEstimator:
         return {}
 
     def state(self) -> dict[str, Any]:
-        """Nothing to keep."""
+        """Nothing to save."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing to take over."""
+        """Nothing to restore."""

@@ -1,8 +1,8 @@
-"""The figures of an evaluation with 95 % intervals, alone and as differences between policies on the same questions.
+"""95 % intervals of an evaluation's figures, and paired differences between policies on the same questions.
 
-Every figure is a function of a ratio of two sums over questions: a mean of the values by the number of questions, a
-clean rate of errors by segments. So one bootstrap over questions (rewards.statistics.agreement_with_people.bootstrap_interval) serves them all, and a
-paired one, which draws the same questions for both policies, their differences (Koehn 2004).
+Every figure is a function of a ratio of two sums over questions: a mean divides values by questions, a clean rate
+errors by segments. So one bootstrap over questions (rewards.statistics.agreement_with_people.bootstrap_interval) serves all
+figures. For differences it is paired: a resample draws the same questions for both policies (Koehn 2004).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ class Metric:
 
     @property
     def rows(self) -> Matrix:
-        """What is summed over questions: float64 [Q, 2]."""
+        """The values to sum over questions: float64 [Q, 2]."""
         return np.stack([self.part, self.whole], axis=1)
 
     def at(self, sums: Matrix) -> Matrix:
@@ -40,12 +40,11 @@ class Metric:
 
 
 def metrics(per_question: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, Metric]:
-    """Every figure with an interval, by its dotted name, from a report's `per_question`; `judge.…` if it was asked.
+    """Every figure that has an interval, by its dotted name, from a report's `per_question`; `judge.…` with a judge.
 
-    `weights` are what the rewards of the categories are weighted by. A clean rate without segments is 1, a perplexity
-    without tokens 1.
+    `weights` weigh the categories' rewards. A clean rate without segments is 1, and so is a perplexity without tokens.
     """
-    paid = [weights.get(category, 0.0) * np.asarray(values) for category, values in per_question["reward"].items()]
+    earned = [weights.get(category, 0.0) * np.asarray(values) for category, values in per_question["reward"].items()]
     tokens = np.asarray(per_question["nll_tokens"], dtype=np.float64)
     judge = per_question["judge"]
     return {
@@ -54,14 +53,14 @@ def metrics(per_question: Mapping[str, Any], weights: Mapping[str, float]) -> di
         "rouge_lsum": _mean(per_question["rouge_lsum"]),
         "repetition": _mean(per_question["repetition"]),
         "truncated": _mean(per_question["truncated"]),
-        "weighted_reward": _mean(np.sum(paid, axis=0)),
+        "weighted_reward": _mean(np.sum(earned, axis=0)),
         "perplexity": Metric(np.asarray(per_question["nll"]) * tokens, tokens, np.exp),
         **({f"judge.{name}": metric for name, metric in _judgements(judge).items()} if judge else {}),
     }
 
 
 def _judgements(per_question: Mapping[str, Any]) -> dict[str, Metric]:
-    """What rewards and judge have in common."""
+    """The figures that reward models and judge have in common."""
     rates = {
         f"clean_rate.{category}": Metric(
             np.asarray(errors, dtype=np.float64),
@@ -78,9 +77,9 @@ def _mean(values: Sequence[float] | Matrix) -> Metric:
 
 
 def by_question(per_response: Mapping[str, Any], samples: int) -> dict[str, Any]:
-    """Values by question of values by response, of which `samples` that follow one another answer each question.
+    """Values by question, from values by response with `samples` consecutive responses to each question.
 
-    Numbers of segments, errors and tokens are summed; of the others the mean is kept, that of `nll` over all tokens.
+    Numbers of segments, errors and tokens are summed. Other values are averaged, `nll` over all tokens.
     """
     if samples == 1:
         return dict(per_response)
@@ -110,25 +109,25 @@ def intervals(report: Mapping[str, Any]) -> dict[str, list[float]]:
 
 
 def comparison(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """How a report differs from another on the same questions, each difference with its paired 95 % interval.
+    """Differences between two reports on the same questions, each with its paired 95 % interval.
 
-    `differences` are this report's figures less the other's. The weighted reward of both is by this report's weights:
-    a sum by other weights is another quantity. `judge_agrees` says whether the judge's difference has the same sign.
-    `length_ratio` is the ratio of the mean words, `length_controlled` the differences at equal length.
+    `differences` are this report's figures minus the other's. Both weighted rewards use this report's weights, as sums
+    by different weights are different quantities. `judge_agrees` says whether the judge's difference has the same
+    sign. `length_ratio` is the ratio of the mean words, `length_controlled` the differences at equal length.
 
-    Raises FgctlError when the two answered different questions or were judged by different reward models.
+    Raises FgctlError when the reports have different questions or different reward models.
     """
     for field, what in (("questions", "answered different questions"), ("rewards", "have different reward models")):
         if report[field] != other[field]:
             raise FgctlError(
                 f"The reports of {_named(report)} and {_named(other)} {what}; evaluate both by one `fgctl evaluate`."
             )
-    mine, theirs = (metrics(one["per_question"], report["weights"]) for one in (report, other))
+    mine, theirs = (metrics(side["per_question"], report["weights"]) for side in (report, other))
     names = [name for name in mine if name in theirs]
     differences: dict[str, dict[str, Any]] = {name: _difference(mine[name], theirs[name]) for name in names}
-    for name, one in differences.items():
-        if second := differences.get(f"judge.{name}"):
-            one["judge_agrees"] = bool(np.sign(one["difference"]) == np.sign(second["difference"]))
+    for name, estimate in differences.items():
+        if by_judge := differences.get(f"judge.{name}"):
+            estimate["judge_agrees"] = bool(np.sign(estimate["difference"]) == np.sign(by_judge["difference"]))
     words, theirs_words = mine["length.words"].part, theirs["length.words"].part
     return {
         "profile": other["profile"],
@@ -151,21 +150,21 @@ def _difference(mine: Metric, other: Metric) -> dict[str, float]:
 
 
 def at_equal_length(mine: Metric, other: Metric, longer: Matrix) -> dict[str, float]:
-    """What is left of a difference at equal length, with its 95 % interval.
+    """A difference at equal length, with its 95 % interval.
 
-    It is the intercept `a` of the least-squares line `y = a + b x` over questions, `y` the difference on a question
-    and `x`, `longer` [Q], the difference in words: what Dubois et al. (2024) do by a generalised linear model for
-    AlpacaEval. Questions on which either metric has nothing to divide by are left out; `b` is 0 where every `x` is
-    the same.
+    It is the intercept `a` of the least-squares line `y = a + b x` over questions, where `y` is the difference on a
+    question and `x`, `longer` [Q], the difference in words; Dubois et al. (2024) do the same for AlpacaEval with a
+    generalised linear model. Questions on which either metric divides by zero are left out; `b` is 0 where all `x` are
+    equal.
     """
-    kept = (mine.whole > 0) & (other.whole > 0)
+    usable = (mine.whole > 0) & (other.whole > 0)
     y = mine.at(mine.rows) - other.at(other.rows)
-    rows = np.stack([np.ones(len(y)), longer, y, longer * longer, longer * y], axis=1) * kept[:, None]
+    rows = np.stack([np.ones(len(y)), longer, y, longer * longer, longer * y], axis=1) * usable[:, None]
     return _estimate("difference", rows, _intercept)
 
 
 def _intercept(sums: Matrix) -> Matrix:
-    """`sums` are [..., (n, x, y, xx, xy)]."""
+    """The intercept, from sums [..., (n, x, y, xx, xy)]."""
     n, x, y, xx, xy = (sums[..., i] for i in range(5))
     slope = ratio(n * xy - x * y, n * xx - x * x)
     return ratio(y - slope * x, n)

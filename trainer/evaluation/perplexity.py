@@ -1,28 +1,29 @@
-"""How likely the base model finds a policy's text, given the prompt.
+"""How likely a policy's text is under the base model, given the prompt.
 
-Far less likely than the parent's, it has left natural language; near certain, it copies the passages or repeats itself.
+Text far less likely than the parent's is no longer natural language; text that is almost certain copies the passages or
+repeats itself.
 """
 
 from collections.abc import Sequence
 
 from trainer.packing import Group, bins, pack
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 
 _FORWARD_TOKENS = 1024
-"""Of a packed row; it bounds the memory of a forward pass."""
+"""Most tokens of a packed row; this bounds the memory of a forward pass."""
 
 
-def base_nll(trunk: Trunk, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> list[float]:
-    """Mean negative log-likelihood of each response's tokens given its prompt, in nats; 0 for a response of none.
+def base_nll(model: PolicyModel, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> list[float]:
+    """Mean negative log-likelihood of each response's tokens given its prompt, in nats; 0 for an empty response.
 
-    By the base without any adapter, at the trunk's temperature. The perplexity of several responses is `exp` of the
+    Under the base without an adapter, at the model's temperature. The perplexity of several responses is `exp` of the
     mean over all their tokens (Jelinek et al. 1977).
     """
     groups = [Group(prompt, [response]) for prompt, response in zip(prompts, responses, strict=True)]
     means = [0.0] * len(groups)
-    with trunk.peft.disable_adapter():
+    with model.peft.disable_adapter():
         for members in bins(groups, _FORWARD_TOKENS):
-            logprobs = trunk.evaluate(pack([groups[i] for i in members])).logprobs.cpu()
-            for i, said in zip(members, logprobs.split([len(responses[i]) for i in members]), strict=True):
-                means[i] = -said.mean().item() if len(said) else 0.0
+            logprobs = model.evaluate(pack([groups[i] for i in members])).logprobs.cpu()
+            for i, chosen in zip(members, logprobs.split([len(responses[i]) for i in members]), strict=True):
+                means[i] = -chosen.mean().item() if len(chosen) else 0.0
     return means

@@ -1,1 +1,8 @@
-"""TODO."""
+"""Experiments: train or mix policies several ways, evaluate them alike, compare.
+
+arms.py        the arms of holistic, ablate and customize
+experiment.py  train and evaluate every arm
+mixing.py      evaluate mixtures of trained policies beside their anchors
+summary.py     a table's rows, and how training curves compare
+plots.py       SVG plots
+"""

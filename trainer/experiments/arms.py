@@ -1,33 +1,10 @@
-"""Experiments: arms that differ in one thing, trained on the same questions for the same number of episodes.
+"""The arms of the experiments: ways of training that differ in one thing."""
 
-Each arm and seed is a PPO run of its own under the experiment's directory, with a policy store there, so that nothing
-served is touched. Interrupted, the same command goes on: a finished run or evaluation is not repeated.
-"""
-
-import json
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from policies.base import BaseModel
-from policies.store import SFT, PolicyStore
 from policies.weights import Weights
-from rewards.categories import Category
-from rewards.dataset import Example
 from rewards.errors import FgctlError
-from rewards.models.judge import Judge
-from rewards.scorer import Scorer
-from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, Candidate, evaluate_policies
-from trainer.ppo import PpoJob, train_policy
-from trainer.recipe import Recipe, load_recipe
-from trainer.tracking.checkpoint import claim_run
-from trainer.tracking.run_log import METRICS
-
-RESULTS = "results.json"
-PAPER_WEIGHTS = "0.3,0.5,0.3"
-"""Weights of the paper's main experiment."""
 
 
 @dataclass(frozen=True)
@@ -37,52 +14,22 @@ class Arm:
     name: str
     weights: Weights
     overrides: tuple[str, ...] = ()
-    """Settings by which its recipe differs."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What is compared, how long, and where it lives."""
-
-    kind: str
-    arms: tuple[Arm, ...]
-    weights: Weights
-    """By which every arm is judged, whatever it was trained by."""
-    seeds: int
-    recipe_name: str
-    overrides: tuple[str, ...]
-    """Settings of all arms."""
-    budget: int
-    """Episodes of each run; at least so many are done, in whole steps."""
-    data: Path
-    directory: Path
-
-    def recipe(self, arm: Arm, seed: int) -> Recipe:
-        """The recipe of one run. Raises FgctlError for settings that do not exist."""
-        common = load_recipe(self.recipe_name, self.overrides).ppo
-        steps = -(-self.budget // (common.prompts_per_step * common.samples_per_prompt))
-        return load_recipe(
-            self.recipe_name, [*self.overrides, *arm.overrides, f"ppo.seed={seed}", f"ppo.steps={steps}"]
-        )
-
-    def runs(self) -> list[tuple[Arm, int]]:
-        """Every arm with every seed; all arms of a seed before the next seed, so that early results compare."""
-        return [(arm, seed) for seed in range(self.seeds) for arm in self.arms]
+    """Settings in which its recipe differs."""
 
 
 def holistic(weights: Weights) -> tuple[Arm, ...]:
-    """Fine-grained rewards against one preference reward at the end (Wu et al. 2023, section 4.3)."""
+    """Fine-grained rewards, and one preference reward at the end (Wu et al. 2023, section 4.3)."""
     return (Arm("fine-grained", weights), Arm("holistic", weights, ("ppo.objective=holistic",)))
 
 
 def ablations(weights: Weights) -> tuple[Arm, ...]:
-    """All categories, and all but each in turn (Wu et al. 2023, section 4.4)."""
-    counted = {name: value for name, value in weights.as_dict().items() if value > 0}
-    if len(counted) < 2:
+    """All categories, and all but one, for each category (Wu et al. 2023, section 4.4)."""
+    positive = {name: value for name, value in weights.as_dict().items() if value > 0}
+    if len(positive) < 2:
         raise FgctlError("Removing a category leaves nothing; give weights with two or more categories above zero.")
     without = [
-        Arm(f"without-{name.replace('_', '-')}", Weights({n: v for n, v in counted.items() if n != name}))
-        for name in counted
+        Arm(f"without-{name.replace('_', '-')}", Weights({n: v for n, v in positive.items() if n != name}))
+        for name in positive
     ]
     return (Arm("all", weights), *without)
 
@@ -90,104 +37,3 @@ def ablations(weights: Weights) -> tuple[Arm, ...]:
 def customisations(settings: Sequence[Weights]) -> tuple[Arm, ...]:
     """One arm for each setting of the weights (Wu et al. 2023, section 4.5)."""
     return tuple(Arm(f"weights-{i + 1}", weights) for i, weights in enumerate(settings))
-
-
-def run_experiment(
-    experiment: Experiment,
-    parents: PolicyStore,
-    base: BaseModel,
-    scorer: Scorer,
-    judge: Judge,
-    held_out: Sequence[Example],
-    say: Callable[[str], None] = lambda sentence: None,
-) -> dict[str, Any]:
-    """Train and evaluate every run that is not yet done; the results, as they stand in results.json.
-
-    `parents` is where the supervised parent is. A run's `evaluation` is the report of greedy answers to the held-out
-    questions (trainer.evaluation.evaluate), its `curve` what its training logged. Raises FgctlError when the directory holds an
-    experiment of other settings.
-    """
-    claim_run(experiment.directory, _settings(experiment, base, scorer, held_out))
-    store = _store(experiment.directory, parents)
-    results: dict[str, Any] = {"kind": experiment.kind, "weights": experiment.weights.as_dict(), "runs": []}
-    evaluations = experiment.directory / "evaluations"
-    evaluations.mkdir(exist_ok=True)
-    for arm, seed in experiment.runs():
-        name = f"{arm.name}-{seed}"
-        say(f"{arm.name}, seed {seed}")
-        run = experiment.directory / name
-        recipe = experiment.recipe(arm, seed)
-        job = PpoJob(name, arm.weights, base, experiment.data, experiment.recipe_name, recipe, run)
-        manifest = train_policy(job, store, scorer)
-        report = evaluations / f"{name}-{manifest.version}.json"
-        if not report.is_file():
-            one = Candidate(name, manifest.version, experiment.weights)
-            (found,) = evaluate_policies([one], held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
-            write_json(report, found)
-        results["runs"].append(
-            {
-                "arm": arm.name,
-                "seed": seed,
-                "trained_by": arm.weights.as_dict(),
-                "version": manifest.version,
-                "episodes": manifest.episodes,
-                "curve": curve(run, recipe, experiment.weights),
-                "evaluation": json.loads(report.read_text(encoding="utf-8")),
-            }
-        )
-        write_json(experiment.directory / RESULTS, results)
-    return results
-
-
-def curve(run: Path, recipe: Recipe, weights: Weights) -> list[dict[str, float]]:
-    """A run's log, step by step: episodes so far, the reward by these weights, length, KL, each category's stream."""
-    ppo = recipe.ppo
-    steps = [json.loads(line) for line in (run / METRICS).read_text(encoding="utf-8").splitlines()]
-    return [
-        {
-            "episodes": (int(step["step"]) + 1) * ppo.prompts_per_step * ppo.samples_per_prompt,
-            "reward": sum(weights[name] * step[f"{name}/response"] for name in _streams(step)),
-            "tokens": step["length/tokens"],
-            "kl": step["kl/response"],
-            **{name: step[f"{name}/response"] for name in _streams(step)},
-        }
-        for step in steps
-    ]
-
-
-def _streams(step: dict[str, float]) -> list[Category]:
-    suffix = "/weighted_segment"
-    return [name.removesuffix(suffix) for name in step if name.endswith(suffix)]
-
-
-def _settings(experiment: Experiment, base: BaseModel, scorer: Scorer, held_out: Sequence[Example]) -> dict[str, Any]:
-    return {
-        "kind": experiment.kind,
-        "arms": [[arm.name, arm.weights.as_dict(), arm.overrides] for arm in experiment.arms],
-        "weights": experiment.weights.as_dict(),
-        "recipe": load_recipe(experiment.recipe_name, experiment.overrides).model_dump(
-            mode="json", exclude={"sft": True, "ppo": {"steps"}}
-        ),
-        "base": base.digest,
-        "rewards": scorer.version,
-        "questions": [example.question for example in held_out],
-    }
-
-
-def _store(directory: Path, parents: PolicyStore) -> PolicyStore:
-    """The experiment's own store, with the supervised parent in it."""
-    store = PolicyStore(directory / "policies")
-    version = parents.profile(SFT).version
-    if SFT not in store.profiles():
-        target = store.path(SFT, version)
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(parents.path(SFT, version), target)
-        store.promote(SFT, version)
-    return store
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Put a value in a file's place, so that a kill at any moment leaves the old one or the new."""
-    scratch = path.with_suffix(".new")
-    scratch.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    scratch.replace(path)

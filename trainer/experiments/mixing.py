@@ -1,4 +1,4 @@
-"""Do mixtures earn what lies between their anchors? Mixtures at random weights, judged beside the anchors."""
+"""Whether mixtures earn what lies between their anchors: mixtures at random weights, evaluated beside the anchors."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,23 +17,22 @@ from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
-from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, Candidate, evaluate_policies
-from trainer.experiments.arms import RESULTS, write_json
+from trainer.evaluation.candidates import Candidate
+from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
+from trainer.experiments.experiment import RESULTS, write_json
 from trainer.experiments.summary import FIGURES, at
 from trainer.tracking.checkpoint import claim_run
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_PLOTTED = ("words", "R1 clean", "R2 clean", "R3", "judge R1 clean", "judge R3")
+    pass
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """Which mixtures are judged, and where it all goes."""
+    """Which mixtures to evaluate, and the directory for results."""
 
     points: int
-    """Mixtures, at weights drawn evenly from what the anchors reach."""
+    """Number of mixtures, at random weights within what the anchors reach."""
     seed: int
     directory: Path
 
@@ -47,15 +46,17 @@ def run_mixing(
     held_out: Sequence[Example],
     say: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, Any]:
-    """Evaluate every anchor and every mixture that is not yet done; the results, as they stand in results.json.
+    """Evaluate every anchor and mixture that is not done yet, by greedy answers. Returns the content of results.json.
 
-    Greedy answers to the held-out questions. `points` has for each policy its weights, the shares of the anchors in it,
-    the evaluation's figures and what they would be if they were mixed as the updates are (`expected`). Interrupted, the
-    same call goes on. Raises FgctlError with fewer than two anchors, and when the directory holds another experiment.
+    `points` has for each policy its weights, its anchors' shares, the evaluation's figures, and the anchors' figures
+    mixed by the same shares (`expected`). After an interruption the same call continues. Raises FgctlError with fewer
+    than two anchors, and when the directory holds another experiment.
     """
     among = anchors(policies, base.digest)
     if len(among) < 2:
-        raise FgctlError("Mixtures need two promoted policies or more; train and promote them by `fgctl train`.")
+        raise FgctlError(
+            "Mixtures need at least two promoted policies; train and promote some with `fgctl train --promote`."
+        )
     settings = {
         "points": mixing.points,
         "seed": mixing.seed,
@@ -71,17 +72,17 @@ def run_mixing(
     evaluations.mkdir(exist_ok=True)
     rank = max(LoraAdapter(anchor.path).config.r for anchor in among)
     stored = [_stored(store, mixture, rank) for mixture in mixtures]
-    waiting = [one for one in stored if not (evaluations / f"{one.version}.json").is_file()]
+    waiting = [policy for policy in stored if not (evaluations / f"{policy.version}.json").is_file()]
     reports = evaluate_policies(waiting, held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
-    for one, report in zip(waiting, reports, strict=True):
-        say(f"{one.name}@{one.version} for {one.weights}")
-        write_json(evaluations / f"{one.version}.json", report)
+    for policy, report in zip(waiting, reports, strict=True):
+        say(f"{policy.name}@{policy.version} for {policy.weights}")
+        write_json(evaluations / f"{policy.version}.json", report)
     points = []
-    for mixture, one in zip(mixtures, stored, strict=True):
-        report = json.loads((evaluations / f"{one.version}.json").read_text(encoding="utf-8"))
+    for mixture, policy in zip(mixtures, stored, strict=True):
+        report = json.loads((evaluations / f"{policy.version}.json").read_text(encoding="utf-8"))
         points.append(
             {
-                "version": one.version,
+                "version": policy.version,
                 "anchor": mixture.anchor.name if mixture.anchor else None,
                 "weights": mixture.served.as_dict(),
                 "shares": {anchor.name: share for anchor, share in mixture.shares},
@@ -95,7 +96,7 @@ def run_mixing(
 
 
 def draw_weights(among: Sequence[Anchor], points: int, seed: int) -> list[Weights]:
-    """Random weights that the anchors reach: even shares of them, by a symmetric Dirichlet distribution."""
+    """Random weights that the anchors reach; the anchors' shares have a uniform Dirichlet distribution."""
     ordered = sorted(among, key=lambda anchor: anchor.manifest.version)
     shares = np.random.default_rng(seed).dirichlet(np.ones(len(ordered)), points)
     categories = sorted({name for anchor in ordered for name in anchor.weights.as_dict()})
@@ -104,9 +105,9 @@ def draw_weights(among: Sequence[Anchor], points: int, seed: int) -> list[Weight
 
 
 def with_expected(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add to each point the figures that its anchors' would mix to, and whether its own lie between theirs.
+    """Add to each point its anchors' mixed figures, and whether its own figures lie between the anchors'.
 
-    `between` is true where the figure is within its anchors' figures, or its 95 % interval reaches them.
+    `between` is true where a figure, or its 95 % interval, reaches the range of the anchors' figures.
     """
     by_name = {point["anchor"]: point["figures"] for point in points if point["anchor"]}
     completed = []
@@ -122,31 +123,7 @@ def with_expected(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return completed
 
 
-def draw_mixing(results: dict[str, Any], path: Path) -> Path:
-    """Each figure of the mixtures against what their anchors' figures mix to; anchors are squares on the diagonal."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    for axes, name in zip(figure.subplots(2, 3).flat, _PLOTTED, strict=True):
-        _panel(axes, results["points"], name)
-    figure.savefig(path)
-    return path
-
-
-def _panel(axes: "Axes", points: Sequence[dict[str, Any]], name: str) -> None:
-    for point in points:
-        value, expected = point["figures"][name], point["expected"][name]
-        interval = point["intervals"][name]
-        error = None if interval is None else [[value - interval[0]], [interval[1] - value]]
-        style = ("s", "C1") if point["anchor"] else ("o", "C0")
-        axes.errorbar(expected, value, yerr=error, fmt=style[0], color=style[1], elinewidth=0.8)
-    ends = [point["expected"][name] for point in points]
-    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8)
-    axes.set(xlabel="mixed from the anchors'", ylabel="measured", title=name)
-    axes.grid(alpha=0.3)
-
-
 def _stored(store: PolicyStore, mixture: Mixture, rank: int) -> Candidate:
-    """The adapter of a mixture in the experiment's own store; an anchor's is mixed of itself alone."""
+    """Store a mixture in the experiment's own store; an anchor is stored as a mixture of itself alone."""
     manifest = store_mixture(store, mixture, rank)
     return Candidate(manifest.profile, manifest.version, mixture.served)

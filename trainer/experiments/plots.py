@@ -1,5 +1,6 @@
-"""An experiment's plots, by matplotlib: drawn without a display, as SVG."""
+"""An experiment's plots as SVG files, drawn by matplotlib without a display."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ _CURVES = {
     "reward": "weighted reward of a response", "relevance": "relevance", "factuality": "factuality",
     "completeness": "completeness", "tokens": "tokens", "kl": "nats from the parent",
 }  # fmt: skip
+_MIXED = ("words", "R1 clean", "R2 clean", "R3", "judge R1 clean", "judge R3")
 _TRADE_OFF = {"R1 clean": "relevance, clean", "R2 clean": "factuality, clean", "R3": "completeness, log-odds"}
 
 
 def draw(results: dict[str, Any], directory: Path) -> list[Path]:
-    """Write `curves.svg`, and `trade_off.svg` where weights were varied."""
+    """Write `curves.svg` and, where weights were varied, `trade_off.svg`."""
     drawn = [_curves(results, directory / "curves.svg")]
     if results["kind"] == "customize":
         drawn.append(_trade_off(results, directory / "trade_off.svg"))
@@ -27,7 +29,7 @@ def draw(results: dict[str, Any], directory: Path) -> list[Path]:
 
 
 def _curves(results: dict[str, Any], path: Path) -> Path:
-    """Every arm's training by episodes: the mean over seeds, smoothed, and a band from the least to the most."""
+    """Every arm's training by episodes: the smoothed mean over seeds, in a band from the least to the greatest."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), layout="constrained")
@@ -43,7 +45,7 @@ def _curves(results: dict[str, Any], path: Path) -> Path:
 
 
 def _label(results: dict[str, Any], arm: str) -> str:
-    """How a plot names an arm: by its weights where these are what differs."""
+    """An arm's name in a plot: its weights where the arms differ in these."""
     if results["kind"] != "customize":
         return arm
     trained_by = next(run["trained_by"] for run in results["runs"] if run["arm"] == arm)
@@ -67,7 +69,7 @@ def _line(axes: "Axes", results: dict[str, Any], arm: str, key: str, colour: str
 
 
 def _trade_off(results: dict[str, Any], path: Path) -> Path:
-    """What length buys: each setting's figures on held-out questions against its answers' length."""
+    """Each setting's figures on held-out questions, against the length of its answers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.6), layout="constrained")
@@ -83,3 +85,27 @@ def _trade_off(results: dict[str, Any], path: Path) -> Path:
     _legend(figure, results)
     figure.savefig(path)
     return path
+
+
+def draw_mixing(results: dict[str, Any], path: Path) -> Path:
+    """Each figure of the mixtures, against their anchors' mixed figures; anchors are squares on the diagonal."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    for axes, name in zip(figure.subplots(2, 3).flat, _MIXED, strict=True):
+        _panel(axes, results["points"], name)
+    figure.savefig(path)
+    return path
+
+
+def _panel(axes: "Axes", points: Sequence[dict[str, Any]], name: str) -> None:
+    for point in points:
+        value, expected = point["figures"][name], point["expected"][name]
+        interval = point["intervals"][name]
+        error = None if interval is None else [[value - interval[0]], [interval[1] - value]]
+        style = ("s", "C1") if point["anchor"] else ("o", "C0")
+        axes.errorbar(expected, value, yerr=error, fmt=style[0], color=style[1], elinewidth=0.8)
+    ends = [point["expected"][name] for point in points]
+    axes.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.6", linewidth=0.8)
+    axes.set(xlabel="mixed from the anchors'", ylabel="measured", title=name)
+    axes.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""What an experiment found: a row for each arm, and how the arms' training compares step by step."""
+"""An experiment's results: a table row for each arm, and comparisons of the training curves."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LAST = 1 / 3
-"""Share of a run's steps that count as its end."""
+"""Share of a run's steps that count as the end of training."""
 _RESAMPLES = 5000
 SMOOTH = 5
 """Steps a curve is averaged over."""
@@ -26,14 +26,14 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "judge R2 clean": ("judge", "clean_rate", "factuality"),
     "judge R3": ("judge", "completeness"),
 }
-"""Where an evaluation's report has each figure of a table."""
+"""The path of each of a table's figures in an evaluation's report."""
 
 
 def summarise(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each arm: means over its seeds of the training's end and of the held-out evaluation.
+    """A row for each arm: means over its seeds, of the end of training and of the held-out evaluation.
 
-    `training reward` is the mean by the experiment's weights over the last third of the steps; every figure comes with
-    the half width of its 95 % interval over seeds (Student's t), None for a single seed.
+    `training reward` is the mean reward, by the experiment's weights, over the last third of the steps. Every figure
+    has the half width of its 95 % interval over seeds (Student's t), or None with a single seed.
     """
     rows = []
     for arm in dict.fromkeys(run["arm"] for run in results["runs"]):
@@ -62,15 +62,15 @@ def half_width(values: Sequence[float]) -> float | None:
     return float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
 
 
-def ahead(results: dict[str, Any], one: str, other: str) -> dict[str, float]:
-    """By how much arm `one` is ahead of `other` over the last third of the steps, at equal episodes.
+def ahead(results: dict[str, Any], arm: str, other: str) -> dict[str, float]:
+    """How far an arm is ahead of another over the last third of the steps, at equal episodes.
 
-    Steps are paired: with the same seed, both arms sample answers to the same questions. `low` and `high` bound the
-    mean difference by a 95 % bootstrap over those steps.
+    Steps are paired: with the same seed, both arms sample answers to the same questions. `low` and `high` are the 95 %
+    interval of the mean difference, by a bootstrap over those steps.
     """
     paired = []
     for seed in {run["seed"] for run in results["runs"]}:
-        a, b = (_curve(results, arm, seed) for arm in (one, other))
+        a, b = (_curve(results, name, seed) for name in (arm, other))
         if a is not None and b is not None:
             steps = min(len(a), len(b))
             paired.append((a[:steps] - b[:steps])[-max(1, math.ceil(LAST * steps)) :])
@@ -81,13 +81,13 @@ def ahead(results: dict[str, Any], one: str, other: str) -> dict[str, float]:
     return {"difference": float(differences.mean()), "low": float(low), "high": float(high), "steps": len(differences)}
 
 
-def catches_up(results: dict[str, Any], one: str, other: str) -> dict[str, float | None]:
-    """After how many episodes `one` is for good where `other` ends, and what share of the other's episodes that is.
+def catches_up(results: dict[str, Any], arm: str, other: str) -> dict[str, float | None]:
+    """After how many episodes an arm stays above the final level of another, and their share of the budget.
 
-    Curves are averaged over seeds and smoothed; None when it never is.
+    Curves are averaged over seeds and smoothed; None when it never stays above.
     """
     episodes = np.array([step["episodes"] for step in results["runs"][0]["curve"]], dtype=np.float64)
-    first, second = (smooth(mean_curve(results, arm)) for arm in (one, other))
+    first, second = (smooth(mean_curve(results, name)) for name in (arm, other))
     below = np.flatnonzero(first < second[-1])
     start = int(below[-1]) + 1 if len(below) else 0
     if start >= len(first):
@@ -99,7 +99,7 @@ def mean_curve(results: dict[str, Any], arm: str, key: str = "reward") -> NDArra
     """An arm's curve, averaged over its seeds: float64 [steps]."""
     curves = [[step[key] for step in run["curve"]] for run in results["runs"] if run["arm"] == arm]
     steps = min(map(len, curves))
-    mean: NDArray[np.float64] = np.mean([one[:steps] for one in curves], axis=0)
+    mean: NDArray[np.float64] = np.mean([curve[:steps] for curve in curves], axis=0)
     return mean
 
 

@@ -1,68 +1,9 @@
-"""Sampling responses from the policy as it is now: by vLLM where it is installed, by transformers otherwise."""
+"""Sampling responses from the policy as it is now.
 
-import importlib.util
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:
-    from policies.base import BaseModel
-    from trainer.policy_model import Trunk
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """One sampled response."""
-
-    token_ids: list[int]
-    """With the end-of-text token, unless the response was cut."""
-    logprobs: list[float]
-    """The sampler's own log-probability of each token, in nats, at the temperature it samples at; at 0, those of 1."""
-
-
-class Sampler(Protocol):
-    """Samples from softmax(logits / trunk.temperature), the whole of it: what the policy gradient assumes."""
-
-    def synchronise(self, trunk: "Trunk", step: int = 0) -> None:
-        """Take over the policy as the trunk, any of the same base, has it now: merged weights, or the adapter.
-
-        `step` names what is taken over where that is kept in a file.
-        """
-
-    def logprobs(self, tokens: Sequence[int]) -> list[float]:
-        """Log-probability of each token but the first, given those before it; for telling weights apart."""
-
-    def sample(
-        self,
-        prompts: Sequence[Sequence[int]],
-        n: int,
-        max_new_tokens: int,
-        seed: int,
-        *,
-        top_p: float = 1.0,
-        temperature: float | None = None,
-        places: Sequence[int] | None = None,
-    ) -> list[list[Sampled]]:
-        """`n` responses for each prompt. The same weights, prompts, seed and places give the same responses.
-
-        `top_p` below 1 cuts the distribution, as serving does; `temperature` replaces the trunk's, and at 0 the most
-        likely token is taken every time, which goes with one response a prompt. Rollouts that train leave both alone.
-        `places` are the prompts' in the whole step when these are some of it, so that whoever samples them, in
-        whatever parts, gets the same; else they are 0, 1, and so on.
-        """
-
-    def close(self) -> None:
-        """Free the engine."""
-
-
-def make_sampler(
-    kind: Literal["auto", "vllm", "transformers"], base: "BaseModel", trunk: "Trunk", max_tokens: int
-) -> Sampler:
-    """The sampler of that kind; `max_tokens` bounds prompt and response together."""
-    if kind == "vllm" or (kind == "auto" and importlib.util.find_spec("vllm") is not None):
-        from trainer.rollouts.vllm import VllmSampler
-
-        return VllmSampler(base, max_tokens, trunk.temperature)
-    from trainer.rollouts.transformers import TransformersSampler
-
-    return TransformersSampler(trunk)
+sampler.py         what every sampler can do
+choose_sampler.py  which one a run gets
+vllm.py            vLLM in this process, from merged weights
+transformers.py    transformers' generate, where vLLM is not installed
+server.py          vLLM servers that load the adapter
+scored.py          scoring responses while further ones are sampled
+"""

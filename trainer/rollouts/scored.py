@@ -1,4 +1,4 @@
-"""Rollouts that are scored while further ones are sampled."""
+"""Scoring responses while further ones are sampled."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,7 +8,7 @@ from rewards.dataset import Example
 from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.packing import split
 from trainer.recipe import PpoRecipe
-from trainer.rollouts import Sampled, Sampler
+from trainer.rollouts.sampler import Sampled, Sampler
 
 Decode = Callable[[Sequence[int]], str]
 Score = Callable[[Sequence[ScoreRequest]], list[ScoredResponse]]
@@ -16,16 +16,16 @@ Score = Callable[[Sequence[ScoreRequest]], list[ScoredResponse]]
 
 @dataclass(frozen=True)
 class Rollout:
-    """Responses to a step's prompts, some of which may still be being scored."""
+    """Responses to a step's prompts, whose scores may not be complete yet."""
 
     samples: dict[int, list[Sampled]]
-    """Each prompt's, by its place in the step, in order."""
+    """Each prompt's responses, by its place in the step, in order."""
     scoring: list[Future[list[ScoredResponse]]]
     """The scores of each prompt's responses."""
 
     def scores(self) -> list[ScoredResponse]:
-        """The scores of all responses; waits for those that are missing. Raises whatever scoring raised."""
-        return [scored for one in self.scoring for scored in one.result()]
+        """The scores of all responses; waits for missing ones. Raises what scoring raised."""
+        return [scored for future in self.scoring for scored in future.result()]
 
 
 def sample_and_score(
@@ -37,11 +37,11 @@ def sample_and_score(
     decode: Decode,
     score: Score,
 ) -> Rollout:
-    """Sample responses to the prompts in `ppo.rollout_chunks` parts, and score each part beside the next ones.
+    """Sample responses to the prompts in `ppo.rollout_chunks` parts, and score each part while the next is sampled.
 
-    `prompts` are token ids and the question they were made of, with the passages to judge by, by their place in the
-    step. `score` runs in a thread of its own, for one prompt's responses at a time: what it says of them then depends
-    on them alone, however the step is cut up. Raises what sampling raises; what scoring raises, Rollout.scores does.
+    `prompts` are token ids and the question they were made from, with the passages to score by, by their place in the
+    step. `score` runs in a thread of its own, for one prompt's responses at a time, so the scores do not depend on how
+    the step is divided. Raises what sampling raises; Rollout.scores raises what scoring raises.
     """
     samples: dict[int, list[Sampled]] = {}
     scoring: list[Future[list[ScoredResponse]]] = []
@@ -53,8 +53,8 @@ def sample_and_score(
             for place, responses in zip(part, sampled, strict=True):
                 samples[place] = responses
                 example = prompts[place][1]
-                asked = [ScoreRequest(example.question, example.passages, decode(r.token_ids)) for r in responses]
-                scoring.append(thread.submit(score, asked))
+                requests = [ScoreRequest(example.question, example.passages, decode(r.token_ids)) for r in responses]
+                scoring.append(thread.submit(score, requests))
     finally:
         thread.shutdown(wait=False)
     return Rollout(samples, scoring)

@@ -1,4 +1,4 @@
-"""Rollouts by transformers' own generate, from merged weights: slower than vLLM, and needs nothing else."""
+"""Rollouts by transformers' generate, from merged weights: slower than vLLM, but needs no other package."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,38 +16,38 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from trainer.policy_model import Trunk
-from trainer.rollouts import Sampled
+from trainer.policy_model import PolicyModel
+from trainer.rollouts.sampler import Sampled
 
 _GROUPED = "grouped_queries"
 _CACHED_TOKENS = {"cuda": 262_144}
-"""Most tokens of prompts and responses that are attended to at once, by device: 6 GB for the default base."""
+"""Most tokens of prompts and responses in a batch, by device: 6 GB of cache for the default base."""
 _CACHED_TOKENS_ELSEWHERE = 32_768
 
 
 class TransformersSampler:
-    """Samples from a copy of the trunk's base into which the policy adapter is merged, many responses at a time."""
+    """Samples many responses at a time from a copy of the base into which the policy's adapter is merged."""
 
-    def __init__(self, trunk: Trunk) -> None:
-        config = trunk.peft.get_base_model().config
-        self._model: Any = AutoModelForCausalLM.from_config(config).to(trunk.device).eval()
+    def __init__(self, model: PolicyModel) -> None:
+        config = model.peft.get_base_model().config
+        self._merged: Any = AutoModelForCausalLM.from_config(config).to(model.device).eval()
         if config._attn_implementation == "sdpa":
-            self._model.set_attn_implementation(_GROUPED)
-        self.synchronise(trunk)
+            self._merged.set_attn_implementation(_GROUPED)
+        self.synchronise(model)
 
-    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
+    def synchronise(self, model: PolicyModel, step: int = 0) -> None:
         """See Sampler."""
-        self._trunk = trunk
-        weights = dict(trunk.merged_weights())
-        self._model.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+        self._model = model
+        weights = dict(model.merged_weights())
+        self._merged.to(next(iter(weights.values())).dtype).load_state_dict(weights)
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
         """See Sampler."""
-        ids = torch.tensor([list(tokens)], device=self._trunk.device)
+        ids = torch.tensor([list(tokens)], device=self._model.device)
         with torch.inference_mode():
-            logits = self._model(input_ids=ids).logits[0, :-1].float() / self._trunk.temperature
-        found: list[float] = logits.log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0].tolist()
-        return found
+            logits = self._merged(input_ids=ids).logits[0, :-1].float() / self._model.temperature
+        logprobs: list[float] = logits.log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0].tolist()
+        return logprobs
 
     def sample(
         self,
@@ -60,13 +60,13 @@ class TransformersSampler:
         temperature: float | None = None,
         places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
-        """See Sampler. Every prompt has a generator of its own, so that only rounding depends on the others."""
+        """See Sampler. Every prompt has its own random generator, so the other prompts affect only rounding."""
         if temperature is None:
-            temperature = self._trunk.temperature
+            temperature = self._model.temperature
         seeds = [seed * 10_000 + place for place in (places or range(len(prompts)))]
         sampled: list[list[Sampled]] = [[] for _ in prompts]
-        for part in _parts([len(prompt) + max_new_tokens for prompt in prompts], n, self._trunk.device.type):
-            draw = _Draw(temperature, top_p, [seeds[i] for i in part], self._trunk.device)
+        for part in _parts([len(prompt) + max_new_tokens for prompt in prompts], n, self._model.device.type):
+            draw = _Draw(temperature, top_p, [seeds[i] for i in part], self._model.device)
             tokens = self._generate([prompts[i] for i in part], n, max_new_tokens, draw)
             rows = zip(tokens.tolist(), torch.stack(draw.logprobs, 1).tolist(), strict=True)
             for i in part:
@@ -74,14 +74,14 @@ class TransformersSampler:
         return sampled
 
     def _generate(self, prompts: Sequence[Sequence[int]], n: int, max_new_tokens: int, draw: "_Draw") -> Tensor:
-        """int64 [prompts x n, tokens]: what `draw` drew, in the prompts' order, each row filled up after its end."""
-        width, eos = max(map(len, prompts)), self._trunk.eos
+        """int64 [prompts x n, tokens]: the tokens that `draw` drew, in the prompts' order, padded after each end."""
+        width, eos = max(map(len, prompts)), self._model.eos
         ids = torch.tensor([[eos] * (width - len(prompt)) + list(prompt) for prompt in prompts])
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
         with torch.inference_mode():
-            out: Tensor = self._model.generate(
-                input_ids=ids.to(self._trunk.device).repeat_interleave(n, 0),
-                attention_mask=mask.to(self._trunk.device).repeat_interleave(n, 0),
+            out: Tensor = self._merged.generate(
+                input_ids=ids.to(self._model.device).repeat_interleave(n, 0),
+                attention_mask=mask.to(self._model.device).repeat_interleave(n, 0),
                 logits_processor=LogitsProcessorList([draw]),
                 do_sample=False,
                 max_new_tokens=max_new_tokens,
@@ -93,7 +93,7 @@ class TransformersSampler:
         return out[:, width:]
 
     def _until_end(self, tokens: list[int], logprobs: list[float]) -> Sampled:
-        length = tokens.index(self._trunk.eos) + 1 if self._trunk.eos in tokens else len(tokens)
+        length = tokens.index(self._model.eos) + 1 if self._model.eos in tokens else len(tokens)
         return Sampled(tokens[:length], logprobs[:length])
 
     def close(self) -> None:
@@ -101,13 +101,13 @@ class TransformersSampler:
 
 
 class _Draw(LogitsProcessor):
-    """Draws each row's next token and leaves it alone possible.
+    """Draws each row's next token and leaves only that one possible.
 
-    generate draws all rows from one generator, so that what a prompt gets would depend on what else is in the batch.
+    generate itself draws all rows from one generator, so a prompt's samples would depend on the rest of the batch.
     """
 
     def __init__(self, temperature: float, top_p: float, seeds: Sequence[int], device: torch.device) -> None:
-        """The rows are as many for each seed, in order. At temperature 0 the most likely token is taken."""
+        """Each seed is for an equal share of the rows, in order. Temperature 0 takes the most likely token."""
         self._temperature = temperature
         self._top_p = TopPLogitsWarper(top_p) if temperature > 0 and top_p < 1 else None
         self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
@@ -115,14 +115,14 @@ class _Draw(LogitsProcessor):
         """float32 [rows] for each token drawn: its log-probability in nats, after temperature and top-p."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores of 0 for the token drawn and minus infinity for all others, [rows, vocabulary]."""
+        """Scores [rows, vocabulary]: 0 for the token drawn, minus infinity for all others."""
         scores = scores.float() / (self._temperature or 1)
         if self._top_p is not None:
             scores = self._top_p(input_ids, scores)
         logprobs = scores.log_softmax(-1)
         ranked = logprobs
         if self._temperature > 0:
-            # The largest of p / E, with E exponential, is a draw from p.
+            # The index of the largest p / E, with E exponential, is a draw from p.
             waits = torch.empty_like(logprobs)
             for part, generator in zip(waits.chunk(len(self._generators)), self._generators, strict=True):
                 part.exponential_(generator=generator)
@@ -133,7 +133,7 @@ class _Draw(LogitsProcessor):
 
 
 def _parts(sizes: Sequence[int], n: int, device: str) -> Iterator[list[int]]:
-    """Prompts that are sampled together, like beside like; `sizes` are the most tokens of a prompt and one response."""
+    """Prompts to sample together, of similar size; `sizes` bound the tokens of a prompt and one response."""
     most = _CACHED_TOKENS.get(device, _CACHED_TOKENS_ELSEWHERE)
     part: list[int] = []
     for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
@@ -148,9 +148,9 @@ def _parts(sizes: Sequence[int], n: int, device: str) -> Iterator[list[int]]:
 def _grouped_queries(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **how: Any
 ) -> tuple[Tensor, None]:
-    """Attention of one new token: the query heads that share a key head are taken as that head's positions.
+    """Attention of one new token: the query heads that share a key head are treated as that head's positions.
 
-    So keys and values are read where they are; transformers, given a mask, copies them for each query head first.
+    So keys and values are read in place; transformers, given a mask, first copies them for each query head.
     """
     batch, heads, length, width = query.shape
     if length > 1 or heads == key.shape[1]:

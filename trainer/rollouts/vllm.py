@@ -1,4 +1,4 @@
-"""Rollouts by vLLM, in this process, from merged weights: no adapter path to pay for on every token."""
+"""Rollouts by vLLM in this process, from merged weights, which are faster to sample from than an adapter."""
 
 import os
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from policies.base import BaseModel
-from trainer.policy_model import Trunk
-from trainer.rollouts import Sampled
+from trainer.policy_model import PolicyModel
+from trainer.rollouts.sampler import Sampled
 
 
 class VllmSampler:
@@ -16,7 +16,7 @@ class VllmSampler:
 
     def __init__(self, base: BaseModel, max_tokens: int, temperature: float) -> None:
         self._temperature = temperature
-        # In this process, so that weights pass by reference; both are read when vLLM is imported.
+        # In this process, so that weights are passed by reference. vLLM reads these variables when it is imported.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
@@ -31,11 +31,11 @@ class VllmSampler:
             dtype="bfloat16",
             max_model_len=max_tokens,
             max_num_seqs=64,
-            # With a seed, vLLM rewinds a chunked prompt's generator, which CPU generators cannot do: 0.32 crashes.
+            # With a seed, vLLM 0.32 rewinds a chunked prompt's generator, and crashes, as CPU generators cannot rewind.
             enable_chunked_prefill=False,
             max_num_batched_tokens=max(2048, max_tokens),
             enable_prefix_caching=True,
-            # On two cores, compiling takes a minute at every start and makes sampling a quarter faster.
+            # On two cores, compiling takes a minute at every start and makes sampling only a quarter faster.
             enforce_eager=not torch.cuda.is_available(),
             generation_config="vllm",
             logprobs_mode="processed_logprobs",  # after the temperature, as the trainer computes them
@@ -44,9 +44,9 @@ class VllmSampler:
             gpu_memory_utilization=0.4,
         )
 
-    def synchronise(self, trunk: Trunk, step: int = 0) -> None:
-        """Load the merged weights and forget cached prefixes, which the old weights computed."""
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": trunk.merged_weights()})
+    def synchronise(self, model: PolicyModel, step: int = 0) -> None:
+        """Load the merged weights and drop cached prefixes, which were computed with the old weights."""
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": model.merged_weights()})
         self._llm.reset_prefix_cache()
 
     def logprobs(self, tokens: Sequence[int]) -> list[float]:
@@ -71,7 +71,7 @@ class VllmSampler:
         temperature: float | None = None,
         places: Sequence[int] | None = None,
     ) -> list[list[Sampled]]:
-        """See Sampler. Every prompt gets a seed of its own, so its samples do not depend on the batch's make-up."""
+        """See Sampler. Every prompt has its own seed, so its samples do not depend on the rest of the batch."""
         from vllm import SamplingParams, TokensPrompt
 
         outputs = self._llm.generate(
@@ -109,5 +109,5 @@ class VllmSampler:
 
 
 def _one_of_several() -> bool:
-    """Whether the training processes have a process group, which every one's own engine must join."""
+    """Whether there are several training processes; then each one's engine must join their process group."""
     return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1

@@ -1,1 +1,7 @@
-"""TODO."""
+"""What a run leaves behind and reports while it trains.
+
+checkpoint.py  resume an interrupted run
+run_log.py     progress line, TensorBoard and metrics.jsonl
+metrics.py     a PPO step's metrics
+stability.py   early warnings, and when a run has diverged
+"""

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written beside the old one and moved into place, so that a kill leaves one of the two."""
+"""Checkpoints of a run. A new one is written beside the old one and renamed, so a kill leaves one of the two."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from policies.store.replace_file import replace_file
 from rewards.errors import FgctlError
 
 _FILE = "checkpoint.pt"
@@ -33,17 +34,15 @@ def load_checkpoint(run: Path) -> dict[str, Any] | None:
 
 
 def claim_run(run: Path, settings: dict[str, Any]) -> None:
-    """Create the run's directory, or check that the one there was begun with the same settings.
+    """Create the run's directory, or check that it belongs to a run with the same settings.
 
-    Raises FgctlError when another run lies there: its checkpoint must not be continued under other settings.
+    Raises FgctlError when the settings differ: a checkpoint must not be continued with other settings.
     """
     run.mkdir(parents=True, exist_ok=True)
     path = run / _SETTINGS
     text = json.dumps(settings, indent=1, sort_keys=True)
     if not path.is_file():
-        scratch = path.with_suffix(".new")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
+        replace_file(path, text)
     elif json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
         raise FgctlError(
             f"{run} holds a run with other settings; continue it with those, remove it, or name another with --run."

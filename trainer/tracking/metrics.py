@@ -1,4 +1,4 @@
-"""A step's metrics, by the names TensorBoard shows. docs/training.md says what to do when one moves."""
+"""A step's metrics, by their names in TensorBoard. docs/training.md says what to do when one goes wrong."""
 
 from itertools import combinations
 
@@ -15,18 +15,18 @@ from trainer.kl import kl_estimates
 def step_metrics(
     batch: Batch, streams: Streams, task: Tensor, evaluated: Evaluated, weights: Weights
 ) -> dict[str, float]:
-    """Means over the step's responses. `task`: float32 [B, T], the weighted rewards and the missing-end penalty."""
+    """The metrics of a step. `task`: float32 [B, T], the weighted rewards less the missing-end penalty."""
     lengths = batch.lengths.float()
     tokens = batch.mask.sum().clamp(min=1)
-    paid, per_response = task.sum(1), streams.rewards.sum(1)
-    kl, steady = kl_estimates(evaluated.policy, evaluated.reference)
+    earned, per_response = task.sum(1), streams.rewards.sum(1)
+    kl, kl_k3 = kl_estimates(evaluated.policy, evaluated.reference)
     metrics = {
-        "reward/weighted": paid.mean().item(),
-        "reward/spread": spread(paid),
-        "reward/within_prompt": within_prompt(paid, batch.prompts),
+        "reward/weighted": earned.mean().item(),
+        "reward/spread": spread(earned),
+        "reward/within_prompt": within_prompt(earned, batch.prompts),
         "kl/response": (kl * batch.mask).sum(1).mean().item(),
         "kl/token": ((kl * batch.mask).sum() / tokens).item(),
-        "kl/token_k3": ((steady * batch.mask).sum() / tokens).item(),
+        "kl/token_k3": ((kl_k3 * batch.mask).sum() / tokens).item(),
         "entropy": (evaluated.entropy.sum() / tokens).item(),
         "length/tokens": lengths.mean().item(),
         "length/words": mean_words(streams.texts),
@@ -43,8 +43,8 @@ def step_metrics(
             f"{category}/weighted_segment": weights[category] * (stream.sum() / count).item(),
             f"{category}/length_correlation": correlation(stream, lengths),
         }
-    for (j, one), (k, other) in combinations(enumerate(streams.categories), 2):
-        metrics[f"agreement/{one}-{other}"] = correlation(per_response[:, j], per_response[:, k])
+    for (j, first), (k, second) in combinations(enumerate(streams.categories), 2):
+        metrics[f"agreement/{first}-{second}"] = correlation(per_response[:, j], per_response[:, k])
     return metrics
 
 
@@ -55,8 +55,8 @@ def spread(values: Tensor) -> float:
 
 def within_prompt(values: Tensor, prompts: Tensor) -> float:
     """Mean over the prompts of the standard deviation of their samples' values; float32 [B] and int64 [B]."""
-    every = [spread(values[prompts == prompt]) for prompt in prompts.unique()]
-    return sum(every) / max(1, len(every))
+    spreads = [spread(values[prompts == prompt]) for prompt in prompts.unique()]
+    return sum(spreads) / max(1, len(spreads))
 
 
 def explained_variance(predicted: Tensor, target: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""What a run tells while it runs: a progress line, TensorBoard scalars, and one JSON line a step."""
+"""A run's log: a progress line, TensorBoard scalars, and one JSON line a step."""
 
 import json
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ METRICS = "metrics.jsonl"
 
 
 class RunLog:
-    """Logs the steps of one run, going on where a checkpoint left off."""
+    """Logs the steps of a run; a resumed run continues its log from the checkpoint."""
 
     def __init__(self, run: Path, title: str, *, total: int, start: int) -> None:
-        """Steps at or after `start` that an interrupted run logged are dropped: they are about to be done again."""
+        """Steps from `start` on that an interrupted run has logged are dropped, as they are about to be repeated."""
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=start)
         self._file = run / METRICS
         self.history: list[dict[str, float]] = [m for m in map(json.loads, _lines(self._file)) if m["step"] < start]
@@ -55,18 +55,18 @@ class RunLog:
         if not self._progress.console.is_terminal:
             self._progress.console.print(f"step {step + 1}: {note}", highlight=False)
 
-    def warn(self, signs: Mapping[str, str]) -> None:
-        """Say the signs, sentences by name, that were not there at the step before."""
-        for name, sentence in signs.items():
+    def warn(self, warnings: Mapping[str, str]) -> None:
+        """Print and record the warnings, clauses by name, that the previous step did not have."""
+        for name, sentence in warnings.items():
             if name not in self._warned:
                 step = len(self.history)
-                self._progress.console.print(f"[yellow]step {step}, watch out: {sentence}.", highlight=False)
+                self._progress.console.print(f"[yellow]step {step}, warning: {sentence}.", highlight=False)
                 self._writer.add_text(f"signs/{name}", sentence, step)
-        self._warned = set(signs)
+        self._warned = set(warnings)
 
 
 def _lines(file: Path) -> list[str]:
-    """The complete lines of a log; a last line without its end was cut by a kill."""
+    """The complete lines of a log; a last line without a newline was cut short by a kill."""
     if not file.is_file():
         return []
     *complete, _ = file.read_text(encoding="utf-8").split("\n")

@@ -1,4 +1,4 @@
-"""When a run has diverged, and the signs that come before, in words."""
+"""When a run has diverged, and early warnings before it does."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -6,37 +6,37 @@ from statistics import fmean
 from trainer.recipe import StopRecipe
 
 _WINDOW = 5
-"""Steps that are averaged, at the beginning and at the end of the log; a single step is too noisy to warn of."""
+"""Steps that are averaged at the beginning and at the end of the log; single steps are too noisy."""
 _LENGTH = 1.35
-"""Growth of the length, or its inverse, that is worth a word."""
+"""Growth of the length, or shrinking by its inverse, that is worth a warning."""
 _FOLLOWS = 0.5
-"""Correlation of a stream with length from which on the stream may be what drives it."""
+"""Correlation with length from which a stream may be what drives the length."""
 _DISAGREE = -0.5
 _REPETITION = 0.1
 _TRUNCATED = 0.5
 _FLAT = 0.1
-"""Standard deviation of the rewards of a prompt's samples, under which they hardly tell the samples apart."""
+"""Standard deviation of the rewards of a prompt's samples below which there is little to learn from."""
 
 Metrics = Mapping[str, float]
 
 
 def diverged(history: Sequence[Metrics], stop: StopRecipe) -> str | None:
-    """Why a run must stop after the last of its steps, or None."""
+    """Why a run must stop after its last step, as a clause; None if it need not."""
     last = history[-1]
     if last["kl/response"] > stop.kl:
-        return f"the policy is {last['kl/response']:.0f} nats a response from its parent, over ppo.stop.kl"
+        return f"the policy is {last['kl/response']:.0f} nats a response from its parent, above ppo.stop.kl"
     if last["entropy"] < stop.entropy:
-        return f"the policy's entropy is {last['entropy']:.3f} nats a token, under ppo.stop.entropy"
+        return f"the policy's entropy is {last['entropy']:.3f} nats a token, below ppo.stop.entropy"
     recent = [metrics.get("policy/skipped", 0.0) for metrics in history[-stop.skipped :]]
     if len(recent) == stop.skipped and all(skipped == 1 for skipped in recent):
         return f"the gradients of {stop.skipped} steps in a row were not finite"
     return None
 
 
-def signs(history: Sequence[Metrics]) -> dict[str, str]:
-    """Early signs of the known ways to fail, a clause for each: drift, streams that disagree or do not vary, loops.
+def early_warnings(history: Sequence[Metrics]) -> dict[str, str]:
+    """Warnings of the known ways to fail, as clauses by name: drift, streams that disagree or do not vary, loops.
 
-    `history` holds the metrics of every step so far. Empty until there are enough to compare.
+    `history` holds the metrics of every step so far; too short a history gives no warnings.
     """
     if len(history) < 2 * _WINDOW:
         return {}
@@ -44,8 +44,8 @@ def signs(history: Sequence[Metrics]) -> dict[str, str]:
     return _length(first, last) | _rewards(first, last) | _text(first, last)
 
 
-def _mean(some: Sequence[Metrics]) -> dict[str, float]:
-    return {name: fmean(metrics.get(name, 0.0) for metrics in some) for name in some[-1]}
+def _mean(steps: Sequence[Metrics]) -> dict[str, float]:
+    return {name: fmean(metrics.get(name, 0.0) for metrics in steps) for name in steps[-1]}
 
 
 def _length(first: Metrics, last: Metrics) -> dict[str, str]:
@@ -63,28 +63,28 @@ def _length(first: Metrics, last: Metrics) -> dict[str, str]:
 
 
 def _rewards(first: Metrics, last: Metrics) -> dict[str, str]:
-    said = {}
+    warnings = {}
     if last["reward/within_prompt"] < _FLAT:
-        said["flat"] = (
+        warnings["flat"] = (
             "a prompt's samples earn nearly the same, so there is little to learn from: raise ppo.temperature or "
             "ppo.samples_per_prompt"
         )
     if last["reward/spread"] > 2 * first["reward/spread"] > 0:
-        said["spread"] = "rewards vary more than twice as much as at first: lower ppo.learning_rate"
+        warnings["spread"] = "rewards vary more than twice as much as at the beginning: lower ppo.learning_rate"
     for name in last:
         if name.startswith("agreement/") and last[name] < _DISAGREE:
             pair = name.removeprefix("agreement/").replace("-", " and ")
-            said[name] = f"{pair} disagree (correlation {last[name]:.2f}): what earns one costs the other"
-    return said
+            warnings[name] = f"{pair} disagree (correlation {last[name]:.2f}): what earns one costs the other"
+    return warnings
 
 
 def _text(first: Metrics, last: Metrics) -> dict[str, str]:
-    said = {}
+    warnings = {}
     if last["text/repetition"] > max(_REPETITION, 1.5 * first["text/repetition"]):
-        said["repetition"] = f"repetition rose to {last['text/repetition']:.2f}: a loop may pay; read samples"
+        warnings["repetition"] = f"repetition rose to {last['text/repetition']:.2f}: a loop may pay; read samples"
     if last["length/truncated"] > max(_TRUNCATED, first["length/truncated"]):
-        said["truncated"] = (
+        warnings["truncated"] = (
             f"{last['length/truncated']:.0%} of the responses are cut: raise ppo.max_new_tokens or "
             "ppo.missing_end_penalty"
         )
-    return said
+    return warnings

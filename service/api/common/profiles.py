@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from policies.names import DEFAULT_PROFILE
 from service.domain.policy import ServedPolicy, rounded
 from service.domain.roster import Roster
-from service.domain.selection import DEFAULT_PROFILE
 
 
 def profiles_json(roster: Roster) -> dict[str, Any]:

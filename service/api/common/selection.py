@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+from policies.names import DEFAULT_PROFILE
 from policies.weights import Weights
 from rewards.categories import Category
 from rewards.errors import FgctlError
-from service.domain.selection import DEFAULT_PROFILE, Selection
+from service.domain.selection import Selection
 from service.errors import Conflicting, Invalid
 
 WEIGHTS_PREFIX = "weights:"

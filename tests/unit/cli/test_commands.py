@@ -151,7 +151,7 @@ def test_policies_are_listed_and_shown_as_they_are_stored():
         (["evaluate", "--profile", "none"], "There is no profile 'none'"),
         (["evaluate", "--profile", "sft@000000000000"], "stored versions"),
         (["train", "--weights", "a,b,c", "--profile", "x"], "three numbers"),
-        (["train", "--weights", "shouting=1", "--profile", "x"], "no category in use"),
+        (["train", "--weights", "shouting=1", "--profile", "x"], "not a category in use"),
     ],
 )
 def test_errors_say_what_to_do(arguments, said):

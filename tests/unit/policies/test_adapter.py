@@ -25,11 +25,11 @@ def adapter(write_policy, tmp_path):
 
 
 def test_an_update_is_the_scaled_product_of_its_factors(adapter):
-    one = adapter()
-    tensors = load_file(one.directory / "adapter_model.safetensors")
+    stored = adapter()
+    tensors = load_file(stored.directory / "adapter_model.safetensors")
     down, up = (tensors[f"{KEY}.lora_{factor}.weight"].float() for factor in "AB")
-    assert one.update(KEY).dtype == torch.float32
-    assert torch.equal(one.update(KEY), up @ down * 2.0)
+    assert stored.update(KEY).dtype == torch.float32
+    assert torch.equal(stored.update(KEY), up @ down * 2.0)
     assert torch.allclose(adapter(use_rslora=True).update(KEY), up @ down * 4 / 2**0.5)
 
 
@@ -78,28 +78,28 @@ def spoil(name, value):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (spoil(f"{KEY}.lora_A.weight", torch.full((2, 4), torch.nan)), "values that are not finite"),
         (spoil(f"{KEY}.lora_B.weight", torch.full((3, 2), torch.inf)), "values that are not finite"),
         (spoil(f"{KEY}.lora_A.weight", torch.ones(3, 4)), "not rank 2"),
         (spoil(f"{KEY}.lora_B.weight", torch.ones(3)), "not rank 2"),
-        (spoil(f"{KEY}.lora_A.weight", None), "has lora_B and not lora_A and lora_B alone"),
+        (spoil(f"{KEY}.lora_A.weight", None), "has lora_B instead of just lora_A and lora_B"),
         (spoil("lm_head.weight", torch.ones(2, 2)), "lm_head"),
         (spoil("score", torch.ones(2, 2)), "it has score"),
     ],
 )
-def test_spoilt_tensors_are_said(adapter, change, said):
-    with pytest.raises(BrokenPolicy, match=said) as caught:
+def test_spoilt_tensors_are_reported(adapter, change, message):
+    with pytest.raises(BrokenPolicy, match=message) as caught:
         adapter(change=change).check()
     assert str(caught.value).endswith("; restore the adapter or train the policy again.")
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         ({"r": 4}, "not rank 4"),
-        ({"target_modules": ["q_proj"]}, "v_proj is no target module"),
+        ({"target_modules": ["q_proj"]}, "v_proj is not a target module"),
         ({"target_modules": ["q_proj", "v_proj", "o_proj"]}, "o_proj has no update in layer 1"),
         ({"target_modules": ["q_proj", "v_proj", "o_proj"], "layers_to_transform": None}, "in layer any"),
         ({"layers_to_transform": [1, 2, 3]}, "q_proj has no update in layer 3"),
@@ -108,8 +108,8 @@ def test_spoilt_tensors_are_said(adapter, change, said):
         ({"peft_type": "IA3"}, "peft_type"),
     ],
 )
-def test_tensors_that_are_not_what_the_configuration_says(adapter, config, said):
-    with pytest.raises(BrokenPolicy, match=said):
+def test_tensors_that_are_not_what_the_configuration_says(adapter, config, message):
+    with pytest.raises(BrokenPolicy, match=message):
         adapter(**config).check()
 
 

@@ -14,7 +14,10 @@ def pair(write_policy, recorded, tmp_path):
 
     def make(candidate, current, **fields):
         store = PolicyStore(tmp_path / f"{next(numbers)}" / "policies")
-        scores = [one if isinstance(one, dict) else recorded(one) for one in (candidate, current)]
+        scores = [
+            scores_or_rewards if isinstance(scores_or_rewards, dict) else recorded(scores_or_rewards)
+            for scores_or_rewards in (candidate, current)
+        ]
         return write_policy(store, seed=1, scores=scores[0], **fields), write_policy(store, seed=2, scores=scores[1])
 
     return make
@@ -23,11 +26,11 @@ def pair(write_policy, recorded, tmp_path):
 def test_the_interval_of_a_paired_difference_is_that_of_its_mean():
     rng = np.random.default_rng(1)
     current = rng.normal(0, 5, 400)
-    found = paired_difference(current - 0.5 + rng.normal(0, 1, 400), current)
-    assert found.difference == pytest.approx(-0.5, abs=0.15)
+    interval = paired_difference(current - 0.5 + rng.normal(0, 1, 400), current)
+    assert interval.difference == pytest.approx(-0.5, abs=0.15)
     # Pairing takes the questions' own spread away: a standard error of 1 / 20.
-    assert found.high - found.low == pytest.approx(2 * 1.96 / 20, rel=0.1)
-    assert found.low < found.difference < found.high
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 / 20, rel=0.1)
+    assert interval.low < interval.difference < interval.high
     assert paired_difference([1, 2], [1, 2]).model_dump() == {"difference": 0, "low": 0, "high": 0}
 
 
@@ -35,8 +38,8 @@ def test_only_a_fall_beyond_the_interval_is_refused(pair):
     rng = np.random.default_rng(0)
     current = rng.normal(0, 1, 80)
     for fall, refused in ((1.0, True), (0.1, False), (0.0, False), (-1.0, False)):
-        found, refusal = objection(*pair(current - fall + rng.normal(0, 1, 80), current))
-        assert (refusal is not None) == refused == (found.high < 0)
+        difference, refusal = objection(*pair(current - fall + rng.normal(0, 1, 80), current))
+        assert (refusal is not None) == refused == (difference.high < 0)
     _, refusal = objection(*pair(current - 1, current))
     assert "earns less weighted reward" in refusal
     assert "-1.000 [-1.000, -1.000]" in refusal
@@ -50,8 +53,8 @@ def test_nothing_speaks_against_replacing_what_has_no_scores(pair):
 
 def test_only_greedy_scores_are_compared(pair, recorded):
     mine, theirs = recorded([1.0, 2.0]), recorded([0.5, 1.5])
-    found, refusal = objection(*pair(mine | {"served": {"responses": 4}}, theirs | {"served": {"responses": 9}}))
-    assert (found.difference, refusal) == (0.5, None)
+    difference, refusal = objection(*pair(mine | {"served": {"responses": 4}}, theirs | {"served": {"responses": 9}}))
+    assert (difference.difference, refusal) == (0.5, None)
     served = {"served": {"responses": 160}}
     assert objection(*pair(mine, served)) == (None, None)
     assert "has no recorded scores" in objection(*pair(served, mine))[1]
@@ -69,11 +72,11 @@ def test_only_greedy_scores_are_compared(pair, recorded):
 def test_evaluations_that_differ_are_not_compared(pair, recorded, fields, why):
     good = recorded([1.0, 2.0])
     for candidate, current in ((good | fields, good), (good, good | fields)):
-        one, other = pair(candidate, current)
-        found, refusal = objection(one, other)
-        assert found is None
+        mine, theirs = pair(candidate, current)
+        difference, refusal = objection(mine, theirs)
+        assert difference is None
         assert why in refusal
-        names = f"--profile medium@{one.version} --profile medium@{other.version}"
+        names = f"--profile medium@{mine.version} --profile medium@{theirs.version}"
         assert f"run `fgctl evaluate --record {names}` and try again" in refusal
 
 

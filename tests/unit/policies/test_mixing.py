@@ -42,9 +42,10 @@ def summed(parts):
     }
 
 
-def same(one, other, tolerance=1e-5):
+def same(updates, expected, tolerance=1e-5):
     return (
-        all(torch.allclose(one[module], other[module], atol=tolerance) for module in one) and one.keys() == other.keys()
+        all(torch.allclose(updates[module], expected[module], atol=tolerance) for module in updates)
+        and updates.keys() == expected.keys()
     )
 
 
@@ -60,8 +61,8 @@ def test_a_mixture_is_the_weighted_sum_of_the_updates(store):
 
 
 def test_an_adapter_alone_is_itself(store):
-    one = adapter_of(store, "brief")
-    assert same(product(mix([(one, 1.0)])), updates(one))
+    brief = adapter_of(store, "brief")
+    assert same(product(mix([(brief, 1.0)])), updates(brief))
 
 
 @settings(deadline=None, max_examples=10)
@@ -103,9 +104,9 @@ def test_compression_leaves_out_what_it_says(store):
 
 
 def test_weights_are_reached_whatever_the_order_of_the_anchors(store):
-    found = anchors(store, BASE)
+    stored = anchors(store, BASE)
     wanted = Weights.parse("0.3,0.5,0.2")
-    mixtures = [mixture_for(wanted, order) for order in permutations(found)]
+    mixtures = [mixture_for(wanted, order) for order in permutations(stored)]
     assert {mixture.key(8) for mixture in mixtures} == {mixtures[0].key(8)}
     assert mixtures[0].served.same_as(wanted)
     assert mixtures[0].anchor is None
@@ -114,11 +115,11 @@ def test_weights_are_reached_whatever_the_order_of_the_anchors(store):
 
 
 def test_a_trained_point_is_its_own_policy_and_one_out_of_reach_is_served_by_the_nearest(store):
-    found = anchors(store, BASE)
-    assert mixture_for(Weights.parse("1,8,1"), found).anchor.manifest.profile == "factual"
-    outside = mixture_for(Weights.parse("1,0,0"), found)
+    stored = anchors(store, BASE)
+    assert mixture_for(Weights.parse("1,8,1"), stored).anchor.manifest.profile == "factual"
+    outside = mixture_for(Weights.parse("1,0,0"), stored)
     assert outside.anchor.manifest.profile == "brief"
-    edge = mixture_for(Weights.parse("1,1,0"), found)
+    edge = mixture_for(Weights.parse("1,1,0"), stored)
     assert edge.served.same_as(Weights.parse("4.5,4.5,1"))
 
 
@@ -128,7 +129,9 @@ def test_a_stored_mixture_is_a_policy_that_says_what_it_is_made_of(store):
     assert stored.profile == MIXTURE
     assert stored.weights.same_as(Weights.parse("1,1,1"))
     made = stored.recipe[MIXTURE]
-    assert {(one["profile"], round(one["share"], 4)) for one in made["anchors"]} == {(n, 0.3333) for n in CORNERS}
+    assert {(anchor["profile"], round(anchor["share"], 4)) for anchor in made["anchors"]} == {
+        (n, 0.3333) for n in CORNERS
+    }
     assert made["rank"] == 2
     assert 0 < made["tail_energy"] < 1
     assert problem(store, MIXTURE, stored.version) is None

@@ -62,7 +62,7 @@ def test_token_ids_are_a_whole_prompt(tokenizer):
 
 def test_an_empty_prompt_is_refused(tokenizer):
     for empty in (PromptFormatter(tokenizer).raw, PromptFormatter(tokenizer).tokens):
-        with pytest.raises(FgctlError, match="say something"):
+        with pytest.raises(FgctlError, match="write one"):
             empty("")
 
 

@@ -43,11 +43,11 @@ def test_more_responses_and_less_certainty_make_it_narrower(n, alpha):
 
 
 def test_the_interval_is_that_of_the_difference_of_two_means():
-    found = compare(
+    comparison = compare(
         arm(relevance=spread(0.4, 100), factuality=spread(0.2, 100, 0.05)),
         arm(relevance=spread(0.3, 900, 0.2), factuality=spread(0.2, 900)),
     )
-    relevance = found.categories["relevance"]
+    relevance = comparison.categories["relevance"]
     assert (relevance.canary, relevance.incumbent) == (pytest.approx(0.4), pytest.approx(0.3))
     assert relevance.difference == pytest.approx(0.1)
     variance = 1000 * (0.1**2 / 100 + 0.2**2 / 900)
@@ -69,7 +69,7 @@ def test_verdicts_and_their_reasons():
     better = compare(arm(relevance=spread(0.4, 200), factuality=spread(0.1, 200)), incumbent)
     assert better.verdict == "no_worse"
     assert better.reason.endswith("in factuality.")
-    assert max(one.high for one in better.categories.values()) < MARGIN
+    assert max(category.high for category in better.categories.values()) < MARGIN
     unclear = compare(arm(relevance=spread(0.53, 60), factuality=spread(0.1, 60)), incumbent)
     assert unclear.verdict == "undecided"
     low, high = unclear.categories["relevance"].low, unclear.categories["relevance"].high
@@ -77,18 +77,18 @@ def test_verdicts_and_their_reasons():
 
 
 def test_a_difference_within_the_margin_may_be_both_above_nothing_and_no_regression_and_counts_as_worse():
-    found = compare(arm(relevance=spread(0.52, 40_000)), arm(relevance=spread(0.5, 40_000)))
-    assert 0 < found.categories["relevance"].low < found.categories["relevance"].high < MARGIN
-    assert found.verdict == "worse"
+    comparison = compare(arm(relevance=spread(0.52, 40_000)), arm(relevance=spread(0.5, 40_000)))
+    assert 0 < comparison.categories["relevance"].low < comparison.categories["relevance"].high < MARGIN
+    assert comparison.verdict == "worse"
 
 
-def test_nothing_is_said_of_few_responses():
+def test_few_responses_get_no_verdict():
     incumbent = arm(relevance=spread(0.1, 1000))
     few = compare(arm(relevance=spread(0.9, MIN_RESPONSES - 2)), incumbent)
     assert few.verdict == "undecided"
     assert few.reason == (
-        f"The canary has {MIN_RESPONSES - 2} scored responses and its incumbent 1000; nothing is said before both have "
-        f"{MIN_RESPONSES}."
+        f"The canary has {MIN_RESPONSES - 2} scored responses and its incumbent 1000; a verdict needs "
+        f"{MIN_RESPONSES} of each."
     )
     relevance = few.categories["relevance"]
     assert (relevance.radius, relevance.low, relevance.high) == (None, -1, 1)
@@ -99,9 +99,9 @@ def test_nothing_is_said_of_few_responses():
 
 
 def test_categories_that_only_one_arm_was_scored_by_are_not_compared():
-    found = compare(arm(relevance=spread(0.5, 100)), arm(factuality=spread(0.5, 100)))
-    assert (found.verdict, found.categories) == ("undecided", {})
-    assert "No category" in found.reason
+    comparison = compare(arm(relevance=spread(0.5, 100)), arm(factuality=spread(0.5, 100)))
+    assert (comparison.verdict, comparison.categories) == ("undecided", {})
+    assert "No category" in comparison.reason
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_sums_that_no_probabilities_have_are_refused(responses, total, squares):
 
 
 @given(PROBABILITIES, PROBABILITIES)
-def test_services_add_up(one, other):
-    both, apart = arm(relevance=one + other), arm(relevance=one) + arm(relevance=other)
+def test_services_add_up(here, there):
+    both, apart = arm(relevance=here + there), arm(relevance=here) + arm(relevance=there)
     assert apart.responses == both.responses
     assert apart.mean("relevance") == pytest.approx(both.mean("relevance"))
     assert apart.variance("relevance") == pytest.approx(both.variance("relevance"), abs=1e-9)
-    assert both.variance("relevance") == pytest.approx(np.var(one + other), abs=1e-9)
+    assert both.variance("relevance") == pytest.approx(np.var(here + there), abs=1e-9)
 
 
 def test_a_service_without_responses_takes_no_category_away():
@@ -167,6 +167,6 @@ def test_looking_at_all_times_alarms_no_more_often_than_said():
 
 
 def test_a_true_difference_is_found():
-    found = list(first_alarms(0.15, runs=50, responses=3000, share=0.1, seed=1))
-    assert all(found)
-    assert np.median(found) < 1500
+    alarms = list(first_alarms(0.15, runs=50, responses=3000, share=0.1, seed=1))
+    assert all(alarms)
+    assert np.median(alarms) < 1500

@@ -40,8 +40,8 @@ def test_pickled_weights_beside_are_refused_and_never_loaded(store, child, name)
     file = store.path("medium", child.version) / name
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"\x80\x04.")
-    said = problem(store, "medium", child.version)
-    assert said == f"{file} is pickled, and only safetensors are accepted; remove it."
+    message = problem(store, "medium", child.version)
+    assert message == f"{file} is pickled, and only safetensors are accepted; remove it."
     with pytest.raises(BrokenPolicy, match="only safetensors"):
         store.verify("medium", child.version)
     with pytest.raises(BrokenPolicy, match="only safetensors"):
@@ -63,8 +63,8 @@ def test_a_missing_or_changed_parent_is_found(store, child):
     file.write_bytes(content[:-1])
     assert "is not the adapter medium@" in problem(store, "medium", child.version)
     file.unlink()
-    said = problem(store, "medium", child.version)
-    assert said == (f"The parent of medium@{child.version}, sft@{child.parent.version}, is not stored; restore it.")
+    message = problem(store, "medium", child.version)
+    assert message == (f"The parent of medium@{child.version}, sft@{child.parent.version}, is not stored; restore it.")
 
 
 def test_a_manifest_of_another_version_or_without_a_base_is_found(store, write_policy):
@@ -73,7 +73,7 @@ def test_a_manifest_of_another_version_or_without_a_base_is_found(store, write_p
     moved = write_policy(store, seed=2).version
     (store.root / "long").mkdir()
     store.path("medium", moved).rename(store.path("long", moved))
-    assert f"says that it is medium@{moved}" in problem(store, "long", moved)
+    assert f"claims to be medium@{moved}" in problem(store, "long", moved)
     (store.path("long", moved) / "policy.json").write_text("{}")
     assert "policy.json: profile: Field required" in problem(store, "long", moved)
 

@@ -48,9 +48,9 @@ def test_what_weights_print_is_what_they_parse(amounts):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("politeness=1", "name 'politeness', which is no category in use"),
+        ("politeness=1", "name 'politeness', which is not a category in use"),
         ("politeness=1", "among relevance, factuality and completeness"),
         ("relevance=1,relevance=2", "name a category twice"),
         ("relevance=1,0.5", "name '', which is no category"),
@@ -59,10 +59,10 @@ def test_what_weights_print_is_what_they_parse(amounts):
         ("relevance=0", "all zero"),
     ],
 )
-def test_wrong_names_are_refused_beside_those_that_are_known(text, said):
+def test_wrong_names_are_refused_with_the_valid_ones(text, message):
     with pytest.raises(FgctlError) as error:
         Weights.parse(text)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).endswith(".")
 
 

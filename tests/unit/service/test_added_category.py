@@ -104,5 +104,5 @@ async def test_a_request_may_weigh_it_by_name(service):
     reply = (await service.ask(weights="shouting=0.5,relevance=0.5")).json()
     assert reply["weights"] == {"relevance": 0.5, "factuality": 0, "completeness": 0, "shouting": 0.5}
     refused = (await service.ask(weights="manners=1")).json()["error"]
-    assert "'manners', which is no category in use" in refused["message"]
+    assert "'manners', which is not a category in use" in refused["message"]
     assert "relevance, factuality, completeness and shouting" in refused["message"]

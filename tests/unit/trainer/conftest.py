@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from policies.base import BaseModel, directory_digest, resolve_base
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
 
 LORA = LoraRecipe(top_layers=2)
@@ -32,8 +32,8 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture
-def tiny_trunk(tiny):
-    """Makes trunks whose policies differ from the base by so much and, by seed, from one another.
+def tiny_model(tiny):
+    """Makes models whose policies differ from the base by so much and, by seed, from one another.
 
     In one thread: threads would only wait for each other on a model this small.
     """
@@ -41,13 +41,13 @@ def tiny_trunk(tiny):
     torch.set_num_threads(1)
 
     def make(strength=0.5, seed=0):
-        trunk = Trunk(tiny, LoraRecipe(top_layers=2))
+        model = PolicyModel(tiny, LoraRecipe(top_layers=2))
         torch.manual_seed(seed)
         with torch.no_grad():
-            for name, parameter in trunk.policy_parameters().items():
+            for name, parameter in model.policy_parameters().items():
                 if "lora_B" in name:
                     parameter.copy_(torch.randn_like(parameter) * strength)
-        return trunk
+        return model
 
     yield make
     torch.set_num_threads(threads)
@@ -60,34 +60,34 @@ def small(tmp_path_factory):
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
     tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), initializer_range=0.3, **sizes))
-    model.bfloat16().save_pretrained(path)
+    llama = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), initializer_range=0.3, **sizes))
+    llama.bfloat16().save_pretrained(path)
     tokenizer.save_pretrained(path)
     base = BaseModel("small", path, "0")
-    trunk = Trunk(base, LORA)
-    _shift(trunk)
-    trunk.save_adapter(parent)
+    model = PolicyModel(base, LORA)
+    _shift(model)
+    model.save_adapter(parent)
     return base, parent
 
 
 @pytest.fixture
-def trunk(small):
+def model(small):
     """Policy and reference on the small base, which differ."""
-    trunk = Trunk(small[0], LORA, small[1], temperature=0.7)
-    _shift(trunk)
-    return trunk
+    model = PolicyModel(small[0], LORA, small[1], temperature=0.7)
+    _shift(model)
+    return model
 
 
 @pytest.fixture
-def exact_trunk(trunk, monkeypatch):
+def exact_model(model, monkeypatch):
     """The same in float32, where nothing hides in rounding."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
-    trunk.peft.float()
-    return trunk
+    model.peft.float()
+    return model
 
 
-def _shift(trunk):
+def _shift(model):
     torch.manual_seed(1)
     with torch.no_grad():
-        for parameter in trunk.policy_parameters().values():
+        for parameter in model.policy_parameters().values():
             parameter.add_(0.1 * torch.randn_like(parameter))

@@ -13,10 +13,12 @@ from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import weighted
-from trainer.evaluation.evaluate import Candidate, evaluate_policies, report_on
+from trainer.evaluation.candidates import Candidate
+from trainer.evaluation.evaluate import evaluate_policies
+from trainer.evaluation.report import report_on
 from trainer.experience import Evaluated, make_batch, reward_streams
-from trainer.ppo import PpoJob, train_policy
-from trainer.rollouts import Sampled
+from trainer.ppo_run import PpoJob, train_policy
+from trainer.rollouts.sampler import Sampled
 from trainer.tracking.metrics import step_metrics
 
 RESPONSES = ["It opened. IT CLOSED.", "it is."]
@@ -24,7 +26,7 @@ WEIGHTS = "relevance=0.25,shouting=0.75"
 
 
 class Texts:
-    """A tokenizer, and how a trunk decodes by it."""
+    """A tokenizer, and how a model decodes by it."""
 
     def __init__(self):
         self.tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)

@@ -9,7 +9,9 @@ from policies.weights import Weights
 from rewards.categories import BUILT_IN, CategorySpec
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.segmentation import segments
-from trainer.credit import paid, place_rewards, token_ends, weighted
+from trainer.credit import at_the_end, place_rewards, segment_rewards, token_ends, weighted
+from trainer.experience import make_batch
+from trainer.rollouts.sampler import Sampled
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +46,10 @@ def test_rewards_land_on_the_last_token_of_their_segment():
 def test_by_sign_errors_cost_one_and_completeness_pays_its_score():
     segments = (Segment(0, 5, 0.9, True), Segment(5, 9, 0.1, False))
     spec = CategorySpec("sentence", (), "", unit=0.5)
-    assert paid(CategoryScores(segments, (-0.5, 0.8)), spec, "sign") == (-1, 1)
-    assert paid(CategoryScores(segments, (-0.5, 0.8)), spec, "calibrated") == (-1, 1.6)
-    assert paid(CategoryScores(segments[:1], (0.2,), score=1.7), spec, "sign") == (1.7,)
-    assert paid(CategoryScores((), (), score=-3.0), spec, "sign") == ()
+    assert segment_rewards(CategoryScores(segments, (-0.5, 0.8)), spec, "sign") == (-1, 1)
+    assert segment_rewards(CategoryScores(segments, (-0.5, 0.8)), spec, "calibrated") == (-1, 1.6)
+    assert segment_rewards(CategoryScores(segments[:1], (0.2,), score=1.7), spec, "sign") == (1.7,)
+    assert segment_rewards(CategoryScores((), (), score=-3.0), spec, "sign") == ()
 
 
 def test_a_response_without_tokens_or_without_text():
@@ -84,3 +86,10 @@ def test_streams_are_weighted_by_category():
     streams = torch.tensor([[[1.0, 10.0, 100.0], [0.0, 0.0, 1.0]]])
     weights = Weights.parse("0.2,0.5,0.3")
     assert weighted(streams, list(BUILT_IN), weights)[0].tolist() == pytest.approx([35.2, 0.3])
+
+
+def test_what_is_paid_at_the_end_lands_on_the_last_token():
+    sampled = [[Sampled([4, 0], [0.0] * 2), Sampled([4, 5, 6], [0.0] * 3), Sampled([], [])]]
+    batch = make_batch([[1]], sampled, 0)
+    assert at_the_end(torch.tensor([1.0, 2.0, 4.0]), batch.mask).tolist() == [[0, 1, 0], [0, 0, 2], [0, 0, 0]]
+    assert at_the_end(batch.truncated.float(), batch.mask).tolist() == [[0, 0, 0], [0, 0, 1], [0, 0, 0]]

@@ -23,9 +23,9 @@ def test_they_are_those_of_the_plain_formula_bit_for_bit(tokens):
     torch.manual_seed(0)
     logits = (4 * torch.randn(tokens, 11)).bfloat16()
     targets = torch.randint(11, (tokens,))
-    found = chosen_logprobs(logits, targets, 0.7, entropy=True)
-    for one, other in zip(found, plain(logits, targets, 0.7), strict=True):
-        assert torch.equal(one, other)
+    computed = chosen_logprobs(logits, targets, 0.7, entropy=True)
+    for ours, expected in zip(computed, plain(logits, targets, 0.7), strict=True):
+        assert torch.equal(ours, expected)
     assert chosen_logprobs(logits, targets, 0.7)[1].numel() == 0
 
 
@@ -49,9 +49,9 @@ def test_gradients_in_bfloat16_are_those_of_the_plain_formula():
     logits = (4 * torch.randn(8, 11)).bfloat16().requires_grad_()
     targets, weights = torch.randint(11, (8,)), torch.randn(8)
     (chosen_logprobs(logits, targets, 0.7, entropy=True)[0] * weights).sum().backward()
-    found, logits.grad = logits.grad, None
+    gradient, logits.grad = logits.grad, None
     (plain(logits, targets, 0.7)[0] * weights).sum().backward()
-    torch.testing.assert_close(found, logits.grad)
+    torch.testing.assert_close(gradient, logits.grad)
 
 
 def test_nothing_chosen_is_nothing():

@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
+from policies.names import DEFAULT_PROFILE
 from service.api.common.wire import PassageIn, StopText, check_stops, listed_stops
 from service.domain.request import Sampling
-from service.domain.selection import DEFAULT_PROFILE
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 _TOOLS = "policies call no tools"

@@ -17,7 +17,7 @@ run = CliRunner()
 
 
 def invoke(*arguments):
-    """The exit code, standard output, and what was said on standard error or by an error."""
+    """The exit code, standard output, and standard error or the error's message."""
     result = run.invoke(app, ["policies", "canary", *map(str, arguments)])
     if isinstance(result.exception, FgctlError):
         return 1, result.stdout, str(result.exception)
@@ -106,48 +106,50 @@ def test_without_a_canary_its_absence_is_shown(versions):
 def test_evidence_of_all_services_and_the_verdict_are_shown(store, versions, serve):
     current, other = versions
     store.set_canary("medium", other, 0.1)
-    one = serve(exposition(other, (60, 0.4), (500, 0.2)))
-    two = serve(exposition(other, (40, 0.4), (500, 0.2)))
-    code, out, said = invoke("medium", "--service", one, "--service", two)
+    first = serve(exposition(other, (60, 0.4), (500, 0.2)))
+    second = serve(exposition(other, (40, 0.4), (500, 0.2)))
+    code, out, message = invoke("medium", "--service", first, "--service", second)
     assert code == 0
     assert "canary (100)" in out
     assert "incumbent (1000)" in out
     assert "0.400" in out
     assert "+0.200 [+0." in out
-    assert f"10% of the callers of medium get {other}, the others {current}." in said
-    assert "worse: In factuality the canary's mean error probability is 0.200 above the incumbent's" in said
-    found = json.loads(invoke("medium", "--service", one, "--service", two, "--json")[1])
-    assert found["canary"] == {"version": other, "share": 0.1}
-    assert (found["verdict"], found["services"]) == ("worse", [one, two])
-    assert found["responses"] == {"canary": 100, "incumbent": 1000}
-    factuality = found["categories"]["factuality"]
+    assert f"10% of the callers of medium get {other}, the others {current}." in message
+    assert "worse: In factuality the canary's mean error probability is 0.200 above the incumbent's" in message
+    report = json.loads(invoke("medium", "--service", first, "--service", second, "--json")[1])
+    assert report["canary"] == {"version": other, "share": 0.1}
+    assert (report["verdict"], report["services"]) == ("worse", [first, second])
+    assert report["responses"] == {"canary": 100, "incumbent": 1000}
+    factuality = report["categories"]["factuality"]
     assert factuality["difference"] == pytest.approx(0.2)
     assert factuality["low"] == pytest.approx(0.2 - factuality["radius"])
 
 
 def test_too_little_evidence_is_no_verdict(store, versions, serve):
     store.set_canary("medium", versions[1], 0.1)
-    code, out, said = invoke("medium", "--service", serve(exposition(versions[1], (3, 0.4), (50, 0.2))))
+    code, out, message = invoke("medium", "--service", serve(exposition(versions[1], (3, 0.4), (50, 0.2))))
     assert code == 0
     assert "[-1.000, +1.000]" in out
-    assert "undecided: The canary has 3 scored responses and its incumbent 50" in said
-    code, out, said = invoke("medium", "--service", serve(exposition("another", (300, 0.4), (5000, 0.2))))
+    assert "undecided: The canary has 3 scored responses and its incumbent 50" in message
+    code, out, message = invoke("medium", "--service", serve(exposition("another", (300, 0.4), (5000, 0.2))))
     assert (code, out) == (0, "")
-    assert "undecided: The canary has 0 scored responses" in said
+    assert "undecided: The canary has 0 scored responses" in message
 
 
 def test_a_silent_service_is_an_error_only_where_it_was_named(store, versions, serve):
     current, other = versions
     store.set_canary("medium", other, 0.1)
-    code, out, said = invoke("medium")
+    code, out, message = invoke("medium")
     assert (code, out) == (0, "")
-    assert said.startswith(f"10% of the callers of medium get {other}, the others {current}.\nNo service answers at ")
-    code, out, said = invoke("medium", "--json")
+    assert message.startswith(
+        f"10% of the callers of medium get {other}, the others {current}.\nNo service answers at "
+    )
+    code, out, message = invoke("medium", "--json")
     assert code == 0
     assert json.loads(out)["canary"]["version"] == other
     assert json.loads(out)["verdict"] is None
     there = serve(exposition(other, (60, 0.4), (500, 0.2)))
-    code, _, said = invoke("medium", "--service", there, "--service", NOWHERE)
+    code, _, message = invoke("medium", "--service", there, "--service", NOWHERE)
     assert code == 1
-    assert said.startswith(f"No service answers at {NOWHERE} ")
-    assert "\n" not in said
+    assert message.startswith(f"No service answers at {NOWHERE} ")
+    assert "\n" not in message

@@ -116,7 +116,7 @@ QUESTION = {"question": "Where?"}
         (QUESTION | {"profile": "short"}, {"profile": "long"}, 400, "profile", "give it once"),
         (QUESTION | {"weights": "1,1,1"}, {"weights": "1,1,2"}, 400, "weights", "give it once"),
         (QUESTION | {"weights": "1,1,1"}, {"profile": "long"}, 400, "weights", "not both"),
-        (QUESTION | {"weights": {"wit": 1}}, {}, 422, "weights", "no category in use"),
+        (QUESTION | {"weights": {"wit": 1}}, {}, 422, "weights", "not a category in use"),
         (QUESTION | {"weights": {"relevance": "much"}}, {}, 422, "weights", "fix it and send it again"),
         (QUESTION | {"temprature": 1}, {}, 422, "temprature", "fix it and send it again"),
         ([1, 2], {}, 422, "body", "fix it and send it again"),

@@ -90,7 +90,7 @@ def test_the_scorer_is_asked_for_all_at_once_or_one_by_one():
 def test_each_of_three_models_reads_everything():
     extractors = [_Recorder() for _ in range(3)]
     extract_apart(extractors, TWO)
-    assert all(one.asked == [[REQUEST, REQUEST]] for one in extractors)
+    assert all(extractor.asked == [[REQUEST, REQUEST]] for extractor in extractors)
 
 
 def test_the_base_model_predicts_the_response_alone():
@@ -98,7 +98,7 @@ def test_the_base_model_predicts_the_response_alone():
     sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=16, **sizes)).eval()
     logits = forward(model, TWO)
-    assert [tuple(one.shape) for one in logits] == [(1, 2, 16), (1, 3, 16)]
+    assert [tuple(part.shape) for part in logits] == [(1, 2, 16), (1, 3, 16)]
     with torch.inference_mode():
         whole = model(input_ids=torch.tensor([[1, 2, 3, 4, 5]])).logits
     torch.testing.assert_close(logits[0], whole[:, 2:4])

@@ -7,7 +7,7 @@ import pytest
 from policies.store import PolicyStore
 from rewards.errors import FgctlError
 from trainer.bench.train import CONTENDERS, GOAL, PHASES, STEP, Turn, bench_recipe, prepare, report, take_turns
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 
 ONE, TWO = [[Sampled([4, 2], [])]], [[Sampled([4, 5, 6, 2], [])]]
 
@@ -21,8 +21,8 @@ def test_in_a_round_the_plain_version_goes_on_with_the_trainers_responses():
     taken = []
 
     def contender(name, sampled):
-        def take(step, given):
-            taken.append((name, step, given))
+        def take(step, responses):
+            taken.append((name, step, responses))
             return turn(1, 1, 1, 1, sampled)
 
         return take
@@ -49,7 +49,7 @@ def test_ratios_are_quotients_of_medians_with_the_extremes_of_a_round():
     assert plain["phases"][STEP]["episodes_per_minute"]["median"] == pytest.approx(20)
     assert (trainer["response_tokens"], plain["response_tokens"]) == (2, 4)
     assert (trainer["peak_memory_mib"], plain["peak_memory_mib"]) == (1, 3)
-    ratios = {one["phase"]: one for one in measured["ratios"]}
+    ratios = {ratio["phase"]: ratio for ratio in measured["ratios"]}
     assert list(ratios) == [*PHASES, STEP]
     assert ratios["rollout"] == {"phase": "rollout", "ratio": 2, "min": 2, "max": 4, "goal": None}
     assert ratios[STEP] == {

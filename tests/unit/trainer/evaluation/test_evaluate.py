@@ -12,7 +12,8 @@ from rewards.dataset import Example, Passage, questions_digest
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from trainer.evaluation import evaluate
-from trainer.evaluation.evaluate import candidate, evaluate_policies, supervised_first
+from trainer.evaluation.candidates import candidate, supervised_first
+from trainer.evaluation.evaluate import evaluate_policies
 from trainer.rollouts.transformers import TransformersSampler
 
 GREEDY = Decoding(temperature=0, top_p=1, max_tokens=12)
@@ -22,12 +23,12 @@ QUESTIONS = ("Where is Ostra?", "Who found it?", "When?")
 
 
 @pytest.fixture
-def store(tiny, tiny_trunk, tmp_path):
+def store(tiny, tiny_model, tmp_path):
     """A parent that is the base itself, and two versions of a policy, the latter current."""
     store = PolicyStore(tmp_path / "policies")
     for seed, (profile, strength) in enumerate(((SFT, 0.0), ("medium", 0.5), ("medium", 1.0))):
         adapter = tmp_path / str(seed)
-        tiny_trunk(strength, seed).save_adapter(adapter)
+        tiny_model(strength, seed).save_adapter(adapter)
         lineage = {"parent": None, "recipe": {}, "data": (), "rewards": None, "steps": 0, "episodes": 0, "scores": {}}
         shaped = {"weights": None if profile == SFT else WEIGHTS}
         base = {"base": Named(name=tiny.name, digest=tiny.digest)}
@@ -36,14 +37,14 @@ def store(tiny, tiny_trunk, tmp_path):
 
 
 def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1):
-    monkeypatch.setattr(evaluate, "make_sampler", lambda kind, base, trunk, tokens: TransformersSampler(trunk))
+    monkeypatch.setattr(evaluate, "make_sampler", lambda kind, base, model, tokens: TransformersSampler(model))
     examples = [
         Example(question=q, passages=(Passage(title="Ostra", text="By the Lind."),), answer="It is.") for q in QUESTIONS
     ]
     candidates = [candidate(store, name, FALLBACK, tiny) for name in names]
-    found = list(evaluate_policies(candidates, examples, store, tiny, Scorer.load(), decoding, 256, samples=samples))
-    assert json.loads(json.dumps(found)) == found
-    return found
+    reports = list(evaluate_policies(candidates, examples, store, tiny, Scorer.load(), decoding, 256, samples=samples))
+    assert json.loads(json.dumps(reports)) == reports
+    return reports
 
 
 def test_reports_compare_policies_question_by_question(store, tiny, monkeypatch):
@@ -57,8 +58,11 @@ def test_reports_compare_policies_question_by_question(store, tiny, monkeypatch)
     assert parent["decoding"] == {"temperature": 0, "top_p": 1, "max_tokens": 12}
     assert (parent["against"], parent["pairs"]) == (None, [])
     assert (base["against"]["profile"], base["pairs"]) == (SFT, [])
-    assert all(one["difference"] == one["low"] == one["high"] == 0 for one in base["against"]["differences"].values())
-    assert [one["version"] for one in second["pairs"]] == [base["version"], earlier]
+    assert all(
+        difference["difference"] == difference["low"] == difference["high"] == 0
+        for difference in base["against"]["differences"].values()
+    )
+    assert [difference["version"] for difference in second["pairs"]] == [base["version"], earlier]
     assert second["per_question"]["nll"] != first["per_question"]["nll"] != parent["per_question"]["nll"]
     assert second["against"]["differences"]["perplexity"]["difference"] == pytest.approx(
         second["perplexity"] - parent["perplexity"], rel=1e-3
@@ -67,19 +71,23 @@ def test_reports_compare_policies_question_by_question(store, tiny, monkeypatch)
 
 def test_figures_follow_from_the_values_by_question(store, tiny, monkeypatch):
     (report,) = reports(store, tiny, monkeypatch, "medium")
-    one = report["per_question"]
-    assert {len(values) for values in one.values() if isinstance(values, list)} == {3}
-    assert report["length"]["words"] == pytest.approx(sum(one["words"]) / 3)
-    assert report["length"]["tokens"] == pytest.approx((sum(one["nll_tokens"]) + 3 - sum(one["truncated"])) / 3)
-    assert report["weighted_reward"] == pytest.approx(sum(one["weighted_reward"]) / 3, abs=1e-4)
-    paid = [sum(WEIGHTS[c] * one["reward"][c][i] for c in one["reward"]) for i in range(3)]
-    assert one["weighted_reward"] == pytest.approx(paid, abs=2e-4)
+    per_question = report["per_question"]
+    assert {len(values) for values in per_question.values() if isinstance(values, list)} == {3}
+    assert report["length"]["words"] == pytest.approx(sum(per_question["words"]) / 3)
+    assert report["length"]["tokens"] == pytest.approx(
+        (sum(per_question["nll_tokens"]) + 3 - sum(per_question["truncated"])) / 3
+    )
+    assert report["weighted_reward"] == pytest.approx(sum(per_question["weighted_reward"]) / 3, abs=1e-4)
+    earned = [sum(WEIGHTS[c] * per_question["reward"][c][i] for c in per_question["reward"]) for i in range(3)]
+    assert per_question["weighted_reward"] == pytest.approx(earned, abs=2e-4)
     for category, rate in report["clean_rate"].items():
-        assert rate == pytest.approx(1 - sum(one["errors"][category]) / sum(one["segments"][category]))
-    nll = sum(mean * n for mean, n in zip(one["nll"], one["nll_tokens"], strict=True))
-    assert report["perplexity"] == pytest.approx(exp(nll / sum(one["nll_tokens"])), rel=1e-3)
+        assert rate == pytest.approx(
+            1 - sum(per_question["errors"][category]) / sum(per_question["segments"][category])
+        )
+    nll = sum(mean * n for mean, n in zip(per_question["nll"], per_question["nll_tokens"], strict=True))
+    assert report["perplexity"] == pytest.approx(exp(nll / sum(per_question["nll_tokens"])), rel=1e-3)
     assert report["against"] is None
-    assert report["judge"] is one["judge"] is None
+    assert report["judge"] is per_question["judge"] is None
     assert all(low <= high for low, high in report["intervals"].values())
 
 
@@ -97,9 +105,9 @@ def test_each_is_sampled_as_it_is_served(store, tiny, monkeypatch):
     parent, policy = reports(store, tiny, monkeypatch, SFT, "medium", decoding=None, samples=2)
     assert parent["decoding"] == Decoding().model_dump()
     assert policy["decoding"] == {"temperature": 0.3, "top_p": 0.9, "max_tokens": 5}
-    for one in (parent, policy):
-        assert (one["n"], one["samples"], one["questions"]) == (3, 2, questions_digest(QUESTIONS))
-        assert {len(values) for values in one["per_question"].values() if isinstance(values, list)} == {3}
+    for report in (parent, policy):
+        assert (report["n"], report["samples"], report["questions"]) == (3, 2, questions_digest(QUESTIONS))
+        assert {len(values) for values in report["per_question"].values() if isinstance(values, list)} == {3}
     served = policy["served"]
     assert (served["decoding"], served["rewards"], served["responses"]) == (policy["decoding"], policy["rewards"], 6)
     assert served["words"] == pytest.approx(policy["length"]["words"])

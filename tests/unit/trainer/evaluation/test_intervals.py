@@ -27,45 +27,49 @@ def about(interval):
     return pytest.approx(interval, abs=0.1 * (high - low))
 
 
-def clean(one, category, drawn):
-    segments = sum(one["segments"][category][i] for i in drawn)
-    return 1 - sum(one["errors"][category][i] for i in drawn) / segments
+def clean(per_question, category, drawn):
+    segments = sum(per_question["segments"][category][i] for i in drawn)
+    return 1 - sum(per_question["errors"][category][i] for i in drawn) / segments
 
 
-def perplexity(one, drawn):
-    tokens = sum(one["nll_tokens"][i] for i in drawn)
-    return exp(sum(one["nll"][i] * one["nll_tokens"][i] for i in drawn) / tokens)
+def perplexity(per_question, drawn):
+    tokens = sum(per_question["nll_tokens"][i] for i in drawn)
+    return exp(sum(per_question["nll"][i] * per_question["nll_tokens"][i] for i in drawn) / tokens)
 
 
-def weighted(one, weights, drawn):
-    return fmean(sum(weights[c] * rewards[i] for c, rewards in one["reward"].items()) for i in drawn)
+def weighted(per_question, weights, drawn):
+    return fmean(sum(weights[c] * rewards[i] for c, rewards in per_question["reward"].items()) for i in drawn)
 
 
 def test_intervals_of_means_rates_and_perplexity(evaluated):
     report = evaluated("sft")
-    one, found = report["per_question"], intervals(report)
-    assert found["completeness"] == about(resampled(20, lambda drawn: fmean(one["completeness"][i] for i in drawn)))
-    assert found["length.words"] == about(resampled(20, lambda drawn: fmean(one["words"][i] for i in drawn)))
-    assert found["clean_rate.relevance"] == about(resampled(20, lambda drawn: clean(one, "relevance", drawn)))
-    assert found["perplexity"] == about(resampled(20, lambda drawn: perplexity(one, drawn)))
-    assert found["weighted_reward"] == about(resampled(20, lambda drawn: weighted(one, report["weights"], drawn)))
-    second = one["judge"]
-    assert found["judge.clean_rate.factuality"] == about(
+    per_question, bounds = report["per_question"], intervals(report)
+    assert bounds["completeness"] == about(
+        resampled(20, lambda drawn: fmean(per_question["completeness"][i] for i in drawn))
+    )
+    assert bounds["length.words"] == about(resampled(20, lambda drawn: fmean(per_question["words"][i] for i in drawn)))
+    assert bounds["clean_rate.relevance"] == about(resampled(20, lambda drawn: clean(per_question, "relevance", drawn)))
+    assert bounds["perplexity"] == about(resampled(20, lambda drawn: perplexity(per_question, drawn)))
+    assert bounds["weighted_reward"] == about(
+        resampled(20, lambda drawn: weighted(per_question, report["weights"], drawn))
+    )
+    second = per_question["judge"]
+    assert bounds["judge.clean_rate.factuality"] == about(
         resampled(20, lambda drawn: clean(second, "factuality", drawn))
     )
 
 
 def test_samples_of_a_question_are_one_question(evaluated):
     by_response = evaluated("medium", questions=6)["per_question"]
-    found = by_question(by_response, 2)
-    for values in (found, found["judge"]):
-        assert {len(one) for one in values.values() if isinstance(one, list)} == {3}
-    assert found["words"][0] == fmean(by_response["words"][:2])
-    assert found["reward"]["relevance"][2] == pytest.approx(fmean(by_response["reward"]["relevance"][4:]), abs=1e-4)
-    assert found["errors"]["relevance"][1] == sum(by_response["errors"]["relevance"][2:4])
-    assert found["judge"]["segments"]["factuality"][1] == sum(by_response["judge"]["segments"]["factuality"][2:4])
-    assert found["nll_tokens"][0] == sum(by_response["nll_tokens"][:2])
-    assert perplexity(found, range(3)) == pytest.approx(perplexity(by_response, range(6)), rel=1e-3)
+    questions = by_question(by_response, 2)
+    for values in (questions, questions["judge"]):
+        assert {len(column) for column in values.values() if isinstance(column, list)} == {3}
+    assert questions["words"][0] == fmean(by_response["words"][:2])
+    assert questions["reward"]["relevance"][2] == pytest.approx(fmean(by_response["reward"]["relevance"][4:]), abs=1e-4)
+    assert questions["errors"]["relevance"][1] == sum(by_response["errors"]["relevance"][2:4])
+    assert questions["judge"]["segments"]["factuality"][1] == sum(by_response["judge"]["segments"]["factuality"][2:4])
+    assert questions["nll_tokens"][0] == sum(by_response["nll_tokens"][:2])
+    assert perplexity(questions, range(3)) == pytest.approx(perplexity(by_response, range(6)), rel=1e-3)
     assert by_question(by_response, 1) == by_response
     assert by_question(by_response | {"judge": None}, 3)["judge"] is None
 
@@ -74,8 +78,8 @@ def test_the_interval_of_several_samples_counts_questions(evaluated):
     once = evaluated("medium")
     values = once["per_question"]
     twice = {name: _doubled(of) for name, of in values.items()}
-    found = intervals(once | {"per_question": by_question(twice, 2)})
-    assert found == {name: pytest.approx(bounds, abs=1e-3) for name, bounds in intervals(once).items()}
+    bounds_twice = intervals(once | {"per_question": by_question(twice, 2)})
+    assert bounds_twice == {name: pytest.approx(bounds, abs=1e-3) for name, bounds in intervals(once).items()}
 
 
 def _doubled(values):
@@ -89,20 +93,20 @@ def test_differences_are_paired(evaluated):
     other["weights"] = {"relevance": 1.0, "factuality": 0.0, "completeness": 0.0}
     a, b = mine["per_question"], other["per_question"]
     b["words"] = [words - 10 - i % 2 for i, words in enumerate(a["words"])]
-    found = comparison(mine, other)
-    assert (found["profile"], found["version"]) == ("sft", "1")
+    compared = comparison(mine, other)
+    assert (compared["profile"], compared["version"]) == ("sft", "1")
 
     def check(name, difference):
         low, high = resampled(20, difference)
-        one = found["differences"][name]
-        assert one["difference"] == pytest.approx(difference(range(20)), abs=1e-4)
-        assert [one["low"], one["high"]] == about([low, high])
+        estimate = compared["differences"][name]
+        assert estimate["difference"] == pytest.approx(difference(range(20)), abs=1e-4)
+        assert [estimate["low"], estimate["high"]] == about([low, high])
 
     check("length.words", lambda drawn: fmean(10 + i % 2 for i in drawn))
     check("clean_rate.factuality", lambda drawn: clean(a, "factuality", drawn) - clean(b, "factuality", drawn))
     check("perplexity", lambda drawn: perplexity(a, drawn) - perplexity(b, drawn))
     check("weighted_reward", lambda drawn: weighted(a, mine["weights"], drawn) - weighted(b, mine["weights"], drawn))
-    ratio = found["length_ratio"]
+    ratio = compared["length_ratio"]
     assert ratio["ratio"] == pytest.approx(sum(a["words"]) / sum(b["words"]), abs=1e-4)
     assert 1 < ratio["low"] < ratio["ratio"] < ratio["high"]
 
@@ -112,9 +116,9 @@ def test_the_judge_agrees_where_its_difference_has_the_same_sign(evaluated):
     for report, completeness, judged in ((mine, 1.0, -1.0), (other, 0.0, 0.0)):
         report["per_question"]["completeness"] = [completeness] * 20
         report["per_question"]["judge"]["completeness"] = [judged] * 20
-    found = comparison(mine, other)["differences"]
-    assert found["completeness"] == {"difference": 1, "low": 1, "high": 1, "judge_agrees": False}
-    assert "judge_agrees" not in found["rouge_lsum"]
+    differences = comparison(mine, other)["differences"]
+    assert differences["completeness"] == {"difference": 1, "low": 1, "high": 1, "judge_agrees": False}
+    assert "judge_agrees" not in differences["rouge_lsum"]
     without = comparison(evaluated("medium", judged=False), other)
     assert not any("judge" in name for name in without["differences"])
     assert without["length_controlled"].keys() == {"weighted_reward"}
@@ -125,11 +129,11 @@ def test_a_difference_at_equal_length_is_the_intercept_of_a_line():
     longer = rng.integers(-20, 40, 30).astype(float)
     y = 0.5 + 0.03 * longer + rng.normal(size=30) * 0.1
     ones = np.ones(30)
-    found = at_equal_length(Metric(y, ones), Metric(np.zeros(30), ones), longer)
+    estimate = at_equal_length(Metric(y, ones), Metric(np.zeros(30), ones), longer)
     fitted = linear_regression(longer, y)
-    assert found["difference"] == pytest.approx(fitted.intercept, abs=1e-4)
+    assert estimate["difference"] == pytest.approx(fitted.intercept, abs=1e-4)
     interval = resampled(30, lambda drawn: linear_regression(longer[drawn], y[drawn]).intercept)
-    assert [found["low"], found["high"]] == about(interval)
+    assert [estimate["low"], estimate["high"]] == about(interval)
     same = at_equal_length(Metric(y, ones), Metric(np.zeros(30), ones), np.full(30, 7.0))
     assert same["difference"] == pytest.approx(y.mean(), abs=1e-4)
     some = ones * (np.arange(30) < 20)
@@ -142,11 +146,11 @@ def test_figures_without_segments_or_tokens(evaluated):
     nothing = [0] * 20
     report["per_question"]["segments"]["relevance"] = report["per_question"]["errors"]["relevance"] = nothing
     report["per_question"]["nll_tokens"] = nothing
-    found = intervals(report)
-    assert found["clean_rate.relevance"] == found["perplexity"] == [1, 1]
+    bounds = intervals(report)
+    assert bounds["clean_rate.relevance"] == bounds["perplexity"] == [1, 1]
     other = comparison(report, evaluated("short", seed=1))
     assert other["differences"]["clean_rate.relevance"]["high"] >= 0
-    assert metrics(report["per_question"], report["weights"]).keys() == found.keys()
+    assert metrics(report["per_question"], report["weights"]).keys() == bounds.keys()
 
 
 def test_only_answers_to_the_same_questions_by_the_same_rewards_are_compared(evaluated):

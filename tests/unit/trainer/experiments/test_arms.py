@@ -7,9 +7,10 @@ from policies.mixing import anchors, mixture_for
 from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
-from trainer.experiments.arms import Experiment, ablations, curve, customisations, holistic
-from trainer.experiments.mixing import draw_mixing, draw_weights, with_expected
-from trainer.experiments.plots import draw
+from trainer.experiments.arms import ablations, customisations, holistic
+from trainer.experiments.experiment import Experiment, curve
+from trainer.experiments.mixing import draw_weights, with_expected
+from trainer.experiments.plots import draw, draw_mixing
 from trainer.experiments.summary import FIGURES, ahead, catches_up, ending, half_width, smooth, summarise
 from trainer.recipe import load_recipe
 
@@ -96,11 +97,11 @@ def test_catching_up_is_for_good():
 
 
 def test_a_row_for_each_arm_with_means_over_seeds():
-    found = summarise(results(run("a", [1.0], words=80), run("b", [3.0]), run("a", [2.0], seed=1, words=100)))
-    assert [(row["arm"], row["seeds"]) for row in found] == [("a", 2), ("b", 1)]
-    assert found[0]["words"]["mean"] == 90
-    assert found[0]["training reward"]["half_width"] == pytest.approx(12.7062 * 0.5, rel=1e-4)
-    assert found[1]["R2 clean"] == {"mean": 0.7, "half_width": None}
+    rows = summarise(results(run("a", [1.0], words=80), run("b", [3.0]), run("a", [2.0], seed=1, words=100)))
+    assert [(row["arm"], row["seeds"]) for row in rows] == [("a", 2), ("b", 1)]
+    assert rows[0]["words"]["mean"] == 90
+    assert rows[0]["training reward"]["half_width"] == pytest.approx(12.7062 * 0.5, rel=1e-4)
+    assert rows[1]["R2 clean"] == {"mean": 0.7, "half_width": None}
 
 
 def test_plots_are_drawn(tmp_path):
@@ -128,8 +129,8 @@ def test_mixtures_are_compared_with_what_their_anchors_mix_to(tmp_path):
             point({"relevance": 0.5}, {"a@1": 0.5, "b@1": 0.5}, 93.0),
         ]
     )
-    assert [one["expected"]["words"] for one in points] == pytest.approx([50, 90, 60, 70, 70])
-    assert [one["between"]["words"] for one in points] == [True, True, True, True, False]
+    assert [point["expected"]["words"] for point in points] == pytest.approx([50, 90, 60, 70, 70])
+    assert [point["between"]["words"] for point in points] == [True, True, True, True, False]
     assert "<svg" in draw_mixing({"points": points}, tmp_path / "mixtures.svg").read_text()
 
 

@@ -7,10 +7,10 @@ import pytest
 from policies.weights import Weights
 from rewards.dataset import SAMPLE, Example, load_examples
 from rewards.scorer import Scorer
-from trainer.policy_model import Trunk
+from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer
 from trainer.recipe import PpoRecipe, load_recipe
-from trainer.rollouts import Sampled
+from trainer.rollouts.sampler import Sampled
 from trainer.rollouts.scored import sample_and_score
 from trainer.rollouts.transformers import TransformersSampler
 
@@ -42,7 +42,7 @@ def test_every_prompt_is_sampled_at_its_place_and_scored_by_itself(chunks, calls
     sampler, asked = Numbers(), []
     rollout = collect(sampler, lambda requests: asked.append(requests) or [r.response for r in requests], chunks)
     assert rollout.scores() == [str([i, j]) for i in PLACES for j in range(2)]
-    assert {place: [one.token_ids for one in samples] for place, samples in rollout.samples.items()} == {
+    assert {place: [sample.token_ids for sample in samples] for place, samples in rollout.samples.items()} == {
         i: [[i, j] for j in range(2)] for i in PLACES
     }
     assert sampler.calls == calls
@@ -84,10 +84,10 @@ def test_a_step_in_parts_has_the_metrics_of_a_whole_one(small):
     def metrics(chunks):
         settings = ["ppo.prompts_per_step=3", "ppo.max_new_tokens=12", f"ppo.rollout_chunks={chunks}"]
         recipe = load_recipe("smoke", settings)
-        same = Trunk(small[0], recipe.lora, small[1], 0.7)
+        same = PolicyModel(small[0], recipe.lora, small[1], 0.7)
         trainer = PpoTrainer(same, scorer, Weights.parse("1,1,1"), recipe, examples)
-        found = trainer.step(0, TransformersSampler(same))
-        return {k: v for k, v in found.items() if not k.startswith(("seconds/", "episodes"))}
+        metrics = trainer.step(0, TransformersSampler(same))
+        return {k: v for k, v in metrics.items() if not k.startswith(("seconds/", "episodes"))}
 
     whole = metrics(1)
     assert whole["policy/grad_norm"] > 0

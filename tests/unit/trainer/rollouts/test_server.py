@@ -53,10 +53,10 @@ class Server(ThreadingHTTPServer):
         return 200, "Success"
 
     def _choice(self, body, i):
-        said = [len(self.adapters[body["model"]]), sum(body["prompt"]), body.get("seed", 0) + i]
-        scored = [None, *({str(token): {"logprob": -token / said[0]}} for token in body["prompt"][1:])]
+        token_ids = [len(self.adapters[body["model"]]), sum(body["prompt"]), body.get("seed", 0) + i]
+        scored = [None, *({str(token): {"logprob": -token / token_ids[0]}} for token in body["prompt"][1:])]
         logprobs = {"token_logprobs": [-0.5, -1.0, -2.0]}
-        return {"index": i, "token_ids": said, "logprobs": logprobs, "prompt_logprobs": scored}
+        return {"index": i, "token_ids": token_ids, "logprobs": logprobs, "prompt_logprobs": scored}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Adapter:
-    """What the sampler needs of a trunk."""
+    """What the sampler needs of a model."""
 
     temperature = 0.7
 
@@ -96,14 +96,14 @@ def servers(monkeypatch):
     monkeypatch.setattr(server, "_PAUSES", (0.01,) * 3)
     started = [Server(), Server()]
     yield started
-    for one in started:
-        one.shutdown()
-        one.server_close()
+    for fake in started:
+        fake.shutdown()
+        fake.server_close()
 
 
 @pytest.fixture
 def sampler(servers, tmp_path):
-    return ServerSampler([f"{one.url}/" for one in servers], tmp_path / "rollouts", Adapter(""), Processes())
+    return ServerSampler([f"{fake.url}/" for fake in servers], tmp_path / "rollouts", Adapter(""), Processes())
 
 
 def versions(tmp_path):
@@ -117,10 +117,10 @@ def test_every_version_is_loaded_everywhere_and_the_one_before_forgotten(sampler
     sampler.synchronise(Adapter("another"), 4)
     (second,) = versions(tmp_path)
     assert second.startswith("step-000004-")
-    for one in servers:
-        assert one.adapters == {second: "another"}
+    for fake in servers:
+        assert fake.adapters == {second: "another"}
     sampler.close()
-    assert [one.adapters for one in servers] == [{}, {}]
+    assert [fake.adapters for fake in servers] == [{}, {}]
     assert not (tmp_path / "rollouts").exists()
 
 
@@ -129,7 +129,7 @@ def test_a_name_never_means_two_adapters(sampler, servers, tmp_path):
     for content in ("one", "other", "one"):
         sampler.synchronise(Adapter(content), 5)
         names += versions(tmp_path)
-        assert [set(one.adapters.values()) for one in servers] == [{content}] * 2
+        assert [set(fake.adapters.values()) for fake in servers] == [{content}] * 2
     assert names[0] == names[2] != names[1]
 
 
@@ -139,7 +139,7 @@ def test_what_a_killed_run_left_is_cleared(sampler, servers, tmp_path):
     Adapter("half written").save_adapter(left.with_name("next"))
     servers[1].adapters[left.name] = "left"
     sampler.synchronise(Adapter("new"), 2)
-    assert [set(one.adapters.values()) for one in servers] == [{"new"}] * 2
+    assert [set(fake.adapters.values()) for fake in servers] == [{"new"}] * 2
     assert len(versions(tmp_path)) == 1
 
 
@@ -153,7 +153,7 @@ def test_prompts_are_spread_and_seeded_by_their_place(sampler, servers):
         [[7, 9, 70_004], [7, 9, 70_005]],
     ]
     assert whole[0][0].logprobs == [-0.5, -1.0, -2.0]
-    assert sorted(len(one.asked) for one in servers) == [1, 2]
+    assert sorted(len(fake.asked) for fake in servers) == [1, 2]
     assert sampler.sample([prompts[2], prompts[0]], 2, 16, 7, places=[2, 0]) == [whole[2], whole[0]]
     assert sampler.sample([], 2, 16, 7) == []
     (request,) = servers[1].asked
@@ -206,7 +206,7 @@ def test_a_recipe_for_servers_names_them():
 
 
 def test_shares_must_be_even_and_a_spread_base_needs_servers():
-    from trainer.ppo import check_shares
+    from trainer.ppo_run import check_shares
 
     recipe = load_recipe("smoke").ppo
     check_shares(recipe, SimpleNamespace(count=2, sharded=False))

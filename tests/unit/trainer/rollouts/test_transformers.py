@@ -13,32 +13,32 @@ PROMPTS = [[5, 6, 7], [8, 9]]
 
 
 def tokens(sampled):
-    return [[one.token_ids for one in answers] for answers in sampled]
+    return [[answer.token_ids for answer in answers] for answers in sampled]
 
 
-def test_greedy_takes_the_most_likely_token_every_time(tiny_trunk):
-    trunk = tiny_trunk()
-    sampler = TransformersSampler(trunk)
-    found = tokens(sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0))
-    assert found == tokens(sampler.sample(PROMPTS, 1, 6, seed=2, temperature=0))
-    for prompt, (answer,) in zip(PROMPTS, found, strict=True):
+def test_greedy_takes_the_most_likely_token_every_time(tiny_model):
+    model = tiny_model()
+    sampler = TransformersSampler(model)
+    greedy = tokens(sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0))
+    assert greedy == tokens(sampler.sample(PROMPTS, 1, 6, seed=2, temperature=0))
+    for prompt, (answer,) in zip(PROMPTS, greedy, strict=True):
         for t, token in enumerate(answer):
             with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = trunk.peft(torch.tensor([prompt + answer[:t]])).logits[0, -1]
+                logits = model.peft(torch.tensor([prompt + answer[:t]])).logits[0, -1]
             assert logits[token] == logits.max()
 
 
-def test_the_trunks_temperature_holds_unless_another_is_given(tiny_trunk):
-    trunk = tiny_trunk()
-    trunk.temperature = 0.01
-    sampler = TransformersSampler(trunk)
+def test_the_models_temperature_holds_unless_another_is_given(tiny_model):
+    model = tiny_model()
+    model.temperature = 0.01
+    sampler = TransformersSampler(model)
     greedy = tokens(sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0))
     assert tokens(sampler.sample(PROMPTS, 1, 6, seed=1)) == greedy
     assert tokens(sampler.sample(PROMPTS, 1, 6, seed=1, temperature=2.0)) != greedy
 
 
-def test_it_follows_another_trunk(tiny_trunk):
-    first, second = tiny_trunk(seed=1), tiny_trunk(seed=2)
+def test_it_follows_another_model(tiny_model):
+    first, second = tiny_model(seed=1), tiny_model(seed=2)
     sampler = TransformersSampler(first)
     before = sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0)
     sampler.synchronise(second)
@@ -47,18 +47,18 @@ def test_it_follows_another_trunk(tiny_trunk):
     assert tokens(after) != tokens(before)
 
 
-def test_a_prompt_gets_the_same_beside_other_prompts_as_alone(exact_trunk):
-    sampler = TransformersSampler(exact_trunk)
+def test_a_prompt_gets_the_same_beside_other_prompts_as_alone(exact_model):
+    sampler = TransformersSampler(exact_model)
     prompts = [[11, 12, 13, 14, 15], [16], [17, 18]]
     together = sampler.sample(prompts, 3, 8, seed=4)
-    assert len({tuple(one.token_ids) for answers in together for one in answers}) > 3
+    assert len({tuple(answer.token_ids) for answers in together for answer in answers}) > 3
     for place, prompt in enumerate(prompts):
         (alone,) = sampler.sample([prompt], 3, 8, seed=4, places=[place])
         assert tokens([alone]) == tokens([together[place]])
 
 
-def test_prompts_are_sampled_in_parts_that_fit(exact_trunk, monkeypatch):
-    sampler = TransformersSampler(exact_trunk)
+def test_prompts_are_sampled_in_parts_that_fit(exact_model, monkeypatch):
+    sampler = TransformersSampler(exact_model)
     prompts = [[11, 12, 13, 14, 15], [16], [17, 18]]
     whole = tokens(sampler.sample(prompts, 2, 4, seed=4))
     monkeypatch.setattr(rollouts, "_CACHED_TOKENS_ELSEWHERE", 24)
@@ -88,6 +88,6 @@ def test_query_heads_that_share_a_key_head_attend_as_if_it_were_repeated(length)
     mask = torch.rand(2, 1, length, 7) < 0.7
     mask[..., 0] = True
     module = SimpleNamespace(num_key_value_groups=3, is_causal=True)
-    found, _ = rollouts._grouped_queries(module, query, key, value, mask, scaling=0.3)
+    attended, _ = rollouts._grouped_queries(module, query, key, value, mask, scaling=0.3)
     wanted, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
-    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(attended, wanted)

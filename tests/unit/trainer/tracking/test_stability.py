@@ -5,7 +5,7 @@ import torch
 
 from trainer.kl import KlController, kl_estimates
 from trainer.recipe import KlRecipe, StopRecipe
-from trainer.tracking.stability import diverged, signs
+from trainer.tracking.stability import diverged, early_warnings
 
 CALM = {
     "kl/response": 3.0, "entropy": 1.0, "reward/within_prompt": 0.5, "reward/spread": 0.6, "length/tokens": 100.0,
@@ -52,16 +52,16 @@ def test_a_fixed_coefficient_stays_and_an_adaptive_one_answers():
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
+    ("last", "message"),
     [
         ({"kl__response": 101.0}, "nats a response"),
         ({"entropy": 0.01}, "entropy"),
         ({"policy__skipped": 1.0}, "finite"),
     ],
 )
-def test_a_run_that_diverged_says_why(last, said):
+def test_a_run_that_diverged_says_why(last, message):
     assert diverged(run(), StopRecipe()) is None
-    assert said in diverged(run(**last), StopRecipe())
+    assert message in diverged(run(**last), StopRecipe())
 
 
 def test_two_skipped_steps_are_not_yet_a_divergence():
@@ -69,7 +69,7 @@ def test_two_skipped_steps_are_not_yet_a_divergence():
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
+    ("last", "message"),
     [
         ({"length__tokens": 140.0}, "from 100 to 140 tokens, and completeness follows it"),
         ({"length__tokens": 60.0}, "from 100 to 60 tokens"),
@@ -80,11 +80,11 @@ def test_two_skipped_steps_are_not_yet_a_divergence():
         ({"length__truncated": 0.6}, "60% of the responses are cut"),
     ],
 )
-def test_each_sign_is_told_in_words_and_alone(last, said):
-    (sentence,) = signs(run(**last)).values()
-    assert said in sentence
+def test_each_warning_is_a_clause_of_its_own(last, message):
+    (sentence,) = early_warnings(run(**last)).values()
+    assert message in sentence
 
 
 def test_a_calm_or_a_short_run_is_silent():
-    assert signs(run()) == {}
-    assert signs(run(steps=9, text__repetition=0.9)) == {}
+    assert early_warnings(run()) == {}
+    assert early_warnings(run(steps=9, text__repetition=0.9)) == {}

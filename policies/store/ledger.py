@@ -1,8 +1,9 @@
-"""The ledger of promotions, `policies/promotions.jsonl`: who made which version current, when, why, on what scores.
+"""The ledger, `promotions.jsonl`: who made which version current, when, why, and with what scores.
 
 One JSON object a line, only ever appended to. A line is written before `profiles.toml` names its version, both under
-one lock, so a kill in between leaves a line whose switch never happened. What follows tells such a line: the next
-line's `previous`, or `profiles.toml`, names another version. It does not count, and so the two never disagree.
+one lock, so a kill in between leaves a line for a switch that never happened. Such a line is recognised by what comes
+next: the next line's `previous`, or `profiles.toml`, names another version. It does not count, so ledger and profiles
+never disagree.
 """
 
 import getpass
@@ -16,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from policies.comparison import Difference
 from rewards.errors import FgctlError
+
+LEDGER = "promotions.jsonl"
 
 
 class Promotion(BaseModel):
@@ -46,22 +49,24 @@ class Ledger:
         self.file = file
 
     def of(self, profile: str) -> list[Promotion]:
-        """The lines of a profile, oldest first. Raises FgctlError for a line that is no promotion.
+        """The lines of a profile, oldest first. Raises FgctlError for an invalid line.
 
-        A last line that a kill has torn is none at all.
+        A last line that a kill cut short is ignored.
         """
         lines = self._content().split(b"\n")
-        found = []
+        promotions = []
         for number, line in enumerate(lines, 1):
             promotion = _parsed(line)
             if promotion is not None:
-                found.append(promotion)
+                promotions.append(promotion)
             elif line and number < len(lines):
-                raise FgctlError(f"{self.file}, line {number}, is no promotion; restore it from version control.")
-        return [one for one in found if one.profile == profile]
+                raise FgctlError(
+                    f"{self.file}, line {number}, is not a valid promotion; restore it from version control."
+                )
+        return [promotion for promotion in promotions if promotion.profile == profile]
 
     def append(self, promotion: Promotion) -> None:
-        """Add a line and wait until it is on the disk; a torn last line makes way. The caller holds the lock."""
+        """Add a line, replacing one that was cut short, and wait until it is on disk. The caller holds the lock."""
         content = self._content()
         last = content[content.rfind(b"\n") + 1 :]
         with self.file.open("ab") as file:
@@ -78,34 +83,36 @@ class Ledger:
 
 
 def in_effect(promotions: Sequence[Promotion], current: str | None) -> list[Promotion]:
-    """Those of a profile's lines that count: what came next, the current version for the last, begins with theirs."""
-    after = [*(one.previous for one in promotions), current][1:]
-    return [one for one, version in zip(promotions, after, strict=True) if one.version == version]
+    """The lines of a profile that count: the next line, or for the last `current`, begins with their version."""
+    following = [*(promotion.previous for promotion in promotions), current][1:]
+    return [promotion for promotion, version in zip(promotions, following, strict=True) if promotion.version == version]
 
 
 def trail(promotions: Sequence[Promotion], current: str) -> list[str]:
-    """The versions that rolling back goes through, the current one last.
+    """The versions that rollbacks go back through, the current one last.
 
-    A rollback takes the last version off, so that a second one goes further back. A version that someone wrote into
+    A rollback removes the last version, so a second one goes further back. A version that someone wrote into
     `profiles.toml` by hand is on the trail too.
     """
     versions: list[str] = []
-    for one in in_effect(promotions, current):
-        if one.previous is not None and versions[-1:] != [one.previous]:
-            versions.append(one.previous)
-        if one.action == "rollback":
+    for promotion in in_effect(promotions, current):
+        if promotion.previous is not None and versions[-1:] != [promotion.previous]:
+            versions.append(promotion.previous)
+        if promotion.action == "rollback":
             versions.pop()
-        if versions[-1:] != [one.version]:
-            versions.append(one.version)
+        if versions[-1:] != [promotion.version]:
+            versions.append(promotion.version)
     return versions if versions[-1:] == [current] else [*versions, current]
 
 
 def promoter() -> str:
-    """Who promotes: $FGCTL_USER, else the user's login name. Raises FgctlError when there is neither."""
+    """Who promotes: $FGCTL_USER, else the login name. Raises FgctlError when there is neither."""
     try:
         return os.environ.get("FGCTL_USER") or getpass.getuser()
     except (KeyError, OSError):
-        raise FgctlError("The ledger needs to know who promotes; set FGCTL_USER to your name.") from None
+        raise FgctlError(
+            "The ledger records who promotes, and there is no login name; set FGCTL_USER to your name."
+        ) from None
 
 
 def _parsed(line: bytes) -> Promotion | None:

@@ -57,11 +57,11 @@ def test_a_written_policy_can_be_promoted_verified_and_read(store, tmp_path):
 
 
 def test_versions_name_content(store, tmp_path):
-    one = store.write("medium", adapter(tmp_path, b"one"), manifest())
-    two = store.write("medium", adapter(tmp_path, b"two"), manifest())
+    first = store.write("medium", adapter(tmp_path, b"one"), manifest())
+    second = store.write("medium", adapter(tmp_path, b"two"), manifest())
     again = store.write("medium", tmp_path / "adapter-one", manifest())
-    assert one.version == again.version != two.version
-    assert sorted(store.versions("medium")) == sorted([one.version, two.version])
+    assert first.version == again.version != second.version
+    assert sorted(store.versions("medium")) == sorted([first.version, second.version])
 
 
 def test_a_stored_version_never_changes(store, tmp_path):
@@ -139,9 +139,9 @@ def test_scores_as_served_and_greedy_ones_leave_each_other_alone(store, tmp_path
         store.record_scores("medium", version, {"n": n, "per_question": {}})
         assert store.manifest("medium", version).scores == {"n": n, "per_question": {}, "served": served}
     store.record_served("medium", version, {"responses": 2})
-    found = store.manifest("medium", version)
-    assert found.scores == {"n": 90, "per_question": {}, "served": {"responses": 2}}
-    assert found.greedy_scores == {"n": 90, "per_question": {}}
+    stored = store.manifest("medium", version)
+    assert stored.scores == {"n": 90, "per_question": {}, "served": {"responses": 2}}
+    assert stored.greedy_scores == {"n": 90, "per_question": {}}
 
 
 def test_what_is_read_at_a_glance_has_no_distributions(store, tmp_path):

@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from policies import ledger as module
-from policies.ledger import Ledger, Promotion, in_effect, promoter, trail
+from policies.store import ledger as module
+from policies.store.ledger import Ledger, Promotion, in_effect, promoter, trail
 from rewards.errors import FgctlError
 
 
@@ -23,9 +23,9 @@ def ledger(tmp_path):
 def test_lines_are_json_objects_appended_and_read_by_profile(ledger):
     assert ledger.of("medium") == []
     written = [line("a", None), line("x", None, profile="long"), line("b", "a")]
-    for one in written:
+    for promotion in written:
         before = ledger.file.read_bytes() if ledger.file.is_file() else b""
-        ledger.append(one)
+        ledger.append(promotion)
         assert ledger.file.read_bytes().startswith(before)
     assert ledger.of("medium") == [written[0], written[2]]
     assert [json.loads(text)["version"] for text in ledger.file.read_text().splitlines()] == ["a", "x", "b"]
@@ -36,24 +36,24 @@ def test_a_torn_last_line_is_none_and_makes_way(ledger, length):
     ledger.append(line("a", None))
     whole = ledger.file.read_bytes()
     ledger.file.write_bytes(whole + whole[:length])
-    assert [one.version for one in ledger.of("medium")] == ["a"]
+    assert [promotion.version for promotion in ledger.of("medium")] == ["a"]
     ledger.append(line("b", "a"))
-    assert [one.version for one in ledger.of("medium")] == ["a", "b"]
+    assert [promotion.version for promotion in ledger.of("medium")] == ["a", "b"]
     assert [json.loads(text)["version"] for text in ledger.file.read_text().splitlines()] == ["a", "b"]
 
 
 def test_a_whole_last_line_without_its_end_is_kept(ledger):
     ledger.append(line("a", None))
     ledger.file.write_bytes(ledger.file.read_bytes().rstrip(b"\n"))
-    assert [one.version for one in ledger.of("medium")] == ["a"]
+    assert [promotion.version for promotion in ledger.of("medium")] == ["a"]
     ledger.append(line("b", "a"))
-    assert [one.version for one in ledger.of("medium")] == ["a", "b"]
+    assert [promotion.version for promotion in ledger.of("medium")] == ["a", "b"]
 
 
 def test_a_broken_line_in_the_middle_is_said(ledger):
     ledger.append(line("a", None))
     ledger.file.write_bytes(b'{"profile": "medium"}\n' + ledger.file.read_bytes())
-    with pytest.raises(FgctlError, match="line 1, is no promotion; restore it"):
+    with pytest.raises(FgctlError, match="line 1, is not a valid promotion; restore it"):
         ledger.of("medium")
 
 

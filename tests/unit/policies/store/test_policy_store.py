@@ -47,20 +47,20 @@ def killing(monkeypatch):
 
 def test_a_promotion_is_recorded(store, write_policy, recorded, monkeypatch):
     monkeypatch.setenv("FGCTL_USER", "ada")
-    one = write_policy(store, seed=0, scores=recorded([1.0, 2.0, 3.0])).version
-    two = write_policy(store, seed=1, scores=recorded([1.5, 2.5, 3.5])).version
-    assert store.promote("medium", one).previous is None
-    store.promote("medium", two, "longer run")
+    v1 = write_policy(store, seed=0, scores=recorded([1.0, 2.0, 3.0])).version
+    v2 = write_policy(store, seed=1, scores=recorded([1.5, 2.5, 3.5])).version
+    assert store.promote("medium", v1).previous is None
+    store.promote("medium", v2, "longer run")
     first, second = lines(store)
     assert first.keys() == second.keys() == {
         *"action profile version previous who when reason scores difference overridden".split()
     }  # fmt: skip
     assert (first["previous"], first["difference"], first["overridden"]) == (None, None, None)
-    assert (second["version"], second["previous"], second["who"], second["reason"]) == (two, one, "ada", "longer run")
+    assert (second["version"], second["previous"], second["who"], second["reason"]) == (v2, v1, "ada", "longer run")
     assert second["difference"] == {"difference": 0.5, "low": 0.5, "high": 0.5}
     assert second["scores"]["weighted_reward"] == 2.5
     assert "per_question" not in second["scores"]
-    assert [promotion.version for promotion in store.promotions("medium")] == [one, two]
+    assert [promotion.version for promotion in store.promotions("medium")] == [v1, v2]
 
 
 def test_promoting_the_current_version_again_changes_nothing(store, versions):
@@ -85,8 +85,8 @@ def test_what_earns_less_is_refused_unless_forced_and_that_is_recorded(store, wr
     worse = write_policy(store, seed=1, scores=recorded([0.5, 1.5])).version
     unknown = write_policy(store, seed=2).version
     store.promote("medium", good)
-    for version, said in ((worse, "earns less weighted reward"), (unknown, "has no recorded scores")):
-        with pytest.raises(FgctlError, match=said):
+    for version, message in ((worse, "earns less weighted reward"), (unknown, "has no recorded scores")):
+        with pytest.raises(FgctlError, match=message):
             store.promote("medium", version)
         assert store.profile("medium").version == good
         assert len(lines(store)) == 1
@@ -111,28 +111,28 @@ def test_a_broken_current_version_does_not_stand_in_the_way(store, write_policy,
 
 
 def test_a_kill_between_ledger_and_profiles_leaves_no_promotion(store, versions, killing):
-    one, two, *_ = versions
+    v1, v2, *_ = versions
     with killing():
-        store.promote("medium", one)
+        store.promote("medium", v1)
     assert store.profiles() == {}
     assert len(lines(store)) == 1
     assert store.promotions("medium") == []
-    store.promote("medium", one)
-    store.promote("medium", two)
-    assert [promotion.version for promotion in store.promotions("medium")] == [one, two]
+    store.promote("medium", v1)
+    store.promote("medium", v2)
+    assert [promotion.version for promotion in store.promotions("medium")] == [v1, v2]
 
 
 def test_a_killed_promotion_or_rollback_is_no_step_of_a_later_rollback(store, versions, killing):
-    one, two, three, _ = versions
-    store.promote("medium", one)
-    store.promote("medium", two)
-    for attempt in (lambda: store.promote("medium", three), lambda: store.rollback("medium")):
+    v1, v2, v3, _ = versions
+    store.promote("medium", v1)
+    store.promote("medium", v2)
+    for attempt in (lambda: store.promote("medium", v3), lambda: store.rollback("medium")):
         with killing():
             attempt()
-        assert store.profile("medium").version == two
-        assert [promotion.version for promotion in store.promotions("medium")] == [one, two]
+        assert store.profile("medium").version == v2
+        assert [promotion.version for promotion in store.promotions("medium")] == [v1, v2]
     assert len(lines(store)) == 4
-    assert store.rollback("medium").version == one
+    assert store.rollback("medium").version == v1
 
 
 def test_a_ledger_that_cannot_be_written_stops_the_promotion(store, versions):
@@ -146,17 +146,17 @@ def test_a_ledger_that_cannot_be_written_stops_the_promotion(store, versions):
 
 
 def test_rolling_back_goes_further_back_each_time_and_not_to_and_fro(store, versions):
-    one, two, three, four = versions
-    for version in (one, two, three):
+    v1, v2, v3, v4 = versions
+    for version in (v1, v2, v3):
         store.promote("medium", version)
-    assert store.rollback("medium", "too long").version == two
+    assert store.rollback("medium", "too long").version == v2
     assert lines(store)[-1]["action"] == "rollback"
-    assert (lines(store)[-1]["previous"], lines(store)[-1]["reason"]) == (three, "too long")
-    store.promote("medium", four)
-    assert [store.rollback("medium").version for _ in range(2)] == [two, one]
-    with pytest.raises(FgctlError, match=f"no version of medium before {one}"):
+    assert (lines(store)[-1]["previous"], lines(store)[-1]["reason"]) == (v3, "too long")
+    store.promote("medium", v4)
+    assert [store.rollback("medium").version for _ in range(2)] == [v2, v1]
+    with pytest.raises(FgctlError, match=f"no version of medium before {v1}"):
         store.rollback("medium")
-    assert store.profile("medium").version == one
+    assert store.profile("medium").version == v1
 
 
 def test_a_rollback_is_verified_and_never_refused_by_scores(store, write_policy, recorded):

@@ -1,0 +1,204 @@
+"""`fgctl bench`: rewards, train, lora, serve and scoring."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cli.bench.tables import (
+    print_layer,
+    print_lora,
+    print_rewards,
+    print_scoring,
+    print_servers,
+    print_train,
+)
+from cli.output import busy, print_json, remarks
+from cli.rewards.commands import DataOption, JsonOption, ModelOption
+from cli.training.options import BaseOption, RecipeOption, SetOption
+from cli.training.options import DataOption as QuestionsOption
+
+if TYPE_CHECKING:
+    from policies.base import BaseModel
+    from service.domain.policy import ServedPolicy
+    from service.settings import Settings
+
+RoundsOption = Annotated[int, typer.Option(min=1, help="Turns of each contender.")]
+
+app = typer.Typer(help="Measure speed and memory beside named alternatives.", no_args_is_help=True)
+
+
+@app.command()
+def rewards(
+    data: DataOption = None,
+    responses: Annotated[int, typer.Option(min=1, help="How many responses to score.")] = 32,
+    model: ModelOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure the cost of scoring, beside a forward pass of the base model and three encoders over the same text.
+
+    All take turns, so that other load on the machine affects all alike. Some minutes on two cores.
+    """
+    from transformers import AutoTokenizer
+
+    from policies.base import resolve_base
+    from rewards.dataset import data_file, load_feedback
+    from trainer.bench.rewards import ROUNDS, Models, measure, prepare
+
+    examples = load_feedback(data or data_file("feedback"))
+    base = resolve_base()
+    texts = prepare(examples, responses, AutoTokenizer.from_pretrained(base.path))
+    with busy(f"Scoring {len(texts)} responses in {ROUNDS} rounds"):
+        report = {"base": base.name} | measure(Models(model, base.path), texts)
+    if json_output:
+        print_json(report)
+    else:
+        print_rewards(report)
+
+
+@app.command()
+def train(
+    prompts: Annotated[int, typer.Option(min=1, help="Questions in a step.")] = 8,
+    samples: Annotated[int, typer.Option(min=1, help="Responses to each question.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Steps of each contender.")] = 3,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest response, in tokens.", show_default="of the recipe")
+    ] = None,
+    recipe: RecipeOption = "cpu",
+    overrides: SetOption = None,
+    base: BaseOption = None,
+    data: QuestionsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure the cost of a PPO step, beside a plain version of the same step; some minutes a round on two cores.
+
+    The plain version shares no work between a prompt's samples, runs every pass through all layers, and computes the
+    logits of every position.
+    """
+    from policies.base import resolve_base
+    from policies.store import PolicyStore
+    from rewards.dataset import data_file, load_examples
+    from rewards.held_out import without_held_out
+    from trainer.bench.train import bench_recipe, measure, prepare
+
+    settings = bench_recipe(recipe, overrides or [], prompts, samples, max_new_tokens)
+    examples = without_held_out(load_examples(data or data_file("train")))
+    setting = prepare(resolve_base(base), PolicyStore(), settings, examples)
+    with busy(f"Taking {rounds} steps of {setting.episodes} episodes in both ways"):
+        report = measure(setting, rounds)
+    if json_output:
+        print_json(report)
+    else:
+        print_train(report)
+
+
+@app.command()
+def lora(
+    rounds: RoundsOption = 3,
+    base: BaseOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure the cost of adapters on a CPU, beside the base alone and vLLM's own kernels; 20 minutes on two cores.
+
+    Engines take turns at the same prompts: one without adapters, two with this project's kernels, eager and compiled,
+    and one with vLLM's kernels.
+    """
+    from service.bench.lora import measure
+
+    report = measure(*_served(base), rounds, remarks.print)
+    if json_output:
+        print_json(report)
+    else:
+        print_lora(report)
+
+
+@app.command()
+def serve(
+    part: Annotated[
+        Literal["all", "servers", "layer"],
+        typer.Option(help="servers: beside `vllm serve`; layer: what the service adds to an engine of fixed speed."),
+    ] = "all",
+    rounds: RoundsOption = 3,
+    scoring: Annotated[str, typer.Option(help="Shares of answers to score; a server for each.")] = "0,0.1,1",
+    base: BaseOption = None,
+    data: QuestionsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure the service beside `vllm serve` with the same adapters, and the latency it adds to its engine.
+
+    All servers take turns at the same requests, and pause while another works. 20 minutes on two cores.
+    """
+    from rewards.dataset import data_file, load_examples
+    from service.bench import serve as bench
+
+    shares = _shares(scoring)
+    served = _served(base)
+    examples = load_examples(data or data_file("dev"))
+    report: dict[str, Any] = {}
+    if part != "servers":
+        report["layer"] = bench.measure_layer(*served, examples, remarks.print)
+    if part != "layer":
+        report["servers"] = bench.measure(*served, examples, rounds, shares, remarks.print)
+    if json_output:
+        print_json(report)
+        return
+    if "servers" in report:
+        print_servers(report["servers"])
+    if "layer" in report:
+        print_layer(report["layer"])
+
+
+@app.command()
+def scoring(
+    seconds: Annotated[float, typer.Option(min=1, help="Duration of each load, in seconds.")] = 60,
+    base: BaseOption = None,
+    data: QuestionsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure online scoring at a half, one and two times the load that it can score; five minutes.
+
+    Every answer must be scored, left out of the sample or dropped, evenly over the profiles, and no reply may wait for
+    scoring.
+    """
+    from rewards.dataset import data_file, load_examples
+    from service.bench import serve as bench
+
+    # Many questions, because passages that were scored before are read faster.
+    report = bench.measure_scoring(*_served(base), load_examples(data or data_file("train")), seconds, remarks.print)
+    if json_output:
+        print_json(report)
+    else:
+        print_scoring(report)
+
+
+def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]":
+    """The base, the policies that users can ask for by name, and the service's settings. Raises FgctlError."""
+    from policies.base import resolve_base
+    from policies.manifest import Named
+    from policies.store import SFT, PolicyStore
+    from rewards.errors import FgctlError
+    from service.served.stored_policy import stored_policy
+    from service.settings import Settings
+
+    settings = Settings() if base is None else Settings(base=base)
+    model = resolve_base(settings.base)
+    store, named = PolicyStore(settings.policies), Named(name=model.name, digest=model.digest)
+    served = [
+        stored_policy(store, named, name, profile.version, profile.decoding, profile.weights)
+        for name, profile in store.profiles().items()
+        if profile.served and name != SFT
+    ]
+    if not served:
+        raise FgctlError("There is no policy to serve; train and promote one with `fgctl train --promote`.")
+    return model, served, settings
+
+
+def _shares(text: str) -> list[float]:
+    from rewards.errors import FgctlError
+
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or len(set(shares)) < len(shares) or not all(0 <= share <= 1 for share in shares):
+        raise FgctlError(f"--scoring is {text!r}; give distinct shares from 0 to 1, such as 0,0.1,1.")
+    return shares

@@ -1,0 +1,37 @@
+"""The policy store: immutable versions of adapters in directories, and which version each profile serves.
+
+    <store>/<profile>/<version>/{adapter_model.safetensors, adapter_config.json, policy.json, README.md}
+    <store>/profiles.toml
+    <store>/promotions.jsonl
+
+Its modules:
+
+    policy_store.py  PolicyStore: promotions, rollbacks and canaries
+    versions.py      the version directories: write, read, verify
+    profiles.py      profiles.toml
+    ledger.py        promotions.jsonl
+    location.py      where the store is; it opens in its former place, too
+    errors.py        BrokenPolicy
+    replace_file.py  put a file in another's place in one step
+"""
+
+from policies.names import SFT
+from policies.store.errors import BrokenPolicy
+from policies.store.location import SHIPPED
+from policies.store.policy_store import PolicyStore
+from policies.store.profiles import PROFILES, CanaryShare, Decoding, Profile
+from policies.store.versions import ADAPTER, ADAPTER_CONFIG, MANIFEST
+
+__all__ = [
+    "ADAPTER",
+    "ADAPTER_CONFIG",
+    "MANIFEST",
+    "PROFILES",
+    "SFT",
+    "SHIPPED",
+    "BrokenPolicy",
+    "CanaryShare",
+    "Decoding",
+    "PolicyStore",
+    "Profile",
+]

@@ -1,0 +1,195 @@
+"""The versions on disk: `<profile>/<version>/{adapter_model.safetensors, adapter_config.json, policy.json, README.md}`.
+
+A version is named by the content of its adapter, so two different adapters never share a name: vLLM's prefix cache
+and every metric label rely on that. Once stored, a version never changes, except for the scores recorded for it.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from policies.manifest import SERVED, Named, PolicyManifest, card
+from policies.names import check_name, is_name
+from policies.store.errors import BrokenPolicy, first_error
+from policies.store.location import Location
+from policies.store.profiles import PROFILES
+from policies.store.replace_file import replace_file
+from rewards.dataset import file_digest
+
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+MANIFEST = "policy.json"
+
+_PICKLED = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
+
+
+class VersionStore:
+    """Reads and writes version directories."""
+
+    def __init__(self, location: Location) -> None:
+        self.root = location.root
+        """Where new versions go."""
+        self._former = location.former
+
+    def directories(self) -> Iterator[Path]:
+        """The directory of every version, broken or not."""
+        for directory in self.root.glob("*/*/"):
+            if directory.parent != self._former and is_name(directory.parent.name) and is_name(directory.name):
+                yield directory
+        if self._former is not None:
+            for manifest in self._former.glob(f"*/*/{MANIFEST}"):
+                if manifest.parent == self.path(manifest.parent.parent.name, manifest.parent.name):
+                    yield manifest.parent
+
+    def stored_profiles(self) -> list[str]:
+        """The profiles with a stored version, by name, whether or not one is current."""
+        return sorted({path.parent.name for path in self.directories() if (path / MANIFEST).is_file()})
+
+    def versions(self, profile: str) -> list[str]:
+        """The stored versions of a profile, oldest first; broken ones are left out."""
+        check_name(profile)
+        manifests = []
+        for version in self._version_names(profile):
+            try:
+                manifests.append(self.manifest(profile, version))
+            except BrokenPolicy:
+                continue
+        return [m.version for m in sorted(manifests, key=lambda m: (m.created, m.version))]
+
+    def path(self, profile: str, version: str) -> Path:
+        """The directory of a version, whether or not it exists. Raises FgctlError for an invalid name."""
+        check_name(profile)
+        check_name(version)
+        directory = self.root / profile / version
+        if self._former is not None and not directory.exists():
+            former = self._former / profile / version
+            if (former / MANIFEST).is_file():
+                return former
+        return directory
+
+    def manifest(self, profile: str, version: str) -> PolicyManifest:
+        """The manifest of a stored version. Raises BrokenPolicy when it is missing or not valid."""
+        file = self.path(profile, version) / MANIFEST
+        try:
+            return PolicyManifest.model_validate_json(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            stored = ", ".join(self._version_names(profile)) or "none"
+            raise BrokenPolicy(f"Policy {profile}@{version} is not stored; stored versions: {stored}.") from None
+        except ValidationError as error:
+            raise BrokenPolicy(f"{file}: {first_error(error)}; restore it or train the policy again.") from None
+
+    def verify(self, profile: str, version: str, base: Named | None = None) -> Path:
+        """The directory of a version whose content is what was stored and, if `base` is given, belongs to that base.
+
+        Raises BrokenPolicy saying what is wrong; also when there are pickled weights, which some loader might prefer.
+        """
+        directory, manifest = self.path(profile, version), self.manifest(profile, version)
+        if version_of(directory) != version:
+            raise BrokenPolicy(f"{directory}: the adapter is missing or changed since it was stored; restore it.")
+        if pickled := sorted(file for file in directory.rglob("*") if file.suffix.lower() in _PICKLED):
+            raise BrokenPolicy(f"{pickled[0]} is pickled, and only safetensors are accepted; remove it.")
+        if base is not None and manifest.base.digest != base.digest:
+            raise BrokenPolicy(
+                f"Policy {profile}@{version} was trained on base {manifest.base.name!r}, not on this "
+                f"{base.name!r}; serve its own base or train it on this one."
+            )
+        return directory
+
+    def write(self, profile: str, adapter: Path, manifest: dict[str, Any]) -> PolicyManifest:
+        """Store an adapter directory (as PEFT saves it) as a new version, unless it is stored already.
+
+        `manifest` holds the fields of PolicyManifest except `profile`, `version`, `created` and `fgctl`. Returns the
+        stored manifest. Raises BrokenPolicy when there is no adapter, or it is stored for other weights or another
+        base.
+        """
+        from importlib.metadata import version as package_version
+
+        version = version_of(adapter)
+        if version is None:
+            raise BrokenPolicy(f"{adapter} holds no adapter; train one first.")
+        new = PolicyManifest(
+            profile=profile,
+            version=version,
+            created=now(),
+            fgctl=package_version("fgctl"),
+            **manifest,
+        )
+        if stored := self.intact(profile, version):
+            if stored.base.digest != new.base.digest or not stored.same_weights_as(new):
+                raise BrokenPolicy(
+                    f"The same adapter is stored as {profile}@{version} for other weights or another base; train it "
+                    f"for longer, or for a profile of its own."
+                )
+            return stored
+        target = self.path(profile, version)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+        try:
+            for name in (ADAPTER, ADAPTER_CONFIG):
+                shutil.copyfile(adapter / name, scratch / name)
+            (scratch / MANIFEST).write_text(new.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            (scratch / "README.md").write_text(card(new), encoding="utf-8")
+            scratch.chmod(0o755)
+            if target.is_dir():
+                shutil.rmtree(target)
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return new
+
+    def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
+        """Put an evaluation of greedy answers into a version's manifest; its scores as served stay.
+
+        The version's name stays as well: it depends on the adapter alone.
+        """
+        with self.lock():
+            served = self.manifest(profile, version).scores.get(SERVED)
+            self._write_scores(profile, version, scores | ({SERVED: served} if served else {}))
+
+    def record_served(self, profile: str, version: str, served: dict[str, Any]) -> None:
+        """Put an evaluation of answers sampled as served into a version's manifest; its greedy scores stay."""
+        with self.lock():
+            self._write_scores(profile, version, self.manifest(profile, version).scores | {SERVED: served})
+
+    def lock(self) -> FileLock:
+        """Held from reading to writing `profiles.toml`, the ledger or a version's scores."""
+        return FileLock(self.root / f"{PROFILES}.lock")
+
+    def intact(self, profile: str, version: str) -> PolicyManifest | None:
+        """The manifest of a stored version; None when it is missing or broken."""
+        try:
+            self.verify(profile, version)
+            return self.manifest(profile, version)
+        except BrokenPolicy:
+            return None
+
+    def _version_names(self, profile: str) -> list[str]:
+        return sorted(path.name for path in self.directories() if path.parent.name == profile)
+
+    def _write_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
+        manifest = self.manifest(profile, version).model_copy(update={"scores": scores})
+        replace_file(self.path(profile, version) / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+
+
+def version_of(adapter: Path) -> str | None:
+    """The content version of an adapter directory: 12 hexadecimal digits; None when a file is missing."""
+    try:
+        config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+        digest.update(file_digest(adapter / ADAPTER).encode())
+    except (OSError, ValueError):
+        return None
+    return digest.hexdigest()[:12]
+
+
+def now() -> datetime:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
