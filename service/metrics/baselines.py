@@ -15,18 +15,18 @@ class BaselineMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         policy = ("profile", "policy")
-        judged = (*policy, "category")
+        by_category = (*policy, "category")
         self._error_ratio = Gauge(
             "fg_policy_baseline_error_ratio",
             "Share of segments judged to be errors in the version's offline evaluation: of answers sampled as the "
             "version is served, or of greedy answers if those were never evaluated.",
-            judged,
+            by_category,
             registry=registry,
         )
         self._score_ratio = Gauge(
             "fg_baseline_score_ratio",
             "Share of segments by error probability in the version's offline evaluation.",
-            (*judged, "bin"),
+            (*by_category, "bin"),
             registry=registry,
         )
         self._input_ratio = Gauge(
@@ -42,7 +42,7 @@ class BaselineMetrics:
             "fg_baseline_questions", "Questions in the version's offline evaluation.", policy, registry=registry
         )
         self._segments = Gauge(
-            "fg_baseline_segments", "Segments in the version's offline evaluation.", judged, registry=registry
+            "fg_baseline_segments", "Segments in the version's offline evaluation.", by_category, registry=registry
         )
 
     def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category], rewards: str | None) -> None:

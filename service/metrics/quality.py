@@ -17,29 +17,29 @@ class QualityMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         policy = ("profile", "policy")
-        judged = (*policy, "category")
+        by_category = (*policy, "category")
         self.segments_scored = Counter(
-            "fg_segments_scored_total", "Segments judged by the reward models.", judged, registry=registry
+            "fg_segments_scored_total", "Segments judged by the reward models.", by_category, registry=registry
         )
         self.segment_errors = Counter(
             "fg_segment_errors_total",
             "Segments judged to be errors: the error probability reached the category's threshold. Divided by "
             "`fg_segments_scored_total` it is the error ratio; the runbook says what to do when that rises.",
-            judged,
+            by_category,
             registry=registry,
         )
         self.segment_labels = Counter(
             "fg_segment_labels_total",
             "Segments judged to be errors, by their most likely annotation label; only in categories whose labels can "
             "be predicted. A label that grows says what to look for in the worst answers.",
-            (*judged, "label"),
+            (*by_category, "label"),
             registry=registry,
         )
         self.score_bins = Counter(
             "fg_score_bin_total",
             "Segments by error probability; a bin is named by its lower edge, `0.0` to `0.9`. In OpenMetrics it has "
             'exemplars `response="…"`: the id for `GET /responses/{id}`.',
-            (*judged, "bin"),
+            (*by_category, "bin"),
             registry=registry,
         )
         self.reward = Histogram(

@@ -26,7 +26,7 @@ class TrafficMetrics:
         self.requests = Counter(
             "fg_requests_total",
             "Requests for a generation, by how they ended: `ok`, `cancelled` (the client left), `error` (the engine "
-            "failed), `rejected` (a 4xx or 503), `limited` (429), `overloaded` (503: the queue was full, or waited in for "
+            "failed), `rejected` (a 4xx or 503), `limited` (429), `overloaded` (503: the queue was full, or the wait "
             "too long), `timeout` (503: the request took too long). `error`: read the log; `overloaded`: add replicas.",
             (*policy, "outcome"),
             registry=registry,
@@ -93,8 +93,8 @@ class TrafficMetrics:
         )
         self.weights_requests = Counter(
             "fg_weights_requests_total",
-            "Requests by weights: `trained` (a policy has them), `resident` (a mixture that the engine holds), `loaded` "
-            "(a mixture that was loaded first). Many `loaded`: raise `FGCTL_RESIDENT_ADAPTERS`.",
+            "Requests by weights: `trained` (a policy has them), `resident` (a mixture in the engine), `loaded` (a "
+            "mixture that was loaded first). Many `loaded`: raise `FGCTL_RESIDENT_ADAPTERS`.",
             ("result",),
             registry=registry,
         )

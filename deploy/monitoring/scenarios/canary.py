@@ -55,9 +55,9 @@ def _trial(arms: tuple[Evidence, Evidence], instance: Mapping[str, str] = INSTAN
         labels = {**instance, **_HERE, "arm": arm}
         exported[series("fg_canary_responses_total", **labels)] = gauge((10, evidence.responses * part))
         for category, (total, squares) in evidence.sums.items():
-            judged = labels | {"category": category}
-            exported[series("fg_canary_error_probability_total", **judged)] = gauge((10, total * part))
-            exported[series("fg_canary_error_probability_squares_total", **judged)] = gauge((10, squares * part))
+            by_category = labels | {"category": category}
+            exported[series("fg_canary_error_probability_total", **by_category)] = gauge((10, total * part))
+            exported[series("fg_canary_error_probability_squares_total", **by_category)] = gauge((10, squares * part))
     return exported
 
 

@@ -72,9 +72,11 @@ def answers(
         **histogram("fg_generation_seconds", (10, 60, 120), answered, 0, **labels),
     }
     for category, number in segments.items():
-        judged = labels | {"policy": policy, "category": category}
-        exported[series("fg_segments_scored_total", **judged)] = counter(*[_counted(phase, number) for phase in phases])
-        exported[series("fg_segment_errors_total", **judged)] = counter(
+        by_category = labels | {"policy": policy, "category": category}
+        exported[series("fg_segments_scored_total", **by_category)] = counter(
+            *[_counted(phase, number) for phase in phases]
+        )
+        exported[series("fg_segment_errors_total", **by_category)] = counter(
             *[_counted(phase, number * _error_ratio(phase, category)) for phase in phases]
         )
     return exported

@@ -12,13 +12,13 @@ KUBERNETES = DEPLOY / "kubernetes"
 
 @pytest.fixture(scope="session")
 def compose():
-    """compose.yaml with every variable's default; those that have none are `given`."""
+    """compose.yaml with the default of every variable; those without one have the value `set`."""
     text = (DEPLOY / "compose.yaml").read_text()
     return yaml.safe_load(re.sub(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)\}", _default, text))
 
 
-def _default(found):
-    return "given" if found[2] is None else found[2]
+def _default(variable):
+    return "set" if variable[2] is None else variable[2]
 
 
 @pytest.fixture(scope="session")
@@ -38,19 +38,19 @@ def example():
 
 @pytest.fixture(scope="session")
 def find(base, monitoring):
-    """The one resource of a kind and name, without an overlay."""
+    """Returns the resource of a kind and name, without an overlay."""
 
-    def found(kind, name="fgctl"):
-        (one,) = [doc for doc in (*base, *monitoring) if (doc["kind"], doc["metadata"]["name"]) == (kind, name)]
-        return one
+    def resource(kind, name="fgctl"):
+        (match,) = [doc for doc in (*base, *monitoring) if (doc["kind"], doc["metadata"]["name"]) == (kind, name)]
+        return match
 
-    return found
+    return resource
 
 
 def build(directory):
-    """What `kustomize build` makes of a directory, as far as our files use it: anything else fails.
+    """The result of `kustomize build` for what our files use of it; anything else fails.
 
-    Names of generated ConfigMaps get no hash here.
+    The names of generated ConfigMaps have no hash here.
     """
     plan = yaml.safe_load((directory / "kustomization.yaml").read_text())
     assert (plan.pop("apiVersion"), plan.pop("kind")) == ("kustomize.config.k8s.io/v1beta1", "Kustomization")
@@ -70,12 +70,12 @@ def build(directory):
         for doc in docs:
             if doc["kind"] != "Namespace":
                 doc["metadata"]["namespace"] = namespace
-    assert not plan, f"{directory}: these tests cannot read {', '.join(plan)}; teach them."
+    assert not plan, f"{directory}: these tests do not support {', '.join(plan)}; extend build()."
     return docs
 
 
 def pod(doc):
-    """The pod that a resource makes; {} where it makes none."""
+    """The pod of a resource; {} if it has none."""
     return doc.get("spec", {}).get("template", {}).get("spec", {})
 
 
@@ -84,25 +84,25 @@ def containers(doc):
 
 
 def _generate(generator, directory, docs):
-    given = [line for file in generator.pop("envs", ()) for line in (directory / file).read_text().splitlines()]
-    pairs = [line.split("=", 1) for line in (*given, *generator.pop("literals", ())) if line and line[0] != "#"]
+    lines = [line for file in generator.pop("envs", ()) for line in (directory / file).read_text().splitlines()]
+    pairs = [line.split("=", 1) for line in (*lines, *generator.pop("literals", ())) if line and line[0] != "#"]
     name, merge = generator.pop("name"), generator.pop("behavior", "create") == "merge"
-    assert not generator, f"{directory}: these tests cannot read {', '.join(generator)}; teach them."
+    assert not generator, f"{directory}: these tests do not support {', '.join(generator)}; extend build()."
     if merge:
-        (there,) = [doc for doc in docs if (doc["kind"], doc["metadata"]["name"]) == ("ConfigMap", name)]
-        there["data"] |= dict(pairs)
+        (existing,) = [doc for doc in docs if (doc["kind"], doc["metadata"]["name"]) == ("ConfigMap", name)]
+        existing["data"] |= dict(pairs)
     else:
         docs.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(pairs)})
 
 
 def _patch(docs, target, patch):
-    known = {"group": lambda doc: doc["apiVersion"].rpartition("/")[0], "kind": lambda doc: doc["kind"]}
-    known["name"] = lambda doc: doc["metadata"]["name"]
-    chosen = [doc for doc in docs if all(known[key](doc) == value for key, value in target.items())]
-    assert chosen, f"nothing is {target}"
+    fields = {"group": lambda doc: doc["apiVersion"].rpartition("/")[0], "kind": lambda doc: doc["kind"]}
+    fields["name"] = lambda doc: doc["metadata"]["name"]
+    matching = [doc for doc in docs if all(fields[key](doc) == value for key, value in target.items())]
+    assert matching, f"no resource matches {target}"
     for step in yaml.safe_load(patch):
         *way, last = step["path"].strip("/").split("/")
-        for doc in chosen:
+        for doc in matching:
             place = doc
             for key in way:
                 place = place[int(key) if isinstance(place, list) else key]

@@ -1,4 +1,4 @@
-"""deploy/compose.yaml: the schema's word for it, and what the schema does not ask for."""
+"""deploy/compose.yaml fits the schema, is locked down, and agrees with the files it mounts."""
 
 import re
 import subprocess
@@ -15,14 +15,14 @@ FILE = DEPLOY / "compose.yaml"
 SERVICES = ("fgctl", "keys", "prometheus", "alertmanager", "grafana", "postgres")
 
 
-def schema_says(file):
+def check_schema(file):
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_is_a_compose_file():
-    told = schema_says(FILE)
-    assert told.returncode == 0, told.stdout
+def test_it_is_a_compose_file():
+    result = check_schema(FILE)
+    assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def test_the_schema_finds_mistakes(tmp_path, right, wrong):
     assert right in text
     broken = tmp_path / "compose.yaml"
     broken.write_text(text.replace(right, wrong))
-    told = schema_says(broken)
-    assert told.returncode == 1
-    assert "services" in told.stdout
+    result = check_schema(broken)
+    assert result.returncode == 1
+    assert "services" in result.stdout
 
 
-def test_has_every_service(compose):
+def test_it_has_every_service(compose):
     assert tuple(compose["services"]) == SERVICES
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_nobody_is_root_or_could_become_it(compose, name):
+def test_no_container_is_root_or_can_become_root(compose, name):
     service = compose["services"][name]
     assert int(service["user"].split(":")[0]) > 0
     assert service["cap_drop"] == ["ALL"]
@@ -54,22 +54,22 @@ def test_nobody_is_root_or_could_become_it(compose, name):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_nobody_takes_more_than_its_share(compose, name):
+def test_every_container_has_limits(compose, name):
     limits = compose["services"][name]["deploy"]["resources"]["limits"]
     assert set(limits) == {"cpus", "memory", "pids"}
     assert compose["services"][name]["logging"]["options"]["max-size"]
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name != "keys"])
-def test_everything_that_runs_is_asked_how_it_is(compose, name):
+def test_every_running_container_has_a_health_check(compose, name):
     check = compose["services"][name]["healthcheck"]
     assert check["test"][0] == "CMD"
     assert {"interval", "timeout", "retries", "start_period"} <= set(check)
-    # Only what is being asked is running: a name instead of an address could be another container's.
+    # By address: a name might be that of another container.
     assert "localhost" not in " ".join(check["test"])
 
 
-def test_images_are_releases(compose):
+def test_images_are_pinned_to_releases(compose):
     for name, service in compose["services"].items():
         image, _, tag = service["image"].rpartition(":")
         assert image, name
@@ -82,7 +82,7 @@ def test_the_image_has_the_packages_version(compose):
     assert compose["services"]["fgctl"]["image"] == f"fgctl:{version}"
 
 
-def test_only_this_machine_is_listened_to(compose):
+def test_ports_are_open_to_this_machine_only(compose):
     for name, service in compose["services"].items():
         for port in service.get("ports", ()):
             assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port), f"{name}: {port}"
@@ -90,7 +90,7 @@ def test_only_this_machine_is_listened_to(compose):
     assert compose["networks"]["database"]["internal"] is True
 
 
-def test_only_who_has_to_talk_shares_a_network(compose):
+def test_only_services_that_need_each_other_share_a_network(compose):
     members = {
         network: {name for name, service in compose["services"].items() if network in service.get("networks", ())}
         for network in compose["networks"]
@@ -111,25 +111,25 @@ def test_the_example_has_every_variable():
     used = set(re.findall(r"\$\{(\w+)", FILE.read_text()))
     example = (DEPLOY / ".env.example").read_text()
     assert set(re.findall(r"^#?([A-Z_]+)=", example, re.M)) == used
-    given = dict(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.M))
+    values = dict(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.M))
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]+)\}", FILE.read_text()))
-    assert {name: given[name] for name in defaults} == defaults
+    assert {name: values[name] for name in defaults} == defaults
     assert set(re.findall(r"^([A-Z_]+)=$", example, re.M)) == {"GRAFANA_ADMIN_PASSWORD", "POSTGRES_PASSWORD"}
 
 
-def test_settings_are_the_services(compose, monkeypatch):
+def test_settings_are_settings_of_the_service(compose, monkeypatch):
     environment = compose["services"]["fgctl"]["environment"]
     ours = {name: str(value or "") for name, value in environment.items() if name.startswith("FGCTL_")}
     assert {name.removeprefix("FGCTL_").lower() for name in ours} <= set(Settings.model_fields)
     for name, value in ours.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
-    # On 0.0.0.0 it starts with keys alone.
+    # The service listens on 0.0.0.0, so it needs keys.
     assert settings.keys == Path("/etc/fgctl/keys.toml")
     assert not settings.open
 
 
-def test_the_service_is_given_the_time_to_drain(compose):
+def test_the_service_has_time_to_drain(compose):
     from service.run import _GRACE
 
     service = compose["services"]["fgctl"]
@@ -137,7 +137,7 @@ def test_the_service_is_given_the_time_to_drain(compose):
     assert float(service["stop_grace_period"].removesuffix("s")) >= drain + _GRACE + 5
 
 
-def test_mounts_are_declared_or_lie_here(compose):
+def test_mounts_are_declared_volumes_or_folders_of_the_repository(compose):
     for name, service in compose["services"].items():
         for mount in service.get("volumes", ()):
             source = mount["source"] if isinstance(mount, dict) else mount.split(":")[0]
@@ -148,7 +148,7 @@ def test_mounts_are_declared_or_lie_here(compose):
                 assert source in compose["volumes"], f"{name}: {source}"
 
 
-def test_only_the_tool_writes_keys(compose):
+def test_only_the_keys_container_writes_keys(compose):
     mounts = {
         (name, mount)
         for name, service in compose["services"].items()
@@ -158,20 +158,20 @@ def test_only_the_tool_writes_keys(compose):
     assert mounts == {("fgctl", "keys:/etc/fgctl:ro"), ("keys", "keys:/etc/fgctl")}
 
 
-def reachable(compose, address, whom):
-    """Whether a container of the same network listens there, as far as its own health check says."""
+def reachable(compose, address, client):
+    """Whether a container on a common network listens there, judging by its health check."""
     host, port = address.rsplit(":", 1)
     service = compose["services"][host]
-    shared = set(service["networks"]) & set(compose["services"][whom]["networks"])
+    shared = set(service["networks"]) & set(compose["services"][client]["networks"])
     return bool(shared) and f":{port}" in " ".join(service["healthcheck"]["test"])
 
 
-def test_prometheus_finds_what_it_scrapes_and_whom_it_tells(compose):
+def test_prometheus_finds_the_service_and_alertmanager(compose):
     configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (job,) = configuration["scrape_configs"]
-    (told,) = configuration["alerting"]["alertmanagers"]
+    (alertmanager,) = configuration["alerting"]["alertmanagers"]
     mounts = dict(mount.split(":")[:2][::-1] for mount in compose["services"]["prometheus"]["volumes"])
-    for discovering, expected in ((job, "fgctl:8000"), (told, "alertmanager:9093")):
+    for discovering, expected in ((job, "fgctl:8000"), (alertmanager, "alertmanager:9093")):
         ((file,),) = [entry["files"] for entry in discovering["file_sd_configs"]]
         folder, name = file.split("/")
         (target,) = yaml.safe_load((DEPLOY / mounts[f"/etc/prometheus/{folder}"] / name).read_text())

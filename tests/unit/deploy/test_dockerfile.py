@@ -1,4 +1,4 @@
-"""The image holds all that the package is made of, and the deployments agree with it."""
+"""The image contains everything that the package consists of, and the deployments agree with it."""
 
 import re
 import tomllib
@@ -23,14 +23,14 @@ def test_every_package_is_installed():
 
 
 @pytest.mark.parametrize("needed", [*TOP, "requirements", "pyproject.toml", "README.md", "LICENSE"])
-def test_what_is_installed_is_copied(needed):
+def test_everything_that_is_installed_is_copied(needed):
     copied = " ".join(re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.M)).split()
     assert needed in copied
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert needed not in ignored
 
 
-def test_only_tools_are_left_out():
+def test_only_development_tools_are_left_out():
     patterns = re.findall(r"-e '(\S+)'", DOCKERFILE)
     listed = (ROOT / "requirements" / "cpu.txt").read_text().split()
     left_out = {needed.split("==")[0] for needed in listed if re.search("|".join(patterns), needed)}
@@ -43,12 +43,12 @@ def test_only_tools_are_left_out():
     assert left_out - developers <= only_for_tools | only_for_pre_commit
 
 
-def test_the_service_is_told_where_its_base_was_converted_to():
+def test_the_service_finds_the_converted_base():
     (cache,) = re.findall(r"FGCTL_CACHE=(\S+) fgctl base", DOCKERFILE)
     assert f"ENV FGCTL_BASE={cache}/{DEFAULT_BASE}\n" in DOCKERFILE
 
 
-def test_everybody_means_the_same_user(compose, base):
+def test_the_user_is_the_same_everywhere(compose, base):
     (user,) = re.findall(r"^USER (.+)$", DOCKERFILE, re.M)
     assert user == "10001:10001"
     assert "--gid 10001" in DOCKERFILE

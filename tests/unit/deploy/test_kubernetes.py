@@ -1,4 +1,4 @@
-"""deploy/kubernetes: each resource is what the API takes, and together they mean the same things."""
+"""deploy/kubernetes: the API accepts every resource, and the resources agree with each other."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from service.settings import Settings
 ROOT = Path(__file__).parents[3]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VERSIONS = ("1.30", "1.37")
-"""The oldest Kubernetes that the files are for, and the newest that is known."""
+"""The oldest Kubernetes that the files support, and the newest with a schema."""
 OPERATOR = "monitoring.coreos.com/v1"
 
 
@@ -53,7 +53,7 @@ def settings(find):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_api_takes_every_resource(base, example, version):
+def test_the_api_accepts_every_resource(base, example, version):
     checked = [doc for doc in (*base, *example) if doc["apiVersion"] != OPERATOR]
     assert {doc["kind"] for doc in checked} == {
         "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Namespace", "NetworkPolicy",
@@ -63,26 +63,26 @@ def test_the_api_takes_every_resource(base, example, version):
         kubernetes_validate.validate(doc, version, strict=True)
 
 
-def test_a_field_that_the_api_does_not_have_is_found(find):
+def test_an_unknown_field_is_found(find):
     deployment = yaml.safe_load(yaml.safe_dump(find("Deployment")))
     pod(deployment)["containers"][0]["livenessProbe"]["period"] = 1
     with pytest.raises(kubernetes_validate.ValidationError, match="period"):
         kubernetes_validate.validate(deployment, VERSIONS[0], strict=True)
 
 
-def operators_reading(doc):
-    """A resource as types made from the Prometheus Operator's schemas hold it: without what they do not know."""
+def parsed_by_operator(doc):
+    """A resource as parsed by types from the Prometheus Operator's schemas, which drop unknown fields."""
     from cloudcoil.models.prometheus_operator import v1
 
     kind = {"ServiceMonitor": v1.ServiceMonitor, "PrometheusRule": v1.PrometheusRule}[doc["kind"]]
     return kind.model_validate(doc).model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def test_the_operator_takes_every_resource(monitoring, example):
+def test_the_operator_accepts_every_resource(monitoring, example):
     docs = [doc for doc in (*monitoring, *example) if doc["apiVersion"] == OPERATOR]
     assert [doc["kind"] for doc in docs] == ["ServiceMonitor", "PrometheusRule"] * 2
     for doc in docs:
-        assert operators_reading(doc) == doc
+        assert parsed_by_operator(doc) == doc
 
 
 def with_endpoint(monitor, **change):
@@ -91,18 +91,18 @@ def with_endpoint(monitor, **change):
     return changed
 
 
-def test_a_field_that_the_operator_does_not_have_is_found(find):
+def test_a_field_unknown_to_the_operator_is_found(find):
     misspelt = with_endpoint(find("ServiceMonitor"), intervall="15s")
-    assert operators_reading(misspelt) != misspelt
+    assert parsed_by_operator(misspelt) != misspelt
 
 
 @pytest.mark.parametrize("wrong", [{"interval": "15 seconds"}, {"port": 8000}])
-def test_a_value_that_the_operator_does_not_take_is_found(find, wrong):
+def test_a_value_that_the_operator_rejects_is_found(find, wrong):
     with pytest.raises(ValidationError, match=r"endpoints\.0"):
-        operators_reading(with_endpoint(find("ServiceMonitor"), **wrong))
+        parsed_by_operator(with_endpoint(find("ServiceMonitor"), **wrong))
 
 
-def test_the_service_and_its_guards_mean_the_replicas(find, labels, writers_labels):
+def test_the_service_and_its_policies_select_the_replicas(find, labels, writers_labels):
     selectors = [
         find("Deployment")["spec"]["selector"],
         {"matchLabels": find("Service")["spec"]["selector"]},
@@ -115,7 +115,7 @@ def test_the_service_and_its_guards_mean_the_replicas(find, labels, writers_labe
         assert not selects(selector, writers_labels)
 
 
-def test_the_writer_of_policies_is_cut_off(find, labels, writers_labels):
+def test_the_writer_of_policies_has_no_connections(find, labels, writers_labels):
     policy = find("NetworkPolicy", "fgctl-policies")["spec"]
     assert selects(policy["podSelector"], writers_labels)
     assert not selects(policy["podSelector"], labels)
@@ -125,7 +125,7 @@ def test_the_writer_of_policies_is_cut_off(find, labels, writers_labels):
     assert selects(find("Deployment", "fgctl-policies")["spec"]["selector"], writers_labels)
 
 
-def test_ports_are_one_port(find, replica, example):
+def test_ports_agree(find, replica, example):
     (container,) = replica["containers"]
     (port,) = container["ports"]
     assert container["args"][-2:] == ["--port", str(port["containerPort"])]
@@ -133,13 +133,13 @@ def test_ports_are_one_port(find, replica, example):
     assert exposed["targetPort"] == port["name"]
     (scraped,) = find("ServiceMonitor")["spec"]["endpoints"]
     assert scraped["port"] == exposed["name"]
-    (let_in,) = find("NetworkPolicy")["spec"]["ingress"]
-    assert [entry["port"] for entry in let_in["ports"]] == [port["name"]]
+    (ingress_rule,) = find("NetworkPolicy")["spec"]["ingress"]
+    assert [entry["port"] for entry in ingress_rule["ports"]] == [port["name"]]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"]["port"] == port["name"]
     (ingress,) = [doc for doc in example if doc["kind"] == "Ingress"]
     backends = [path["backend"]["service"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
-    assert {(one["name"], one["port"]["name"]) for one in backends} == {("fgctl", exposed["name"])}
+    assert {(backend["name"], backend["port"]["name"]) for backend in backends} == {("fgctl", exposed["name"])}
 
 
 def test_probed_paths_and_public_paths_are_served(replica, example):
@@ -158,15 +158,15 @@ def test_probed_paths_and_public_paths_are_served(replica, example):
         assert any(route == path or route.startswith(f"{path}/") for route in served), path
 
 
-def test_the_monitor_finds_the_service(find):
+def test_the_servicemonitor_selects_the_service(find):
     monitor = find("ServiceMonitor")["spec"]
     labels = find("Service")["metadata"]["labels"]
     assert selects(monitor["selector"], labels)
-    # Alerts ask for this job.
+    # Alerts select by this job.
     assert labels[monitor["jobLabel"]] == "fgctl"
 
 
-def test_replicas_follow_metrics_that_there_are(find, settings):
+def test_the_autoscaler_uses_metrics_that_exist(find, settings):
     scaler = find("HorizontalPodAutoscaler")["spec"]
     target = find("Deployment")
     assert scaler["scaleTargetRef"] == {
@@ -183,11 +183,11 @@ def test_replicas_follow_metrics_that_there_are(find, settings):
     assert set(wanted) <= {family.name for family in Metrics().registry.collect()}
     full = int(settings["FGCTL_MAX_NUM_SEQS"])
     assert 0.5 * full <= float(wanted["fg_running_completions"]["averageValue"]) < full
-    # One may go away, and another still answers.
+    # While one replica is evicted, another answers.
     assert scaler["minReplicas"] > find("PodDisruptionBudget")["spec"]["maxUnavailable"]
 
 
-def test_a_replica_is_given_the_time_to_drain(replica, settings):
+def test_a_replica_has_time_to_drain(replica, settings):
     from service.run import _GRACE
 
     (container,) = replica["containers"]
@@ -198,10 +198,10 @@ def test_a_replica_is_given_the_time_to_drain(replica, settings):
     assert before >= ready["periodSeconds"] * ready["failureThreshold"]
 
 
-def test_settings_are_the_services(settings, example, monkeypatch):
+def test_settings_are_settings_of_the_service(settings, example, monkeypatch):
     (changed,) = [doc["data"] for doc in example if doc["kind"] == "ConfigMap"]
-    for given in (settings, changed):
-        ours = {name: value for name, value in given.items() if name.startswith("FGCTL_")}
+    for data in (settings, changed):
+        ours = {name: value for name, value in data.items() if name.startswith("FGCTL_")}
         assert {name.removeprefix("FGCTL_").lower() for name in ours} <= set(Settings.model_fields)
         for name, value in ours.items():
             monkeypatch.setenv(name, value)
@@ -210,7 +210,7 @@ def test_settings_are_the_services(settings, example, monkeypatch):
     assert changed["FGCTL_KEYS"] == settings["FGCTL_KEYS"]
 
 
-def test_what_is_read_is_mounted_and_nothing_else_is_written(replica, settings):
+def test_only_home_and_tmp_are_writable(replica, settings):
     (container,) = replica["containers"]
     mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
     assert {path for path, mount in mounts.items() if not mount.get("readOnly")} == {"/home/fgctl", "/tmp"}  # noqa: S108
@@ -222,13 +222,13 @@ def test_what_is_read_is_mounted_and_nothing_else_is_written(replica, settings):
     assert all("sizeLimit" in volumes[name]["emptyDir"] for name in ("home", "tmp"))
 
 
-def test_claims_settings_and_accounts_exist(base):
+def test_referenced_claims_settings_and_accounts_exist(base):
     names = {(doc["kind"], doc["metadata"]["name"]) for doc in base}
     for doc in base:
         if doc["kind"] != "Deployment":
             continue
         spec = pod(doc)
-        (claim,) = [one["persistentVolumeClaim"] for one in spec["volumes"] if "persistentVolumeClaim" in one]
+        (claim,) = [volume["persistentVolumeClaim"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
         assert ("PersistentVolumeClaim", claim["claimName"]) in names
         assert ("ServiceAccount", spec["serviceAccountName"]) in names
         for container in (*spec.get("initContainers", ()), *spec["containers"]):
@@ -236,8 +236,8 @@ def test_claims_settings_and_accounts_exist(base):
             assert ("ConfigMap", "fgctl-settings") in names
 
 
-def test_pods_keep_to_the_restricted_standard(base):
-    """What Kubernetes' Pod Security Standard `restricted` demands, and what else costs nothing."""
+def test_pods_meet_the_restricted_standard(base):
+    """The requirements of the Pod Security Standard `restricted`, and a few more that cost nothing."""
     pods = [pod(doc) for doc in base if doc["kind"] == "Deployment"]
     assert len(pods) == 2
     for spec in pods:
@@ -256,13 +256,13 @@ def test_pods_keep_to_the_restricted_standard(base):
             assert {"cpu", "memory"} <= set(container["resources"]["requests"])
 
 
-def test_threads_and_cores_are_as_many(replica):
+def test_requests_and_limits_are_equal(replica):
     resources = replica["containers"][0]["resources"]
     assert resources["requests"]["cpu"] == resources["limits"]["cpu"]
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
 
 
-def test_an_empty_store_is_filled_with_what_the_image_ships(find, tmp_path):
+def test_an_empty_store_is_filled_with_the_shipped_versions(find, tmp_path):
     (fill,) = pod(find("Deployment", "fgctl-policies"))["initContainers"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"FGCTL_POLICIES": str(tmp_path), "PYTHONPATH": str(ROOT), "PATH": path}
@@ -286,12 +286,13 @@ def test_every_file_is_used(base, example):
     used = {KUBERNETES / "prometheus-adapter" / "values.yaml"}
     for plan in KUBERNETES.rglob("kustomization.yaml"):
         contents = yaml.safe_load(plan.read_text())
-        used |= {plan, *(plan.parent / one for one in contents["resources"])}
-        used |= {plan.parent / file for one in contents.get("configMapGenerator", ()) for file in one.get("envs", ())}
+        used |= {plan, *(plan.parent / resource for resource in contents["resources"])}
+        generators = contents.get("configMapGenerator", ())
+        used |= {plan.parent / file for generator in generators for file in generator.get("envs", ())}
     assert {file for file in KUBERNETES.rglob("*") if file.is_file()} <= used
 
 
-def test_an_overlay_decides_image_and_namespace(example):
+def test_an_overlay_sets_image_and_namespace(example):
     assert {doc["metadata"].get("namespace") for doc in example} == {None, "fgctl"}
     assert [doc["kind"] for doc in example if "namespace" not in doc["metadata"]] == ["Namespace"]
     images = {
@@ -305,7 +306,7 @@ def test_an_overlay_decides_image_and_namespace(example):
 
 @pytest.mark.parametrize("directory", ["base", "monitoring", "overlays/example"])
 def test_kustomize_builds_the_same(directory, request):
-    """No package carries kustomize, so that the other tests read its files themselves; where it is, it is asked."""
+    """No package ships kustomize, so other tests build the files themselves; this one compares, if it is installed."""
     program = shutil.which("kustomize") or shutil.which("kubectl")
     if program is None:
         pytest.skip("neither kustomize nor kubectl is installed")
