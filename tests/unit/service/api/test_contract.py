@@ -102,7 +102,7 @@ def test_answers_are_as_declared(schema, operation, mode):
         phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     def check(case):
-        case.call_and_validate(checks=[*CHECKS, not_a_server_error])
+        case.call_and_validate(checks=[*CHECKS, not_a_server_error], timeout=300)
 
     check()
 

@@ -139,7 +139,7 @@ async def test_a_canary_gets_its_share_of_callers_always_the_same(loaded, write)
     loaded.store.promote("long", new, force=True)
     await loaded.resolver.reload()
     assert loaded.backend.roster.canaries == {}
-    assert {loaded.backend.roster.choose("long", caller).version for caller in callers} == {new}
+    assert {(await loaded.resolver.resolve(Selection("long"), caller)).version for caller in callers} == {new}
 
 
 async def test_a_broken_canary_gets_no_traffic(loaded, write):
