@@ -73,11 +73,12 @@ def _fit(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe) 
         head.used(RESPONSE_GROUPS),
     )  # fmt: skip
     for name, pairs in (("completeness", table.coverage), ("preference", table.preference)):
-        chosen, head = _select_pairs(pairs, questions), getattr(recipe, name)
-        _require(len(chosen.better))
+        selected, head = _select_pairs(pairs, questions), getattr(recipe, name)
+        _require(len(selected.better))
         heads[name] = fit_bradley_terry(
-            table.responses, chosen.better, chosen.worse, RESPONSE_FEATURES, head.strength, head.used(RESPONSE_GROUPS)
-        )
+            table.responses, selected.better, selected.worse, RESPONSE_FEATURES, head.strength,
+            head.used(RESPONSE_GROUPS),
+        )  # fmt: skip
     return Heads(**heads)
 
 
