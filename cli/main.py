@@ -15,8 +15,7 @@ from cli.bench import commands as bench
 from cli.generate import generate
 from cli.policies import commands as policies
 from cli.rewards import commands as rewards
-from cli.rewards.fit import fit
-from cli.rewards.fit_judge import fit_judge
+from cli.rewards.score import score
 from cli.serve import serve
 from cli.training import experiment, train
 from cli.training.evaluate import evaluate
@@ -36,9 +35,7 @@ app.command()(evaluate)
 app.command()(serve)
 app.command()(generate)
 app.command()(sample)
-app.command()(rewards.score)
-rewards.app.command()(fit)
-rewards.app.command()(fit_judge)
+app.command()(score)
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(policies.app, name="policies")
 app.add_typer(keys.app, name="keys")

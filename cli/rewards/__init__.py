@@ -1,1 +1,10 @@
-"""TODO."""
+"""`fgctl rewards …` and `fgctl score`.
+
+commands.py           the group of commands: prefit, evaluate, compare, report
+fit.py                `fgctl rewards fit`
+fit_judge.py          `fgctl rewards fit-judge`
+score.py              `fgctl score`
+options.py            options that several of them have
+feedback_data.py      feedback from a file or from the feedback store
+agreement_tables.py   tables of agreement with people
+"""

@@ -1,4 +1,4 @@
-"""Tables of agreement with people."""
+"""Prints tables of agreement with people."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from cli.output import print_table
 
 
 def print_agreement(title: str, report: dict[str, Any]) -> None:
-    """A row for each category of a report of rewards.evaluation.evaluate."""
+    """One row for each category of a report of rewards.evaluation.evaluate."""
     rows = []
     for name, figures in report.items():
         if not isinstance(figures, dict) or "n" not in figures:
@@ -20,16 +20,16 @@ def print_agreement(title: str, report: dict[str, Any]) -> None:
 
 
 def print_labels(title: str, agreement: dict[str, Any]) -> None:
-    """A row for each category of a report of rewards.fitting.fit_label_heads."""
+    """One row for each category of a report of rewards.fitting.fit_label_heads."""
     rows = [
         [
-            *(name, one["n"], _with_interval(one, "accuracy"), _with_interval(one, "macro_f1")),
-            f"{one['baselines']['majority']:.3f} / {one['majority_macro_f1']:.3f}",
-            "yes" if one["worth"] else "no",
+            *(name, figures["n"], _with_interval(figures, "accuracy"), _with_interval(figures, "macro_f1")),
+            f"{figures['baselines']['majority']:.3f} / {figures['majority_macro_f1']:.3f}",
+            "yes" if figures["worth"] else "no",
         ]
-        for name, one in agreement.items()
+        for name, figures in agreement.items()
     ]
-    print_table(title, ["category", "n", "accuracy", "macro-F1", "majority", "named"], rows)
+    print_table(title, ["category", "n", "accuracy", "macro-F1", "majority", "labelled"], rows)
 
 
 def _with_interval(figures: dict[str, Any], name: str) -> str:
@@ -40,7 +40,7 @@ def _with_interval(figures: dict[str, Any], name: str) -> str:
 
 
 def print_change(change: dict[str, Any]) -> None:
-    """What new feedback changed: a row for each category, on the questions of before and on the new ones."""
+    """What new feedback changed: a table for the old questions and one for the new ones."""
     for name, part in change.items():
         if part["before"] is None:
             continue
@@ -49,7 +49,5 @@ def print_change(change: dict[str, Any]) -> None:
             figure = next(key for key in ("macro_f1", "pairwise_accuracy") if key in after)
             before = part["before"][category]
             rows.append([category, after["n"], _with_interval(before, figure), _with_interval(after, figure)])
-        title = (
-            f"{part['questions']} {name} questions, {part['annotations']} annotations, never judged by what saw them"
-        )
+        title = f"{part['questions']} {name} questions, {part['annotations']} annotations, held out each time"
         print_table(title, ["category", "n", "before", "with the new feedback"], rows)

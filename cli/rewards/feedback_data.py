@@ -1,4 +1,4 @@
-"""Feedback to fit on, from a file or from the feedback store."""
+"""Span feedback to fit on, from a file or from the feedback store."""
 
 import asyncio
 import hashlib
@@ -17,43 +17,53 @@ _STORE = re.compile(r"(sqlite|postgres(ql)?)(\+\w+)?:")
 
 
 @dataclass(frozen=True)
-class FoundFeedback:
-    """Feedback, and how it is identified."""
+class LoadedFeedback:
+    """Feedback, with its name and digest for the records."""
 
     name: str
     digest: str
-    """SHA-256 of the file, or of all that people say in the store."""
+    """SHA-256 of the file, or of all feedback in the store."""
     examples: list["FeedbackExample"]
-    """An annotation each."""
+    """One for each annotation."""
 
 
 def is_store(data: str) -> bool:
-    """Whether it is the URL of a feedback store rather than a file."""
+    """Whether `data` is the URL of a feedback store rather than a file."""
     return _STORE.match(data) is not None
 
 
-def load_feedback_from(data: str | None) -> FoundFeedback:
-    """The feedback of a file or a store; of the default file for None.
+def load_feedback_from(data: str | None) -> LoadedFeedback:
+    """Load the feedback of a file or a store; None means the default file.
 
-    Raises FgctlError when it cannot be read, or there is none.
+    Raises FgctlError when it cannot be read, or when there is none.
     """
     from rewards.dataset import data_file, feedback_examples, file_digest, load_feedback
 
     if data is None or not is_store(data):
         path = Path(data) if data else data_file("feedback")
-        return FoundFeedback(path.name, file_digest(path) if path.is_file() else "", load_feedback(path))
+        return LoadedFeedback(path.name, file_digest(path) if path.is_file() else "", load_feedback(path))
     from service.feedback.exchange.item import content_digest
     from service.feedback.exchange.qa_feedback import row
 
     name, items = store_name(data), asyncio.run(_items(data))
     if not items:
-        raise FgctlError(f"Nobody has annotated anything in {name}; annotate answers or import some feedback.")
+        raise FgctlError(f"There are no annotations in {name}; annotate answers or import feedback.")
     digest = hashlib.sha256("\n".join(sorted(map(content_digest, items))).encode()).hexdigest()
-    return FoundFeedback(name, digest, feedback_examples([row(item) for item in items], name))
+    return LoadedFeedback(name, digest, feedback_examples([row(item) for item in items], name))
+
+
+def require_enough_questions(count: int, name: str) -> None:
+    """Raise FgctlError for fewer questions than fitting and cross-validation need."""
+    from rewards.fitting.folds import MIN_QUESTIONS
+
+    if count < MIN_QUESTIONS:
+        raise FgctlError(
+            f"{name} has {count} questions to fit on that are not held out; at least {MIN_QUESTIONS} are needed."
+        )
 
 
 def store_name(url: str) -> str:
-    """What a store is called in records: its file's name, or its host and database, without anybody's password."""
+    """The name of a store in records: its file's name, or its host and database, without credentials."""
     from service.feedback.store.database import async_url
 
     parsed = async_url(url)

@@ -6,19 +6,20 @@ from typing import Annotated
 import typer
 
 from cli.output import busy, print_json, remarks
-from rewards.errors import FgctlError
 
 
 def fit_judge(
     data: Annotated[
-        Path | None, typer.Option(help="Span feedback (the schema of feedback.json).", show_default="found by itself")
+        Path | None,
+        typer.Option(help="Span feedback (the schema of feedback.json).", show_default="QA-Feedback's"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write judge.json.", show_default="the shipped one")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Fit the judge, the second opinion of `fgctl evaluate` that never trains a policy, on the embedded base model."""
+    """Fit the judge on the embedded base model: the second opinion of `fgctl evaluate`, which never trains a policy."""
     import numpy as np
 
+    from cli.rewards.feedback_data import require_enough_questions
     from policies.base import resolve_base
     from rewards.dataset import data_file, file_digest, load_feedback
     from rewards.fitting.fit_judge import fit_judge as fit
@@ -28,8 +29,7 @@ def fit_judge(
 
     path, target = data or data_file("feedback"), out or FITTED_JUDGE
     examples = without_held_out(load_feedback(path))
-    if len(examples) < 10:
-        raise FgctlError(f"{path} leaves {len(examples)} questions to fit on; at least 10 are needed.")
+    require_enough_questions(len(examples), path.name)
     base = resolve_base(None).path
     with busy(f"Reading the feedback of {len(examples)} questions"):
         table = tabulate_states(examples, JudgeTrunk(base))
@@ -50,6 +50,7 @@ def fit_judge(
         print_json({"version": fitted.version, "path": str(target), "questions": len(examples)} | figures)
         return
     remarks.print(f"Judge {fitted.version} in {target}, {len(examples)} questions, out of fold:")
-    for name, one in figures.items():
-        accuracy = one.get("accuracy", one.get("pairwise_accuracy"))
-        remarks.print(f"  {name}: {accuracy:.3f}" + (f", macro-F1 {one['macro_f1']:.3f}" if "macro_f1" in one else ""))
+    for name, category in figures.items():
+        accuracy = category.get("accuracy", category.get("pairwise_accuracy"))
+        macro_f1 = f", macro-F1 {category['macro_f1']:.3f}" if "macro_f1" in category else ""
+        remarks.print(f"  {name}: {accuracy:.3f}{macro_f1}")

@@ -76,13 +76,9 @@ def _fit(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe) 
         selected, head = _select_pairs(pairs, questions), getattr(recipe, name)
         _require(len(selected.better))
         heads[name] = fit_bradley_terry(
-            table.responses,
-            selected.better,
-            selected.worse,
-            RESPONSE_FEATURES,
-            head.strength,
+            table.responses, selected.better, selected.worse, RESPONSE_FEATURES, head.strength,
             head.used(RESPONSE_GROUPS),
-        )
+        )  # fmt: skip
     return Heads(**heads)
 
 

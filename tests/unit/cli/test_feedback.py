@@ -89,7 +89,7 @@ def test_people_are_listed_retired_and_deleted(store):
     deleted = json.loads(invoke("delete-person", "imported", "--yes", "--json")[1])
     assert deleted["annotations"] == 24
     assert json.loads(invoke("prune", "--older-than", "0", "--json")[1]) == {"responses": 96}
-    with pytest.raises(FgctlError, match="Nobody has annotated"):
+    with pytest.raises(FgctlError, match="There are no annotations in"):
         load_feedback_from(store)
 
 
