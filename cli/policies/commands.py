@@ -109,7 +109,9 @@ def promote(
     reason: ReasonOption = "",
     force: Annotated[
         bool,
-        typer.Option("--force", help="Even if it earns less than the current version, or cannot be compared with it."),
+        typer.Option(
+            "--force", help="Promote it even if it earns less than the current version, or cannot be compared."
+        ),
     ] = False,
     served: Annotated[
         bool | None,

@@ -145,6 +145,7 @@ def _report(manifest: "PolicyManifest", run: Path, promote: bool, json_output: b
         print_json(manifest.model_dump(mode="json"))
     else:
         where = store.path(manifest.profile, manifest.version)
+        where = where.relative_to(Path.cwd()) if where.is_relative_to(Path.cwd()) else where
         remarks.print(f"Stored {manifest.profile}@{manifest.version} in {where}.")
         remarks.print(f"The run's log: tensorboard --logdir {run / 'tensorboard'}")
     if promote:

@@ -40,14 +40,13 @@ class VersionStore:
         self._former = location.former
 
     def directories(self) -> Iterator[Path]:
-        """The directory of every version, broken or not."""
-        for directory in self.root.glob("*/*/"):
-            if directory.parent != self._former and is_name(directory.parent.name) and is_name(directory.name):
+        """The directory of every version, broken or not; in the former place, only of those with a manifest."""
+        former = self._former.glob(f"*/*/{MANIFEST}") if self._former is not None else ()
+        for directory in [*self.root.glob("*/*/"), *(manifest.parent for manifest in former)]:
+            profile, version = directory.parent.name, directory.name
+            named = is_name(profile) and is_name(version) and directory.parent not in (self.root, self._former)
+            if named and directory == self.path(profile, version):
                 yield directory
-        if self._former is not None:
-            for manifest in self._former.glob(f"*/*/{MANIFEST}"):
-                if manifest.parent == self.path(manifest.parent.parent.name, manifest.parent.name):
-                    yield manifest.parent
 
     def stored_profiles(self) -> list[str]:
         """The profiles with a stored version, by name, whether or not one is current."""

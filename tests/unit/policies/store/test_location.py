@@ -76,6 +76,16 @@ def test_versions_left_in_the_former_place_are_still_found(checkout, write_polic
     assert store.rollback("medium").version == new
 
 
+def test_other_directories_in_the_former_place_are_no_versions(checkout, write_policy):
+    for name in ("Backup/abc", "medium/draft", "store/__pycache__"):
+        (checkout / name).mkdir(parents=True)
+    (checkout / "Backup/abc/policy.json").write_text("{}")
+    store = PolicyStore()
+    version = write_policy(store).version
+    assert stored_policies(store) == [("medium", version)]
+    assert store.stored_profiles() == ["medium"]
+
+
 def test_profiles_kept_in_the_former_place_go_on_serving(checkout, write_policy):
     shipped = write_policy(PolicyStore(), seed=1).version
     (checkout / "profiles.toml").write_text(f'[medium]\nversion = "{shipped}"\n[medium.decoding]\ntemperature = 0.2\n')
