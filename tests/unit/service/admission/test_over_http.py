@@ -11,10 +11,16 @@ from service.domain.request import AnswerRequest
 from service.domain.selection import Selection
 from service.engine.engine import Piece
 from service.errors import TimedOut
+from tests.unit.service import jumping_clock
 
 pytestmark = pytest.mark.anyio
 QUESTION = {"question": "Where?"}
 MEDIUM = {"profile": "medium", "policy": "000000000002"}
+
+
+@pytest.fixture
+def anyio_backend():
+    return jumping_clock.BACKEND
 
 
 class PacedEngine:
@@ -83,15 +89,13 @@ class Client:
 
     async def disconnect(self):
         self.disconnected.set()
-        await asyncio.wait_for(self.task, 2)
+        await asyncio.wait_for(self.task, 30)
 
 
 async def until(condition):
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.001)
-    raise AssertionError("the condition never became true")
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -176,7 +180,7 @@ async def test_a_client_that_disconnects_before_the_stream_begins_leaks_nothing(
     service = paced(serve)
     client = Client(service, QUESTION | {"stream": True}, fails=True)
     with pytest.raises(OSError, match="gone"):
-        await asyncio.wait_for(client.task, 2)
+        await asyncio.wait_for(client.task, 30)
     assert service.engine.answered == {}
     assert service.metric("fg_requests_total", **MEDIUM, outcome="cancelled") == 1
     assert nothing_leaked(service)
@@ -190,7 +194,7 @@ async def test_disconnecting_at_any_moment_leaks_nothing(serve):
         for _ in range(turns):
             await asyncio.sleep(0)
         await asyncio.gather(*(client.disconnect() for client in clients[1:]))
-        await asyncio.wait_for(clients[0].task, 2)
+        await asyncio.wait_for(clients[0].task, 30)
         await until(lambda: service.engine.running == 0)
         assert nothing_leaked(service), turns
     ended = {o: service.metric("fg_requests_total", **MEDIUM, outcome=o) for o in ("ok", "cancelled", "error")}
@@ -230,7 +234,7 @@ async def test_a_stopping_service_refuses_new_requests_and_answers_waiting_ones(
     await until(lambda: service.backend.admission._in_service == 5)
     service.backend.admission.stop()
     assert (await service.ask(QUESTION)).status_code == 503
-    await asyncio.wait_for(service.backend.admission.emptied(), 2)
+    await asyncio.wait_for(service.backend.admission.emptied(), 30)
     assert [reply.status_code for reply in await asyncio.gather(*replies)] == [200] * 5
 
 

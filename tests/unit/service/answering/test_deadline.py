@@ -4,8 +4,14 @@ from contextlib import aclosing
 import pytest
 
 from service.answering.deadline import until
+from tests.unit.service import jumping_clock
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return jumping_clock.BACKEND
 
 
 class Items:

@@ -14,6 +14,7 @@ from policies.prompt import Prompt
 from rewards.dataset import Example, Passage
 from rewards.errors import FgctlError
 from service.bench.load import arrive, drive, percentiles, question_and_passages, questions, whole_prompt
+from tests.unit.service.jumping_clock import JumpingClock
 
 pytest.importorskip("vllm")
 
@@ -38,11 +39,14 @@ class Server:
         self.at_once = self.most_at_once = 0
         self.short = 0
         self.fail = False
+        self.together = 1
+        """No stream goes on until so many have been open at once."""
         app = Starlette(routes=[Route("/v1/completions", self.complete, methods=["POST"])])
         self.server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         while not self.server.started:
+            assert self.thread.is_alive()
             self.thread.join(0.01)
         self.url = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
 
@@ -57,6 +61,8 @@ class Server:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(FIRST)
+        while self.most_at_once < self.together:
+            await asyncio.sleep(PACE)
         for number in range(count):
             if number:
                 await asyncio.sleep(PACE)
@@ -98,19 +104,29 @@ def test_times_are_those_of_the_streams(server):
 
 
 def test_as_many_requests_are_open_as_asked_for(server):
+    server.together = 3
     ask(server, 9, concurrency=3)
     assert server.most_at_once == 3
     assert len(server.asked) == 9
 
 
-def test_streams_may_begin_one_after_another(server):
-    times = ask(server, 2, stagger=0.3)
-    assert times.seconds > 0.3
-    assert server.most_at_once == 1
+def test_streams_may_begin_one_after_another(monkeypatch):
+    begun = []
+
+    async def a_minute(*_):
+        begun.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("service.bench.load._Client.ask", a_minute)
+    asked = questions(EXAMPLES, ["short"], Formatter(), 4)
+    with asyncio.Runner(loop_factory=JumpingClock) as runner:
+        runner.run(drive("The server", "", asked, whole_prompt, concurrency=2, tokens=5, stagger=0.3))
+    assert begun == pytest.approx([0, 0.3, 60, 60.3])
 
 
 def test_requests_arrive_at_their_rate_however_many_are_open(server):
     asked = questions(EXAMPLES, ["short"], Formatter(), 6)
+    server.together = 6
     times = asyncio.run(arrive("The server", server.url, asked, whole_prompt, rate=100, tokens=20))
     assert len(times.latency) == 6
     assert server.most_at_once == 6

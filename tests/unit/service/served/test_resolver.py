@@ -1,6 +1,7 @@
 """Reloads, canaries, pinned versions and mixtures, over a real store and an engine that is a stand-in."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -258,19 +259,28 @@ async def test_a_new_engine_is_given_the_policies_of_the_roster(loaded):
     assert len(loaded.engine.loaded) == 4
 
 
-async def test_the_store_is_watched(loaded, write, monkeypatch):
-    watching = asyncio.create_task(watch_store(loaded.store.root, loaded.resolver.reload))
-    await asyncio.sleep(0.5)
-    (loaded.store.root / "profiles.toml").write_text("[broken\n")
-    await asyncio.sleep(0.5)
+async def test_the_store_is_watched(loaded, write):
+    profiles, noticed = loaded.store.root / "profiles.toml", asyncio.Event()
+
+    async def reload():
+        noticed.set()
+        await loaded.resolver.reload()
+
+    async def change(text):
+        """Write until it is noticed: nobody says when the watching has begun."""
+        noticed.clear()
+        async with asyncio.timeout(60):
+            while not noticed.is_set():
+                profiles.write_text(text)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(noticed.wait(), 0.2)
+
+    watching = asyncio.create_task(watch_store(loaded.store.root, reload))
+    await change("[broken\n")
     new = write("long", 9)
-    (loaded.store.root / "profiles.toml").write_text(
-        "".join(f'[{p}]\nversion = "{v.version}"\n' for p, v in loaded.backend.roster.served.items() if p != "long")
-        + f'[long]\nversion = "{new}"\n'
-    )
-    for _ in range(100):
-        if loaded.backend.roster.served["long"].version == new:
-            break
-        await asyncio.sleep(0.1)
-    assert loaded.backend.roster.served["long"].version == new
+    versions = {profile: policy.version for profile, policy in loaded.backend.roster.served.items()} | {"long": new}
+    await change("".join(f'[{profile}]\nversion = "{version}"\n' for profile, version in versions.items()))
+    async with asyncio.timeout(60):
+        while loaded.backend.roster.served["long"].version != new:
+            await asyncio.sleep(0.01)
     watching.cancel()
