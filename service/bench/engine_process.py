@@ -1,7 +1,7 @@
-"""An engine in a process of its own, for service.bench.lora.
+"""An engine in its own process, for `lora.py`.
 
-Its one argument is a JSON object: vLLM's engine arguments. Each line of its input is a JSON object, Work's fields; its
-answer is a line with the seconds that the work took. It answers `ready` first.
+The program's argument is a JSON object of vLLM's engine arguments. It first prints `ready`. Then it reads lines with
+the fields of Work as JSON, and prints the seconds that each took.
 """
 
 import json
@@ -13,31 +13,31 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Work:
-    """Prompts that an engine answers in one call."""
+    """A batch of prompts for one call of an engine."""
 
     prompts: list[list[int]]
-    """Their token ids."""
+    """Token ids of each prompt."""
     adapters: list[str | None]
-    """For each prompt the directory of its adapter; None for the base."""
+    """The directory of each prompt's adapter; None for the base model."""
     max_tokens: int
-    """Tokens to write to each, whatever they are."""
+    """Tokens to write for each prompt, also beyond the end-of-text token."""
 
     def line(self) -> str:
-        """As a line of an engine's input."""
+        """The line of an engine's input that holds this work."""
         return json.dumps(asdict(self)) + "\n"
 
 
 def main() -> None:
-    """Answer until the input ends."""
-    # Libraries print to standard output; the answers have it to themselves.
-    with os.fdopen(os.dup(1), "w", buffering=1) as answers:
+    """Do the work that standard input describes, until it ends."""
+    # Libraries print to standard output, so it becomes standard error, and a copy is kept for the results.
+    with os.fdopen(os.dup(1), "w", buffering=1) as results:
         os.dup2(2, 1)
         from vllm import LLM, SamplingParams, TokensPrompt
         from vllm.lora.request import LoRARequest
 
         llm = LLM(**json.loads(sys.argv[1]))
         numbers: dict[str, int] = {}
-        answers.write("ready\n")
+        results.write("ready\n")
         for line in sys.stdin:
             work = Work(**json.loads(line))
             params = SamplingParams(temperature=0, max_tokens=work.max_tokens, ignore_eos=True, detokenize=False)
@@ -48,7 +48,7 @@ def main() -> None:
             ]
             began = time.perf_counter()
             llm.generate(prompts, params, lora_request=adapters, use_tqdm=False)  # type: ignore[arg-type]  # None is fine
-            answers.write(f"{time.perf_counter() - began}\n")
+            results.write(f"{time.perf_counter() - began}\n")
 
 
 if __name__ == "__main__":

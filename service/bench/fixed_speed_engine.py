@@ -1,6 +1,6 @@
-"""The service with an engine of fixed speed in place of vLLM, so that whatever comes later is the layer's own doing.
+"""The service with an engine of fixed speed instead of vLLM, so that every delay beyond it is the service's own.
 
-Run as a program it serves on the loopback port that its one argument names.
+Run as a program, it serves on the loopback port that its argument names.
 """
 
 import asyncio
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 FIRST = 0.1
 """Seconds from a request to its first token."""
 MAX_STREAMS = 256
-"""Streams that nobody has to wait for."""
+"""Streams that the engine writes at once without any of them waiting."""
 PACE = 0.05
-"""Seconds from a token to the next."""
+"""Seconds between tokens."""
 TEXT = (
     "The bridge was opened in 1932 after eight years of work. It carries rail, cars and walkers across the harbour, "
     "and it was the widest of its kind until 2012. Most of the steel came from England; the rest was made nearby. "
     "A toll is charged in one direction only, which pays for its upkeep."
 )
-"""What it writes, a word a token, over and over: sentences, so that scoring has something to judge."""
+"""The text it writes again and again, one word per token: sentences, so that scoring has something to judge."""
 _WORDS = tuple(f" {word}" for word in TEXT.split())
 
 
-class FixedEngine(Engine):
-    """Writes as many tokens as a request asks for, one every PACE seconds from FIRST seconds on."""
+class FixedSpeedEngine(Engine):
+    """Writes as many tokens as a request asks for: the first after FIRST seconds, then one every PACE seconds."""
 
     def start(self) -> None:
-        """Nothing has to be loaded."""
+        """Do nothing: there is nothing to load."""
 
     async def load(self, policy: ServedPolicy) -> None:
-        """Every adapter is resident."""
+        """Do nothing: every adapter counts as resident."""
 
     async def probe(self, policy: ServedPolicy | None) -> list[float]:
-        """Every policy answers by its own number."""
+        """One value that differs between policies."""
         return [-float(policy.adapter_id if policy else 0)]
 
     async def generate(
         self, prompt: Sequence[int], params: "SamplingParams", policy: ServedPolicy | None, request_id: str
     ) -> AsyncGenerator[Piece, None]:
-        """Each token at its time, however late the one before it was taken."""
+        """Yield each token at its time, even if the one before was read late."""
         loop = asyncio.get_running_loop()
         due = loop.time() + FIRST
         tokens = params.max_tokens or 1
@@ -61,28 +61,24 @@ class FixedEngine(Engine):
 
     @property
     def alive(self) -> bool:
-        """It does not die."""
+        """Always true."""
         return True
 
     async def unload(self, policy: ServedPolicy) -> None:
-        """Every adapter stays."""
+        """Do nothing: every adapter stays resident."""
 
     async def break_off(self) -> None:
-        """Every answer is written to its end."""
+        """Do nothing: every response is written to its end."""
 
     def stop(self) -> None:
-        """There is nothing to end."""
+        """Do nothing: there is no process to stop."""
 
 
 def own_seconds(tokens: int) -> tuple[float, float]:
-    """What the engine itself takes to its first and to its last token."""
+    """Seconds that the engine itself takes until the first and until the last token."""
     return FIRST, FIRST + (tokens - 1) * PACE
 
 
 if __name__ == "__main__":
-    run(
-        Settings(max_num_seqs=MAX_STREAMS),
-        "127.0.0.1",
-        int(sys.argv[1]),
-        load=partial(load_core, make_engine=FixedEngine),
-    )
+    load = partial(load_core, make_engine=FixedSpeedEngine)
+    run(Settings(max_num_seqs=MAX_STREAMS), "127.0.0.1", int(sys.argv[1]), load=load)

@@ -1,13 +1,13 @@
-"""Load on a server of OpenAI's interface, and what a client sees of it.
+"""Requests to a server with OpenAI's interface, and their times as a client sees them.
 
-The client and the definitions are those of `vllm bench serve` (vllm/benchmarks): its function sends the requests and
-takes the times.
+The client and the definitions are those of `vllm bench serve` (vllm/benchmarks), whose function sends the requests and
+measures the times.
 
-- time to first token: from sending a request to its first piece,
-- inter-token latency: between two pieces of a stream that follow each other; pieces of all streams count alike,
-- latency: from sending a request to its last piece,
-- requests and tokens a second: those of all requests, divided by the time from the first one's start to the last one's
-  end; tokens are the written ones, as the server's usage counts them.
+- Time to first token: from sending a request to its first piece.
+- Inter-token latency: between successive pieces of a stream; the pieces of all streams count alike.
+- Latency: from sending a request to its last piece.
+- Requests and tokens per second: those of all requests, divided by the time from the start of the first request to the
+  end of the last. Tokens are the written ones, as the server's usage counts them.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ PERCENTILES = (50, 95, 99)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question to a profile, and its prompt as the service formats it."""
+class Request:
+    """A question to a profile, with its prompt as the service formats it."""
 
     profile: str
     question: str
@@ -42,82 +42,93 @@ class Asked:
     prompt: Prompt
 
 
-Body = Callable[[Asked], dict[str, Any]]
-"""The fields of a request to POST /v1/completions that say what is to be answered."""
+MakeRequests = Callable[[int, int], list[Request]]
+"""Gives a number of requests, from some number on: `make(8, 2)` gives requests 2 to 9 of an endless sequence."""
+Progress = Callable[[str], None]
+"""Is told what a benchmark does now."""
+Body = Callable[[Request], dict[str, Any]]
+"""Gives the fields of POST /v1/completions that hold the prompt."""
 
 
-def whole_prompt(asked: Asked) -> dict[str, Any]:
-    """For vLLM's own server: the prompt as it is."""
-    return {"prompt": asked.prompt.text, "add_special_tokens": False}
+def whole_prompt(request: Request) -> dict[str, Any]:
+    """The body for vLLM's own server: the formatted prompt."""
+    return {"prompt": request.prompt.text, "add_special_tokens": False}
 
 
-def question_and_passages(asked: Asked) -> dict[str, Any]:
-    """For this service, which formats the same prompt itself and scores the answer."""
-    passages = [{"title": passage.title, "text": passage.text} for passage in asked.passages]
-    return {"prompt": asked.question, "passages": passages}
+def question_and_passages(request: Request) -> dict[str, Any]:
+    """The body for this service, which formats the same prompt itself and scores the answer."""
+    passages = [{"title": passage.title, "text": passage.text} for passage in request.passages]
+    return {"prompt": request.question, "passages": passages}
 
 
 @dataclass(frozen=True)
 class Times:
-    """What a client saw of some requests, in seconds."""
+    """The times of some requests as their client saw them, in seconds."""
 
     seconds: float
-    """From the first request's start to the last one's end."""
+    """From the start of the first request to the end of the last."""
     tokens: int
-    """Written, in all answers."""
+    """Tokens written in all answers."""
     first_token: tuple[float, ...]
-    """One a request."""
+    """Time to first token of each request."""
     between_tokens: tuple[float, ...]
-    """One for each two pieces that follow each other in a stream."""
+    """Inter-token latency of each two successive pieces of a stream."""
     latency: tuple[float, ...]
-    """One a request."""
+    """Latency of each request."""
 
     @property
     def requests_per_second(self) -> float:
-        """Throughput in requests."""
+        """Throughput in requests per second."""
         return len(self.latency) / self.seconds
 
     @property
     def tokens_per_second(self) -> float:
-        """Throughput in written tokens."""
+        """Throughput in written tokens per second."""
         return self.tokens / self.seconds
 
 
-def questions(
+def make_requests(
     examples: Sequence[Example], profiles: Sequence[str], formatter: PromptFormatter, count: int, first: int = 0
-) -> list[Asked]:
-    """`count` questions for profiles in turns, from the `first` of an endless row in which no prompt comes twice.
+) -> list[Request]:
+    """Requests `first` to `first + count - 1` of an endless sequence without repeated prompts; profiles alternate.
 
     Raises FgctlError without examples.
     """
     if not examples:
-        raise FgctlError("The data holds no questions; name a file that does by --data.")
-    asked = []
+        raise FgctlError("The data holds no questions; name a file with questions by --data.")
+    requests = []
     for number in range(first, first + count):
         example = examples[number % len(examples)]
-        # A number in the first title, so that nothing after it comes from a server's prefix cache.
+        # The number in the first title keeps everything after it out of a server's prefix cache.
         passages = list(example.passages) or [Passage(title="", text="")]
         passages[0] = Passage(title=f"{passages[0].title} ({number})".strip(), text=passages[0].text)
         prompt = formatter.format(example.question, passages)
-        asked.append(Asked(profiles[number % len(profiles)], example.question, tuple(passages), prompt))
-    return asked
+        requests.append(Request(profiles[number % len(profiles)], example.question, tuple(passages), prompt))
+    return requests
 
 
-async def drive(
-    name: str, url: str, asked: Sequence[Asked], body: Body, *, concurrency: int, tokens: int, stagger: float = 0.0
+async def run_closed_loop(
+    name: str,
+    url: str,
+    requests: Sequence[Request],
+    body: Body,
+    *,
+    concurrency: int,
+    tokens: int,
+    stagger: float = 0.0,
 ) -> Times:
-    """Ask, `concurrency` requests at a time, each for exactly `tokens` tokens.
+    """Send the requests with `concurrency` open at a time, each for exactly `tokens` tokens.
 
-    The first requests start `stagger` seconds after each other, the others when one ends. Raises FgctlError, naming
-    the server, when a request fails.
+    The first requests start `stagger` seconds apart, each other one when a request ends. Raises FgctlError, naming the
+    server, when a request fails.
     """
-    waiting = iter(asked)
+    waiting = iter(requests)
     client = _Client(name, url, body, tokens)
 
     async def stream(session: aiohttp.ClientSession, number: int) -> None:
         await asyncio.sleep(number * stagger)
-        for one in waiting:
-            await client.ask(one, session)
+        for request in waiting:
+            await client.send(request, session)
 
     async with _session(concurrency) as session:
         began = time.perf_counter()
@@ -125,25 +136,27 @@ async def drive(
         return client.times(time.perf_counter() - began)
 
 
-async def arrive(name: str, url: str, asked: Sequence[Asked], body: Body, *, rate: float, tokens: int) -> Times:
-    """Ask, `rate` requests a second however many are still being answered, each for exactly `tokens` tokens.
+async def run_open_loop(
+    name: str, url: str, requests: Sequence[Request], body: Body, *, rate: float, tokens: int
+) -> Times:
+    """Send `rate` requests per second however many are still open, each for exactly `tokens` tokens.
 
     Raises FgctlError, naming the server, when a request fails.
     """
     client = _Client(name, url, body, tokens)
 
-    async def one_of(session: aiohttp.ClientSession, number: int) -> None:
+    async def send_in_time(session: aiohttp.ClientSession, number: int) -> None:
         await asyncio.sleep(number / rate)
-        await client.ask(asked[number], session)
+        await client.send(requests[number], session)
 
     async with _session(0) as session:
         began = time.perf_counter()
-        await asyncio.gather(*(one_of(session, number) for number in range(len(asked))))
+        await asyncio.gather(*(send_in_time(session, number) for number in range(len(requests))))
         return client.times(time.perf_counter() - began)
 
 
 class _Client:
-    """What has been asked of a server, and what was seen."""
+    """Sends requests to a server and collects their times."""
 
     def __init__(self, name: str, url: str, body: Body, tokens: int) -> None:
         self._name = name
@@ -152,18 +165,20 @@ class _Client:
         self._tokens = tokens
         self._outputs: list[RequestFuncOutput] = []
 
-    async def ask(self, one: Asked, session: aiohttp.ClientSession) -> None:
+    async def send(self, request: Request, session: aiohttp.ClientSession) -> None:
         from vllm.benchmarks.lib.endpoint_request_func import async_request_openai_completions
 
-        request = _request(self._url, one, self._body, self._tokens)
-        self._outputs.append(await async_request_openai_completions(request, session))
+        function_input = _function_input(self._url, request, self._body, self._tokens)
+        self._outputs.append(await async_request_openai_completions(function_input, session))
 
     def times(self, seconds: float) -> Times:
         for output in self._outputs:
             if not output.success:
                 raise FgctlError(f"{self._name} failed on a request: {_last_line(output.error)}")
             if output.output_tokens != self._tokens:
-                raise FgctlError(f"{self._name} wrote {output.output_tokens} tokens instead of {self._tokens}.")
+                raise FgctlError(
+                    f"{self._name} wrote {output.output_tokens} tokens instead of {self._tokens}; its log may say why."
+                )
         return Times(
             seconds,
             sum(output.output_tokens for output in self._outputs),
@@ -174,32 +189,32 @@ class _Client:
 
 
 def _session(limit: int) -> aiohttp.ClientSession:
-    """Connections without a time-out, at most `limit` at once; any number for 0."""
+    """A session without time-outs and with at most `limit` connections; 0 for any number."""
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=limit), timeout=aiohttp.ClientTimeout(total=None))
 
 
 def samples(url: str) -> list["Sample"]:
-    """Every sample of a service's metrics."""
+    """All samples of a service's metrics."""
     text = httpx.get(f"{url}/metrics", timeout=60).text
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
 def percentiles(values: Iterable[float]) -> dict[str, float]:
     """The percentiles of times, in milliseconds."""
-    found = np.percentile(np.fromiter(values, float), PERCENTILES) * 1000
-    return {f"p{percent}": float(value) for percent, value in zip(PERCENTILES, found, strict=True)}
+    milliseconds = np.percentile(np.fromiter(values, float), PERCENTILES) * 1000
+    return {f"p{percent}": float(value) for percent, value in zip(PERCENTILES, milliseconds, strict=True)}
 
 
-def _request(url: str, asked: Asked, body: Body, tokens: int) -> "RequestFuncInput":
+def _function_input(url: str, request: Request, body: Body, tokens: int) -> "RequestFuncInput":
     from vllm.benchmarks.lib.endpoint_request_func import RequestFuncInput
 
-    fields = body(asked)
+    fields = body(request)
     return RequestFuncInput(
         prompt=fields.pop("prompt"),
         api_url=f"{url}/v1/completions",
-        prompt_len=len(asked.prompt.token_ids),
+        prompt_len=len(request.prompt.token_ids),
         output_len=tokens,
-        model=asked.profile,
+        model=request.profile,
         ignore_eos=True,
         extra_body={"temperature": 0, **fields},
     )
@@ -207,4 +222,4 @@ def _request(url: str, asked: Asked, body: Body, tokens: int) -> "RequestFuncInp
 
 def _last_line(error: str) -> str:
     lines = [line for line in error.splitlines() if line.strip()]
-    return lines[-1] if lines else "it gave no reason."
+    return lines[-1] if lines else "it gave no reason; see its log."

@@ -1,16 +1,21 @@
 """What adapters cost on a CPU: the base alone, one adapter and three mixed, by the packed kernels and by vLLM's own.
 
-Four engines take turns in one run; each stands still while another works. `no adapters` is an engine that cannot load
-any, compiled as vLLM does it by default; `packed` has service.engine.cpu_lora's kernels and runs as the service starts it,
-`packed, compiled` as with FGCTL_COMPILE=1; `stock` has vLLM's kernels. In a round all answer the same prompts, of
-random tokens that no other round has, so that nothing comes from a prefix cache.
+Four engines take turns in one run, and each is paused while another works:
+
+- `no adapters` cannot load any, and is compiled, as vLLM does by default,
+- `packed` has the kernels of `service/engine/cpu_lora.py` and runs as the service starts it,
+- `packed, compiled` is the same with FGCTL_COMPILE=1,
+- `stock` has vLLM's own kernels.
+
+In a round all answer the same prompts of random tokens. No two rounds share a prompt, so that nothing comes from a
+prefix cache.
 """
 
 import json
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
@@ -19,7 +24,9 @@ from typing import Any
 from policies.base import BaseModel
 from rewards.errors import FgctlError
 from rewards.statistics.benchmarks import median_and_range, ratio_of_medians
+from service.bench import engine_process
 from service.bench.engine_process import Work
+from service.bench.load import Progress
 from service.bench.paused_programs import Program
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import engine_settings, with_preloads
@@ -28,14 +35,14 @@ from service.settings import Settings
 
 ROUNDS = 3
 GOAL = 0.8
-"""The least that throughput with adapters should be of the base's."""
+"""Goal for the throughput with adapters, as a share of the base's."""
 _FIRST_TOKEN, _LAST_TOKEN = 100, 30_000
-"""Range of the random tokens: ordinary ones, in every vocabulary."""
+"""Range of the random tokens: ordinary tokens that every vocabulary has."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """Prompts of one length, answered in batches of one size."""
+    """Prompts of one length in batches of one size."""
 
     name: str
     batch: int
@@ -45,7 +52,7 @@ class Load:
 
     @property
     def tokens(self) -> int:
-        """What its throughput counts: the prompts' tokens where they are the work, else the written ones."""
+        """Tokens that its throughput counts: the prompts' tokens for prefill, the written ones for decoding."""
         return self.batch * self.batches * (self.prompt_tokens if self.max_tokens == 1 else self.max_tokens)
 
 
@@ -56,7 +63,7 @@ LOADS = (
     Load("decode", 32, 1, 16, 64),
 )
 MIXES = {"base": 0, "one": 1, "three": 3}
-"""How many adapters a batch mixes."""
+"""Number of adapters that a batch mixes."""
 ENGINES = {
     "no adapters": ("base",),
     "packed": ("base", "one", "three"),
@@ -66,7 +73,7 @@ ENGINES = {
 """The mixes that each engine answers, in the order of their turns."""
 
 Seconds = Mapping[tuple[str, str], Mapping[Load, Sequence[float]]]
-"""By engine and mix, then by load, one number a round."""
+"""By engine and mix, then by load: the seconds of each round."""
 
 
 def measure(
@@ -74,25 +81,28 @@ def measure(
     policies: Sequence[ServedPolicy],
     settings: Settings,
     rounds: int = ROUNDS,
-    say: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure all engines: the shape of `fgctl bench lora --json`. Raises FgctlError where an engine does not start."""
-    if len(policies) < max(MIXES.values()):
-        raise FgctlError(f"Mixing takes {max(MIXES.values())} policies; the store serves {len(policies)}.")
+    """Measure all engines: the object of `fgctl bench lora --json`. Raises FgctlError if an engine does not start."""
+    needed = max(MIXES.values())
+    if len(policies) < needed:
+        raise FgctlError(
+            f"This benchmark mixes {needed} policies, but the store serves {len(policies)}; promote more of them."
+        )
     with ExitStack() as stack:
         engines = {}
         for name in ENGINES:
-            say(f"Starting the engine `{name}`")
+            progress(f"Starting the engine `{name}`")
             engines[name] = stack.enter_context(start(name, base, policies, settings))
         adapters = [str(policy.path.resolve()) for policy in policies]
-        seconds = take_turns(engines, adapters, rounds, say)
+        seconds = take_turns(engines, adapters, rounds, progress)
         memory = {name: engine.peak_memory() for name, engine in engines.items()}
-    shape = {"base": base.name, "adapters": [policy.adapter_name for policy in policies[:3]], "rounds": rounds}
-    return shape | report(seconds, memory)
+    setup = {"base": base.name, "adapters": [policy.adapter_name for policy in policies[:3]], "rounds": rounds}
+    return setup | report(seconds, memory)
 
 
 def start(name: str, base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings) -> Program:
-    """An engine that is ready, and stands still."""
+    """Start an engine, wait until it is ready, and pause it."""
     arguments = engine_arguments(base, shapes_of([p.path for p in policies], settings.resident_adapters + 1), settings)
     environment = with_preloads(engine_settings(settings.kv_cache_gib) | os.environ)
     if name == "no adapters":
@@ -100,10 +110,10 @@ def start(name: str, base: BaseModel, policies: Sequence[ServedPolicy], settings
     arguments["enforce_eager"] = name in ("packed", "stock")
     if name == "stock":
         environment["VLLM_PLUGINS"] = ""
-    command = [sys.executable, "-m", f"{__package__}.engine_process", json.dumps(arguments)]
+    command = [sys.executable, "-m", engine_process.__name__, json.dumps(arguments)]
     engine = Program(f"The engine `{name}`", command, environment, piped=True)
     try:
-        _answer(engine)
+        _read_line(engine)
     except BaseException:
         engine.end()
         raise
@@ -111,28 +121,26 @@ def start(name: str, base: BaseModel, policies: Sequence[ServedPolicy], settings
     return engine
 
 
-def take_turns(
-    engines: Mapping[str, Program], adapters: Sequence[str], rounds: int, say: Callable[[str], None]
-) -> Seconds:
-    """The seconds of every engine's mixes and loads. In a round they take turns at each load."""
+def take_turns(engines: Mapping[str, Program], adapters: Sequence[str], rounds: int, progress: Progress) -> Seconds:
+    """The seconds of every engine's mixes and loads. In a round, the engines take turns at each load."""
     turns = [(name, mix) for name, mixes in ENGINES.items() for mix in mixes]
     seconds: dict[tuple[str, str], dict[Load, list[float]]] = {turn: {load: [] for load in LOADS} for turn in turns}
     for name, mix in turns:
-        say(f"Warming up: {name}, {mix}")
+        progress(f"Warming up: {name}, {mix}")
         for load in LOADS:
             _work(engines[name], batches(load, mix, adapters, seed=-1)[:1])
     for i in range(rounds):
         for number, load in enumerate(LOADS):
-            say(f"Round {i + 1} of {rounds}: {load.name} in batches of {load.batch}")
+            progress(f"Round {i + 1} of {rounds}: {load.name} in batches of {load.batch}")
             for name, mix in turns:
-                # The mixes of one engine share its prefix cache.
+                # Each mix has its own prompts, because all mixes of an engine share its prefix cache.
                 seed = (i * len(LOADS) + number) * len(MIXES) + list(MIXES).index(mix)
                 seconds[name, mix][load].append(_work(engines[name], batches(load, mix, adapters, seed)))
     return seconds
 
 
 def batches(load: Load, mix: str, adapters: Sequence[str], seed: int) -> list[Work]:
-    """A load's batches of random prompts, whose adapters alternate."""
+    """The batches of a load: random prompts with alternating adapters."""
     tokens = random.Random(seed)  # noqa: S311
     count = MIXES[mix]
     works = []
@@ -140,16 +148,16 @@ def batches(load: Load, mix: str, adapters: Sequence[str], seed: int) -> list[Wo
         prompts = [
             [tokens.randrange(_FIRST_TOKEN, _LAST_TOKEN) for _ in range(load.prompt_tokens)] for _ in range(load.batch)
         ]
-        places = range(number * load.batch, (number + 1) * load.batch)
-        chosen = [adapters[place % count] if count else None for place in places]
+        positions = range(number * load.batch, (number + 1) * load.batch)
+        chosen = [adapters[position % count] if count else None for position in positions]
         works.append(Work(prompts, chosen, load.max_tokens))
     return works
 
 
 def report(seconds: Seconds, memory: Mapping[str, int]) -> dict[str, Any]:
-    """Tokens a second, and how much of a base's throughput the adapters keep: medians and extremes over the rounds.
+    """Tokens per second, and the share of a base's throughput that adapters keep: medians and extremes over rounds.
 
-    `memory` holds the peaks, in bytes, of the engines' processes together.
+    `memory` holds the peak memory of each engine's processes together, in bytes.
     """
     throughput = [
         {
@@ -157,10 +165,10 @@ def report(seconds: Seconds, memory: Mapping[str, int]) -> dict[str, Any]:
             "mix": mix,
             "load": load.name,
             "batch": load.batch,
-            "tokens_per_second": _rates(taken, load.tokens),
+            "tokens_per_second": _rates(load_seconds, load.tokens),
         }
         for (name, mix), loads in seconds.items()
-        for load, taken in loads.items()
+        for load, load_seconds in loads.items()
     ]
     ratios = [
         {
@@ -189,16 +197,17 @@ def _rates(seconds: Sequence[float], tokens: int) -> dict[str, float]:
 
 
 def _work(engine: Program, works: Sequence[Work]) -> float:
-    """Seconds that an engine takes for some batches, one after another."""
+    """Seconds that an engine takes for batches, one after another."""
     with engine.turn():
-        taken = 0.0
+        seconds = 0.0
         for work in works:
             engine.input.write(work.line())
-            taken += float(_answer(engine))
-        return taken
+            seconds += float(_read_line(engine))
+        return seconds
 
 
-def _answer(engine: Program) -> str:
+def _read_line(engine: Program) -> str:
+    """The engine's next line of output. Raises FgctlError if it has ended."""
     line = engine.output.readline()
     if not line:
         engine.process.wait()

@@ -1,7 +1,6 @@
-"""Programs that take turns on one machine: started in groups of their own, and stopped in their tracks between turns.
+"""Programs that take turns on one machine: between its turns, a program and all its processes are stopped (SIGSTOP).
 
-An engine that has nothing to do still polls. So that it costs the others nothing, every program but the one whose
-turn it is stands still (SIGSTOP), together with the processes that it started.
+Without that, idle engines would disturb the program that is measured, because they poll.
 """
 
 import os
@@ -19,18 +18,18 @@ from rewards.errors import FgctlError
 from rewards.statistics.benchmarks import peak_memory_of
 
 _END_GRACE = 20.0
-"""Seconds that a program gets to end when it is asked to."""
+"""Seconds that a program has to end after SIGTERM."""
 
 
 class Program:
-    """A program in a process group of its own, whose log is kept while it runs. A context manager that ends it."""
+    """A program in its own process group, with its log. A context manager that ends it."""
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], *, piped: bool = False
     ) -> None:
-        """Start it. With `piped`, its standard input and output are pipes; else its output goes to its log."""
+        """Start the program. With `piped`, its standard input and output are pipes; else its output goes to its log."""
         self.name = name
-        # Appended to, so that reading it does not move the place where the program writes.
+        # Opened for appending, so that reading the log does not change where the program writes.
         self._log = tempfile.TemporaryFile("a+")  # noqa: SIM115  # closed by end()
         pipe = subprocess.PIPE if piped else None
         self.process = subprocess.Popen(  # noqa: S603  # programs of this package and vLLM
@@ -54,39 +53,39 @@ class Program:
 
     @property
     def input(self) -> IO[str]:
-        """Its standard input, where it is piped."""
+        """Its standard input, if it is piped."""
         assert self.process.stdin is not None  # noqa: S101
         return self.process.stdin
 
     @property
     def output(self) -> IO[str]:
-        """Its standard output, where it is piped."""
+        """Its standard output, if it is piped."""
         assert self.process.stdout is not None  # noqa: S101
         return self.process.stdout
 
     def check(self) -> None:
-        """Raise FgctlError with the end of its log when it has ended."""
+        """Raise FgctlError with the last line of its log if it has ended."""
         if self.process.poll() is not None:
             raise FgctlError(f"{self.name} ended with code {self.process.returncode}: {self.last_words()}")
 
     def last_words(self) -> str:
-        """The last line of its log that says something."""
+        """The last line of its log that is not empty."""
         self._log.flush()
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read().splitlines() if line.strip()]
-        return lines[-1] if lines else "it said nothing."
+        return lines[-1] if lines else "its log is empty."
 
     def pause(self) -> None:
-        """Let it and its processes stand still."""
+        """Stop the program and its processes until `resume`."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let the program and its processes continue."""
         self._signal(signal.SIGCONT)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Its turn: it runs within, and stands still afterwards."""
+        """A context in which the program runs; afterwards it is paused."""
         self.resume()
         try:
             yield
@@ -94,28 +93,28 @@ class Program:
             self.pause()
 
     def peak_memory(self) -> int:
-        """The sum of the peaks of resident memory, in bytes, of its processes."""
+        """The sum of its processes' peaks of resident memory, in bytes."""
         return sum(peak_memory_of(pid) or 0 for pid in self.processes())
 
     def processes(self) -> list[int]:
-        """The living processes of its group."""
-        found = []
+        """The ids of the running processes in its group."""
+        ids = []
         for status in Path("/proc").glob("[0-9]*/stat"):
             try:
                 fields = status.read_text().rpartition(")")[2].split()
             except OSError:
-                continue  # it has just ended
+                continue  # the process has just ended
             if int(fields[2]) == self.process.pid and fields[0] != "Z":
-                found.append(int(status.parent.name))
-        return found
+                ids.append(int(status.parent.name))
+        return ids
 
     def end(self) -> None:
-        """End it and all its processes: politely first."""
+        """End the program and all its processes: by SIGTERM, then by SIGKILL."""
         self.resume()
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + _END_GRACE
         while self.processes() and time.monotonic() < deadline:
-            self.process.poll()  # so that it does not remain as a zombie
+            self.process.poll()  # reap it, so that it does not remain as a zombie
             time.sleep(0.05)
         self._signal(signal.SIGKILL)
         self.process.wait()

@@ -1,8 +1,8 @@
-"""What scoring does when more comes than it can score, and whether anybody who waits for an answer notices.
+"""Scoring under more load than it can handle, and whether reply latency suffers.
 
-The service runs as it is, with the real reward models and service.bench.fixed_speed_engine's engine. First it is found how many
-answers a second can be scored; then requests come at fixed rates, below, at and above that, however many are still
-being answered. Every response that was offered must have been scored, left out of the sample, or dropped.
+The service runs unchanged, with the real reward models and the engine of `fixed_speed_engine.py`. First the capacity is
+measured: how many answers can be scored per second. Then requests arrive in an open loop at rates below, at and above
+it. Every answer offered for scoring must be scored, left out of the sample, or dropped.
 """
 
 import asyncio
@@ -11,59 +11,69 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rewards.errors import FgctlError
-from service.bench.load import Asked, arrive, drive, percentiles, question_and_passages, samples
+from service.bench.load import (
+    MakeRequests,
+    Progress,
+    percentiles,
+    question_and_passages,
+    run_closed_loop,
+    run_open_loop,
+    samples,
+)
 
 LOADS = (0.5, 1.0, 2.0)
-"""Requests a second, as multiples of the answers that can be scored in one."""
+"""Rates of requests, as multiples of the capacity."""
 SECONDS = 60.0
-"""How long requests come at each load."""
+"""Seconds during which requests arrive at each load."""
 LAST_SHARE = 0.8
-"""Of the last profile's answers that are to be scored; all of the others'."""
+"""Share of the last profile's answers that are scored; of the other profiles' all are."""
 QUEUE = 64
 """Answers that may wait to be scored: few, so that a minute shows what an hour would."""
 GOAL = 1.05
-"""The most that the median reply may take at the highest load, as a multiple of that at the lowest."""
+"""Goal for the median latency at the highest load, as a multiple of that at the lowest."""
 _TOKENS = 32
 _CALIBRATION = 48
-_WAIT = 300.0
+"""Requests by which the capacity is measured."""
+_CATCH_UP = 300.0
 """Seconds that scoring may take to catch up."""
 
+_FATES = ("scored", "sampled_out", "dropped")
+"""What may become of an answer that was offered for scoring."""
 Counts = Mapping[str, Mapping[str, float]]
-"""By profile: `offered`, `scored`, `sampled_out` and `dropped`."""
+"""By profile: the answers `offered`, and how many had each of _FATES."""
 
 
 def measure(
     name: str,
     url: str,
     profiles: Sequence[str],
-    make: Callable[[int, int], list[Asked]],
+    make: MakeRequests,
     seconds: float = SECONDS,
-    say: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure at every load: the shape of `fgctl bench scoring --json`. Raises FgctlError.
+    """Measure at every load: the object of `fgctl bench scoring --json`. Raises FgctlError.
 
-    `name` is what the server at `url` is called. `make` gives as many questions as its first argument says, from the
-    one on that the second says.
+    `name` is the name of the server at `url` for messages.
     """
-    say("How many answers a second can be scored")
-    calibrate(name, url, make, 0)  # what is slow once, such as the first answers, is no part of it
-    capacity, first = calibrate(name, url, make, _CALIBRATION), 2 * _CALIBRATION
+    progress("Measuring how many answers per second can be scored")
+    measure_capacity(name, url, make, 0)  # warm up: the first answers are slower
+    capacity, first = measure_capacity(name, url, make, _CALIBRATION), 2 * _CALIBRATION
     loads = []
     for load in LOADS:
         rate = load * capacity
-        asked = make(max(len(profiles), round(rate * seconds)), first)
-        first += len(asked)
-        say(f"{load:g} times that: {rate:.1f} requests a second for {len(asked) / rate:.0f} seconds")
+        requests = make(max(len(profiles), round(rate * seconds)), first)
+        first += len(requests)
+        progress(f"{load:g} times that: {rate:.1f} requests per second for {len(requests) / rate:.0f} seconds")
         before, busy = counts(url, profiles), _total(url, "fg_scoring_busy_seconds_total")
-        times = asyncio.run(arrive(name, url, asked, question_and_passages, rate=rate, tokens=_TOKENS))
+        times = asyncio.run(run_open_loop(name, url, requests, question_and_passages, rate=rate, tokens=_TOKENS))
         waiting = _total(url, "fg_scoring_queue_depth")
-        after = _settled(url, profiles, before, len(asked))
+        after = _settled_counts(url, profiles, before, len(requests))
         loads.append(
             {
                 "load": load,
                 "requests_per_second": rate,
                 "profiles": {
-                    profile: {what: after[profile][what] - then for what, then in before[profile].items()}
+                    profile: {key: after[profile][key] - earlier for key, earlier in before[profile].items()}
                     for profile in profiles
                 },
                 "waiting_at_the_end": waiting,
@@ -83,72 +93,69 @@ def measure(
     }
 
 
-def calibrate(name: str, url: str, make: Callable[[int, int], list[Asked]], first: int) -> float:
-    """Answers scored in a second of scoring's own work, in full batches. Raises FgctlError when none is.
+def measure_capacity(name: str, url: str, make: MakeRequests, first: int) -> float:
+    """Answers scored per second of scoring's own work, in full batches. Raises FgctlError if none is scored.
 
-    `first` is the number of the first question.
+    `first` is the number of the first request.
     """
-    before = [_total(url, metric) for metric in ("fg_responses_scored_total", "fg_scoring_busy_seconds_total")]
+    metrics = ("fg_responses_scored_total", "fg_scoring_busy_seconds_total")
+    before = [_total(url, metric) for metric in metrics]
     asyncio.run(
-        drive(name, url, make(_CALIBRATION, first), question_and_passages, concurrency=_CALIBRATION, tokens=_TOKENS)
+        run_closed_loop(
+            name, url, make(_CALIBRATION, first), question_and_passages, concurrency=_CALIBRATION, tokens=_TOKENS
+        )
     )
-    _await(lambda: _total(url, "fg_scoring_queue_depth") == 0, "scored what it was given first")
-    time.sleep(1)  # the last batch is no longer waiting, and not yet scored
-    scored, busy = (
-        _total(url, metric) - then
-        for metric, then in zip(("fg_responses_scored_total", "fg_scoring_busy_seconds_total"), before, strict=True)
-    )
+    _wait_until(lambda: _total(url, "fg_scoring_queue_depth") == 0, "scored the first answers")
+    time.sleep(1)  # the last batch has left the queue but may not be scored yet
+    scored, busy = (_total(url, metric) - earlier for metric, earlier in zip(metrics, before, strict=True))
     if not scored or not busy:
         raise FgctlError(f"{name} scored nothing; its log says why.")
     return scored / busy
 
 
 def counts(url: str, profiles: Sequence[str]) -> dict[str, dict[str, float]]:
-    """What became of the answers of each profile so far."""
-    found = {profile: dict.fromkeys(("offered", "scored", "sampled_out", "dropped"), 0.0) for profile in profiles}
+    """The service's counts of each profile's answers so far."""
+    by_profile = {profile: dict.fromkeys(("offered", *_FATES), 0.0) for profile in profiles}
     for sample in samples(url):
         profile = sample.labels.get("profile", "")
-        if profile not in found:
+        if profile not in by_profile:
             continue
         if sample.name == "fg_scoring_offered_total":
-            found[profile]["offered"] += sample.value
+            by_profile[profile]["offered"] += sample.value
         elif sample.name == "fg_responses_scored_total":
-            found[profile]["scored"] += sample.value
+            by_profile[profile]["scored"] += sample.value
         elif sample.name == "fg_scoring_dropped_total":
-            found[profile]["sampled_out" if sample.labels["reason"] == "sampled_out" else "dropped"] += sample.value
-    return found
+            fate = "sampled_out" if sample.labels["reason"] == "sampled_out" else "dropped"
+            by_profile[profile][fate] += sample.value
+    return by_profile
 
 
-def _settled(url: str, profiles: Sequence[str], before: Counts, requests: int) -> dict[str, dict[str, float]]:
-    """The counts once every one of the requests is accounted for. Raises FgctlError when that never comes."""
-    found: dict[str, dict[str, float]] = {}
+def _settled_counts(url: str, profiles: Sequence[str], before: Counts, requests: int) -> dict[str, dict[str, float]]:
+    """The counts once every request is accounted for. Raises FgctlError if that takes too long."""
+    latest: dict[str, dict[str, float]] = {}
 
     def settled() -> bool:
-        found.update(counts(url, profiles))
-        gone = sum(
-            found[profile][what] - before[profile][what]
-            for profile in profiles
-            for what in ("scored", "sampled_out", "dropped")
-        )
-        return gone >= requests
+        latest.update(counts(url, profiles))
+        return sum(latest[name][fate] - before[name][fate] for name in profiles for fate in _FATES) >= requests
 
-    _await(settled, "accounted for every answer")
-    for profile, now in found.items():
-        grown = {what: now[what] - before[profile][what] for what in now}
-        if grown["offered"] != grown["scored"] + grown["sampled_out"] + grown["dropped"]:
-            raise FgctlError(f"The counts of {profile} do not add up: {grown}.")
-    return found
+    _wait_until(settled, "accounted for every answer")
+    for profile, now in latest.items():
+        increase = {key: now[key] - before[profile][key] for key in now}
+        if increase["offered"] != sum(increase[fate] for fate in _FATES):
+            raise FgctlError(f"The counts of the profile {profile} do not add up ({increase}); report this as a bug.")
+    return latest
 
 
-def _await(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _WAIT
-    while not done():
+def _wait_until(condition: Callable[[], bool], achievement: str) -> None:
+    deadline = time.monotonic() + _CATCH_UP
+    while not condition():
         if time.monotonic() > deadline:
-            raise FgctlError(f"Scoring has not {what} within {_WAIT:.0f} seconds.")
+            raise FgctlError(f"Scoring has not {achievement} within {_CATCH_UP:.0f} seconds; its log may say why.")
         time.sleep(0.2)
 
 
 def _total(url: str, name: str) -> float:
+    """The sum of a metric's samples."""
     return sum(sample.value for sample in samples(url) if sample.name == name)
 
 

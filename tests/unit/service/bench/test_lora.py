@@ -1,4 +1,4 @@
-"""The benchmark of adapters: what its engines are asked, and the arithmetic of its report, without a clock."""
+"""The benchmark of adapters: the work of its engines and the arithmetic of its report, without a clock."""
 
 import io
 import json
@@ -15,7 +15,7 @@ ADAPTERS = ["/a", "/b", "/c"]
 
 
 class Engine:
-    """Takes as long as it is told."""
+    """Reports a fixed number of seconds for every batch."""
 
     def __init__(self, seconds):
         self.input = io.StringIO()
@@ -27,11 +27,11 @@ class Engine:
         return f"{self.seconds}\n"
 
     @property
-    def asked(self):
+    def works(self):
         return [Work(**json.loads(line)) for line in self.input.getvalue().splitlines()]
 
 
-def test_adapters_alternate_and_no_prompt_comes_twice():
+def test_adapters_alternate_and_seeds_have_different_prompts():
     load = Load("decode", 4, 2, 8, 64)
     first, second = batches(load, "three", ADAPTERS, 0)
     assert first.adapters + second.adapters == [*ADAPTERS, *ADAPTERS, "/a", "/b"]
@@ -44,22 +44,22 @@ def test_adapters_alternate_and_no_prompt_comes_twice():
     assert batches(load, "base", ADAPTERS, 1)[0].prompts != first.prompts
 
 
-def test_engines_take_turns_at_the_same_prompts_which_none_has_had_before():
+def test_engines_take_turns_at_the_same_prompts_and_none_sees_one_twice():
     engines = {name: Engine(number) for number, name in enumerate(ENGINES, 1)}
     seconds = take_turns(engines, ADAPTERS, 2, lambda _: None)
     assert list(seconds) == [(name, mix) for name, mixes in ENGINES.items() for mix in mixes]
     single = LOADS[0]
     assert seconds["packed", "one"][single] == [2 * single.batches] * 2
-    packed = [prompt for work in engines["packed"].asked for prompt in map(tuple, work.prompts)]
-    plain = [prompt for work in engines["no adapters"].asked for prompt in map(tuple, work.prompts)]
-    warm = len(MIXES) * sum(load.batch for load in LOADS)
-    assert len(set(packed[warm:])) == len(packed) - warm
+    packed = [prompt for work in engines["packed"].works for prompt in map(tuple, work.prompts)]
+    plain = [prompt for work in engines["no adapters"].works for prompt in map(tuple, work.prompts)]
+    warm_up = len(MIXES) * sum(load.batch for load in LOADS)
+    assert len(set(packed[warm_up:])) == len(packed) - warm_up
     assert set(plain) <= set(packed)
-    assert {adapter for work in engines["stock"].asked for adapter in work.adapters} == set(ADAPTERS)
-    assert {adapter for work in engines["no adapters"].asked for adapter in work.adapters} == {None}
+    assert {adapter for work in engines["stock"].works for adapter in work.adapters} == set(ADAPTERS)
+    assert {adapter for work in engines["no adapters"].works for adapter in work.adapters} == {None}
 
 
-def test_ratios_are_of_throughput_against_both_bases():
+def test_ratios_compare_throughput_with_both_bases():
     load = Load("decode", 32, 1, 16, 64)
     seconds = {
         ("no adapters", "base"): {load: [1.0, 2.0, 1.0]},
@@ -76,11 +76,11 @@ def test_ratios_are_of_throughput_against_both_bases():
     assert (to_packed["min"], to_packed["max"], to_packed["goal"]) == (0.5, 1.0, 0.8)
 
 
-def test_prefill_counts_the_prompts_tokens_and_decode_the_written_ones():
+def test_prefill_counts_prompt_tokens_and_decoding_written_tokens():
     assert Load("prefill", 4, 2, 256, 1).tokens == 2048
     assert Load("decode", 4, 2, 16, 64).tokens == 512
 
 
-def test_mixing_takes_three_policies(tmp_path):
-    with pytest.raises(FgctlError, match="takes 3 policies; the store serves 0"):
+def test_the_benchmark_needs_three_policies():
+    with pytest.raises(FgctlError, match="mixes 3 policies, but the store serves 0"):
         measure(None, [], Settings())

@@ -1,3 +1,5 @@
+"""Programs that take turns: paused, resumed, and ended with all their processes."""
+
 import os
 import sys
 import time
@@ -24,9 +26,9 @@ def program(code, **options):
 
 @pytest.fixture
 def counting():
-    with program(COUNTING) as started:
-        until(lambda: "tick" in log(started))
-        yield started
+    with program(COUNTING) as running:
+        until(lambda: "tick" in log(running))
+        yield running
 
 
 def log(program):
@@ -39,10 +41,10 @@ def until(condition):
         if condition():
             return
         time.sleep(0.02)
-    raise AssertionError("it did not happen within 20 s")
+    raise AssertionError("the condition did not become true within 20 s")
 
 
-def test_a_program_stands_still_between_its_turns(counting):
+def test_a_program_is_paused_between_its_turns(counting):
     with counting.turn():
         ticks = len(log(counting))
         until(lambda: len(log(counting)) > ticks)
@@ -52,7 +54,7 @@ def test_a_program_stands_still_between_its_turns(counting):
     until(lambda: len(log(counting)) > ticks)
 
 
-def test_its_processes_end_with_it_even_while_it_stands_still(counting):
+def test_a_paused_program_ends_with_all_its_processes(counting):
     child = int(log(counting).split()[0])
     assert set(counting.processes()) == {counting.process.pid, child}
     assert counting.peak_memory() > 2**21
@@ -74,14 +76,14 @@ def state(pid):
         return None
 
 
-def test_one_that_has_ended_is_an_error_with_its_last_words():
+def test_a_program_that_has_ended_is_an_error_with_the_last_line_of_its_log():
     with program("import sys; sys.exit('There is no such model.\\n')") as ended:
         ended.process.wait()
         with pytest.raises(FgctlError, match=r"The program ended with code 1: There is no such model\."):
             ended.check()
 
 
-def test_one_that_will_not_end_is_killed(monkeypatch):
+def test_a_program_that_ignores_sigterm_is_killed(monkeypatch):
     monkeypatch.setattr("service.bench.paused_programs._END_GRACE", 0.2)
     code = (
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(600)"
