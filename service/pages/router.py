@@ -1,6 +1,7 @@
-"""The pages and their assets. They hold nothing that needs a key; their scripts send one with what they ask for."""
+"""The pages and their assets. Pages need no key; their scripts send one with every request."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,16 +15,35 @@ from rewards.dataset import SAMPLE, load_examples
 from service.backend import backend_of
 from service.edge.route_scope import needs
 from service.feedback.runtime import STORELESS
+from service.feedback.validation import MISSING_LABELS, NEEDS_SOURCES
 
 router = APIRouter(include_in_schema=False)
 
-PAGES = {"/": "playground", "/annotate": "annotate", "/compare": "compare", "/agreement": "agreement"}
-"""Template of each page."""
+
+@dataclass(frozen=True)
+class Page:
+    """A page: `templates/NAME.html`, whose script is `static/NAME.js`."""
+
+    name: str
+    path: str
+    title: str
+    """Its name in the navigation."""
+    needs_store: bool = True
+    """Whether it needs a feedback store; without one it says how to configure it."""
+
+
+PAGES = (
+    Page("playground", "/", "Try", needs_store=False),
+    Page("annotate", "/annotate", "Annotate"),
+    Page("compare", "/compare", "Compare"),
+    Page("agreement", "/agreement", "Agreement"),
+)
+"""In the order of the navigation."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Content-Security-Policy of the pages: nothing inline, nothing from elsewhere."""
+"""Content-Security-Policy of the pages: nothing inline, nothing from other hosts."""
 
 _templates = Environment(
     loader=PackageLoader("service.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -31,11 +51,11 @@ _templates = Environment(
 
 
 class Assets(StaticFiles):
-    """Scripts and styles, which browsers keep but ask for again, so that a new version is seen at once."""
+    """Scripts and styles. Browsers cache them but ask before each use, so that a new version is seen at once."""
 
-    def file_response(self, *arguments: Any, **named: Any) -> Response:
-        """The file, or 304 where the browser has it."""
-        response = super().file_response(*arguments, **named)
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        """The file, or 304 if the browser has it."""
+        response = super().file_response(*arguments, **options)
         response.headers["cache-control"] = "no-cache"
         return response
 
@@ -43,24 +63,25 @@ class Assets(StaticFiles):
 assets = needs(None)(Assets(packages=[("service.pages", "static")]))
 
 
-def _page(template: str) -> Callable[[Request], Awaitable[HTMLResponse]]:
+def _endpoint(page: Page) -> Callable[[Request], Awaitable[HTMLResponse]]:
     @needs(None)
-    async def page(request: Request) -> HTMLResponse:
+    async def render(request: Request) -> HTMLResponse:
         backend = backend_of(request)
-        feedback = backend.settings.feedback_store is not None
-        content = _templates.get_template(f"{template}.html").render(
-            page=template,
+        has_store = backend.settings.feedback_store is not None
+        content = _templates.get_template(f"{page.name}.html").render(
+            page=page,
+            pages=PAGES,
             data=_data(backend.categories),
-            feedback=feedback,
-            storeless=STORELESS if template != "playground" and not feedback else None,
+            feedback=has_store,
+            storeless=STORELESS if page.needs_store and not has_store else None,
         )
         return HTMLResponse(content, headers={"content-security-policy": POLICY})
 
-    return page
+    return render
 
 
-for _path, _template in PAGES.items():
-    router.add_api_route(_path, _page(_template), methods=["GET"], name=_template)
+for _page in PAGES:
+    router.add_api_route(_page.path, _endpoint(_page), methods=["GET"], name=_page.name)
 
 
 @router.get("/agreement/tables")
@@ -69,7 +90,7 @@ async def agreement_tables(request: Request) -> HTMLResponse:
     """The tables of the agreement page. Raises NotFound without a feedback store, and StoreFailed."""
     report = await backend_of(request).feedback.agreement()
     shared = report["people"]["categories"]["relevance"]["responses"]
-    annotations = sum(one["annotations"] for one in report["annotators"].values())
+    annotations = sum(figures["annotations"] for figures in report["annotators"].values())
     content = _templates.get_template("agreement_tables.html").render(
         report=report, annotations=annotations, shared=shared
     )
@@ -77,7 +98,7 @@ async def agreement_tables(request: Request) -> HTMLResponse:
 
 
 def _data(categories: Mapping[str, CategorySpec]) -> dict[str, Any]:
-    """What the scripts of all pages know from the start."""
+    """What every page's script knows from the start."""
     return {
         "categories": {
             name: {"density": spec.density, "labels": spec.labels, "description": spec.description}
@@ -88,15 +109,29 @@ def _data(categories: Mapping[str, CategorySpec]) -> dict[str, Any]:
     }
 
 
-def _labels() -> list[dict[str, str]]:
-    """Every annotation label with its category and the digit that picks it, by category."""
-    named = [(name, label) for name, spec in BUILT_IN.items() for label in spec.labels]
-    return [{"label": label, "category": name, "digit": str(i)} for i, (name, label) in enumerate(named, 1)]
+def _labels() -> list[dict[str, Any]]:
+    """Every annotation label, ordered by category, and how the annotation page offers it.
+
+    `digit` is the key that gives the label. `missing` says whether it is given to a passage's sentence, which the
+    response lacks, rather than to a part of the response. `needs_sources` says whether its explanation should name
+    the sentences that contradict the response.
+    """
+    labels = [(name, label) for name, spec in BUILT_IN.items() for label in spec.labels]
+    return [
+        {
+            "label": label,
+            "category": name,
+            "digit": str(digit),
+            "missing": label in MISSING_LABELS,
+            "needs_sources": label in NEEDS_SOURCES,
+        }
+        for digit, (name, label) in enumerate(labels, 1)
+    ]
 
 
 @cache
 def _examples() -> list[dict[str, Any]]:
-    """Questions with passages to try, of the made-up data that is shipped."""
+    """Questions with passages to try, from the shipped sample data."""
     return [
         {"question": example.question, "passages": [passage.model_dump() for passage in example.passages]}
         for example in load_examples(SAMPLE / "dev.json")[:8]

@@ -1,4 +1,4 @@
-"""Real Chromium on the pages of the application with stand-ins: nothing here needs the engine or a model."""
+"""Real Chromium on the pages of the application with stand-ins, without the engine or a model."""
 
 import asyncio
 import hashlib
@@ -38,7 +38,7 @@ class WritingEngine(FakeEngine):
     """Writes each profile's answer, a few words at a time."""
 
     says: str | None = None
-    """What it answers instead, by whatever profile."""
+    """What it answers instead, for every profile."""
     pause = 0.01
     break_at_next = False
 
@@ -54,11 +54,11 @@ class WritingEngine(FakeEngine):
 
 
 class SegmentWorker(FakeWorker):
-    """Judges real segments, each by what its own text hashes to, the wrong height and the hearsay being errors."""
+    """Scores real segments by a hash of their text; the wrong height and the hearsay are errors."""
 
     def _judge(self, text):
-        def judged(density, category):
-            made = []
+        def score(density, category):
+            scored = []
             for start, end in segments(text, density):
                 part = text[start:end]
                 chance = int(hashlib.sha256((category + part).encode()).hexdigest()[:4], 16) / 65535 * 0.28
@@ -67,22 +67,22 @@ class SegmentWorker(FakeWorker):
                     chance, label = 0.83, "Wrong-Grounding"
                 if category == "relevance" and "many people" in part:
                     chance, label = 0.74, "Irrelevant"
-                made.append(Segment(start, end, chance, label is not None, label))
-            return tuple(made)
+                scored.append(Segment(start, end, chance, label is not None, label))
+            return tuple(scored)
 
-        found = {
-            "relevance": judged("sub-sentence", "relevance"),
-            "factuality": judged("sentence", "factuality"),
+        by_category = {
+            "relevance": score("sub-sentence", "relevance"),
+            "factuality": score("sentence", "factuality"),
         }
         whole = (Segment(0, len(text), 0.39, False),)
         return ScoredResponse(
-            {name: CategoryScores(parts, (0.1,) * len(parts)) for name, parts in found.items()}
+            {name: CategoryScores(parts, (0.1,) * len(parts)) for name, parts in by_category.items()}
             | {"completeness": CategoryScores(whole, (0.2,), 0.45)}
         )
 
 
 class Running:
-    """The application on a free port, in a thread of its own."""
+    """The application on a free port, in its own thread."""
 
     def __init__(self, tmp_path, **settings):
         chosen = {
@@ -121,11 +121,11 @@ class Running:
         return self
 
     def do(self, coroutine):
-        """What a coroutine returns that the application's own loop runs."""
+        """Run a coroutine in the application's event loop and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
 
     def keep(self, *texts, question=None, prefix="resp"):
-        """Put responses about the lighthouse into the store, with scores; their ids."""
+        """Store responses about the lighthouse with scores, and return their ids."""
         example = load_feedback(SAMPLE / "feedback.json")[0]
         passages = tuple(
             StoredPassage(title=passage.title, text=passage.text, sentences=sentences)
@@ -134,10 +134,10 @@ class Running:
         ids = []
         for i, text in enumerate(texts):
             ids.append(f"{prefix}_{i}")
-            recorded = NewResponse(
+            response = NewResponse(
                 id=ids[-1], text=text, question=question or example.question, passages=passages, profile="medium"
             )
-            self.do(self.store.record_response(recorded))
+            self.do(self.store.record_response(response))
             scored = self.service.worker._judge(text).as_json()
             self.do(self.store.record_scores(ids[-1], "r1", scored))
         return ids
@@ -160,7 +160,7 @@ def imported():
 
 @pytest.fixture
 def run(tmp_path, imported):
-    """Starts the application with settings of its own."""
+    """Starts applications with their own settings."""
     started = []
 
     def make(**settings):
@@ -179,7 +179,7 @@ def running(run):
 
 @pytest.fixture(scope="module")
 def chromium():
-    """The browser. Playwright keeps an event loop running, which no asynchronous test of another module could bear."""
+    """The browser. One for each module, because Playwright's running event loop breaks asynchronous tests of others."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=20_000)
@@ -193,7 +193,7 @@ def chromium():
 
 
 def _launch(chromium, path):
-    """Chromium in its own sandbox, except where that cannot be: as root, or where a container forbids namespaces."""
+    """Chromium in its own sandbox, except as root or where a container forbids namespaces."""
     from playwright.sync_api import Error
 
     flags = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
@@ -205,7 +205,7 @@ def _launch(chromium, path):
 
 @pytest.fixture
 def open_page(chromium):
-    """Opens a page by URL. In the end nothing may have been asked for elsewhere, nor complained of on the console."""
+    """Opens a page. In the end it may have sent no request to other hosts and logged no error on the console."""
     contexts, complaints = [], []
 
     def opened(url, width=1280, scheme="light", grant=(), may_complain=False):
@@ -215,14 +215,20 @@ def open_page(chromium):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        # A refusal that a page tells in a sentence is on the console as well.
+        # The browser also logs refusals that the page shows as sentences.
         expected = "Failed to load resource" + ("" if may_complain else ": the server responded with a status of 422")
-        page.on(
-            "console",
-            lambda said: complaints.append(said.text) if said.type == "error" and expected not in said.text else None,
-        )
         origin = "/".join(url.split("/")[:3]) + "/"
-        page.on("request", lambda sent: complaints.append(sent.url) if not sent.url.startswith(origin) else None)
+
+        def on_console(entry):
+            if entry.type == "error" and expected not in entry.text:
+                complaints.append(entry.text)
+
+        def on_request(request):
+            if not request.url.startswith(origin):
+                complaints.append(request.url)
+
+        page.on("console", on_console)
+        page.on("request", on_request)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(url)
         return page
@@ -236,22 +242,22 @@ def open_page(chromium):
 @pytest.fixture
 def shots(tmp_path_factory):
     """Where screenshots go: $FGCTL_SCREENSHOTS, else a temporary folder."""
-    given = os.environ.get("FGCTL_SCREENSHOTS")
-    folder = Path(given) if given else tmp_path_factory.mktemp("screenshots")
+    configured = os.environ.get("FGCTL_SCREENSHOTS")
+    folder = Path(configured) if configured else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 @pytest.fixture
 def axe():
-    """Finds what keeps people with disabilities from using a page: those findings that are serious or worse."""
+    """Finds accessibility problems of a page that axe-core calls serious or critical."""
     if not AXE.is_file():
         pytest.skip("axe-core is missing: `make browser` fetches it, where npm is installed")
 
     def serious(page):
         page.evaluate(AXE.read_text())
-        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        bad = [v for v in found if v["impact"] in ("serious", "critical")]
+        violations = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        bad = [v for v in violations if v["impact"] in ("serious", "critical")]
         return [(v["id"], [n["html"][:200] + " | " + n["failureSummary"] for n in v["nodes"]]) for v in bad]
 
     return serious

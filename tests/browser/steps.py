@@ -1,16 +1,16 @@
-"""What people do on the pages."""
+"""Steps that people take on the pages."""
 
 from playwright.sync_api import expect
 
 
 def ask(page, panel="a"):
-    """Ask in the playground, and wait until a panel's answer is judged."""
+    """Ask in the playground, and wait until a panel's answer is scored."""
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator(f"#text-{panel} .piece").first).to_be_visible()
 
 
 def begin(open_page, running, name="ada", path="/annotate", **how):
-    """Begin to annotate or to compare."""
+    """Start annotating or comparing."""
     page = open_page(running.url + path, **how)
     page.get_by_label("Your name").fill(name)
     page.keyboard.press("Enter")
@@ -24,7 +24,7 @@ def press(page, *keys):
 
 
 def correct(page, text):
-    """Write a corrected response by keyboard alone, from wherever the focus is before it, and submit."""
+    """Write a corrected response by keyboard, with the focus anywhere before it, and submit."""
     corrected = page.get_by_label("Corrected response")
     while not corrected.evaluate("e => e === document.activeElement"):
         press(page, "Tab")

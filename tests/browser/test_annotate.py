@@ -19,7 +19,7 @@ PLACE = """at => {
   for (; at > node.length; node = walker.nextNode()) at -= node.length;
   return [node, at];
 }"""
-"""The place in the page of a UTF-16 index into the response."""
+"""The position in the page of a UTF-16 index into the response."""
 
 
 def utf16(text, point):
@@ -39,7 +39,7 @@ def test_a_response_is_annotated_by_keyboard_alone(running, open_page):
     press(page, "4")
     expect(page.locator("#marks")).to_contain_text("Wrong-Grounding")
     expect(page.locator("#suggestions")).to_contain_text("many people")
-    press(page, "End", "2")  # takes up the suggestion that Irrelevant is likely, as Redundant
+    press(page, "End", "2")  # accepts the suggestion, which says Irrelevant, as Redundant
     expect(page.locator("#suggestions")).to_be_empty()
     press(page, "Enter")
     expect(page.get_by_role("alert").get_by_role("listitem")).to_have_text(
@@ -52,15 +52,15 @@ def test_a_response_is_annotated_by_keyboard_alone(running, open_page):
     )
     correct(page, "It is 31 metres tall.")
     expect(page.locator("#status")).to_contain_text("nothing left to annotate")
-    (kept,) = running.annotations()
-    assert [(e.label, part(kept, TEXT, i)) for i, e in enumerate(kept.errors)] == [
+    (stored,) = running.annotations()
+    assert [(e.label, part(stored, TEXT, i)) for i, e in enumerate(stored.errors)] == [
         ("Wrong-Grounding", "41 metres tall,"),
         ("Redundant", "The keeper's cottage is a museum, which many people like."),
     ]
-    assert [(m.label, m.passage_id, m.sentence_id) for m in kept.missing] == [("Missing-Major-Auxiliary", 1, (3,))]
-    assert kept.corrected == "It is 31 metres tall."
-    assert {s.category: s.outcome for s in kept.suggestions} == {"relevance": "changed", "factuality": "changed"}
-    assert kept.annotator == "ada"
+    assert [(m.label, m.passage_id, m.sentence_id) for m in stored.missing] == [("Missing-Major-Auxiliary", 1, (3,))]
+    assert stored.corrected == "It is 31 metres tall."
+    assert {s.category: s.outcome for s in stored.suggestions} == {"relevance": "changed", "factuality": "changed"}
+    assert stored.annotator == "ada"
 
 
 def test_spans_are_marked_by_mouse_and_counted_in_code_points(running, open_page):
@@ -79,8 +79,8 @@ def test_spans_are_marked_by_mouse_and_counted_in_code_points(running, open_page
     page.get_by_label("Corrected response").fill("It is tall.")
     page.get_by_role("button", name="Submit").click()
     expect(page.locator("#task")).to_be_hidden()
-    (kept,) = running.annotations()
-    assert part(kept, text) == "Évora is é old."
+    (stored,) = running.annotations()
+    assert part(stored, text) == "Évora is é old."
 
 
 def test_dragging_the_mouse_over_words_selects_them(running, open_page):
@@ -103,7 +103,7 @@ def test_dragging_the_mouse_over_words_selects_them(running, open_page):
     expect(page.locator("#marks q")).to_have_text("two three")
 
 
-def test_suggestions_are_accepted_and_rejected_and_it_can_be_undone(running, open_page):
+def test_suggestions_are_accepted_and_rejected_and_both_can_be_undone(running, open_page):
     running.keep(TEXT)
     page = begin(open_page, running)
     suggestions = page.locator("#suggestions li")
@@ -124,12 +124,12 @@ def test_suggestions_are_accepted_and_rejected_and_it_can_be_undone(running, ope
     page.get_by_label("Corrected response").fill("31 metres.")
     press(page, "Control+Enter")
     expect(page.locator("#task")).to_be_hidden()
-    (kept,) = running.annotations()
-    assert {s.category: s.outcome for s in kept.suggestions} == {"relevance": "rejected", "factuality": "accepted"}
-    assert [(e.label, e.explanation) for e in kept.errors] == [("Wrong-Grounding", "Passage 1, sentence 3")]
+    (stored,) = running.annotations()
+    assert {s.category: s.outcome for s in stored.suggestions} == {"relevance": "rejected", "factuality": "accepted"}
+    assert [(e.label, e.explanation) for e in stored.errors] == [("Wrong-Grounding", "Passage 1, sentence 3")]
 
 
-def test_a_passages_title_is_marked_as_missing_as_its_sentences_are(running, open_page):
+def test_a_passages_title_is_marked_as_missing_like_its_sentences(running, open_page):
     running.keep(TEXT)
     page = begin(open_page, running)
     passages = page.locator("#passages")
@@ -149,8 +149,8 @@ def test_a_passages_title_is_marked_as_missing_as_its_sentences_are(running, ope
     page.get_by_label("Corrected response").fill("The Aldermouth Lighthouse.")
     press(page, "Control+Enter")
     expect(page.locator("#task")).to_be_hidden()
-    (kept,) = running.annotations()
-    assert [(m.label, m.passage_id, m.sentence_id) for m in kept.missing] == [
+    (stored,) = running.annotations()
+    assert [(m.label, m.passage_id, m.sentence_id) for m in stored.missing] == [
         ("Missing-Minor-Auxiliary", 1, (0,)),
         ("Missing-Answer", 2, (0, 1)),
     ]
@@ -168,7 +168,7 @@ def test_digits_mark_the_response_again_after_a_sentence_was_marked(running, ope
     expect(page.locator("#marks strong")).to_have_text(["Unverifiable", "Missing-Answer"])
 
 
-def test_rules_are_told_in_sentences(running, open_page):
+def test_broken_rules_are_shown_as_sentences(running, open_page):
     running.keep(TEXT)
     page = begin(open_page, running)
     press(page, "Shift+ArrowDown", "1", "ArrowRight", "Home", "Shift+ArrowRight", "5")
@@ -189,17 +189,17 @@ def test_a_draft_survives_the_tab_and_the_browser(running, open_page):
     page.reload()
     expect(page.locator("#draft")).to_have_text("Your draft is back.")
     expect(page.locator("#marks q")).to_have_text("The lighthouse")
-    other = begin(open_page, running)  # another browser, the same person
+    other = begin(open_page, running)  # the same person in another browser
     expect(other.locator("#marks q")).to_have_text("The lighthouse")
     expect(other.get_by_label("Corrected response")).to_have_value("Half done")
 
 
-def test_a_submission_that_was_lost_on_its_way_is_sent_again_as_the_same(running, open_page):
+def test_a_submission_whose_reply_was_lost_is_sent_again_with_the_same_id(running, open_page):
     running.keep(TEXT)
     page = begin(open_page, running, may_complain=True)
     press(page, "4")
     page.get_by_label("Corrected response").fill("Better.")
-    page.route("**/annotation/submit", lambda route: (route.fetch(), route.abort()))  # kept, but the answer is lost
+    page.route("**/annotation/submit", lambda route: (route.fetch(), route.abort()))  # stored, but the reply is lost
     press(page, "Control+Enter")
     expect(page.locator("#violations")).to_contain_text("The connection to the service was lost.")
     page.unroute("**/annotation/submit")
@@ -221,7 +221,7 @@ def test_a_response_is_skipped_with_a_reason(running, open_page):
     expect(page.locator("#task")).to_be_hidden()
 
 
-def test_pairs_are_compared_in_the_order_drawn_and_circles_told(running, open_page):
+def test_pairs_are_compared_in_random_order_and_circles_are_shown(running, open_page):
     texts = ["It is 31 metres tall.", "It is tall.", "It is white."]
     ids = running.keep(*texts)
     page = begin(open_page, running, path="/compare")
@@ -238,11 +238,11 @@ def test_pairs_are_compared_in_the_order_drawn_and_circles_told(running, open_pa
         )
     expect(page.locator("#status")).to_contain_text("go in a circle")
     expect(page.locator("#task")).to_be_hidden()
-    kept = running.do(running.store.comparisons()).items
-    assert len(kept) == 3
-    assert all(one.shown_first in ("a", "b") for one in kept)
-    for one in kept:
-        better, worse = (one.a, one.b) if one.choice == "a" else (one.b, one.a)
+    comparisons = running.do(running.store.comparisons()).items
+    assert len(comparisons) == 3
+    assert all(comparison.shown_first in ("a", "b") for comparison in comparisons)
+    for c in comparisons:
+        better, worse = (c.a, c.b) if c.choice == "a" else (c.b, c.a)
         assert (int(worse[-1]) - int(better[-1])) % 3 == 1
 
 
@@ -287,7 +287,7 @@ def test_everybody_can_annotate_and_compare(running, open_page, axe, shots, widt
     assert overflows(page) <= 0
 
 
-def test_an_answer_of_the_playground_is_annotated_by_two_who_are_then_compared(running, open_page, axe, shots):
+def test_two_people_annotate_an_answer_of_the_playground_and_their_agreement_is_shown(running, open_page, axe, shots):
     page = open_page(running.url)
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("#text-a .piece").first).to_be_visible()
@@ -316,7 +316,7 @@ def test_without_a_store_a_page_says_how_to_have_one(run, open_page, path):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_response_and_passages_are_in_sight_together_however_long_they_are(running, open_page, width):
+def test_response_and_passages_stay_visible_together_however_long_they_are(running, open_page, width):
     example = load_feedback(SAMPLE / "feedback.json")[0]
     word = "https://www.example.org/" + "lighthouse/" * 12
     long = StoredPassage(title="T" * 80, text=word, sentences=(word, *example.passage_sentences[0] * 12))

@@ -1,4 +1,4 @@
-"""From annotations made in a browser to reward models that judge otherwise."""
+"""From annotations made in a browser to reward models fitted on them."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +17,11 @@ from tests.browser.steps import begin, correct, press
 
 FILE = SAMPLE / "feedback.json"
 SERVED = 12
-"""Questions that are asked and annotated; nobody says anything of the others."""
+"""Questions that are asked and annotated; the others get no feedback."""
 
 
 def fgctl(*arguments):
-    """The report of a command. In a thread, because Playwright keeps an event loop running in this one."""
+    """The JSON report of a command, run in a thread because Playwright keeps an event loop running in this one."""
     with ThreadPoolExecutor(1) as thread:
         result = thread.submit(CliRunner().invoke, app, [*map(str, arguments), "--json"]).result()
     assert result.exception is None, result.exception
@@ -29,16 +29,16 @@ def fgctl(*arguments):
 
 
 def mean_errors(path, examples):
-    """What reward models say of the references: how likely an error a segment is on average, by category."""
+    """The mean error probability of the reference answers' segments, by category."""
     scored = FeedbackRewards.load(path).score([ScoreRequest(e.question, e.passages, e.gold) for e in examples])
     return {
-        category: fmean(s.error_probability for one in scored for s in one[category].segments)
+        category: fmean(s.error_probability for response in scored for s in response[category].segments)
         for category in ("relevance", "factuality")
     }
 
 
-def test_annotations_made_in_a_browser_change_what_the_reward_models_say(run, open_page, tmp_path):
-    """Of answers that the passages support an annotator finds every sentence unverifiable; so do the models then."""
+def test_annotations_made_in_a_browser_change_the_scores_of_the_reward_models(run, open_page, tmp_path):
+    """An annotator marks every sentence of well-supported answers as unverifiable; models fitted on that agree."""
     examples = load_feedback(FILE)
     asked, held_out = examples[:SERVED], examples[SERVED:]
     old = tmp_path / "old.json"

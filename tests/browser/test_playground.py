@@ -115,7 +115,7 @@ def test_copied_code_runs_as_it_is(running, open_page, language):
     assert ANSWERS["short"] in done.stdout
 
 
-def test_failures_are_told_in_sentences(run, open_page, tmp_path):
+def test_failures_are_shown_as_sentences(run, open_page, tmp_path):
     from service.domain.caller import Limits
     from service.edge.keys import KeyFile
 
@@ -124,7 +124,7 @@ def test_failures_are_told_in_sentences(run, open_page, tmp_path):
     running = run(keys=keys.path)
     page = open_page(running.url, may_complain=True)
     problem = page.get_by_role("alert")
-    expect(problem).to_have_text("The service asks for a key. Give it yours with the button “Key” at the top.")
+    expect(problem).to_have_text("The service requires a key. Enter yours with the button “Key” at the top.")
     page.get_by_role("button", name="Key, none given").click()
     page.get_by_role("textbox", name="Key").fill("fg_wrong")
     page.get_by_role("button", name="Keep it").click()
@@ -157,7 +157,7 @@ def test_a_service_with_too_much_to_do_says_when_to_come_back(running, open_page
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_an_error_in_the_middle_of_a_stream_is_told(running, open_page):
+def test_an_error_in_the_middle_of_a_stream_is_shown(running, open_page):
     page = open_page(running.url)
     running.service.engine.pause = 0.1
     page.get_by_role("button", name="Ask", exact=True).click()
@@ -167,7 +167,7 @@ def test_an_error_in_the_middle_of_a_stream_is_told(running, open_page):
     expect(page.locator("#text-a .words")).to_have_text(re.compile("^The lighthouse"))
 
 
-def test_a_service_that_has_gone_is_told_and_what_came_is_kept(running, open_page):
+def test_a_lost_service_is_reported_and_the_text_so_far_stays(running, open_page):
     page = open_page(running.url, may_complain=True)
     running.service.engine.pause = 0.1
     page.get_by_role("button", name="Ask", exact=True).click()
@@ -180,7 +180,7 @@ def test_a_service_that_has_gone_is_told_and_what_came_is_kept(running, open_pag
     expect(page.get_by_role("alert")).to_contain_text("The connection to the service was lost.")
 
 
-def test_stopping_keeps_what_came(running, open_page):
+def test_stopping_keeps_the_text_so_far(running, open_page):
     page = open_page(running.url)
     running.service.engine.pause = 0.2
     page.get_by_label("Question").press("Enter")

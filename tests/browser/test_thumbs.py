@@ -5,8 +5,8 @@ from playwright.sync_api import expect
 from tests.browser.steps import ask
 
 
-def given(running):
-    return [one.thumb for one in running.do(running.store.quick_feedback_page()).items]
+def stored_thumbs(running):
+    return [feedback.thumb for feedback in running.do(running.store.quick_feedback_page()).items]
 
 
 def opinion(page, panel="a"):
@@ -17,29 +17,29 @@ def thumb(page, name, panel="a"):
     return opinion(page, panel).get_by_role("button", name=name)
 
 
-def test_a_thumb_is_given_changed_and_taken_back_by_keyboard(running, open_page):
+def test_a_thumb_is_given_changed_and_withdrawn_by_keyboard(running, open_page):
     page = open_page(running.url)
     running.service.engine.pause = 0.05
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("#text-a .words")).to_contain_text("The lighthouse")
-    expect(opinion(page)).to_be_hidden()  # nothing can be said of an answer that is not complete
-    up, down, said = thumb(page, "Thumbs up"), thumb(page, "Thumbs down"), opinion(page).get_by_role("status")
+    expect(opinion(page)).to_be_hidden()  # only complete answers take feedback
+    up, down, status = thumb(page, "Thumbs up"), thumb(page, "Thumbs down"), opinion(page).get_by_role("status")
     expect(up).to_have_attribute("aria-pressed", "false")
     up.focus()
     page.keyboard.press("Enter")
     expect(up).to_have_attribute("aria-pressed", "true")
-    expect(said).to_contain_text("Kept: a good answer.")
+    expect(status).to_contain_text("Saved: a good answer.")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
     expect(down).to_have_attribute("aria-pressed", "true")
     expect(up).to_have_attribute("aria-pressed", "false")
-    expect(said).to_contain_text("Kept: a bad answer.")
+    expect(status).to_contain_text("Saved: a bad answer.")
     page.keyboard.press("Space")
-    expect(said).to_have_text("Taken back.")
+    expect(status).to_have_text("Withdrawn.")
     expect(down).to_have_attribute("aria-pressed", "false")
-    assert given(running) == [1, -1, 0]
+    assert stored_thumbs(running) == [1, -1, 0]
     ask(page)
-    expect(said).to_have_text("Is it a good answer?")
+    expect(status).to_have_text("Is it a good answer?")
 
 
 def test_both_answers_of_a_comparison_have_thumbs(running, open_page):
@@ -50,16 +50,16 @@ def test_both_answers_of_a_comparison_have_thumbs(running, open_page):
     thumb(page, "Thumbs down", "a").click()
     expect(opinion(page, "a").get_by_role("status")).to_contain_text("a bad answer")
     expect(opinion(page, "b").get_by_role("status")).to_contain_text("a good answer")
-    kept = running.do(running.store.quick_feedback_page()).items
-    profiles = {one.thumb: running.do(running.store.response(one.response_id)).profile for one in kept}
+    stored = running.do(running.store.quick_feedback_page()).items
+    profiles = {f.thumb: running.do(running.store.response(f.response_id)).profile for f in stored}
     assert profiles == {1: "short", -1: "medium"}
 
 
-def test_a_thumb_that_was_lost_on_its_way_is_sent_again_as_the_same(running, open_page):
+def test_a_thumb_whose_reply_was_lost_is_sent_again_with_the_same_id(running, open_page):
     page = open_page(running.url, may_complain=True)
     ask(page)
     up, problem = thumb(page, "Thumbs up"), page.get_by_role("alert")
-    page.route("**/feedback", lambda route: (route.fetch(), route.abort()))  # kept, but the answer is lost
+    page.route("**/feedback", lambda route: (route.fetch(), route.abort()))  # stored, but the reply is lost
     up.click()
     expect(problem).to_contain_text("The connection to the service was lost.")
     expect(up).to_have_attribute("aria-pressed", "false")
@@ -67,7 +67,7 @@ def test_a_thumb_that_was_lost_on_its_way_is_sent_again_as_the_same(running, ope
     up.click()
     expect(up).to_have_attribute("aria-pressed", "true")
     expect(problem).to_be_hidden()
-    assert given(running) == [1]
+    assert stored_thumbs(running) == [1]
 
 
 def test_the_last_of_two_quick_thumbs_counts(running, open_page):
@@ -75,10 +75,10 @@ def test_the_last_of_two_quick_thumbs_counts(running, open_page):
     ask(page)
     page.evaluate("document.querySelectorAll('.thumbs button').forEach(button => button.click())")
     expect(opinion(page).get_by_role("status")).to_contain_text("a bad answer")
-    assert given(running) == [1, -1]
+    assert stored_thumbs(running) == [1, -1]
 
 
-def test_a_refusal_is_told_and_without_a_store_there_are_no_thumbs(run, open_page, tmp_path):
+def test_a_refusal_is_shown_and_without_a_store_there_are_no_thumbs(run, open_page, tmp_path):
     from service.domain.caller import Limits
     from service.edge.keys import KeyFile
 

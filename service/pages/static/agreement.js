@@ -1,4 +1,4 @@
-// The agreement page: tables that the service renders, fetched by a script because a link can send no key.
+// The agreement page: tables that the service renders. A script fetches them, because a link cannot send a key.
 
 import { call, show } from "./call.js";
 
@@ -7,7 +7,7 @@ const $ = (id) => document.getElementById(id);
 async function load() {
   try {
     const response = await call("agreement/tables");
-    // The service's own markup, in which it has escaped what people wrote.
+    // The service's own markup; it has escaped what people wrote.
     $("tables").innerHTML = await response.text();
     show($("problem"), null);
   } catch (error) {

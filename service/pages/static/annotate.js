@@ -1,4 +1,4 @@
-// The annotation page: a response at a time, marked by mouse or keyboard.
+// The annotation page: one response at a time, marked by mouse or keyboard.
 
 import * as service from "./annotation.js";
 import { data, make, Problem, show, showQuestion } from "./call.js";
@@ -10,12 +10,14 @@ import { errorRow, labelButton, missingRow, showRows, suggestionRow } from "./ro
 import { Selecting } from "./selecting.js";
 
 const $ = (id) => document.getElementById(id);
-const category = Object.fromEntries(data.labels.map(({ label, category: of }) => [label, of]));
-const JUDGED = [...new Set(data.labels.map((l) => l.category))].filter((name) => name !== "completeness");
+const LABELS = Object.fromEntries(data.labels.map((spec) => [spec.label, spec]));
+const categoryOf = (label) => LABELS[label]?.category;
+/** Categories of errors in a response, which the reward models may suggest. */
+const SEGMENT_CATEGORIES = [...new Set(data.labels.filter((spec) => !spec.missing).map((spec) => spec.category))];
 
 /** The response being annotated, or null. */
 let task = null;
-/** The passage's sentence that is reached, as [passage, sentence]; null when the response is. */
+/** The sentence in focus, as [passage, sentence]; null when the response is in focus. */
 let sentence = null;
 
 const selecting = new Selecting($("response"), (selected) => {
@@ -34,12 +36,12 @@ async function next() {
   if (!$("queue").reportValidity()) return;
   show($("problem"), null);
   try {
-    const given = await service.nextResponse(annotator(), $("order").value);
-    if (given) open(given);
+    const assignment = await service.nextResponse(annotator(), $("order").value);
+    if (assignment) open(assignment);
     else {
       $("task").hidden = true;
       task = null;
-      $("status").textContent = "There is nothing left to annotate. Come back when more has been asked.";
+      $("status").textContent = "There is nothing left to annotate. Come back when the service has answered more questions.";
     }
   } catch (error) {
     fail(error);
@@ -53,15 +55,15 @@ function fail(error) {
 }
 
 function open({ response, draft }) {
-  const marks = new Marks(suggestionsIn(response.scored, JUDGED), (label) => category[label]);
+  const marks = new Marks(suggestionsIn(response.scored, SEGMENT_CATEGORIES), categoryOf);
   task = { response, marks, seconds: 0, since: performance.now() };
-  const kept = latestDraft(annotator(), response.id, draft);
-  if (kept?.state) marks.state = kept.state;
-  if (kept?.submission_id) marks.submissionId = kept.submission_id;
-  task.seconds = kept?.seconds ?? 0;
+  const saved = latestDraft(annotator(), response.id, draft);
+  if (saved?.state) marks.state = saved.state;
+  if (saved?.submission_id) marks.submissionId = saved.submission_id;
+  task.seconds = saved?.seconds ?? 0;
   showQuestion($("question"), response.question);
-  $("corrected").value = kept?.corrected ?? response.text;
-  $("draft").textContent = kept ? "Your draft is back." : "";
+  $("corrected").value = saved?.corrected ?? response.text;
+  $("draft").textContent = saved ? "Your draft is back." : "";
   showPassages($("passages"), response.passages, {
     onPick: (passage, number) => { sentence = [passage, number]; offer(); },
     onKey: sentenceKey,
@@ -75,12 +77,12 @@ function open({ response, draft }) {
   $("status").textContent = `Response ${response.id}${response.profile ? ` by “${response.profile}”` : ""}`;
 }
 
-/** Do something to the marks, show it and keep it. */
-function change(act, said) {
-  const done = act(task.marks);
+/** Change the marks, show the result and save a draft; `announcement` turns the outcome into words. */
+function change(act, announcement) {
+  const outcome = act(task.marks);
   redraw();
-  keep();
-  if (said) say(said(done));
+  saveDraft();
+  if (announcement) say(announcement(outcome));
 }
 
 function redraw() {
@@ -88,7 +90,7 @@ function redraw() {
   const placed = ({ start, end }) => ({ start: toUnits(text, start), end: toUnits(text, end) });
   selecting.draw([
     ...marks.open.map((s) => ({ ...placed(s), tag: `${s.label ?? s.category}?`, kind: `maybe-${s.category}` })),
-    ...marks.state.errors.map((e) => ({ ...placed(e), tag: e.label, kind: category[e.label] })),
+    ...marks.state.errors.map((e) => ({ ...placed(e), tag: e.label, kind: categoryOf(e.label) })),
   ]);
   showMissing($("passages"), marks.state.missing);
   showSuggestions();
@@ -98,7 +100,7 @@ function redraw() {
 
 function showSuggestions() {
   list("suggestions", "Suggested by the reward models", task.marks.open.map((suggestion) => suggestionRow(
-    suggestion, task.response.text, data.labels.filter((l) => l.category === suggestion.category), {
+    suggestion, task.response.text, data.labels.filter((spec) => spec.category === suggestion.category), {
       onLabel: (label) => change((marks) => marks.mark(label, suggestion.start, suggestion.end), () => `${label} marked`),
       onReject: () => change((marks) => marks.dismiss(suggestion), () => "Suggestion rejected"),
     },
@@ -108,8 +110,8 @@ function showSuggestions() {
 function showMarks() {
   const { response: { text }, marks } = task;
   list("marks", "Marked by you", [
-    ...marks.state.errors.map((error) => errorRow(error, text, {
-      onExplain: (explanation) => { marks.explain(error, explanation); keep(); },
+    ...marks.state.errors.map((error) => errorRow(error, text, LABELS[error.label], {
+      onExplain: (explanation) => { marks.explain(error, explanation); saveDraft(); },
       onRemove: () => change(() => marks.unmark(error), () => `${error.label} removed`),
     })),
     ...marks.asJson().missing.map((item) => missingRow(item, {
@@ -118,32 +120,32 @@ function showMarks() {
   ]);
 }
 
-/** Show rows; the focus must not be lost with a button that goes. */
+/** Show rows. If the focused button disappears, the response gets the focus. */
 function list(id, title, rows) {
   const focused = document.activeElement;
   if ($(id).contains(focused) && focused.matches("button")) $("response").focus();
   showRows($(id), title, rows);
 }
 
-/** Show which labels can be given to what is selected. */
+/** Enable the labels that fit the selection. */
 function offer() {
   for (const button of $("palette").children) {
-    button.disabled = !task || (button.dataset.category === "completeness") !== Boolean(sentence);
+    button.disabled = !task || LABELS[button.dataset.label].missing !== Boolean(sentence);
   }
 }
 
-/** Give a label to the sentence or the part of the response that is selected. */
+/** Give a label to the sentence in focus, or to the selected part of the response. */
 function give(label) {
-  if (category[label] === "completeness") {
-    if (sentence) change((marks) => marks.miss(label, ...sentence), (done) => `${placeName(sentence[0], [sentence[1]])}: ${label} ${done}`);
+  if (LABELS[label].missing) {
+    if (sentence) change((marks) => marks.miss(label, ...sentence), (outcome) => `${placeName(sentence[0], [sentence[1]])}: ${label} ${outcome}`);
     return;
   }
   const span = target(label);
   if (!span || sentence) return;
-  change((marks) => marks.mark(label, span.start, span.end), (done) => `“${slice(task.response.text, span.start, span.end)}”: ${label} ${done}`);
+  change((marks) => marks.mark(label, span.start, span.end), (outcome) => `“${slice(task.response.text, span.start, span.end)}”: ${label} ${outcome}`);
 }
 
-/** What a label is for: the selection, or, where just the caret is, the suggestion of the category or the mark there. */
+/** What a label applies to: the selection, or without one the suggestion of its category at the caret, or the word there. */
 function target(label) {
   const text = task.response.text;
   const selected = selecting.selected;
@@ -151,7 +153,7 @@ function target(label) {
   const span = { start: toPoints(text, selected.start), end: toPoints(text, selected.end) };
   if (selected.chosen) return span;
   const holds = (other) => other.start <= span.start && span.end <= other.end;
-  return task.marks.open.find((s) => s.category === category[label] && holds(s)) ?? span;
+  return task.marks.open.find((s) => s.category === categoryOf(label) && holds(s)) ?? span;
 }
 
 function discard() {
@@ -165,7 +167,7 @@ function discard() {
 }
 
 function sentenceKey(event, passage, number) {
-  const label = data.labels.find((l) => l.digit === event.key && l.category === "completeness")?.label;
+  const label = data.labels.find((spec) => spec.digit === event.key && spec.missing)?.label;
   if (label) give(label);
   else if (event.key === "Backspace") change((marks) => marks.miss(null, passage, number), () => "Removed");
   else return;
@@ -173,7 +175,7 @@ function sentenceKey(event, passage, number) {
   event.stopPropagation();
 }
 
-function keep() {
+function saveDraft() {
   const { response, marks } = task;
   const draft = { at: Date.now(), state: marks.state, corrected: $("corrected").value, submission_id: marks.submissionId, seconds: spent() };
   $("draft").textContent = "Draft kept in this browser";
@@ -211,7 +213,7 @@ async function submit() {
   stopSaving();
   violations([]);
   $("submit").disabled = true;
-  // Sent again after a lost connection, it must be the same to the letter, the time taken too.
+  // After a lost connection the same submission is sent again unchanged, with the same time taken.
   if (task.sent?.submission_id !== marks.submissionId) task.sent = submission();
   try {
     await service.submit(task.sent);
@@ -246,23 +248,23 @@ document.addEventListener("keydown", (event) => {
   else if (key === "z" && (event.ctrlKey || event.metaKey) && !writing) $("undo").click();
   else if (at !== $("response")) return;
   else if (key === "Backspace") discard();
-  else if (/^[1-9]$/.test(key) && data.labels.some((l) => l.digit === key)) give(data.labels.find((l) => l.digit === key).label);
+  else if (data.labels.some((spec) => spec.digit === key)) give(data.labels.find((spec) => spec.digit === key).label);
   else return;
   event.preventDefault();
 });
 
-$("palette").append(...data.labels.map(({ label, digit, category: of }) => {
+$("palette").append(...data.labels.map(({ label, digit }) => {
   const button = labelButton(label, digit, { disabled: true, onclick: () => give(label) });
-  button.dataset.category = of;
-  button.addEventListener("pointerdown", (event) => event.preventDefault()); // else the selection is lost
+  button.dataset.label = label;
+  button.addEventListener("pointerdown", (event) => event.preventDefault()); // otherwise the selection is lost
   return button;
 }));
 $("response").addEventListener("focus", () => { sentence = null; offer(); });
 $("queue").addEventListener("submit", (event) => { event.preventDefault(); next(); });
-$("corrected").addEventListener("input", () => { task.marks.submissionId = service.newId(); keep(); });
+$("corrected").addEventListener("input", () => { task.marks.submissionId = service.newId(); saveDraft(); });
 $("submit").addEventListener("click", submit);
 $("undo").addEventListener("click", () => {
-  if (task.marks.undo()) { redraw(); keep(); say("Undone"); } else say("There is nothing to undo");
+  if (task.marks.undo()) { redraw(); saveDraft(); say("Undone"); } else say("There is nothing to undo");
 });
 $("skip").addEventListener("click", () => { $("reason").value = ""; $("skip-dialog").returnValue = ""; $("skip-dialog").showModal(); });
 $("skip-dialog").addEventListener("close", ({ target: { returnValue } }) => {

@@ -1,13 +1,13 @@
-// Requests to the service: with the tab's key, and with every failure as a sentence.
+// Requests to the service, with the tab's key; every failure becomes a sentence. Also small helpers for elements.
 
 const KEY = "fgctl-key";
 
-/** What every page knows from the start. */
+/** The data that the service rendered into the page. */
 export const data = JSON.parse(document.getElementById("data").textContent);
 
-/** Something that did not work, as a sentence for the person. */
+/** A failure, as a sentence for the user. */
 export class Problem extends Error {
-  /** `status` is HTTP's, 0 where there was no answer; `body` the error's further fields. */
+  /** `status` is the HTTP status, 0 without a response; `body` has the error's further fields. */
   constructor(sentence, status = 0, body = {}) {
     super(sentence);
     this.status = status;
@@ -15,9 +15,9 @@ export class Problem extends Error {
   }
 }
 
-export const LOST = "The connection to the service was lost. See that it runs and that you are online, then try again.";
+export const LOST = "The connection to the service was lost. Check that it runs and that you are online, then try again.";
 
-/** The response to a request, JSON being sent where there is a body. Throws Problem, or AbortError when stopped. */
+/** Send a request, with `body` as JSON, and return the response. Throws Problem, or AbortError when stopped. */
 export async function call(path, { method = "GET", body, signal } = {}) {
   const headers = {};
   const key = sessionStorage.getItem(KEY);
@@ -31,33 +31,33 @@ export async function call(path, { method = "GET", body, signal } = {}) {
     throw error.name === "AbortError" ? error : new Problem(LOST);
   }
   if (response.ok) return response;
-  const answered = await response.json().catch(() => ({}));
-  throw new Problem(sentence(response, answered.error, key), response.status, answered.error);
+  const reply = await response.json().catch(() => ({}));
+  throw new Problem(sentence(response, reply.error, key), response.status, reply.error);
 }
 
-/** The JSON that a request is answered with. Throws as `call`. */
+/** Send a request and return the JSON of the response. Throws like `call`. */
 export async function callJson(path, options) {
   const response = await call(path, options);
   return response.status === 204 ? null : response.json();
 }
 
 function sentence(response, error, key) {
-  const said = error?.message ?? `The service answered ${response.status} without saying why; its log does.`;
+  const message = error?.message ?? `The service answered ${response.status} without a message; see its log.`;
   const wait = Number(response.headers.get("retry-after"));
   switch (response.status) {
     case 401:
       return key
-        ? "The service does not know this key. Give it another one with the button “Key” at the top."
-        : "The service asks for a key. Give it yours with the button “Key” at the top.";
+        ? "The service does not know this key. Enter another one with the button “Key” at the top."
+        : "The service requires a key. Enter yours with the button “Key” at the top.";
     case 429:
     case 503:
-      return wait ? `${said} Try again in ${wait === 1 ? "a second" : `${wait} seconds`}.` : said;
+      return wait ? `${message} Try again in ${wait === 1 ? "a second" : `${wait} seconds`}.` : message;
     default:
-      return said;
+      return message;
   }
 }
 
-/** A new element with properties, attributes (`attrs`) and children. */
+/** Create an element with properties, attributes (`attrs`) and children. */
 export function make(tag, { attrs = {}, ...properties } = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
   for (const [name, value] of Object.entries(attrs)) element.setAttribute(name, value);
@@ -65,13 +65,13 @@ export function make(tag, { attrs = {}, ...properties } = {}, ...children) {
   return element;
 }
 
-/** Show a sentence in an element, or hide it for none. */
+/** Show a sentence in an element, or hide the element if there is none. */
 export function show(element, text) {
   element.textContent = text ?? "";
   element.hidden = !text;
 }
 
-/** Show a question as a heading, a long one smaller. */
+/** Show a question as a heading, in a smaller size if it is long. */
 export function showQuestion(heading, question) {
   heading.textContent = question;
   heading.classList.toggle("long", question.length > 160);

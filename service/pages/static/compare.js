@@ -1,4 +1,4 @@
-// The comparison page: two answers to one question, in an order drawn by the service.
+// The comparison page: two answers to one question, in a random order that the service chooses.
 
 import * as service from "./annotation.js";
 import { make, Problem, show, showQuestion } from "./call.js";
@@ -10,16 +10,16 @@ const annotator = () => $("annotator").value.trim();
 let task = null;
 let busy = false;
 
-async function next(said = "") {
+async function next(remark = "") {
   if (!$("queue").reportValidity()) return;
   try {
     const pair = await service.nextPair(annotator());
     show($("problem"), null);
     $("task").hidden = !pair;
     task = pair && { ...pair, first: pair.shown_first, submissionId: service.newId() };
-    $("status").textContent = said;
+    $("status").textContent = remark;
     if (pair) open();
-    else $("status").textContent = `${said} There is nothing left to compare. It takes two answers to the same question.`.trim();
+    else $("status").textContent = `${remark} There is nothing left to compare. A comparison needs two answers to the same question.`.trim();
   } catch (error) {
     fail(error);
   }
@@ -46,10 +46,10 @@ async function choose(side) {
   busy = true;
   const choice = { first: task.first, second: second(), tie: "tie" }[side];
   try {
-    const kept = await service.compare({
+    const receipt = await service.compare({
       submission_id: task.submissionId, a: task.a.id, b: task.b.id, shown_first: task.first, choice, annotator: annotator(),
     });
-    await next(kept.contradicts?.length ? circle(kept.contradicts) : "Kept.");
+    await next(receipt.contradicts?.length ? circle(receipt.contradicts) : "Saved.");
   } catch (error) {
     fail(error);
   } finally {
@@ -58,7 +58,7 @@ async function choose(side) {
 }
 
 function circle(ids) {
-  return `Kept. But your choices now go in a circle (${[...ids, ids[0]].join(" over ")}): one of them is worth another look.`;
+  return `Saved. But your choices now go in a circle (${[...ids, ids[0]].join(" over ")}): one of them may be wrong.`;
 }
 
 $("queue").addEventListener("submit", (event) => { event.preventDefault(); next(); });

@@ -1,20 +1,20 @@
-// What an annotator has so far of a response: in this browser at once, and in the service when they pause.
+// Drafts of annotations: stored in this browser at once, and in the service when the annotator pauses.
 
 import { saveDraft } from "./annotation.js";
 import { Problem } from "./call.js";
 
-/** Milliseconds without a change after which the service gets the draft. */
+/** Milliseconds without a change until the draft is sent to the service. */
 const SAVE_AFTER = 800;
 const place = (annotator, id) => `fgctl-draft ${annotator} ${id}`;
 let saving = null;
 
-/** The newer of the service's draft and the browser's, or null where there is none. */
+/** The newer of the service's and the browser's draft, or null if there is none. */
 export function latestDraft(annotator, id, served) {
   const local = JSON.parse(localStorage.getItem(place(annotator, id)) ?? "null");
   return [served, local].filter(Boolean).sort((a, b) => (b.at ?? 0) - (a.at ?? 0))[0] ?? null;
 }
 
-/** Keep a draft; `onSaved` is called once the service has it. */
+/** Store a draft; `onSaved` is called once the service has it. */
 export function keepDraft(annotator, id, draft, onSaved) {
   localStorage.setItem(place(annotator, id), JSON.stringify(draft));
   clearTimeout(saving);
@@ -28,7 +28,7 @@ export function keepDraft(annotator, id, draft, onSaved) {
   }, SAVE_AFTER);
 }
 
-/** Send no draft any more: what is submitted or skipped would be begun anew by one. */
+/** Cancel a pending draft, which would reopen a response that is submitted or skipped. */
 export function stopSaving() {
   clearTimeout(saving);
 }

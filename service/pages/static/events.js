@@ -1,6 +1,6 @@
-// Server-sent events of a response that was fetched: EventSource can neither POST nor send a key.
+// Server-sent events of a fetched response, because EventSource can neither POST nor send a key.
 
-/** Yields {event, data} as they come; data is parsed. */
+/** Yield {event, data} as they arrive, with data parsed from JSON. */
 export async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -1,9 +1,9 @@
-// What an annotator has marked of one response, without a page: offsets are code points.
+// The marks of an annotator on one response, independent of the page. Offsets are code points.
 
 import { newId } from "./annotation.js";
 
 export class Marks {
-  /** `suggestions` are the models' errors: {category, start, end, label, error_probability}. */
+  /** `suggestions` are errors found by the models: {category, start, end, label, error_probability}. */
   constructor(suggestions, categoryOf) {
     this.suggestions = suggestions;
     this.categoryOf = categoryOf;
@@ -12,7 +12,7 @@ export class Marks {
     this.submissionId = newId();
   }
 
-  /** Mark a span, change the label of one that is marked, or unmark one that has the label. Says what was done. */
+  /** Mark a span, relabel a marked one, or unmark one that has the label. Returns "marked" or "unmarked". */
   mark(label, start, end) {
     const same = this.state.errors.find((error) => error.start === start && error.end === end);
     const others = this.state.errors.filter((error) => error !== same);
@@ -25,7 +25,7 @@ export class Marks {
     this.become({ errors: this.state.errors.filter((other) => other !== error) });
   }
 
-  /** Say that a passage's sentence (both from 1, sentence 0 being the title) holds what is missing, or no longer. Says what was done. */
+  /** Mark a passage's sentence as missing from the response, or unmark it. Both count from 1; sentence 0 is the title. */
   miss(label, passage, sentence) {
     const missing = { ...this.state.missing };
     const place = `${passage}.${sentence}`;
@@ -34,11 +34,11 @@ export class Marks {
     return this.become({ missing }, missing[place] ? "marked" : "unmarked");
   }
 
-  /** Take back missing information, as `asJson` has it. */
+  /** Unmark missing information, in the shape of `asJson`. */
   unmiss({ label, passage_id: passage, sentence_id: numbers }) {
     const places = new Set(numbers.map((number) => `${passage}.${number}`));
-    const kept = Object.entries(this.state.missing).filter(([place, of]) => of !== label || !places.has(place));
-    this.become({ missing: Object.fromEntries(kept) });
+    const remaining = Object.entries(this.state.missing).filter(([place, of]) => of !== label || !places.has(place));
+    this.become({ missing: Object.fromEntries(remaining) });
   }
 
   dismiss(suggestion) {
@@ -50,13 +50,13 @@ export class Marks {
     this.submissionId = newId();
   }
 
-  /** Suggestions that wait for a decision. */
+  /** Suggestions without a decision. */
   get open() {
     return this.suggestions.filter((suggestion, i) => (
       !this.state.dismissed.includes(i) && this.outcome(suggestion) === "rejected"));
   }
 
-  /** What the marks make of a suggestion: the same is accepted, one of the category at the place has changed it. */
+  /** A suggestion is accepted if the same span has the same label, changed if another error of its category overlaps it, else rejected. */
   outcome({ category, start, end, label }) {
     const there = this.state.errors.filter((error) => (
       this.categoryOf(error.label) === category && error.start < end && start < error.end));
@@ -73,14 +73,15 @@ export class Marks {
     return Boolean(last);
   }
 
-  become(change, done) {
+  /** Change the state, so that it can be undone and is a new submission. Returns `outcome`. */
+  become(change, outcome) {
     this.past.push(JSON.stringify(this.state));
     this.state = { ...this.state, ...change };
     this.submissionId = newId();
-    return done;
+    return outcome;
   }
 
-  /** The fields of a submission that are marks. */
+  /** The marks as fields of a submission. */
   asJson() {
     const missing = new Map();
     for (const [place, label] of Object.entries(this.state.missing)) {
@@ -95,9 +96,9 @@ export class Marks {
   }
 }
 
-/** The models' errors in a judgement, as suggestions. */
-export function suggestionsIn(scored, judged) {
-  return judged.flatMap((category) => (scored?.scores?.[category]?.segments ?? [])
+/** The errors in the scores of these categories, as suggestions. */
+export function suggestionsIn(scored, categories) {
+  return categories.flatMap((category) => (scored?.scores?.[category]?.segments ?? [])
     .filter(({ error }) => error)
     .map(({ start, end, label, error_probability }) => ({ category, start, end, label: label ?? null, error_probability })));
 }

@@ -1,6 +1,6 @@
-// The service counts code points, JavaScript UTF-16 units: an emoji is one of the first and two of the second.
+// Offsets in code points, which the service counts, and in UTF-16 units, which JavaScript counts. An emoji is one code point and two units.
 
-/** Code points before the UTF-16 index `unit` of `text`; inside a surrogate pair, those up to the pair's start. */
+/** The number of code points before UTF-16 index `unit` of `text`; inside a surrogate pair, before the pair. */
 export function toPoints(text, unit) {
   let points = 0;
   for (let at = 0; at < unit; points += 1) {

@@ -1,4 +1,4 @@
-// One preference of the playground, and the answer by it with its scores.
+// One preference in the playground, and its answer with scores.
 
 import { call, callJson, LOST, make, Problem, show } from "./call.js";
 import { events } from "./events.js";
@@ -9,8 +9,9 @@ import { percent, Triangle } from "./triangle.js";
 
 const OWN = "own weights";
 const NAMES = ["relevance", "factuality", "completeness"];
+/** Milliseconds between two requests for scores. */
 const PAUSE = 400;
-/** Milliseconds that scores are waited for. */
+/** Milliseconds to wait for scores. */
 const PATIENCE = 60_000;
 const template = (id) => document.getElementById(id).content.cloneNode(true).firstElementChild;
 
@@ -36,7 +37,7 @@ export class Panel {
     this.offerCopies();
   }
 
-  /** The profiles that can be chosen, as GET /profiles has them. */
+  /** Set the profiles to choose from, in the shape of GET /profiles. */
   setProfiles(profiles) {
     this.profiles = profiles;
     const placed = profiles.filter(({ weights }) => NAMES.every((name) => name in weights));
@@ -55,10 +56,10 @@ export class Panel {
     if (weights && NAMES.every((n) => n in weights)) this.triangle.set(NAMES.map((n) => weights[n]));
   }
 
-  /** Ask `{question, passages}` and show what comes. Ends when all is shown; a failure is shown too. */
+  /** Ask `{question, passages}` and show the answer and its scores, or the failure. */
   async ask(question, signal) {
     this.answer.hidden = false;
-    this.title.textContent = this.chosen === OWN ? `By ${this.triangle.words()}` : `As “${this.chosen}”`;
+    this.title.textContent = this.chosen === OWN ? `With ${this.triangle.words()}` : `Profile “${this.chosen}”`;
     this.judged.hidden = true;
     show(this.problem, null);
     show(this.facts, "");
@@ -98,7 +99,7 @@ export class Panel {
     } catch (error) {
       if (error instanceof Problem || error.name === "AbortError") throw error;
     }
-    throw new Problem("The connection was lost before the answer was complete. Ask again for the whole.");
+    throw new Problem("The connection was lost before the answer was complete. Ask again for the complete answer.");
   }
 
   tell(done) {
@@ -107,9 +108,9 @@ export class Panel {
     const parts = [
       `${done.policy.name}@${done.policy.version.slice(0, 6)}`,
       `${done.usage.completion_tokens} tokens`,
-      ...(done.finish_reason === "length" ? ["cut at the most tokens allowed"] : []),
-      ...(done.passages_cut ? ["passages were cut to fit"] : []),
-      ...(differs ? [`served by the nearest weights: ${served.map(([n, w]) => `${n} ${percent(w)}`).join(", ")}`] : []),
+      ...(done.finish_reason === "length" ? ["cut at the token limit"] : []),
+      ...(done.passages_cut ? ["passages cut to fit"] : []),
+      ...(differs ? [`served with the nearest weights: ${served.map(([n, w]) => `${n} ${percent(w)}`).join(", ")}`] : []),
     ];
     show(this.facts, parts.join(" · "));
   }
@@ -117,7 +118,7 @@ export class Panel {
   async score(id, text, signal) {
     if (!this.sent.passages.length || !text) return;
     const facts = this.facts.textContent;
-    this.facts.textContent = `${facts} · being judged …`;
+    this.facts.textContent = `${facts} · being scored …`;
     const deadline = Date.now() + PATIENCE;
     while (Date.now() < deadline) {
       const { scores, notes } = await callJson(`responses/${encodeURIComponent(id)}`, { signal });
@@ -131,7 +132,7 @@ export class Panel {
       }
       await pause(PAUSE, signal);
     }
-    this.facts.textContent = `${facts} · not judged, as the reward models had too much to do`;
+    this.facts.textContent = `${facts} · not scored, because the reward models were too busy`;
   }
 
   offerCopies() {

@@ -1,8 +1,8 @@
-// Passages as a title and numbered sentences, of which each may hold what a response lacks. The title is sentence 0.
+// Passages as a title and numbered sentences, each of which can be marked as missing from a response. The title is sentence 0.
 
 import { make } from "./call.js";
 
-/** Show passages; `onKey(event, passage, sentence)` is called for keys on a sentence, `onPick` when one is reached. */
+/** Show passages; `onKey(event, passage, sentence)` is called for keys on a sentence, `onPick` when it gets the focus. */
 export function showPassages(box, passages, { onKey, onPick }) {
   box.replaceChildren(...passages.map((passage, p) => {
     const name = make("h3", { textContent: `Passage ${p + 1}`, id: `passage-${p + 1}` });
@@ -36,7 +36,7 @@ export function showPassages(box, passages, { onKey, onPick }) {
   };
 }
 
-/** Show which sentences are marked: labels by "passage.sentence". */
+/** Show which sentences are marked; `missing` has labels by "passage.sentence". */
 export function showMissing(box, missing) {
   for (const option of box.querySelectorAll("[role=option]")) {
     const label = missing[`${option.dataset.passage}.${option.dataset.sentence}`];
@@ -48,15 +48,15 @@ export function showMissing(box, missing) {
 }
 
 function option(sentence, passage, number) {
-  const made = make("li", { role: "option", tabIndex: -1, ariaSelected: "false", className: number ? "" : "title" },
+  const item = make("li", { role: "option", tabIndex: -1, ariaSelected: "false", className: number ? "" : "title" },
     make("span", { className: "index", textContent: number || "" }),
     make("span", {}, sentence.trim(), " ", make("b", { className: "tag", hidden: true })),
   );
-  Object.assign(made.dataset, { passage, sentence: number });
-  return made;
+  Object.assign(item.dataset, { passage, sentence: number });
+  return item;
 }
 
-/** Sentences of a passage in words. */
+/** Sentences of a passage in words, for example "passage 2, title, sentence 1". */
 export function placeName(passage, numbers) {
   const counted = numbers.filter(Boolean);
   const parts = [...(numbers.includes(0) ? ["title"] : []), ...(counted.length ? [`sentence ${counted.join(", ")}`] : [])];

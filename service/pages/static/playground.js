@@ -1,4 +1,4 @@
-// The playground: one question, one or two preferences, answers with their scores.
+// The playground: one question, one or two preferences, and an answer with scores for each.
 
 import { callJson, data, Problem, show } from "./call.js";
 import { Panel } from "./panel.js";
@@ -55,12 +55,12 @@ function arrange() {
 
 async function loadProfiles() {
   try {
-    const { profiles, default: usual } = await callJson("profiles");
+    const { profiles, default: defaultProfile } = await callJson("profiles");
     for (const [i, panel] of panels.entries()) {
-      if (i === 0) panel.wanted = usual;
+      if (i === 0) panel.wanted = defaultProfile;
       panel.setProfiles(profiles);
     }
-    if (!profiles.length) throw new Problem("The service is still starting; profiles can be chosen in about half a minute.");
+    if (!profiles.length) throw new Problem("The service is still starting; reload the page in about half a minute.");
     show($("problem"), null);
   } catch (error) {
     show($("problem"), error.message);
@@ -73,7 +73,7 @@ async function ask() {
   const mine = running;
   $("stop").hidden = false;
   show($("problem"), null);
-  $("said").textContent = "Asked; the answer is being written.";
+  $("said").textContent = "Asked. The answer is being written.";
   const asked = panels.slice(0, $("both").checked ? 2 : 1);
   await Promise.all(asked.map((panel) => panel.ask(question(), mine.signal)));
   if (mine !== running) return;

@@ -1,4 +1,4 @@
-// The lists below a response: what the reward models suggest, and what is marked.
+// The lists below a response: suggestions of the reward models, and marks.
 
 import { make } from "./call.js";
 import { slice } from "./offsets.js";
@@ -7,7 +7,7 @@ import { share } from "./scored.js";
 
 const LONGEST_QUOTE = 90;
 
-/** A suggestion about a part of `text`, with the `labels` of its category: {label, digit}. */
+/** A suggestion about a part of `text`, with buttons for the `labels` of its category. */
 export function suggestionRow(suggestion, text, labels, { onLabel, onReject }) {
   return make("li", {},
     quote(text, suggestion),
@@ -21,14 +21,14 @@ export function suggestionRow(suggestion, text, labels, { onLabel, onReject }) {
   );
 }
 
-/** An error that is marked in `text`, with room to explain it. */
-export function errorRow(error, text, { onExplain, onRemove }) {
+/** An error marked in `text`, with a field to explain it; `label` is its entry in the page's data. */
+export function errorRow(error, text, label, { onExplain, onRemove }) {
   return make("li", {},
     make("strong", { textContent: error.label }),
     quote(text, error),
     make("input", {
       type: "text", value: error.explanation, ariaLabel: `Why ${error.label}`,
-      placeholder: error.label === "Wrong-Grounding" ? "Which sentences say otherwise?" : "Why? (may be left out)",
+      placeholder: label?.needs_sources ? "Which sentences contradict it?" : "Why? (optional)",
       oninput: ({ target }) => onExplain(target.value),
     }),
     removeButton(error.label, onRemove),
@@ -44,12 +44,12 @@ export function missingRow({ label, passage_id: passage, sentence_id: numbers },
   );
 }
 
-/** Show rows under a title, or nothing where there are none. */
+/** Show rows under a title, or nothing if there are none. */
 export function showRows(box, title, rows) {
   box.replaceChildren(...(rows.length ? [make("h3", { textContent: title }), make("ul", {}, ...rows)] : []));
 }
 
-/** A button that gives a label, with the digit that does so too. */
+/** A button that gives a label, and shows the digit that does the same. */
 export function labelButton(label, digit, properties) {
   return make("button", { type: "button", ...properties }, make("kbd", { textContent: digit, ariaHidden: "true" }), ` ${label}`);
 }

@@ -1,4 +1,4 @@
-// A text with the reward models' judgement of each of its segments.
+// A text with the reward models' scores of each of its segments.
 
 import { data, make } from "./call.js";
 import { slice } from "./offsets.js";
@@ -6,13 +6,13 @@ import { slice } from "./offsets.js";
 const LEVELS = [0.15, 0.3, 0.5, 0.7];
 const TAGS = { relevance: "R", factuality: "F" };
 
-/** Show `text` in `box`, its segments coloured by `scores` and explained by a tip on hover and focus. */
+/** Show `text` in `box`, with segments coloured by `scores` and a tip on hover and focus. */
 export function showScored(box, text, scores) {
-  const judged = Object.keys(scores).filter((name) => data.categories[name]?.density !== "response");
+  const names = Object.keys(scores).filter((name) => data.categories[name]?.density !== "response");
   const tip = make("div", { className: "tip", role: "tooltip", id: `tip-${box.id}`, hidden: true });
   const words = make("p", { className: "words" });
   let at = 0;
-  for (const piece of pieces(scores, judged)) {
+  for (const piece of pieces(scores, names)) {
     words.append(slice(text, at, piece.start), element(text, piece, tip));
     at = piece.end;
   }
@@ -21,7 +21,7 @@ export function showScored(box, text, scores) {
   listen(box, words, tip);
 }
 
-/** The text cut where any segment begins or ends: {start, end, of: {category: segment}}. */
+/** The parts of the text between the ends of segments: {start, end, of: {category: segment}}. */
 export function pieces(scores, names) {
   const cuts = new Set();
   for (const name of names) for (const { start, end } of scores[name].segments) cuts.add(start).add(end);
@@ -37,14 +37,14 @@ export function pieces(scores, names) {
   }).filter(({ of }) => Object.keys(of).length);
 }
 
-/** How likely an error is, from 0 to 4. */
+/** The strength of a mark for an error probability, from 0 to 4. */
 export function level(probability) {
   return LEVELS.filter((least) => probability >= least).length;
 }
 
 function element(text, { start, end, of }, tip) {
   const part = slice(text, start, end);
-  const blank = !part.trim(); // between two sub-sentences of one sentence
+  const blank = !part.trim(); // the space between two sub-sentences
   const piece = make("span", blank ? { className: "blank" } : {
     className: "piece", tabIndex: 0, role: "button", attrs: { "aria-describedby": tip.id },
   }, part);
@@ -58,10 +58,10 @@ function element(text, { start, end, of }, tip) {
   return piece;
 }
 
-/** What the models say of one segment. */
+/** The models' verdict on one segment in words. */
 export function verdict(name, segment) {
   const label = segment.label ? `, most likely ${segment.label}` : "";
-  return `${share(segment.error_probability)} likely an error${segment.error ? label : ", taken as fine"}`;
+  return `${share(segment.error_probability)} likely an error${segment.error ? label : ", counted as correct"}`;
 }
 
 /** A probability in words. */
@@ -105,7 +105,7 @@ function place(box, piece, tip) {
   tip.style.left = `${Math.max(0, Math.min(last.left - frame.left, frame.width - tip.offsetWidth))}px`;
 }
 
-/** Show how much of a good answer the response covers, in a bar and a sentence. */
+/** Show the completeness score, as a bar and a sentence. */
 export function showWhole(box, scores) {
   const whole = scores.completeness;
   if (whole?.score === undefined) {
@@ -125,7 +125,7 @@ export function showWhole(box, scores) {
   );
 }
 
-/** A table of all segments with what each category says of them. */
+/** A table of all segments with their scores by category. */
 export function scoreTable(text, scores) {
   const rows = Object.entries(scores).flatMap(([name, { segments }]) => segments.map((segment) => make("tr", {},
     make("td", { textContent: name }),

@@ -1,11 +1,11 @@
-// A text whose words are selected by keys or mouse. Offsets in here are UTF-16 units; marks come as such too.
+// A text in which words are selected by keys or mouse. All offsets are UTF-16 units, those of marks too.
 
 import { make } from "./call.js";
 
 const ENDS = /[.!?…]["'”’)\]]*$/u;
 
 export class Selecting {
-  /** `onChange` is called when something else is selected. */
+  /** `onChange` is called when the selection changes. */
   constructor(box, onChange) {
     this.box = box;
     this.onChange = onChange;
@@ -23,14 +23,14 @@ export class Selecting {
 
   setText(text) {
     this.text = text;
-    this.words = [...text.matchAll(/\S+/gu)].map((found) => ({ start: found.index, end: found.index + found[0].length }));
+    this.words = [...text.matchAll(/\S+/gu)].map((match) => ({ start: match.index, end: match.index + match[0].length }));
     this.caret = 0;
     this.anchor = null;
     this.range = null;
     this.marks = [];
   }
 
-  /** What is selected, or null in an empty text; `chosen` is whether more than the place of the caret. */
+  /** The selection, or null in an empty text. Without one it is the word at the caret, and `chosen` is false. */
   get selected() {
     if (!this.words.length) return null;
     if (this.range) return { ...this.range, chosen: true };
@@ -72,6 +72,7 @@ export class Selecting {
     this.changed();
   }
 
+  /** The word that a key moves the caret to, or null for other keys. */
   goal({ key, ctrlKey, metaKey, altKey }) {
     if (ctrlKey || metaKey || altKey || !this.words.length) return null;
     const ends = (i) => ENDS.test(this.text.slice(this.words[i].start, this.words[i].end));
@@ -103,7 +104,7 @@ export class Selecting {
     this.changed();
   }
 
-  /** Where in the text a place in the page is. */
+  /** The offset in the text of a position in the page. */
   unit(node, offset) {
     const before = document.createRange();
     before.setStart(this.box, 0);
@@ -117,7 +118,7 @@ export class Selecting {
   }
 }
 
-/** A part of a text without white space at its ends, or null where there is nothing else. */
+/** A range of a text without white space at its ends, or null if it contains nothing else. */
 function trimmed(text, start, end) {
   const part = text.slice(start, end);
   const inner = part.trim();

@@ -1,6 +1,6 @@
-// A request {question, passages, and profile or weights} as a program would send it.
+// The code that sends a request {question, passages, and profile or weights}.
 
-/** Makes the code of each language; `base` is the service's address, `keyed` whether it takes a key. */
+/** The code in each language; `base` is the service's URL, `keyed` whether it requires a key. */
 export const LANGUAGES = { curl, Python: python, "OpenAI client": openai };
 
 function curl(request, base, keyed) {
@@ -55,7 +55,7 @@ function chosen({ profile, weights }) {
   return weights ? { weights } : { profile };
 }
 
-/** Texts, lists and objects of texts are written alike in JSON and in Python. */
+/** A literal of strings, lists and objects, which JSON and Python write alike. */
 function literal(value, indent) {
   return JSON.stringify(value, null, 4).replaceAll("\n", `\n${" ".repeat(indent)}`);
 }

@@ -1,39 +1,39 @@
-// Quick feedback on one answer: a thumb up or down, which can be changed and taken back.
+// Quick feedback on one answer: a thumb up or down, which can be changed and withdrawn.
 
 import { giveFeedback, newId } from "./annotation.js";
 import { LOST, Problem, show } from "./call.js";
 
-const KEPT = {
-  1: "Kept: a good answer. Press it again to take it back.",
-  [-1]: "Kept: a bad answer. Press it again to take it back.",
-  0: "Taken back.",
+const SAVED = {
+  1: "Saved: a good answer. Press again to withdraw.",
+  [-1]: "Saved: a bad answer. Press again to withdraw.",
+  0: "Withdrawn.",
 };
 
-/** Show the buttons for the answer of an id, where the service keeps feedback. */
+/** Show the buttons for an answer, if the service stores feedback. */
 export function offerThumbs(box, id) {
   const template = document.getElementById("thumbs");
   if (!template) return;
   box.replaceChildren(template.content.cloneNode(true));
   const buttons = [...box.querySelectorAll("button")];
-  const [said, problem] = ["[role=status]", "[role=alert]"].map((selector) => box.querySelector(selector));
-  let given = 0;
-  /** What has no reply yet: sent again, it must have the same id. */
-  let sent = null;
+  const [status, problem] = ["[role=status]", "[role=alert]"].map((selector) => box.querySelector(selector));
+  let current = 0;
+  /** The submission without a reply: sent again, it must have the same id. */
+  let pending = null;
   let last = Promise.resolve();
 
   async function give(pressed) {
-    const thumb = pressed === given ? 0 : pressed;
-    if (sent?.thumb !== thumb) sent = { submission_id: newId(), thumb };
+    const thumb = pressed === current ? 0 : pressed;
+    if (pending?.thumb !== thumb) pending = { submission_id: newId(), thumb };
     try {
-      await giveFeedback(id, sent);
+      await giveFeedback(id, pending);
     } catch (error) {
       show(problem, error instanceof Problem ? error.message : LOST);
       return;
     }
-    [given, sent] = [thumb, null];
-    for (const button of buttons) button.setAttribute("aria-pressed", Number(button.value) === given);
+    [current, pending] = [thumb, null];
+    for (const button of buttons) button.setAttribute("aria-pressed", Number(button.value) === current);
     show(problem, null);
-    said.textContent = KEPT[given];
+    status.textContent = SAVED[current];
   }
 
   for (const button of buttons) {

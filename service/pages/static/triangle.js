@@ -1,4 +1,4 @@
-// The weights of three categories as a point in a triangle, moved by pointer or arrow keys.
+// The weights of three categories as a point in a triangle, moved with the pointer or the arrow keys.
 
 import { make } from "./call.js";
 
@@ -6,7 +6,7 @@ import { make } from "./call.js";
 export const STEPS = 20;
 
 const SVG = "http://www.w3.org/2000/svg";
-// Where each category's weight is 1: relevance left, factuality on top, completeness right.
+// The corners, where one weight is 1: relevance left, factuality on top, completeness right.
 const CORNERS = [[24, 196], [140, 20], [256, 196]];
 const ANCHORS = ["start", "middle", "end"];
 
@@ -15,7 +15,7 @@ export function position(weights) {
   return [0, 1].map((axis) => weights.reduce((sum, weight, i) => sum + weight * CORNERS[i][axis], 0));
 }
 
-/** The steps (three whole numbers that sum to STEPS) nearest to a point, or to the triangle's edge beside it. */
+/** The steps (three whole numbers that sum to STEPS) nearest to a point, or for a point outside to the edge beside it. */
 export function steps([x, y]) {
   const [[ax, ay], [bx, by], [cx, cy]] = CORNERS;
   const area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy);
@@ -60,7 +60,7 @@ export function moved(at, key) {
   }
 }
 
-/** A triangle for `names`, three categories; `onMove` is called when the person has moved the point. */
+/** A triangle for `names`, three categories; `onMove` is called when the user moves the point. */
 export class Triangle {
   constructor(figure, names, onMove) {
     this.names = names;
@@ -76,7 +76,7 @@ export class Triangle {
       "aria-label": `Weights of ${names.join(", ")}`, "aria-roledescription": "point in a triangle",
     });
     this.svg.append(this.marks, this.handle);
-    figure.append(this.svg, make("figcaption", { textContent: "Drag the point, or move it by the arrow keys." }));
+    figure.append(this.svg, make("figcaption", { textContent: "Drag the point, or move it with the arrow keys." }));
     this.listen();
     this.set(this.weights);
   }
@@ -87,8 +87,8 @@ export class Triangle {
     const [x, y] = position(weights);
     this.handle.setAttribute("cx", x);
     this.handle.setAttribute("cy", y);
-    const said = weights.map((weight) => percent(weight));
-    this.numbers.forEach((number, i) => { number.textContent = said[i]; });
+    const percentages = weights.map((weight) => percent(weight));
+    this.numbers.forEach((number, i) => { number.textContent = percentages[i]; });
     this.handle.setAttribute("aria-valuenow", Math.round(weights[0] * 100));
     this.handle.setAttribute("aria-valuetext", this.words());
   }
@@ -98,7 +98,7 @@ export class Triangle {
     return this.names.map((name, i) => `${name} ${percent(this.weights[i])}`).join(", ");
   }
 
-  /** Mark the places of profiles, by their weights. */
+  /** Mark the profiles, given by their weights. */
   mark(profiles) {
     this.marks.replaceChildren(...profiles.map((weights) => {
       const [x, y] = position(weights);
@@ -148,7 +148,7 @@ export function percent(weight) {
   return `${Math.round(weight * 100)} %`;
 }
 
-/** Lines where each weight is `share`. */
+/** Grid lines where one weight is `share`. */
 function lines(share) {
   return [0, 1, 2].map((i) => {
     const ends = [1, 2].map((other) => {

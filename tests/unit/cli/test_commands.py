@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from policies.store import PolicyStore
-from rewards.dataset import SAMPLE
+from rewards.categories import BUILT_IN
+from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
 from rewards.models.feedback_rewards import FITTED_REWARDS
+from rewards.segmentation import segments
 from trainer.evaluation.evaluate import GREEDY
 from trainer.evaluation.intervals import comparison, intervals, metrics
 
@@ -49,25 +51,56 @@ def test_score_judges_configured_categories_too(shouting):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
-    [("{", "Line 2"), ("[1]", "JSON object"), ('{"question": "a"}', "'response'"), ('{"question": 3}', "'question'")],
+    ("line", "part"),
+    [("{", "JSON"), ("[1]", "JSON object"), ('{"question": "a"}', "'response'"), ('{"question": 3}', "'question'")],
 )
-def test_score_names_a_bad_line_after_answering_those_before_it(line, said, capfd):
+def test_score_names_a_bad_line_after_answering_those_before_it(line, part):
     good = json.dumps({"question": "Where?", "response": "Here."})
-    code, message = invoke("score", input=f"{good}\n{line}\n")
-    assert code == 1
-    assert "Line 2" in message
-    assert said in message
+    result = run.invoke(app, ["score"], input=f"{good}\n{line}\n")
+    assert json.loads(result.stdout)["response"] == "Here."
+    assert isinstance(result.exception, FgctlError)
+    assert "Line 2" in str(result.exception)
+    assert part in str(result.exception)
 
 
-def test_rewards_evaluate_has_the_shape_of_the_contract():
+def test_rewards_evaluate_counts_every_segment_and_pair_and_beats_the_baselines():
     code, out = invoke("rewards", "evaluate", "--data", SAMPLE / "feedback.json", "--json")
     assert code == 0
     report = json.loads(out)
-    assert report["relevance"].keys() >= {"accuracy", "macro_f1", "n", "baselines"}
-    assert report["factuality_paper_rule"]["n"] <= report["factuality"]["n"]
-    assert report["completeness"].keys() >= {"pairwise_accuracy", "n", "baselines"}
+    examples = load_feedback(SAMPLE / "feedback.json")
+    wrong = {
+        name: [error for example in examples for error in segment_errors(example, name)]
+        for name in ("relevance", "factuality")
+    }
+    preferences = [value for example in examples for value in example.preference if value]
+    for name, errors in wrong.items():
+        assert report[name]["n"] == len(errors)
+        assert report[name].keys() >= {"accuracy", "macro_f1"}
+        assert 0 < report[name]["macro_f1"] <= 1
+    majority = max(sum(wrong["relevance"]), wrong["relevance"].count(False)) / len(wrong["relevance"])
+    assert report["relevance"]["baselines"] == {"majority": pytest.approx(majority, abs=1e-4)}
+    no_error = wrong["factuality"].count(False) / len(wrong["factuality"])
+    assert report["factuality"]["baselines"] == {"no_error": pytest.approx(no_error, abs=1e-4)}
+    assert sum(wrong["factuality"]) < report["factuality_paper_rule"]["n"] < report["factuality"]["n"]
+    assert report["preference"]["n"] == len(preferences)
     assert report["preference"]["baselines"].keys() == {"longer", "first"}
+    first = preferences.count(1) / len(preferences)
+    assert report["preference"]["baselines"]["first"] == pytest.approx(first, abs=1e-4)
+    assert report["completeness"]["baselines"].keys() == {"longer"}
+    for name, figure in (
+        ("relevance", "accuracy"),
+        ("factuality", "accuracy"),
+        ("completeness", "pairwise_accuracy"),
+        ("preference", "pairwise_accuracy"),
+    ):
+        assert max(report[name]["baselines"].values()) < report[name][figure] <= 1, name
+
+
+def segment_errors(example, category):
+    """Whether each segment of the annotated response overlaps an error of the category."""
+    spec, text = BUILT_IN[category], example.predictions[0]
+    spans = [(error.start, error.end) for error in example.errors if error.label in spec.labels]
+    return [any(a < end and start < b for start, end in spans) for a, b in segments(text, spec.density)]
 
 
 def test_rewards_fit_writes_a_model_that_scores(tmp_path):
@@ -105,7 +138,7 @@ def test_rewards_compare_keeps_a_log_of_each_candidate(tmp_path):
     code, out = invoke("rewards", "compare", *arguments, "--json")
     assert code == 0
     figures = json.loads(out)
-    assert [one["recipe"] for one in figures] == ["features", "best"]
+    assert [candidate["recipe"] for candidate in figures] == ["features", "best"]
     assert json.loads((tmp_path / "best.json").read_text()) == figures[1]
     assert figures[0]["agreement"]["relevance"]["n"] == figures[1]["agreement"]["relevance"]["n"]
     assert isinstance(figures[1]["holes"], list)
@@ -136,7 +169,7 @@ def test_policies_are_listed_and_shown_as_they_are_stored():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "part"),
     [
         (["policies", "show", "none"], "There is no profile 'none'"),
         (["policies", "show", "sft", "000000000000"], "stored versions"),
@@ -154,17 +187,17 @@ def test_policies_are_listed_and_shown_as_they_are_stored():
         (["train", "--weights", "shouting=1", "--profile", "x"], "not a category in use"),
     ],
 )
-def test_errors_say_what_to_do(arguments, said):
+def test_errors_say_what_to_do(arguments, part):
     code, message = invoke(*arguments)
     assert code == 1
-    assert said in message
+    assert part in message
     assert message.endswith((".", "none yet"))
     assert "\n" not in message
 
 
 @pytest.fixture
 def evaluating(evaluated, monkeypatch, tmp_path):
-    """`fgctl evaluate` on copies of the stored policies, where the answers and their judgement are made up."""
+    """`fgctl evaluate` on copies of the stored policies, with made-up answers and scores."""
     shutil.copytree(PolicyStore().root, tmp_path / "policies", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     monkeypatch.setenv("FGCTL_POLICIES", str(tmp_path / "policies"))
     asked = []
@@ -172,8 +205,8 @@ def evaluating(evaluated, monkeypatch, tmp_path):
     def evaluate_policies(candidates, examples, store, base, scorer, decoding, max_prompt_tokens, judge, samples):
         asked.append((decoding, samples))
         before = []
-        for seed, one in enumerate(candidates):
-            report = evaluated(one.name, one.version, seed, questions=80)
+        for seed, policy in enumerate(candidates):
+            report = evaluated(policy.name, policy.version, seed, questions=80)
             values = metrics(report["per_question"], report["weights"])
             for name, metric in values.items():
                 *path, last = name.split(".")
@@ -219,7 +252,7 @@ def test_evaluate_prints_json_and_records_in_the_version_that_was_named(evaluati
     assert "scores.rewards" in out
     assert "per_question" not in out
     code, out = invoke("evaluate", "--no-judge", "--profile", "base", "--profile", "sft", "--json")
-    assert [one["profile"] for one in json.loads(out)] == ["sft", "base"]
+    assert [report["profile"] for report in json.loads(out)] == ["sft", "base"]
 
 
 def test_evaluate_keeps_sampled_figures_beside_the_greedy_ones(evaluating):

@@ -1,6 +1,6 @@
-"""A process that submits annotation after annotation, to be killed: submitting.py URL NAME FIRST LAST.
+"""A program that submits annotations until it is killed: submitting.py URL NAME FIRST LAST.
 
-Prints the id of each submission once it is acknowledged.
+It prints the id of each submission once it is acknowledged.
 """
 
 import asyncio

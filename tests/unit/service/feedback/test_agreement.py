@@ -1,4 +1,4 @@
-"""Agreement, against figures computed by hand."""
+"""Agreement measures against figures computed by hand."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -24,8 +24,8 @@ STARTS = [0, 25, 51, 79]
 NAN = float("nan")
 
 
-def judged(annotator: str, *marked: int, label: str = "Irrelevant", **more: Any) -> Rating:
-    """Whole sentences marked."""
+def rating(annotator: str, *marked: int, label: str = "Irrelevant", **more: Any) -> Rating:
+    """A rating that marks whole sentences."""
     ends = [24, 50, 78, len(TEXT)]
     spans = tuple((label, STARTS[i], ends[i]) for i in marked)
     defaults: dict[str, Any] = {"missing": False, "created": datetime(2026, 11, 2, tzinfo=UTC), "response_id": "r"}
@@ -42,7 +42,7 @@ def test_alpha_of_two_by_hand() -> None:
 
 
 def test_alpha_of_three_with_gaps_by_hand() -> None:
-    """Units {1,1,0}, {0,0}, and one rated once, which is left out.
+    """Units {1,1,0}, {0,0}, and a unit rated once, which is left out.
 
     Coincidences: the first unit has 3 values, each pair weighing 1/2: o11 = 1, o01 + o10 = 2; the second o00 = 2.
     n = 5, errors 2: observed 2/5, expected 2*2*3/(5*4).
@@ -52,28 +52,28 @@ def test_alpha_of_three_with_gaps_by_hand() -> None:
 
 
 def test_segments_are_the_units() -> None:
-    figures = between_people([judged("ann", 0, 1), judged("bo", 0), judged("cy", 3, response_id="alone")])
+    figures = between_people([rating("ann", 0, 1), rating("bo", 0), rating("cy", 3, response_id="alone")])
     expected = pytest.approx(1 - (2 / 8) / (30 / 56), abs=1e-4)
     assert figures["relevance"] == {"alpha": expected, "units": 4, "responses": 1}
     assert figures["factuality"] == {"alpha": None, "units": 4, "responses": 1}
 
 
-def test_completeness_is_of_the_whole_response() -> None:
-    some = [judged(who, missing=lacks, response_id=r) for r, lacks in (("a", True), ("b", False)) for who in ("x", "y")]
-    assert between_people(some)["completeness"] == {"alpha": 1, "units": 2, "responses": 2}
+def test_completeness_is_rated_for_the_whole_response() -> None:
+    ratings = [rating(name, missing=lacks, response_id=r) for r, lacks in (("a", True), ("b", False)) for name in "xy"]
+    assert between_people(ratings)["completeness"] == {"alpha": 1, "units": 2, "responses": 2}
 
 
 def test_span_f1_counts_words() -> None:
     """Ann marks ten words, Bo five of them: 2*5 / (10+5)."""
-    figures = span_f1([judged("ann", 0, 1), judged("bo", 0)])
+    figures = span_f1([rating("ann", 0, 1), rating("bo", 0)])
     assert figures["Irrelevant"] == {"f1": pytest.approx(2 / 3, abs=1e-4), "words": 15}
     assert figures["Unverifiable"] == {"f1": None, "words": 0}
-    other = span_f1([judged("ann", 0), judged("bo", 0, label="Redundant")])
+    other = span_f1([rating("ann", 0), rating("bo", 0, label="Redundant")])
     assert (other["Irrelevant"]["f1"], other["Redundant"]["f1"]) == (0, 0)
 
 
 def test_each_annotator_is_compared_with_the_others_only() -> None:
-    figures = by_annotator([judged("ann", 0), judged("bo", 0), judged("cy", 1, 2)])
+    figures = by_annotator([rating("ann", 0), rating("bo", 0), rating("cy", 1, 2)])
     assert figures["ann"]["annotations"] == 1
     assert figures["cy"]["spans"]["Irrelevant"]["f1"] == 0
     # Ann with Bo: 5 of 5 words; with Cy: none of 5 + 10.
@@ -83,8 +83,8 @@ def test_each_annotator_is_compared_with_the_others_only() -> None:
 
 def test_a_response_counts_in_the_week_of_its_second_judgement() -> None:
     late = datetime(2026, 11, 9, tzinfo=UTC)
-    weeks = by_week([judged("ann", 0), judged("bo", 0, created=late), judged("cy", 0, response_id="alone")])
-    assert [one["week"] for one in weeks] == ["2026-W46"]
+    weeks = by_week([rating("ann", 0), rating("bo", 0, created=late), rating("cy", 0, response_id="alone")])
+    assert [week["week"] for week in weeks] == ["2026-W46"]
     assert weeks[0]["categories"]["relevance"]["alpha"] == 1
 
 
@@ -93,7 +93,7 @@ def test_reward_models_are_compared_with_every_person() -> None:
     bounds = zip(STARTS, [24, 50, 78, len(TEXT)], errors, strict=True)
     scores = {"relevance": {"segments": [{"start": a, "end": b, "error": e} for a, b, e in bounds]}}
     figures = models_with_people(
-        [judged("ann", 0, 1), judged("bo", 0), judged("cy", 1, response_id="?")], {"r": scores}
+        [rating("ann", 0, 1), rating("bo", 0), rating("cy", 1, response_id="?")], {"r": scores}
     )
     assert figures["relevance"]["units"] == 8
     assert figures["relevance"]["accuracy"] == pytest.approx(7 / 8)
@@ -102,10 +102,10 @@ def test_reward_models_are_compared_with_every_person() -> None:
     assert figures["completeness"] == {"alpha": None, "accuracy": None, "macro_f1": None, "units": 0}
 
 
-def test_metrics_show_what_can_be_told() -> None:
+def test_metrics_show_the_figures_that_are_defined() -> None:
     registry = CollectorRegistry()
     metrics = AgreementMetrics(registry)
-    metrics.announce(full_report([judged("ann", 0, 1), judged("bo", 0)], {}))
+    metrics.announce(full_report([rating("ann", 0, 1), rating("bo", 0)], {}))
     lines = generate_latest(registry).decode().splitlines()
     assert 'fg_annotation_agreement_ratio{category="relevance"} 0.5333' in lines
     assert 'fg_annotation_span_f1_ratio{label="Irrelevant"} 0.6667' in lines

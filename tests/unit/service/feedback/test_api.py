@@ -13,8 +13,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def kept(serve, tmp_path, answer, scored):
-    """A service whose store has two answers to one question, one scored."""
+async def feedback_service(serve, tmp_path, answer, scored):
+    """A service whose store has two responses to one question, one of them scored."""
     service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db", max_body_bytes=1 << 20)
     await service.backend.feedback.start()
     store = service.backend.feedback.store
@@ -25,28 +25,28 @@ async def kept(serve, tmp_path, answer, scored):
 
 
 @pytest.fixture
-def post(kept):
-    """Posts a body; gives the status and the answer."""
+def post(feedback_service):
+    """Posts a body and returns the status and the reply."""
 
-    async def sent(path, **body):
-        reply = await kept.client.post(path, json=body)
+    async def send(path, **body):
+        reply = await feedback_service.client.post(path, json=body)
         return reply.status_code, reply.json()
 
-    return sent
+    return send
 
 
-async def test_quick_feedback_is_kept_once(kept, post):
+async def test_quick_feedback_is_stored_once(feedback_service, post):
     spans = [{"start": 0, "end": 8, "label": "Irrelevant", "comment": "no 👎"}]
-    given = {"submission_id": "q1", "thumb": -1, "spans": spans, "comment": "Bad."}
-    status, first = await post("/responses/r1/feedback", **given)
+    body = {"submission_id": "q1", "thumb": -1, "spans": spans, "comment": "Bad."}
+    status, first = await post("/responses/r1/feedback", **body)
     assert (status, first["again"]) == (200, False)
-    assert await post("/responses/r1/feedback", **given) == (200, first | {"again": True})
-    status, error = await post("/responses/r1/feedback", **given | {"thumb": 1})
+    assert await post("/responses/r1/feedback", **body) == (200, first | {"again": True})
+    status, error = await post("/responses/r1/feedback", **body | {"thumb": 1})
     assert (status, error["error"]["type"], error["error"]["param"]) == (409, "conflict", "submission_id")
-    (item,) = (await kept.client.get("/annotation/feedback", params={"response_id": "r1"})).json()["items"]
-    assert {name: item[name] for name in given} == given
+    (item,) = (await feedback_service.client.get("/annotation/feedback", params={"response_id": "r1"})).json()["items"]
+    assert {name: item[name] for name in body} == body
     assert item["caller"] == "anonymous"
-    assert kept.metric("fg_feedback_submissions_total", kind="quick") == 1
+    assert feedback_service.metric("fg_feedback_submissions_total", kind="quick") == 1
 
 
 @pytest.mark.parametrize(
@@ -61,126 +61,133 @@ async def test_quick_feedback_is_kept_once(kept, post):
         ({"other": 1}, 422, "other"),
     ],
 )
-async def test_quick_feedback_that_cannot_be_kept(post, change, status, param):
+async def test_quick_feedback_that_is_refused(post, change, status, param):
     answer = await post("/responses/r1/feedback", **{"submission_id": "q1", "thumb": 1} | change)
     assert (answer[0], answer[1]["error"]["param"]) == (status, param)
 
 
-async def test_feedback_on_a_response_that_is_unknown(post):
+async def test_feedback_on_an_unknown_response(post):
     status, error = await post("/responses/r9/feedback", submission_id="q1", thumb=1)
     assert (status, error["error"]["type"]) == (404, "not_found")
 
 
-async def test_feedback_right_after_an_answer(kept):
-    reply = (await kept.ask()).json()
-    given = {"submission_id": "q1", "thumb": 1}
-    assert (await kept.client.post(f"/responses/{reply['id']}/feedback", json=given)).status_code == 200
+async def test_feedback_right_after_an_answer(feedback_service):
+    reply = (await feedback_service.ask()).json()
+    body = {"submission_id": "q1", "thumb": 1}
+    assert (await feedback_service.client.post(f"/responses/{reply['id']}/feedback", json=body)).status_code == 200
 
 
-async def test_an_annotation_from_queue_to_page(kept, post):
-    status, held = await post("/annotation/next", annotator="Ann", order="uncertain")
-    assert (status, held["response"]["id"], held["state"]) == (200, "r1", "open")
-    assert held["response"]["scored"]["scores"]["relevance"]["segments"][0]["error"] is True
+async def test_an_annotation_from_queue_to_page(feedback_service, post):
+    status, assignment = await post("/annotation/next", annotator="Ann", order="uncertain")
+    assert (status, assignment["response"]["id"], assignment["state"]) == (200, "r1", "open")
+    assert assignment["response"]["scored"]["scores"]["relevance"]["segments"][0]["error"] is True
     draft = {"annotator": "Ann", "response_id": "r1", "draft": {"errors": ["👍"]}}
     assert await post("/annotation/draft", **draft) == (200, None)
     assert (await post("/annotation/next", annotator="Ann"))[1]["draft"] == {"errors": ["👍"]}
-    given = {
+    submission = {
         "submission_id": "s1", "response_id": "r1", "annotator": "Ann", "corrected": "Better.", "seconds": 12.5,
         "errors": [{"label": "Wrong-Grounding", "start": 18, "end": 27}],
     }  # fmt: skip
-    status, stored = await post("/annotation/submit", **given)
+    status, stored = await post("/annotation/submit", **submission)
     assert (status, stored["version"]) == (200, 1)
     assert len(stored["questions"]) == 1
-    (item,) = (await kept.client.get("/annotation/annotations")).json()["items"]
+    (item,) = (await feedback_service.client.get("/annotation/annotations")).json()["items"]
     assert item["errors"] == [{"label": "Wrong-Grounding", "start": 18, "end": 26 + 1, "explanation": ""}]
-    assert kept.metric("fg_feedback_submissions_total", kind="annotation") == 1
+    assert feedback_service.metric("fg_feedback_submissions_total", kind="annotation") == 1
     assert (await post("/annotation/next", annotator="Ann"))[1]["response"]["id"] == "r2"
     assert await post("/annotation/skip", annotator="Ann", response_id="r2", reason="Not my field.") == (200, None)
     assert await post("/annotation/next", annotator="Ann") == (200, None)
 
 
-async def test_what_breaks_the_rules_is_explained(post):
+async def test_every_broken_rule_is_explained(post):
     await post("/annotation/next", annotator="Ann")
     errors = [{"label": "Irrelevant", "start": 0, "end": 9}, {"label": "Redundant", "start": 4, "end": 13}]
-    given = {"submission_id": "s1", "response_id": "r1", "annotator": "Ann", "errors": errors}
-    status, answer = await post("/annotation/submit", **given)
+    submission = {"submission_id": "s1", "response_id": "r1", "annotator": "Ann", "errors": errors}
+    status, answer = await post("/annotation/submit", **submission)
     assert (status, answer["error"]["type"], answer["error"]["param"]) == (422, "invalid_request", "errors.1")
     assert [v["code"] for v in answer["error"]["violations"]] == ["overlap", "no_correction"]
 
 
-async def test_comparisons(kept, post):
+async def test_comparisons(feedback_service, post):
     status, pair = await post("/annotation/pairs", annotator="Ann")
     assert status == 200
     assert pair["shown_first"] in ("a", "b")
-    given = {
+    comparison = {
         "submission_id": "c1", "annotator": "Ann", "a": pair["a"]["id"], "b": pair["b"]["id"], "choice": "a",
     }  # fmt: skip
-    assert (await post("/annotation/compare", **given))[0] == 200
+    assert (await post("/annotation/compare", **comparison))[0] == 200
     assert await post("/annotation/pairs", annotator="Ann") == (200, None)
-    (item,) = (await kept.client.get("/annotation/comparisons", params={"annotator": "Ann"})).json()["items"]
+    (item,) = (await feedback_service.client.get("/annotation/comparisons", params={"annotator": "Ann"})).json()[
+        "items"
+    ]
     assert item["shown_first"] == pair["shown_first"]
 
 
-async def test_pages(kept, post):
+async def test_pages(feedback_service, post):
     await post("/annotation/next", annotator="Ann")
     for i in range(5):
         await post("/annotation/submit", submission_id=f"s{i}", response_id="r1", annotator="Ann")
     seen, cursor = [], {}
     while True:
-        page = (await kept.client.get("/annotation/annotations", params={"limit": 2} | cursor)).json()
+        page = (await feedback_service.client.get("/annotation/annotations", params={"limit": 2} | cursor)).json()
         seen += [item["submission_id"] for item in page["items"]]
         if page["next"] is None:
             break
         cursor = {"cursor": page["next"]}
     assert seen == [f"s{i}" for i in range(5)]
     for wrong in ({"cursor": "x"}, {"limit": 0}, {"limit": 1001}, {"response_id": "\x00"}):
-        reply = await kept.client.get("/annotation/annotations", params=wrong)
+        reply = await feedback_service.client.get("/annotation/annotations", params=wrong)
         assert (reply.status_code, reply.json()["error"]["param"]) == (422, next(iter(wrong)))
 
 
 @pytest.fixture
-async def judged(kept, post):
-    """Two people who agree on one sentence of the scored answer, and one who knows it to be right."""
+async def annotated(feedback_service, post):
+    """Two people who mark the same sentence of the scored response, and a third who marks nothing."""
     marked = {"errors": [{"label": "Irrelevant", "start": 0, "end": 27}], "corrected": "It cost 30 million."}
-    for name, said in (("Ann", marked), ("Bob", marked), ("Cy", {})):
+    for name, content in (("Ann", marked), ("Bob", marked), ("Cy", {})):
         await post("/annotation/pairs", annotator=name)
-        given = {"submission_id": f"of {name}", "response_id": "r1", "annotator": name}
-        assert (await post("/annotation/submit", **given, **said))[0] == 200
+        identity = {"submission_id": f"of {name}", "response_id": "r1", "annotator": name}
+        assert (await post("/annotation/submit", **identity, **content))[0] == 200
 
 
-async def test_the_report_of_agreement(kept, judged):
-    reply = await kept.client.get("/annotation/agreement")
+async def test_the_report_of_agreement(feedback_service, annotated):
+    reply = await feedback_service.client.get("/annotation/agreement")
     assert reply.status_code == 200
-    found = reply.json()
-    assert found == await measure_agreement(kept.backend.feedback.store)
-    assert found["people"]["categories"]["relevance"]["alpha"] is not None
-    assert {name: one["annotations"] for name, one in found["annotators"].items()} == {"Ann": 1, "Bob": 1, "Cy": 1}
-    assert [week["categories"] for week in found["weeks"]] == [found["people"]["categories"]]
-    # What was asked for is what the metrics show from then on, and what the page shows.
-    shown = kept.metric("fg_annotation_agreement_ratio", category="relevance")
-    assert shown == found["people"]["categories"]["relevance"]["alpha"]
-    tables = (await kept.client.get("/agreement/tables")).text
-    assert "Judgements: 3; people: 3; responses judged by several of them: 1." in tables
+    report = reply.json()
+    assert report == await measure_agreement(feedback_service.backend.feedback.store)
+    assert report["people"]["categories"]["relevance"]["alpha"] is not None
+    assert {name: figures["annotations"] for name, figures in report["annotators"].items()} == {
+        "Ann": 1,
+        "Bob": 1,
+        "Cy": 1,
+    }
+    assert [week["categories"] for week in report["weeks"]] == [report["people"]["categories"]]
+    # From then on the metrics and the page show the report that was asked for.
+    shown = feedback_service.metric("fg_annotation_agreement_ratio", category="relevance")
+    assert shown == report["people"]["categories"]["relevance"]["alpha"]
+    tables = (await feedback_service.client.get("/agreement/tables")).text
+    assert "Annotations: 3; people: 3; responses that several of them annotated: 1." in tables
 
 
-async def test_agreement_is_computed_once_for_all_who_ask_at_once_and_one_who_leaves_ends_it_for_nobody(
-    kept, judged, monkeypatch
+async def test_concurrent_callers_share_one_agreement_computation_and_a_cancelled_caller_does_not_end_it(
+    feedback_service, annotated, monkeypatch
 ):
-    computed, hold = [], asyncio.Event()
+    computed, begun, hold = [], asyncio.Event(), asyncio.Event()
 
     async def slowly(store):
         computed.append(store)
+        begun.set()
         await hold.wait()
         return await measure_agreement(store)
 
     monkeypatch.setattr("service.feedback.runtime.measure_agreement", slowly)
-    asked = [asyncio.create_task(kept.backend.feedback.agreement()) for _ in range(3)]
-    await asyncio.sleep(0.01)
+    asked = [asyncio.create_task(feedback_service.backend.feedback.agreement()) for _ in range(3)]
+    await begun.wait()
     asked[0].cancel()
     hold.set()
     reports = await asyncio.gather(*asked[1:])
     assert len(computed) == 1
-    assert reports[0] == reports[1] == await kept.backend.feedback.agreement()
+    assert reports[0] == reports[1] == await feedback_service.backend.feedback.agreement()
     assert len(computed) == 2
 
 
@@ -201,10 +208,10 @@ async def test_agreement_is_computed_once_for_all_who_ask_at_once_and_one_who_le
         ("/responses/r1/feedback", {"submission_id": "s", "comment": "\ud800"}),
     ],
 )
-async def test_what_no_database_can_hold(kept, path, body):
-    await kept.client.post("/annotation/next", json={"annotator": "Ann"})
+async def test_text_that_no_database_can_store_is_refused(feedback_service, path, body):
+    await feedback_service.client.post("/annotation/next", json={"annotator": "Ann"})
     content = json.dumps(body).encode()
-    reply = await kept.client.post(path, content=content, headers={"content-type": "application/json"})
+    reply = await feedback_service.client.post(path, content=content, headers={"content-type": "application/json"})
     assert reply.status_code == 422
 
 
@@ -219,19 +226,19 @@ async def test_a_service_without_a_store_says_so(service):
         assert "FGCTL_FEEDBACK_STORE" in reply.json()["error"]["message"]
 
 
-async def test_a_name_is_used_by_its_own_key_and_by_one_that_administers(serve, tmp_path, answer):
+async def test_a_name_is_used_by_its_own_key_and_by_a_key_with_the_scope_admin(serve, tmp_path, answer):
     file = KeyFile(tmp_path / "keys.toml")
     scopes = {"team": ["feedback"], "other": ["feedback"], "admin": ["feedback", "admin"]}
     keys = {name: file.add(name, some, Limits())[1] for name, some in scopes.items()}
     service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db", keys=file.path)
     await service.backend.feedback.start()
     await service.backend.feedback.store.record([answer("r1"), answer("r2", "It plays somewhere else.")])
-    one = {"response_id": "r1", "annotator": "Ann"}
+    target = {"response_id": "r1", "annotator": "Ann"}
     asked = {
         "next": {"annotator": "Ann"},
-        "draft": one | {"draft": {"secret": True}},
-        "skip": one,
-        "submit": one | {"submission_id": "s1"},
+        "draft": target | {"draft": {"secret": True}},
+        "skip": target,
+        "submit": target | {"submission_id": "s1"},
         "pairs": {"annotator": "Ann"},
         "compare": {"submission_id": "c1", "annotator": "Ann", "a": "r1", "b": "r2", "choice": "a"},
     }

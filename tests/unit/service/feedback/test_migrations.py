@@ -1,4 +1,4 @@
-"""Stores of every older fgctl are brought up to date, whole or not at all."""
+"""Stores of every older fgctl are brought up to date, all at once or not at all."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def revision(connection):
     return MigrationContext.configure(connection).get_current_revision()
 
 
-async def test_the_migrations_make_the_tables_of_the_models(store, raw):
+async def test_the_migrations_create_the_declared_tables(store, raw):
     def differences(connection):
         options = {"compare_type": lambda *_: None}
         return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
@@ -47,7 +47,7 @@ async def test_the_migrations_make_the_tables_of_the_models(store, raw):
 
 
 async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
-    given = [answer("r1", "Text 👩‍👩‍👧\x00."), answer("r2", question=""), answer("r3", "Third.")]
+    responses = [answer("r1", "Text 👩‍👩‍👧\x00."), answer("r2", question=""), answer("r3", "Third.")]
 
     def fill(connection):
         migrations.migrate(connection, "0001")
@@ -58,8 +58,8 @@ async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
             if connection.dialect.name == "postgresql"
             else "2025-01-01 00:00:00.000000"
         )
-        for one in given:
-            row = one.model_dump(mode="json")
+        for response in responses:
+            row = response.model_dump(mode="json")
             words = {name: json.dumps(row[name]) for name in ("weights", "question", "passages", "text", "extra")}
             row |= words | {"created": at}
             columns = ", ".join(row)
@@ -72,9 +72,9 @@ async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
     await raw(fill)
     assert await raw(revision) == "0001"
     store = await open_()
-    kept = {response.id: response for response in (await store.responses()).items}
-    for one in given:
-        assert (kept[one.id].text, kept[one.id].passages) == (one.text, one.passages)
+    stored = {response.id: response for response in (await store.responses()).items}
+    for response in responses:
+        assert (stored[response.id].text, stored[response.id].passages) == (response.text, response.passages)
 
     def columns(connection):
         rows = connection.execute(
@@ -82,15 +82,15 @@ async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
         )
         return {row.id: dict(row._mapping) | {"annotatable": bool(row.annotatable)} for row in rows}
 
-    found = await raw(columns)
-    for one in given:
-        assert found[one.id] == {"id": one.id} | derived_columns(one.id, one.question, one.passages, one.text)
+    rows = await raw(columns)
+    for r in responses:
+        assert rows[r.id] == {"id": r.id} | derived_columns(r.id, r.question, r.passages, r.text)
     await store.submit(annotation(errors=()), by=Caller("key:1"))
     assert (await store.next_response_for("Ann")).response.id == "r3"
-    assert [(one.name, one.caller) for one in await store.annotators()] == [("Ann", "key:1")]
+    assert [(person.name, person.caller) for person in await store.annotators()] == [("Ann", "key:1")]
 
 
-async def test_names_from_before_they_had_keys_belong_to_the_next_key_that_uses_them(raw, open_, answer):
+async def test_names_from_before_keys_belong_to_the_next_key_that_uses_them(raw, open_, answer):
     def fill(connection):
         migrations.migrate(connection, "0002")
         tables = sa.MetaData()
@@ -104,8 +104,8 @@ async def test_names_from_before_they_had_keys_belong_to_the_next_key_that_uses_
     assert await raw(revision) == "0002"
     store = await open_()
     assert await raw(revision) == "0003"
-    found = [(one.name, one.retired is None, one.caller) for one in await store.annotators()]
-    assert found == [("Ann 👩‍👩‍👧", True, None), ("Bob", False, None)]
+    people = [(person.name, person.retired is None, person.caller) for person in await store.annotators()]
+    assert people == [("Ann 👩‍👩‍👧", True, None), ("Bob", False, None)]
     await store.record_response(answer())
     await store.save_draft("Ann 👩‍👩‍👧", "r1", {}, Caller("key:1"))
     assert (await store.sign_in("Ann 👩‍👩‍👧")).caller == "key:1"
@@ -141,7 +141,7 @@ async def test_a_store_of_a_newer_fgctl_is_left_alone(store, raw, url):
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("url", "expected"),
     [
         ("sqlite:///x.db", "sqlite+aiosqlite:///x.db"),
         ("sqlite:////a/x.db", "sqlite+aiosqlite:////a/x.db"),
@@ -149,23 +149,21 @@ async def test_a_store_of_a_newer_fgctl_is_left_alone(store, raw, url):
         ("postgres://u@h/d", "postgresql+psycopg://u@h/d"),
     ],
 )
-async def test_urls(given, expected):
-    assert async_url(given).render_as_string(hide_password=False) == expected
+async def test_urls(url, expected):
+    assert async_url(url).render_as_string(hide_password=False) == expected
 
 
-@pytest.mark.parametrize(
-    "given", ["", "x.db", "mysql://h/d", "sqlite://", "sqlite:///:memory:", "postgresql://h:port/d"]
-)
-async def test_urls_of_nothing_that_is_known(given):
+@pytest.mark.parametrize("url", ["", "x.db", "mysql://h/d", "sqlite://", "sqlite:///:memory:", "postgresql://h:port/d"])
+async def test_urls_that_are_refused(url):
     with pytest.raises(FgctlError, match="give sqlite:///PATH"):
-        async_url(given)
+        async_url(url)
 
 
-async def test_what_is_no_database(tmp_path):
+async def test_a_file_or_server_that_is_not_a_database(tmp_path):
     (tmp_path / "x.db").write_text("no database at all, but long enough to have a header" * 20)
     with pytest.raises(FgctlError, match="damaged"):
         await open_store(f"sqlite:///{tmp_path}/x.db")
-    with pytest.raises(FgctlError, match="cannot be made"):
+    with pytest.raises(FgctlError, match="cannot be created"):
         await open_store(f"sqlite:///{tmp_path}/x.db/y/x.db")
-    with pytest.raises(FgctlError, match=r"does not answer \(.*127.0.0.1"):
+    with pytest.raises(FgctlError, match=r"does not respond \(.*127.0.0.1"):
         await open_store("postgresql://fgctl@127.0.0.1:1/x")

@@ -1,4 +1,4 @@
-"""GET /responses/{id} finds in the store what memory has no more, under the same rules."""
+"""GET /responses/{id} finds responses in the store that are no longer in memory, under the same rules."""
 
 import pytest
 
@@ -8,12 +8,12 @@ from service.feedback.errors import StoreFailed
 
 pytestmark = pytest.mark.anyio
 ASKED = {"question": "Where?", "passages": [{"title": "T", "text": "Here it is. There it was."}]}
-NOT_KEPT = {"weights_served": None, "passages_cut": None, "usage": None}
+NOT_STORED = {"weights_served": None, "passages_cut": None, "usage": None}
 
 
 @pytest.fixture
 async def run(serve, url):
-    """Makes services on one store, of either kind, one after the other."""
+    """Starts services on one store, one after another."""
     running = []
 
     async def start(**settings):
@@ -32,7 +32,7 @@ async def fetched(service, response_id, key=None):
     return reply.status_code, reply.json()
 
 
-async def test_an_answer_is_the_same_when_memory_has_no_room_for_it_and_after_a_restart(run):
+async def test_a_response_is_the_same_when_memory_has_no_room_for_it_and_after_a_restart(run):
     service = await run(recent_responses=1)
     answer = (await service.ask(ASKED, profile="short")).json()
     await service.score_all()
@@ -41,25 +41,25 @@ async def test_an_answer_is_the_same_when_memory_has_no_room_for_it_and_after_a_
     await service.ask(ASKED)
     await service.backend.feedback.settled()
     assert service.backend.recent.get(answer["id"]) is None
-    expected = (200, recent | NOT_KEPT | ASKED)
+    expected = (200, recent | NOT_STORED | ASKED)
     assert expected[1]["scores"]["factuality"]["segments"][0]["error"] is True
     assert await fetched(service, answer["id"]) == expected
     assert await fetched(await run(), answer["id"]) == expected
 
 
-async def test_an_answer_that_was_never_scored(run):
+async def test_a_response_that_was_never_scored(run):
     service = await run(recent_responses=1)
     answer = (await service.ask({"prompt": "Say something."})).json()
     await service.backend.feedback.settled()
-    status, kept = await fetched(await run(), answer["id"])
-    assert (status, kept["text"], kept["scores"]) == (200, answer["text"], None)
-    assert (kept["question"], kept["passages"]) == ("", [])
+    status, stored = await fetched(await run(), answer["id"])
+    assert (status, stored["text"], stored["scores"]) == (200, answer["text"], None)
+    assert (stored["question"], stored["passages"]) == ("", [])
 
 
-async def test_the_same_key_is_needed_and_the_question_is_for_who_asked_it_or_annotates(run, tmp_path):
+async def test_the_question_is_shown_to_the_key_that_asked_it_and_to_annotators(run, tmp_path):
     file = KeyFile(tmp_path / "keys.toml")
     scopes = {"asks": ["generate"], "other": ["generate"], "reads": ["generate", "feedback"], "annotates": ["feedback"]}
-    keys = {name: file.add(name, some, Limits())[1] for name, some in scopes.items()}
+    keys = {name: file.add(name, granted, Limits())[1] for name, granted in scopes.items()}
     service = await run(keys=file.path)
     reply = await service.client.post("/generate", json=ASKED, headers={"x-api-key": keys["asks"]})
     response_id = reply.json()["id"]
@@ -75,7 +75,7 @@ async def test_the_same_key_is_needed_and_the_question_is_for_who_asked_it_or_an
 
 
 @pytest.mark.parametrize("response_id", ["r9", "imported", "a%00b", "%F0%9F%91%8E%0A"])
-async def test_what_the_service_never_answered(run, answer, response_id):
+async def test_a_response_that_the_service_never_generated(run, answer, response_id):
     service = await run()
     await service.backend.feedback.store.record_response(answer("imported", source="imported"))
     status, error = await fetched(service, response_id)
@@ -83,11 +83,11 @@ async def test_what_the_service_never_answered(run, answer, response_id):
     assert "only the latest 3 are kept" in error["error"]["message"]
 
 
-async def test_a_store_that_fails_hides_nothing_that_memory_has(run, monkeypatch):
+async def test_a_failing_store_hides_nothing_that_is_in_memory(run, monkeypatch):
     service = await run()
     answer = (await service.ask(ASKED)).json()
 
-    async def failing(*given):
+    async def failing(*arguments):
         raise StoreFailed("The disk is full.")
 
     monkeypatch.setattr(service.backend.feedback.store, "response", failing)

@@ -1,4 +1,4 @@
-"""What may be submitted, and offsets that stay exact."""
+"""The rules for submissions, and exact offsets."""
 
 import pytest
 from hypothesis import given
@@ -66,7 +66,7 @@ def codes(annotation, response=RESPONSE):
         (annotate(missing=(MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=(0,)),)), []),
     ],
 )
-def test_what_is_refused(annotation, expected):
+def test_rules(annotation, expected):
     assert codes(annotation) == expected
 
 
@@ -75,7 +75,7 @@ ORDER = ["Irrelevant", "Redundant", "Wrong-Grounding", "Incoherent"]
 
 @pytest.mark.parametrize("upper", range(len(ORDER)))
 @pytest.mark.parametrize("lower", range(len(ORDER)))
-def test_of_two_overlapping_errors_the_lower_one_gives_way(upper, lower):
+def test_of_two_overlapping_errors_the_one_with_lower_priority_must_change(upper, lower):
     if upper >= lower:
         return
     for first, second in ((0, 1), (1, 0)):
@@ -88,12 +88,12 @@ def test_of_two_overlapping_errors_the_lower_one_gives_way(upper, lower):
         )
 
 
-def test_every_label_has_a_place_in_the_order():
+def test_every_label_has_a_priority():
     assert set(PRIORITY) == set(SPAN_LABELS) == {label for label in PRIORITY if category_of(label)}
     assert set(SPAN_LABELS).isdisjoint(BUILT_IN["completeness"].labels)
 
 
-def test_what_leaves_nothing_to_use_is_fatal():
+def test_what_makes_a_submission_unusable_is_fatal():
     fatal = {
         v.code for label in ("Wrong", "Missing-Answer") for v in check(annotate((label, 0, 99)), RESPONSE) if v.fatal
     }
@@ -103,7 +103,7 @@ def test_what_leaves_nothing_to_use_is_fatal():
     )
 
 
-def test_messages_are_sentences_that_name_their_place():
+def test_a_message_is_a_sentence_and_names_its_field():
     (violation,) = check(annotate(("Irrelevant", 20, 26)), RESPONSE)
     assert violation.as_json() == {
         "code": "outside",
@@ -112,7 +112,7 @@ def test_messages_are_sentences_that_name_their_place():
     }
 
 
-def test_wrong_grounding_without_its_sentences_is_asked_about():
+def test_wrong_grounding_without_its_sentences_raises_a_question():
     assert follow_up_questions(annotate(("Wrong-Grounding", 0, 3)))
     assert not follow_up_questions(annotate(("Wrong-Grounding", 0, 3), missing=(GAP,)))
     assert not follow_up_questions(annotate(("Irrelevant", 0, 3)))
@@ -128,18 +128,18 @@ def test_spans_of_quick_feedback_need_no_label():
 
 
 @pytest.mark.parametrize(
-    ("text", "given", "kept"),
+    ("text", "span", "expected"),
     [
         (" a b ", (0, 5), (1, 4)),
-        ("👩‍👩‍👧 family", (0, 6), (0, 5)),  # a family is five code points, and eight of UTF-16
-        ("e\u0301t\u00e9 2008", (0, 5), (0, 4)),  # a combining mark is one of its own
+        ("👩‍👩‍👧 family", (0, 6), (0, 5)),  # a family is five code points and eight UTF-16 units
+        ("e\u0301t\u00e9 2008", (0, 5), (0, 4)),  # a combining mark is a code point of its own
         ("\u00a0\u2003x\u3000", (0, 4), (2, 3)),
         ("   ", (0, 3), (0, 3)),
     ],
 )
-def test_trimming(text, given, kept):
-    (span,) = trimmed(annotate(("Irrelevant", *given)), text).errors
-    assert (span.start, span.end) == kept
+def test_trimming(text, span, expected):
+    (error,) = trimmed(annotate(("Irrelevant", *span)), text).errors
+    assert (error.start, error.end) == expected
 
 
 unicode = st.text(st.sampled_from("a \n\u00a0é👩\u200d🏽́ß中"), min_size=1, max_size=30)
@@ -166,5 +166,5 @@ def test_trimming_keeps_every_visible_character_and_no_more(text, data):
         ([("x", "y", "b"), ("z", "x", "b"), ("z", "y", "a"), ("p", "q", "a")], {"x", "y", "z"}),
     ],
 )
-def test_circles(choices, expected):
+def test_preference_cycles(choices, expected):
     assert set(preference_cycle(choices)) == expected

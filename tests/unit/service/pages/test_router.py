@@ -1,4 +1,4 @@
-"""The pages as they are sent; tests/browser has what they do."""
+"""The pages as the service sends them; tests/browser tests what they do."""
 
 import json
 import re
@@ -8,13 +8,14 @@ import pytest
 from rewards.categories import BUILT_IN
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
+from service.feedback.validation import MISSING_LABELS, NEEDS_SOURCES
 from service.pages.router import PAGES
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("path", PAGES)
-async def test_a_page_needs_no_key_and_runs_nothing_inline_or_from_elsewhere(serve, tmp_path, path):
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+async def test_a_page_needs_no_key_and_loads_nothing_inline_or_from_other_hosts(serve, tmp_path, path):
     keys = KeyFile(tmp_path / "keys.toml")
     keys.add("somebody", ["generate"], Limits())
     client = serve(keys=keys.path).client
@@ -31,8 +32,8 @@ async def test_a_page_needs_no_key_and_runs_nothing_inline_or_from_elsewhere(ser
         assert (await client.get(f"/{asset}")).status_code == 200
 
 
-async def test_scripts_import_only_what_is_there(service):
-    seen, asked = set(), {f"{page}.js" for page in PAGES.values()}
+async def test_scripts_import_only_existing_modules(service):
+    seen, asked = set(), {f"{page.name}.js" for page in PAGES}
     while asked - seen:
         name = (asked - seen).pop()
         seen.add(name)
@@ -42,7 +43,7 @@ async def test_scripts_import_only_what_is_there(service):
     assert "offsets.js" in seen
 
 
-async def test_assets_are_kept_by_browsers_but_asked_for_again(service):
+async def test_browsers_cache_assets_but_ask_before_each_use(service):
     first = await service.client.get("/static/call.js")
     assert first.headers["cache-control"] == "no-cache"
     again = await service.client.get("/static/call.js", headers={"if-none-match": first.headers["etag"]})
@@ -51,16 +52,18 @@ async def test_assets_are_kept_by_browsers_but_asked_for_again(service):
     assert (await service.client.get("/static/%2e%2e/router.py")).status_code == 404
 
 
-async def test_a_page_knows_labels_with_their_digits_and_examples_that_can_be_asked(service):
+async def test_a_page_has_labels_with_digits_and_examples_that_can_be_asked(service):
     text = (await service.client.get("/")).text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
     assert [label["digit"] for label in data["labels"]] == list("12345678")
     assert {label["category"] for label in data["labels"]} == set(BUILT_IN)
+    assert [label["label"] for label in data["labels"] if label["missing"]] == list(MISSING_LABELS)
+    assert [label["label"] for label in data["labels"] if label["needs_sources"]] == list(NEEDS_SOURCES)
     reply = await service.ask(data["examples"][0] | {"max_tokens": 4})
     assert reply.status_code == 200
 
 
-async def test_the_agreement_tables_need_the_scope_of_feedback_and_a_store(serve, tmp_path):
+async def test_the_agreement_tables_need_the_scope_feedback_and_a_store(serve, tmp_path):
     keys = KeyFile(tmp_path / "keys.toml")
     _, generate = keys.add("asks", ["generate"], Limits())
     _, feedback = keys.add("annotates", ["feedback"], Limits())
@@ -70,3 +73,11 @@ async def test_the_agreement_tables_need_the_scope_of_feedback_and_a_store(serve
         for headers in ({}, {"x-api-key": generate}, {"x-api-key": feedback})
     ]
     assert statuses == [401, 403, 404]
+
+
+async def test_the_navigation_names_every_page_and_marks_the_current_one(service):
+    text = (await service.client.get("/compare")).text
+    for page in PAGES:
+        link = re.search(rf'<a href="([^"]*)"([^>]*)>{page.title}</a>', text)
+        assert link[1] in (page.path, page.path[1:], f".{page.path}")
+        assert ("aria-current" in link[2]) == (page.name == "compare")

@@ -1,4 +1,4 @@
-"""Which response comes first."""
+"""The columns that order the annotation queue."""
 
 import pytest
 
@@ -11,10 +11,10 @@ def segments(**probabilities):
         category: {
             "segments": [
                 {"start": 10 * i, "end": 10 * i + 10, "error_probability": p, "error": p >= 0.5}
-                for i, p in enumerate(given)
+                for i, p in enumerate(values)
             ]
         }
-        for category, given in probabilities.items()
+        for category, values in probabilities.items()
     }
     return {"scores": scores}
 
@@ -43,7 +43,7 @@ def error(label, start, end):
         ([], None),
         ([[]], 1 / 4),  # the models see one error in four segments
         ([[error("Irrelevant", 0, 5)]], 0),
-        ([[error("Unverifiable", 0, 5)]], 2 / 4),  # of another category: one found, one overlooked
+        ([[error("Unverifiable", 0, 5)]], 2 / 4),  # of another category: an error more and an error less
         ([[error("Irrelevant", 9, 11)]], 1 / 4),  # two segments touched
         ([[error("Irrelevant", 0, 10)], []], (0 + 1 / 4 + 1 / 4) / 3),
     ],
@@ -54,14 +54,12 @@ def test_disagreement(annotations, expected):
     assert disagreement(None, annotations) is None
 
 
-def test_what_is_derived():
+def test_derived_columns():
     passages = (StoredPassage(title="T", text="x"),)
-    one, other = derived_columns("r1", "q", passages, "text"), derived_columns("r2", "q", passages, "text!")
-    assert one["annotatable"]
-    assert one["prompt_key"] == other["prompt_key"] != derived_columns("r1", "q", (), "text")["prompt_key"]
-    assert one["text_key"] != other["text_key"]
-    assert one["lot"] != other["lot"] != other["overlap_lot"]
-    assert not any(
-        derived_columns("r", *given)["annotatable"]
-        for given in (("", passages, "x"), ("q", (), "x"), ("q", passages, " "))
-    )
+    first, second = derived_columns("r1", "q", passages, "text"), derived_columns("r2", "q", passages, "text!")
+    assert first["annotatable"]
+    assert first["prompt_key"] == second["prompt_key"] != derived_columns("r1", "q", (), "text")["prompt_key"]
+    assert first["text_key"] != second["text_key"]
+    assert first["lot"] != second["lot"] != second["overlap_lot"]
+    for content in (("", passages, "x"), ("q", (), "x"), ("q", passages, " ")):
+        assert not derived_columns("r", *content)["annotatable"]

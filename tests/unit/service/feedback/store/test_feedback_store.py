@@ -1,4 +1,4 @@
-"""What the store keeps and hands out, on SQLite and on PostgreSQL."""
+"""What the store stores and hands out, on SQLite and on PostgreSQL."""
 
 import asyncio
 from datetime import timedelta
@@ -12,7 +12,7 @@ from service.domain.caller import SCOPES, Caller
 from service.errors import Forbidden, Invalid
 from service.feedback.errors import Conflict, NotStored, Refused
 from service.feedback.records import Comparison, NewResponse, NewScores, QuickFeedback, QuickSpan, Span, Suggestion
-from service.feedback.store import tables as models
+from service.feedback.store import tables
 from service.feedback.store.paging import all_items
 
 pytestmark = pytest.mark.anyio
@@ -21,23 +21,23 @@ FAMILY = "A 👩‍👩‍👧 in e\u0301te\u0301 \x00 end."
 
 
 async def test_a_response_comes_back_as_it_was(store, answer, scored):
-    given = answer(
+    response = answer(
         text=FAMILY, weights={"relevance": 0.3}, finish_reason="stop", policy="0123", extra={"gold": "g\x00"}
     )
-    assert await store.record_response(given) is True
+    assert await store.record_response(response) is True
     assert await store.record_response(answer(text="other")) is False
-    kept = await store.response("r1")
-    assert {name: getattr(kept, name) for name in NewResponse.model_fields} == dict(given)
-    assert kept.scored is None
+    stored = await store.response("r1")
+    assert {name: getattr(stored, name) for name in NewResponse.model_fields} == dict(response)
+    assert stored.scored is None
     await store.record_scores("r1", "v1", scored())
     await store.record_scores("r1", "v1", scored(0.1))
     assert (await store.response("r1")).scored == scored()
     await store.record_scores("r1", "v2", scored(0.1))
-    kept = await store.response("r1")
-    assert (kept.scored, kept.rewards) == (scored(0.1), "v2")
+    stored = await store.response("r1")
+    assert (stored.scored, stored.rewards) == (scored(0.1), "v2")
 
 
-async def test_what_is_not_there(store, scored):
+async def test_ids_and_names_that_are_not_stored(store, scored):
     with pytest.raises(NotStored, match="no response 'r9'"):
         await store.response("r9")
     with pytest.raises(NotStored):
@@ -47,36 +47,37 @@ async def test_what_is_not_there(store, scored):
     assert await store.record([], [NewScores(response_id="r9", rewards="v1", scored=scored())]) == 0
 
 
-async def test_an_annotation_is_kept_once(store, answer, annotation):
+async def test_an_annotation_is_stored_once(store, answer, annotation):
     await store.record_response(answer())
-    given = annotation(seconds=1.5, suggestions=(Suggestion(category="relevance", start=0, end=3, outcome="rejected"),))
-    first, again = await store.submit(given), await store.submit(given)
+    suggestion = Suggestion(category="relevance", start=0, end=3, outcome="rejected")
+    submission = annotation(seconds=1.5, suggestions=(suggestion,))
+    first, again = await store.submit(submission), await store.submit(submission)
     assert (first.version, first.again) == (1, False)
     assert (again.id, again.version, again.again) == (first.id, 1, True)
-    (kept,) = (await store.annotations()).items
-    assert {name: getattr(kept, name) for name in type(given).model_fields} == dict(given)
+    (stored,) = (await store.annotations()).items
+    assert {name: getattr(stored, name) for name in type(submission).model_fields} == dict(submission)
 
 
-async def test_an_id_used_for_other_content_is_refused(store, answer, annotation):
+async def test_a_submission_id_with_different_content_is_refused(store, answer, annotation):
     await store.record([answer(), answer("r2", "Other text of the film.")])
     await store.sign_in("Bob")
     await store.submit(annotation())
     for other in ({"corrected": "Different."}, {"annotator": "Bob"}, {"response_id": "r2"}):
-        with pytest.raises(Conflict, match="under a new one"):
+        with pytest.raises(Conflict, match="under a new id"):
             await store.submit(annotation(**other))
     assert len((await store.annotations()).items) == 1
 
 
 @pytest.fixture
 def acting(store, annotation):
-    """What the store does for an annotator, on behalf of a caller."""
-    compared = Comparison(submission_id="c1", annotator="Ann", a="r1", b="r2", choice="a")
+    """What the store does for an annotator on behalf of a caller."""
+    comparison = Comparison(submission_id="c1", annotator="Ann", a="r1", b="r2", choice="a")
     return {
         "annotator": lambda by: store.sign_in("Ann", by),
         "save_draft": lambda by: store.save_draft("Ann", "r1", {"by": by.id}, by),
         "skip": lambda by: store.skip("Ann", "r1", "", by),
         "submit": lambda by: store.submit(annotation(), by=by),
-        "compare": lambda by: store.compare(compared, by=by),
+        "compare": lambda by: store.compare(comparison, by=by),
     }
 
 
@@ -106,25 +107,26 @@ async def test_a_refused_draft_changes_nothing(store, answer):
 async def test_a_key_has_several_names_and_a_name_that_is_released_goes_to_the_next(store):
     for name in ("Bob", "Cy"):
         await store.sign_in(name, ONE)
-    assert {one.name: one.caller for one in await store.annotators()} == {"Ann": None, "Bob": "key:1", "Cy": "key:1"}
+    owners = {person.name: person.caller for person in await store.annotators()}
+    assert owners == {"Ann": None, "Bob": "key:1", "Cy": "key:1"}
     await store.release("Bob")
     assert (await store.sign_in("Bob", TWO)).caller == "key:2"
     with pytest.raises(NotStored):
         await store.release("Dan")
-    # What is deleted of a key is also which names it used.
+    # Deleting a key also frees the names it used.
     await store.delete_person("key:1")
     assert (await store.sign_in("Cy")).caller is None
 
 
-async def test_two_keys_that_use_a_new_name_at_once(store, open_, together):
+async def test_two_keys_that_use_a_new_name_concurrently(store, open_, together):
     async def use(by):
         try:
             return (await (await open_()).sign_in("New", by)).caller
         except Forbidden:
             return None
 
-    found = await together(use(ONE), use(TWO))
-    assert found in (["key:1", None], [None, "key:2"])
+    callers = await together(use(ONE), use(TWO))
+    assert callers in (["key:1", None], [None, "key:2"])
 
 
 async def test_a_correction_is_a_new_version(store, answer, annotation):
@@ -133,15 +135,15 @@ async def test_a_correction_is_a_new_version(store, answer, annotation):
     await store.submit(annotation("s1"))
     await store.submit(annotation("s2", corrected="Second."))
     await store.submit(annotation("s3", annotator="Bob"))
-    kept = (await store.annotations()).items
-    assert [(a.annotator, a.version) for a in kept] == [("Ann", 1), ("Ann", 2), ("Bob", 1)]
+    versions = (await store.annotations()).items
+    assert [(a.annotator, a.version) for a in versions] == [("Ann", 1), ("Ann", 2), ("Bob", 1)]
     latest = (await store.annotations(latest=True)).items
     assert [a.submission_id for a in latest] == ["s2", "s3"]
     assert [a.submission_id for a in (await store.annotations(annotator="Ann")).items] == ["s1", "s2"]
     assert (await store.annotations(response_id="r9")).items == ()
 
 
-async def test_the_rules_hold_but_for_imports(store, answer, annotation):
+async def test_imports_are_refused_only_for_fatal_violations(store, answer, annotation):
     await store.record_response(answer())
     overlap = (Span(label="Irrelevant", start=0, end=9), Span(label="Redundant", start=4, end=13))
     with pytest.raises(Refused, match="overlaps") as refused:
@@ -157,9 +159,9 @@ async def test_offsets_are_code_points(store, answer, annotation):
     await store.record_response(answer(text=FAMILY))
     start = FAMILY.index("👩")
     await store.submit(annotation(errors=(Span(label="Irrelevant", start=start - 1, end=start + 6),)))
-    (kept,) = (await store.annotations()).items
+    (stored,) = (await store.annotations()).items
     text = (await store.response("r1")).text
-    assert text[kept.errors[0].start : kept.errors[0].end] == "👩‍👩‍👧"
+    assert text[stored.errors[0].start : stored.errors[0].end] == "👩‍👩‍👧"
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -176,31 +178,31 @@ def test_any_text_and_span_comes_back(tmp_path_factory, text, data):
         await store.sign_in("Ann")
         await store.record_response(NewResponse(id="r", text=text))
         span = Span(label="Irrelevant", start=start, end=end, explanation=text)
-        given = Annotation(submission_id="s", response_id="r", annotator="Ann", errors=(span,), corrected=text)
-        await store.submit(given, imported=True)
-        (kept,) = (await store.annotations()).items
+        new = Annotation(submission_id="s", response_id="r", annotator="Ann", errors=(span,), corrected=text)
+        await store.submit(new, imported=True)
+        (stored,) = (await store.annotations()).items
         response = await store.response("r")
         await store.close()
-        assert (kept.errors, kept.corrected, response.text) == ((span,), text, text)
+        assert (stored.errors, stored.corrected, response.text) == ((span,), text, text)
 
     asyncio.run(go())
 
 
-async def test_concurrent_annotators_lose_and_double_nothing(open_, answer, annotation):
+async def test_concurrent_annotators_lose_and_duplicate_nothing(open_, answer, annotation):
     stores = [await open_() for _ in range(3)]
     await stores[0].record_response(answer())
     names = [f"annotator {i}" for i in range(3)]
     await asyncio.gather(*(store.sign_in(name) for store in stores for name in names))
     assert len(await stores[0].annotators()) == 3
-    given = [annotation(f"{name} {i}", annotator=name) for name in names for i in range(4)]
-    # Every submission arrives three times, at every process once.
-    stored = await asyncio.gather(*(store.submit(one) for one in given for store in stores))
-    assert sum(not one.again for one in stored) == len(given)
-    kept = (await stores[1].annotations()).items
-    assert sorted(a.submission_id for a in kept) == sorted(a.submission_id for a in given)
+    submitted = [annotation(f"{name} {i}", annotator=name) for name in names for i in range(4)]
+    # Every submission arrives three times, once at each process.
+    receipts = await asyncio.gather(*(store.submit(submission) for submission in submitted for store in stores))
+    assert sum(not receipt.again for receipt in receipts) == len(submitted)
+    stored = (await stores[1].annotations()).items
+    assert sorted(a.submission_id for a in stored) == sorted(a.submission_id for a in submitted)
     for name in names:
-        assert [a.version for a in kept if a.annotator == name] == [1, 2, 3, 4]
-    assert [a.created for a in kept] == sorted({a.created for a in kept})
+        assert [a.version for a in stored if a.annotator == name] == [1, 2, 3, 4]
+    assert [a.created for a in stored] == sorted({a.created for a in stored})
 
 
 async def test_no_response_is_handed_to_more_people_than_wanted(open_, answer):
@@ -226,17 +228,22 @@ async def test_an_overlapping_response_goes_to_two(open_, answer, annotation):
     assert await store.next_response_for("Cid") is None
 
 
-async def test_drafts_are_kept_and_come_first(store, answer, annotation):
+async def test_drafts_are_stored_and_come_first(store, answer, annotation):
     await store.record([answer("r1"), answer("r2")])
-    await store.save_draft("Ann", "r1", {"errors": [{"label": "👍"}]})
-    held = await store.next_response_for("Ann")
-    assert (held.response.id, held.state, held.draft) == ("r1", "drafted", {"errors": [{"label": "👍"}]})
+    draft = {"errors": [{"label": "👍"}]}
+    await store.save_draft("Ann", "r1", draft)
+    assignment = await store.next_response_for("Ann")
+    assert (assignment.response.id, assignment.state, assignment.draft) == (
+        "r1",
+        "drafted",
+        {"errors": [{"label": "👍"}]},
+    )
     await store.submit(annotation())
-    held = await store.next_response_for("Ann")
-    assert (held.response.id, held.state, held.draft) == ("r2", "open", None)
+    assignment = await store.next_response_for("Ann")
+    assert (assignment.response.id, assignment.state, assignment.draft) == ("r2", "open", None)
 
 
-async def test_what_one_skips_others_get(store, answer):
+async def test_a_skipped_response_goes_to_others(store, answer):
     await store.record([answer("r1")])
     await store.sign_in("Bob")
     await store.next_response_for("Ann")
@@ -246,7 +253,7 @@ async def test_what_one_skips_others_get(store, answer):
     assert (await store.next_response_for("Bob")).response.id == "r1"
 
 
-async def test_what_is_not_begun_in_a_day_goes_to_others(open_, answer, clock):
+async def test_a_response_not_begun_within_a_day_goes_to_others(open_, answer, clock):
     store = await open_(overlap=0)
     await store.record([answer("r1")])
     for name in ("Ann", "Bob"):
@@ -258,19 +265,19 @@ async def test_what_is_not_begun_in_a_day_goes_to_others(open_, answer, clock):
     assert (await store.next_response_for("Bob")).response.id == "r1"
 
 
-async def test_the_uncertain_come_first(store, answer, scored):
+async def test_the_most_uncertain_comes_first(store, answer, scored):
     await store.record([answer(f"r{i}") for i in range(4)])
     for name, probability in (("r0", 0.1), ("r1", 0.9), ("r2", 0.45)):
         await store.record_scores(name, "v1", scored(probability))
     order = []
-    while held := await store.next_response_for("Ann", "uncertain"):
-        order.append(held.response.id)
-        await store.skip("Ann", held.response.id, "")
+    while assignment := await store.next_response_for("Ann", "uncertain"):
+        order.append(assignment.response.id)
+        await store.skip("Ann", assignment.response.id, "")
     assert order[0] == "r2"
     assert order[-1] == "r3"  # not scored
 
 
-async def test_the_disagreed_come_first(open_, answer, annotation, scored):
+async def test_the_most_disputed_comes_first(open_, answer, annotation, scored):
     store = await open_(overlap=0)
     for name in ("Ann", "Bob"):
         await store.sign_in(name)
@@ -282,32 +289,32 @@ async def test_the_disagreed_come_first(open_, answer, annotation, scored):
     assert (await store.next_response_for("Bob", "disagreed")).response.id == "r1"
 
 
-async def test_what_cannot_be_annotated_is_not_handed_out(store, answer):
+async def test_a_response_that_cannot_be_annotated_is_not_handed_out(store, answer):
     await store.record([answer("r1", question=""), answer("r2", passages=()), answer("r3", " ")])
     assert await store.next_response_for("Ann") is None
 
 
 async def test_quick_feedback(store, answer):
     await store.record_response(answer())
-    given = QuickFeedback(
+    feedback = QuickFeedback(
         submission_id="q1", response_id="r1", caller="key:1", thumb=-1, comment="no 👎\x00",
         spans=(QuickSpan(start=0, end=3, label="Irrelevant"),),
     )  # fmt: skip
-    assert not (await store.quick_feedback(given)).again
-    assert (await store.quick_feedback(given)).again
+    assert not (await store.quick_feedback(feedback)).again
+    assert (await store.quick_feedback(feedback)).again
     with pytest.raises(Conflict):
-        await store.quick_feedback(given.model_copy(update={"thumb": 1}))
+        await store.quick_feedback(feedback.model_copy(update={"thumb": 1}))
     with pytest.raises(Conflict):
-        await store.quick_feedback(given.model_copy(update={"caller": "key:2"}))
+        await store.quick_feedback(feedback.model_copy(update={"caller": "key:2"}))
     with pytest.raises(Refused):
         await store.quick_feedback(
-            given.model_copy(update={"submission_id": "q2", "spans": (QuickSpan(start=0, end=999),)})
+            feedback.model_copy(update={"submission_id": "q2", "spans": (QuickSpan(start=0, end=999),)})
         )
-    (kept,) = (await store.quick_feedback_page(response_id="r1")).items
-    assert (kept.thumb, kept.comment, kept.spans) == (-1, "no 👎\x00", given.spans)
+    (stored,) = (await store.quick_feedback_page(response_id="r1")).items
+    assert (stored.thumb, stored.comment, stored.spans) == (-1, "no 👎\x00", feedback.spans)
 
 
-async def test_pairs_are_of_one_question_and_shown_in_a_recorded_order(store, answer):
+async def test_pairs_answer_one_question_and_the_order_shown_is_recorded(store, answer):
     await store.record([answer(f"r{i}", f"Answer {i}.") for i in range(3)])
     await store.record([answer("same", "Answer 0."), answer("other", question="Another one?")])
     seen = {}
@@ -319,17 +326,17 @@ async def test_pairs_are_of_one_question_and_shown_in_a_recorded_order(store, an
         seen[names] = pair
         assert (await store.next_pair("Ann")).shown_first == pair.shown_first
         wrong = "b" if pair.shown_first == "a" else "a"
-        given = Comparison(
+        comparison = Comparison(
             submission_id=f"c{len(seen)}", a=pair.a.id, b=pair.b.id, choice="tie", annotator="Ann", shown_first=wrong
         )
-        assert not (await store.compare(given)).again
-        assert (await store.compare(given)).again
+        assert not (await store.compare(comparison)).again
+        assert (await store.compare(comparison)).again
     assert len(seen) == 5
-    for kept in (await store.comparisons(annotator="Ann")).items:
-        assert kept.shown_first == seen[frozenset((kept.a, kept.b))].shown_first
+    for stored in (await store.comparisons(annotator="Ann")).items:
+        assert stored.shown_first == seen[frozenset((stored.a, stored.b))].shown_first
         with pytest.raises(Conflict):
             await store.compare(
-                Comparison(submission_id=kept.submission_id, a=kept.a, b=kept.b, choice="a", annotator="Ann")
+                Comparison(submission_id=stored.submission_id, a=stored.a, b=stored.b, choice="a", annotator="Ann")
             )
 
 
@@ -341,7 +348,7 @@ async def test_either_is_shown_first_as_often(store):
     assert all((shown_first(f"y{i}", f"x{i}", "Ann") == "a") == (first == "b") for i, first in enumerate(firsts))
 
 
-async def test_a_circle_of_comparisons_is_told(store, answer):
+async def test_a_circle_of_comparisons_is_reported(store, answer):
     await store.record([answer(f"r{i}", f"Answer {i}.") for i in range(3)])
 
     def prefer(submission, a, b):
@@ -350,10 +357,10 @@ async def test_a_circle_of_comparisons_is_told(store, answer):
     assert (await prefer("c1", "r0", "r1")).contradicts == ()
     assert (await prefer("c2", "r1", "r2")).contradicts == ()
     assert set((await prefer("c3", "r2", "r0")).contradicts) == {"r0", "r1", "r2"}
-    assert (await prefer("c4", "r0", "r2")).contradicts == ()  # thought better of
+    assert (await prefer("c4", "r0", "r2")).contradicts == ()  # a changed mind replaces c3
 
 
-async def test_answers_to_different_questions_are_not_compared(store, answer):
+async def test_responses_to_different_questions_are_not_compared(store, answer):
     await store.record([answer("r1"), answer("r2", question="Another one?")])
     for a, b in (("r1", "r2"), ("r1", "r1")):
         with pytest.raises(Invalid, match="same question"):
@@ -369,7 +376,7 @@ async def test_pages_are_stable_under_inserts(store, answer, annotation, clock):
         page = await store.annotations(cursor, 2)
         seen += [a.submission_id for a in page.items]
         if added < 8:
-            clock.move(seconds=-1)  # clocks go back now and then
+            clock.move(seconds=-1)  # clocks are set back now and then
             await store.submit(annotation(f"s{added}", response_id=f"r{added - 5}"))
             added += 1
         if (cursor := page.next) is None:
@@ -386,7 +393,7 @@ async def test_every_item_of_all_pages(store, answer, annotation):
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "é", "WzEsMl0=", "bnVsbA==", "W10=", "WyIyMDI2LTAxLTAxIiwgMV0="])
-async def test_what_is_no_cursor_is_refused(store, cursor):
+async def test_an_invalid_cursor_is_refused(store, cursor):
     with pytest.raises(Invalid, match="cursor"):
         await store.annotations(cursor)
 
@@ -397,7 +404,7 @@ async def test_limits_of_pages(store, limit):
         await store.annotations(limit=limit)
 
 
-async def test_a_retired_annotator_keeps_what_was_annotated(store, answer, annotation):
+async def test_the_annotations_of_a_retired_annotator_stay(store, answer, annotation):
     await store.record_response(answer())
     await store.submit(annotation())
     await store.retire("Ann")
@@ -423,13 +430,13 @@ async def test_a_person_can_be_deleted(store, answer, annotation, scored):
     }  # fmt: skip
     assert [a.annotator for a in (await store.annotations()).items] == ["Bob", "Bob"]
     async with store._database.reading() as session:
-        row = await session.get(models.Response, "r2")
-        assert row.disagreement == 1  # of Bob and the reward models; the average of three was two thirds
+        row = await session.get(tables.Response, "r2")
+        assert row.disagreement == 1  # between Bob and the reward models; with Ann the average was two thirds
     assert (await store.delete_person("key:7"))["responses"] == 1
     counts = await store.counts()
     assert (counts.responses, counts.annotations, counts.quick_feedback, counts.annotators) == (2, 1, 0, 1)
     async with store._database.reading() as session:
-        rows = (await session.execute(select(models.Audit.who, models.Audit.what))).all()
+        rows = (await session.execute(select(tables.Audit.who, tables.Audit.what))).all()
     assert "Ann" not in str(rows)
     assert set((await store.delete_person("nobody")).values()) == {0}
 
@@ -440,13 +447,13 @@ async def test_deleting_leaves_nothing_in_the_file(tmp_path, answer):
     store = await open_store(f"sqlite:///{tmp_path}/x.db")
     await store.record([answer("r1", "A secret of somebody.", caller="key:7"), answer("r2", "What stays.")])
     await store.delete_person("key:7")
-    found = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     await store.close()
-    assert b"What stays" in found
-    assert b"secret of somebody" not in found
+    assert b"What stays" in content
+    assert b"secret of somebody" not in content
 
 
-async def test_old_responses_are_pruned_unless_judged(store, answer, annotation, clock):
+async def test_old_responses_without_feedback_are_pruned(store, answer, annotation, clock):
     await store.record([answer(f"r{i}", f"Answer {i}. {'x' * 30}") for i in range(6)])
     await store.submit(annotation(response_id="r0"))
     await store.save_draft("Ann", "r1", {})
