@@ -60,7 +60,7 @@ class Resolver:
         self._unloading: set[asyncio.Task[None]] = set()
 
     async def resolve(self, selection: Selection, caller_id: str) -> ServedPolicy:
-        """The policy for a selection; `caller_id` decides whether it is a canary. Raises ServiceError if there is none."""
+        """The policy for a selection; `caller_id` decides about canaries. Raises ServiceError if there is none."""
         if selection.weights is not None:
             return await self._by_weights(selection.weights)
         profile = DEFAULT_PROFILE if selection.profile is None else selection.profile

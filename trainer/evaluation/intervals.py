@@ -1,8 +1,8 @@
 """95 % intervals of an evaluation's figures, and paired differences between policies on the same questions.
 
 Every figure is a function of a ratio of two sums over questions: a mean divides values by questions, a clean rate
-errors by segments. So one bootstrap over questions (rewards.statistics.agreement_with_people.bootstrap_interval) serves all
-figures. For differences it is paired: a resample draws the same questions for both policies (Koehn 2004).
+errors by segments. So one bootstrap over questions (`bootstrap_interval` of rewards.statistics.agreement_with_people)
+serves all figures. For differences it is paired: a resample draws the same questions for both policies (Koehn 2004).
 """
 
 from collections.abc import Callable, Mapping, Sequence
