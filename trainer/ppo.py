@@ -17,7 +17,7 @@ from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from trainer.credit import at_the_end, weighted
 from trainer.estimators.advantages import whiten
-from trainer.estimators.estimator import make_estimator
+from trainer.estimators.estimator import Setting, make_estimator
 from trainer.experience import Batch, Row, Streams, evaluate_batch, idle_row, make_batch, requests_of, reward_streams
 from trainer.kl import KlController, kl_estimates
 from trainer.losses import policy_loss
@@ -43,9 +43,8 @@ class PpoTrainer:
     def __post_init__(self) -> None:
         ppo = self.recipe.ppo
         torch.manual_seed(ppo.seed)
-        self.estimator = make_estimator(
-            ppo.estimator, self.model.hidden_size, ppo.gamma, ppo.max_grad_norm, self.processes
-        )
+        setting = Setting(self.model.hidden_size, ppo.gamma, ppo.max_grad_norm, self.processes)
+        self.estimator = make_estimator(ppo.estimator, setting)
         self._kl = KlController(ppo.kl)
         self._parameters = self.model.policy_parameters()
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)

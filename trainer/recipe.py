@@ -86,6 +86,7 @@ class LeaveOneOutRecipe(_Config):
 
 Pay = Literal["calibrated", "sign"]
 EstimatorRecipe = GaeRecipe | LeaveOneOutRecipe
+RolloutBackend = Literal["auto", "vllm", "transformers", "server"]
 
 
 class KlRecipe(_Config):
@@ -157,7 +158,7 @@ class PpoRecipe(_Config):
     logprob_tolerance: float = Field(0.1, gt=0)
     """Largest mean absolute difference allowed between the sampler's and the trainer's log-probabilities, in nats a
     token."""
-    rollouts: Literal["auto", "vllm", "transformers", "server"] = "auto"
+    rollouts: RolloutBackend = "auto"
     """The sampler: vLLM in this process, transformers, vLLM servers that load the adapter, or `auto`: vLLM if it is
     installed, else transformers."""
     rollout_servers: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from trainer.credit import at_the_end, weighted
 from trainer.estimators.advantages import whiten
-from trainer.estimators.estimator import make_estimator
+from trainer.estimators.estimator import Setting, make_estimator
 from trainer.experience import Batch, Evaluated, Streams, make_batch, reward_streams
 from trainer.kl import kl_estimates
 from trainer.losses import policy_loss
@@ -85,7 +85,9 @@ class PlainTrainer:
         ppo = recipe.ppo
         self.model, self._scorer, self._weights, self._recipe, self._examples = model, scorer, weights, recipe, examples
         torch.manual_seed(ppo.seed)
-        self._estimator = make_estimator(ppo.estimator, model.hidden_size, ppo.gamma, ppo.max_grad_norm, Processes())
+        self._estimator = make_estimator(
+            ppo.estimator, Setting(model.hidden_size, ppo.gamma, ppo.max_grad_norm, Processes())
+        )
         self._parameters = model.policy_parameters()
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
         self._formatter = PromptFormatter(model.tokenizer, ppo.max_prompt_tokens)

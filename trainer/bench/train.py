@@ -29,6 +29,7 @@ from trainer.bench.plain import PlainTrainer
 from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer, step_examples
 from trainer.recipe import Recipe, load_recipe
+from trainer.rollouts.choose_sampler import Setting as SamplerSetting
 from trainer.rollouts.choose_sampler import make_sampler
 from trainer.rollouts.sampler import Sampled, Sampler
 
@@ -226,7 +227,8 @@ def _trainer(setting: Setting) -> Iterator[Contender]:
     model, scorer, weights = _load(setting)
     trainer = PpoTrainer(model, scorer, weights, setting.recipe, setting.examples)
     kind = "auto" if ppo.rollouts == "server" else ppo.rollouts
-    sampler = _Keeping(make_sampler(kind, setting.base, model, ppo.max_prompt_tokens + ppo.max_new_tokens))
+    max_tokens = ppo.max_prompt_tokens + ppo.max_new_tokens
+    sampler = _Keeping(make_sampler(kind, SamplerSetting(setting.base, model, max_tokens)))
 
     def take(step: int, _: list[list[Sampled]] | None) -> Turn:
         metrics = trainer.step(step, sampler)

@@ -1,12 +1,14 @@
 """The interface of an advantage estimator, and which one a recipe names."""
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, cast
 
 from torch import Tensor
 
 from trainer.experience import Batch
 from trainer.processes import Processes
-from trainer.recipe import EstimatorRecipe, GaeRecipe
+from trainer.recipe import EstimatorRecipe
 
 
 class Estimator(Protocol):
@@ -32,14 +34,25 @@ class Estimator(Protocol):
         """Restore the state of a checkpoint."""
 
 
-def make_estimator(
-    recipe: EstimatorRecipe, hidden_size: int, gamma: float, max_grad_norm: float, processes: Processes
-) -> Estimator:
-    """The estimator of a recipe."""
-    if isinstance(recipe, GaeRecipe):
-        from trainer.estimators.gae import GaeEstimator
+@dataclass(frozen=True)
+class Setting:
+    """What an estimator may need of the run, besides its own settings."""
 
-        return GaeEstimator(recipe, hidden_size, gamma, max_grad_norm, processes)
-    from trainer.estimators.leave_one_out import LeaveOneOutEstimator
+    hidden_size: int
+    """Width of the reference's hidden states."""
+    gamma: float
+    """The discount per token."""
+    max_grad_norm: float
+    processes: Processes
 
-    return LeaveOneOutEstimator(gamma)
+
+class _Module(Protocol):
+    """What `trainer/estimators/TYPE.py` defines for the recipe's `estimator.type`."""
+
+    def make(self, recipe: Any, setting: Setting) -> Estimator: ...
+
+
+def make_estimator(recipe: EstimatorRecipe, setting: Setting) -> Estimator:
+    """The estimator of a recipe: that of the module which its type names."""
+    module = cast(_Module, import_module(f"trainer.estimators.{recipe.type}"))
+    return module.make(recipe, setting)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.estimators.advantages import centre, gae
+from trainer.estimators.estimator import Setting
 from trainer.experience import Batch
 from trainer.losses import value_loss
 from trainer.processes import Processes
@@ -104,3 +105,8 @@ class GaeEstimator:
         """See Estimator."""
         self.critic.load_state_dict(state["critic"])
         self._optimizer.load_state_dict(state["optimizer"])
+
+
+def make(recipe: GaeRecipe, setting: Setting) -> GaeEstimator:
+    """The estimator of a recipe."""
+    return GaeEstimator(recipe, setting.hidden_size, setting.gamma, setting.max_grad_norm, setting.processes)

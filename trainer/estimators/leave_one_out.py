@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from trainer.estimators.advantages import leave_one_out, returns_to_go
+from trainer.estimators.estimator import Setting
 from trainer.experience import Batch
+from trainer.recipe import LeaveOneOutRecipe
 
 
 class LeaveOneOutEstimator:
@@ -35,3 +37,8 @@ class LeaveOneOutEstimator:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Nothing to restore."""
+
+
+def make(recipe: LeaveOneOutRecipe, setting: Setting) -> LeaveOneOutEstimator:
+    """The estimator of a recipe."""
+    return LeaveOneOutEstimator(setting.gamma)

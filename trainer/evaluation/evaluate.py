@@ -20,7 +20,7 @@ from trainer.evaluation.perplexity import base_nll
 from trainer.evaluation.report import report_on, rounded
 from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
-from trainer.rollouts.choose_sampler import make_sampler
+from trainer.rollouts.choose_sampler import Setting, make_sampler
 from trainer.rollouts.sampler import Sampler
 
 GREEDY = Decoding(temperature=0, top_p=1)
@@ -64,7 +64,7 @@ def evaluate_policies(
             path = None if candidate.name == BASE else store.path(candidate.name, candidate.version)
             model = PolicyModel(base, LoraRecipe(top_layers=1), path)
             if sampler is None:
-                sampler = make_sampler("auto", base, model, max_prompt_tokens + longest)
+                sampler = make_sampler("auto", Setting(base, model, max_prompt_tokens + longest))
             sampler.synchronise(model)
             by = decoding or candidate.decoding
             n = samples if by.temperature else 1

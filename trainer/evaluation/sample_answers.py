@@ -9,7 +9,7 @@ from policies.store import Decoding, PolicyStore
 from rewards.dataset import Example
 from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
-from trainer.rollouts.choose_sampler import make_sampler
+from trainer.rollouts.choose_sampler import Setting, make_sampler
 
 MAX_PROMPT_TOKENS = 512
 _BATCH = 64
@@ -34,7 +34,7 @@ def sample_answers(
     store.verify(profile, version, Named(name=base.name, digest=base.digest))
     model = PolicyModel(base, LoraRecipe(top_layers=1), store.path(profile, version), decoding.temperature)
     formatter = PromptFormatter(model.tokenizer, MAX_PROMPT_TOKENS)
-    sampler = make_sampler("auto", base, model, MAX_PROMPT_TOKENS + decoding.max_tokens)
+    sampler = make_sampler("auto", Setting(base, model, MAX_PROMPT_TOKENS + decoding.max_tokens))
     try:
         sampler.synchronise(model)
         for first in range(0, len(examples), _BATCH):

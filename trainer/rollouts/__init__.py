@@ -1,7 +1,7 @@
 """Sampling responses from the policy as it is now.
 
 sampler.py         what every sampler can do
-choose_sampler.py  which one a run gets
+choose_sampler.py  the one that a run gets: `ppo.rollouts` names the module that makes it
 vllm.py            vLLM in this process, from merged weights
 transformers.py    transformers' generate, where vLLM is not installed
 server.py          vLLM servers that load the adapter

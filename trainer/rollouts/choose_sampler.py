@@ -1,35 +1,51 @@
-"""Which sampler a run gets: vLLM in this process, transformers, or vLLM servers."""
+"""Which sampler a run gets: that of the module that the recipe's `ppo.rollouts` names."""
 
 import importlib.util
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Protocol, cast
 
 from policies.base import BaseModel
 from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
-from trainer.recipe import PpoRecipe
+from trainer.recipe import PpoRecipe, RolloutBackend
 from trainer.rollouts.sampler import Sampler
 
 
-def make_sampler(
-    kind: Literal["auto", "vllm", "transformers"], base: BaseModel, model: PolicyModel, max_tokens: int
-) -> Sampler:
-    """A sampler in this process, of that kind; `max_tokens` bounds prompt and response together."""
-    if kind == "vllm" or (kind == "auto" and importlib.util.find_spec("vllm") is not None):
-        from trainer.rollouts.vllm import VllmSampler
+@dataclass(frozen=True)
+class Setting:
+    """What a sampler may need."""
 
-        return VllmSampler(base, max_tokens, model.temperature)
-    from trainer.rollouts.transformers import TransformersSampler
+    base: BaseModel
+    model: PolicyModel
+    max_tokens: int
+    """Of prompt and response together."""
+    servers: tuple[str, ...] = ()
+    """URLs of vLLM servers."""
+    directory: Path = Path()
+    """Where servers find the policy's adapters."""
+    processes: Processes | None = None
 
-    return TransformersSampler(model)
+
+class _Module(Protocol):
+    """What `trainer/rollouts/NAME.py` defines."""
+
+    def make(self, setting: Setting) -> Sampler: ...
+
+
+def make_sampler(backend: RolloutBackend, setting: Setting) -> Sampler:
+    """The sampler of a backend; `auto` is vLLM where it is installed, else transformers."""
+    if backend == "auto":
+        backend = "transformers" if importlib.util.find_spec("vllm") is None else "vllm"
+    return cast(_Module, import_module(f"trainer.rollouts.{backend}")).make(setting)
 
 
 def training_sampler(
     ppo: PpoRecipe, base: BaseModel, model: PolicyModel, processes: Processes, directory: Path
 ) -> Sampler:
     """The sampler that a recipe names; servers load the policy's adapters from `directory`."""
-    if ppo.rollouts == "server":
-        from trainer.rollouts.server import ServerSampler
-
-        return ServerSampler(ppo.rollout_servers, directory, model, processes)
-    return make_sampler(ppo.rollouts, base, model, ppo.max_prompt_tokens + ppo.max_new_tokens)
+    max_tokens = ppo.max_prompt_tokens + ppo.max_new_tokens
+    return make_sampler(
+        ppo.rollouts, Setting(base, model, max_tokens, tuple(ppo.rollout_servers), directory, processes)
+    )

@@ -20,6 +20,7 @@ from rewards.dataset import file_digest
 from rewards.errors import FgctlError
 from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
+from trainer.rollouts.choose_sampler import Setting
 from trainer.rollouts.sampler import Sampled
 
 T = TypeVar("T")
@@ -174,3 +175,8 @@ def _reason(reply: httpx.Response) -> str:
         return str(reply.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return reply.text[:200] or f"status {reply.status_code}"
+
+
+def make(setting: Setting) -> ServerSampler:
+    """The sampler of a run."""
+    return ServerSampler(setting.servers, setting.directory, setting.model, setting.processes or Processes())

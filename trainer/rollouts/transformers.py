@@ -17,6 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from trainer.policy_model import PolicyModel
+from trainer.rollouts.choose_sampler import Setting
 from trainer.rollouts.sampler import Sampled
 
 _GROUPED = "grouped_queries"
@@ -164,3 +165,8 @@ def _grouped_queries(
 
 AttentionInterface.register(_GROUPED, _grouped_queries)
 AttentionMaskInterface.register(_GROUPED, sdpa_mask)
+
+
+def make(setting: Setting) -> TransformersSampler:
+    """The sampler of a run."""
+    return TransformersSampler(setting.model)

@@ -8,6 +8,7 @@ import torch
 
 from policies.base import BaseModel
 from trainer.policy_model import PolicyModel
+from trainer.rollouts.choose_sampler import Setting
 from trainer.rollouts.sampler import Sampled
 
 
@@ -111,3 +112,8 @@ class VllmSampler:
 def _one_of_several() -> bool:
     """Whether there are several training processes; then each one's engine must join their process group."""
     return torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+
+
+def make(setting: Setting) -> VllmSampler:
+    """The sampler of a run."""
+    return VllmSampler(setting.base, setting.max_tokens, setting.model.temperature)

@@ -37,7 +37,7 @@ def store(tiny, tiny_model, tmp_path):
 
 
 def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1):
-    monkeypatch.setattr(evaluate, "make_sampler", lambda kind, base, model, tokens: TransformersSampler(model))
+    monkeypatch.setattr(evaluate, "make_sampler", lambda backend, setting: TransformersSampler(setting.model))
     examples = [
         Example(question=q, passages=(Passage(title="Ostra", text="By the Lind."),), answer="It is.") for q in QUESTIONS
     ]
