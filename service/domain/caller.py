@@ -15,10 +15,10 @@ class Limits:
     """Requests waiting or being answered at once."""
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    """Prompt tokens and those a request may write; what it did not write is given back at its end."""
+    """Prompt tokens and those a request may generate; unused tokens are given back at its end."""
 
     def or_else(self, other: "Limits") -> "Limits":
-        """These limits, and the other's where there is none."""
+        """These limits; where one is None, the other's."""
         return Limits(
             other.concurrency if self.concurrency is None else self.concurrency,
             other.requests_per_minute if self.requests_per_minute is None else self.requests_per_minute,
@@ -31,18 +31,18 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Caller:
-    """The key that a request was sent with, or where it came from when no keys are in use."""
+    """The API key that a request was sent with, or without keys the client's address."""
 
     id: str = "anonymous"
     """The key's id, or the client's address; never the key itself."""
     scopes: frozenset[Scope] = frozenset()
     limits: Limits = NO_LIMITS
-    """Its own; the service's hold where it has none."""
+    """The key's own limits; the service's defaults apply where one is None."""
 
 
 ANONYMOUS = Caller()
 
 
 def kept_caller(caller_id: str) -> str | None:
-    """A caller as the feedback store keeps it: a key's id; an address is nobody's business later."""
+    """The caller as the feedback store keeps it: a key's id, or None instead of an address."""
     return caller_id if caller_id.startswith("key:") else None

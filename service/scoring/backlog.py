@@ -1,8 +1,8 @@
-"""The responses that wait to be scored: bounded, first come first served, and shed without favour.
+"""The completions that wait to be scored: bounded, first come first served.
 
-When it is full, what goes is the response with the highest draw, whether it waits or has just come, as if the share
-that is scored had been lowered. A draw depends on the response's id alone, so that under load every profile loses the
-same share of its own, in whatever order responses come; dropping whatever comes last would drop whoever comes last.
+When it is full, the completion with the highest draw is dropped, whether it waits or is the new one, as if the share
+that is scored had been lowered. A draw depends on the completion's id alone. So under load every profile loses the same
+share of its completions, in whatever order they come.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ class _Waiting(NamedTuple):
 
 
 class Backlog:
-    """Responses in the order they finished."""
+    """Completions in the order in which they finished."""
 
     def __init__(self, limit: int) -> None:
-        """`limit` responses may wait."""
+        """`limit` completions may wait."""
         self.limit = limit
         self._waiting: dict[int, _Waiting] = {}
         self._last = 0
@@ -33,7 +33,7 @@ class Backlog:
         return len(self._waiting)
 
     def put(self, finished: FinishedCompletion, draw: float) -> FinishedCompletion | None:
-        """Add a response; what had to go for it, itself perhaps, or None."""
+        """Add a completion. Returns the one that was dropped for lack of room, perhaps this one; None if none was."""
         shed = None
         if len(self._waiting) >= self.limit:
             worst = max(self._waiting, key=lambda number: self._waiting[number].draw)
@@ -47,7 +47,7 @@ class Backlog:
         return shed
 
     async def take(self, most: int) -> list[FinishedCompletion]:
-        """Wait for responses and take up to `most` of them; `done` must be called for them."""
+        """Wait for completions and take up to `most` of them. Call `done` when they are scored or dropped."""
         while not self._waiting:
             self._filled.clear()
             await self._filled.wait()
@@ -56,11 +56,11 @@ class Backlog:
         return [self._waiting.pop(number).finished for number in numbers]
 
     def done(self, count: int) -> None:
-        """So many of those taken are scored or dropped."""
+        """Report that so many of the completions taken are scored or dropped."""
         self._taken -= count
         if not self._taken and not self._waiting:
             self._done.set()
 
     async def drained(self) -> None:
-        """Wait until nothing waits and nothing taken is undone."""
+        """Wait until no completion waits and all that were taken are done."""
         await self._done.wait()

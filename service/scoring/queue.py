@@ -1,4 +1,4 @@
-"""The queue between replies and scores. It never delays or fails a reply: what it cannot take, it drops and counts."""
+"""The queue between replies and scores. It never delays a reply or makes it fail: it drops what it cannot take."""
 
 import asyncio
 import logging
@@ -90,7 +90,7 @@ class ScoringQueue:
             self._backlog.done(len(batch))
 
     async def drained(self) -> None:
-        """Wait until every response that was queued is scored or dropped."""
+        """Wait until every queued completion is scored or dropped."""
         await self._backlog.drained()
 
     async def _score(self, batch: list[FinishedCompletion]) -> None:
@@ -101,7 +101,7 @@ class ScoringQueue:
         except BrokenProcessPool:
             self._drop(batch, "worker_died")
             await asyncio.sleep(RESTART_PAUSE)
-        except Exception:  # whatever the models raise on one response must not end scoring for all
+        except Exception:  # an error on one completion must not end scoring for all
             if len(batch) > 1:
                 for finished in batch:
                     await self._score([finished])

@@ -57,8 +57,8 @@ class ScoringWorker:
             scoring = loop.run_in_executor(pool, _score, *self._files, list(requests))
             scored, seconds = await asyncio.wait_for(scoring, self._timeout)
         except (TimeoutError, BrokenProcessPool):
-            self._on_work(time.monotonic() - began)  # it was kept busy, in vain
-            # Several calls learn of one dead process; only the first may replace it.
+            self._on_work(time.monotonic() - began)  # it was busy, without a result
+            # Several calls may see the same process die; only the first replaces it.
             if self._pool is pool:
                 self.stop()
                 self._pool = self._new_pool()
@@ -68,7 +68,9 @@ class ScoringWorker:
 
     def stop(self) -> None:
         """End the processes, whatever they are doing."""
-        processes = list((self._pool._processes or {}).values())  # the pool has no public way to end a hung worker
+        processes = list(
+            (self._pool._processes or {}).values()
+        )  # the pool has no public way to kill a worker that hangs
         # Waiting calls are not cancelled, which would cancel their callers: they break with the process.
         self._pool.shutdown(wait=False)
         for process in processes:
@@ -89,12 +91,12 @@ def _settle() -> None:
 
 @cache
 def _scorer(rewards: Path | None, categories: Path | None) -> Scorer:
-    """Loaded once a process; not in the pool's initializer, whose errors nobody would get to read."""
+    """Loaded once per process, but not in the pool's initializer, whose errors would be lost."""
     return Scorer.load(rewards, categories)
 
 
 def _warm(rewards: Path | None, categories: Path | None) -> None:
-    # Only what runs in this process: an endpoint that does not answer yet must not keep the service from starting.
+    # Only the models in this process: an endpoint that does not answer yet must not stop the service from starting.
     request = ScoreRequest("What is it called?", (), "It is a test.")
     _scorer(rewards, categories).feedback.score([request])
     response_traits(request)

@@ -1,4 +1,4 @@
-"""Adapters beyond the current ones that the engine holds: mixtures and pinned versions, loaded when first asked for."""
+"""The adapters that the engine holds beyond the roster: mixtures and pinned versions, loaded when first asked for."""
 
 import asyncio
 from collections import Counter, OrderedDict
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from service.domain.policy import ServedPolicy
 from service.errors import Unavailable
 
-Make = Callable[[], Awaitable[ServedPolicy]]
-Handle = Callable[[ServedPolicy], Awaitable[None]]
+MakePolicy = Callable[[], Awaitable[ServedPolicy]]
+OnPolicy = Callable[[ServedPolicy], Awaitable[None]]
 
 
 class InUse:
-    """Which policies are answering requests now."""
+    """The policies that are answering requests now."""
 
     def __init__(self, when_idle: Callable[[ServedPolicy], None]) -> None:
         """`when_idle` is called with a policy whose last request has ended."""
@@ -37,10 +37,10 @@ class InUse:
 
 
 class AdapterCache:
-    """At most `limit` adapters by key; the least recently asked for that is not in use makes room."""
+    """At most `limit` adapters by key. The least recently used idle adapter makes room for another one."""
 
-    def __init__(self, load: Handle, unload: Handle, in_use: InUse, limit: int) -> None:
-        """`load` makes an adapter resident, `unload` gives one up."""
+    def __init__(self, load: OnPolicy, unload: OnPolicy, in_use: InUse, limit: int) -> None:
+        """`load` loads an adapter into the engine, `unload` unloads it."""
         self._load_adapter, self._unload_adapter = load, unload
         self._in_use = in_use
         self._limit = limit
@@ -51,20 +51,20 @@ class AdapterCache:
         return len(self._loaded)
 
     def get(self, key: str) -> ServedPolicy | None:
-        """A resident adapter, which is now the most recently asked for."""
+        """The adapter of a key if it is loaded; it is then the most recently used one."""
         if key not in self._loaded:
             return None
         self._loaded.move_to_end(key)
         return self._loaded[key]
 
-    async def get_or_load(self, key: str, make: Make) -> ServedPolicy:
-        """The adapter of a key, made and loaded by the first who asks while the others wait.
+    async def get_or_load(self, key: str, make: MakePolicy) -> ServedPolicy:
+        """The adapter of a key. The first request makes and loads it while others for the same key wait.
 
-        A caller that is cancelled leaves the work to the others. Raises what `make` and `load` raise, to all who
-        wait, and Unavailable when every place is in use.
+        A request that is cancelled does not stop the others. Raises what `make` and `load` raise, to all of them, and
+        Unavailable when every loaded adapter is in use.
         """
-        if found := self.get(key):
-            return found
+        if loaded := self.get(key):
+            return loaded
         loading = self._loading.get(key)
         if loading is None:
             loading = self._loading[key] = asyncio.create_task(self._load(key, make))
@@ -72,10 +72,10 @@ class AdapterCache:
         return await asyncio.shield(loading)
 
     def forget(self) -> None:
-        """Take nothing for resident any more: the engine is a new one."""
+        """Forget all adapters: the engine is a new one and holds none."""
         self._loaded.clear()
 
-    async def _load(self, key: str, make: Make) -> ServedPolicy:
+    async def _load(self, key: str, make: MakePolicy) -> ServedPolicy:
         policy = await make()
         await self._make_room()
         await self._load_adapter(policy)
@@ -87,12 +87,11 @@ class AdapterCache:
             idle = next((key for key, policy in self._loaded.items() if policy not in self._in_use), None)
             if idle is None:
                 raise Unavailable(
-                    f"{self._limit} mixtures and versions are being answered by, and no more fit; try again, or ask "
-                    f"for a profile."
+                    f"All {self._limit} adapters beyond the profiles' own are in use; try again, or ask for a profile."
                 )
             await self._unload_adapter(self._loaded.pop(idle))
 
     def _done(self, key: str, task: "asyncio.Task[ServedPolicy]") -> None:
         self._loading.pop(key, None)
         if not task.cancelled():
-            task.exception()  # retrieved, since all who waited may be gone
+            task.exception()  # retrieved, because every request that waited may be gone

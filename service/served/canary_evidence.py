@@ -20,29 +20,31 @@ class NoMetrics(FgctlError):
 
 @dataclass(frozen=True)
 class Evidence:
-    """About one canary, over all services that were read."""
+    """The counts on one canary and its incumbent, summed over services."""
 
     canary: Arm
     incumbent: Arm
 
 
 def read_evidence(expositions: Mapping[str, str], profile: str, version: str) -> Evidence:
-    """The evidence about a canary in services' expositions (Prometheus' text format) by URL: counters, summed.
+    """The evidence on a canary: the counters in services' metrics, in Prometheus' text format by URL, summed.
 
-    A service that says nothing of it has seen no response of either arm. Raises NoMetrics for what is no exposition.
+    A service without such counters has scored no response of either arm. Raises NoMetrics for invalid metrics.
     """
     canary, incumbent = Arm(0, {}), Arm(0, {})
     for service, text in expositions.items():
         try:
             arms = _arms(text, profile, version)
         except (ValueError, KeyError) as error:
-            raise NoMetrics(f"What {service} answers is no exposition of fgctl's ({error}); check --service.") from None
+            raise NoMetrics(
+                f"The metrics of {service} are not those of an fgctl service ({error}); check --service."
+            ) from None
         canary, incumbent = canary + arms["canary"], incumbent + arms["incumbent"]
     return Evidence(canary, incumbent)
 
 
 def fetch_metrics(service: str, api_key: str | None = None) -> str:
-    """The exposition of a service at that URL. Raises NoMetrics."""
+    """The metrics of the service at a URL, in Prometheus' text format. Raises NoMetrics."""
     import httpx
 
     url = f"{service.rstrip('/')}/metrics"
@@ -56,7 +58,7 @@ def fetch_metrics(service: str, api_key: str | None = None) -> str:
     if reply.status_code in (401, 403):
         raise NoMetrics(f"{url} asks for a key with the scope metrics; give one by --api-key or $FGCTL_API_KEY.")
     if reply.status_code != 200:
-        raise NoMetrics(f"{url} answered {reply.status_code}, which is no answer of fgctl's; check --service.")
+        raise NoMetrics(f"{url} answered with status {reply.status_code}; check that --service names an fgctl service.")
     return reply.text
 
 
@@ -68,7 +70,7 @@ class _Counts:
 
 
 def _arms(text: str, profile: str, version: str) -> dict[str, Arm]:
-    """Both arms of a canary in one exposition."""
+    """The counts of both arms in one service's metrics."""
     arms = {name: _Counts() for name in ARMS}
     for sample in _samples(text):
         labels = sample.labels
@@ -91,7 +93,7 @@ def _arms(text: str, profile: str, version: str) -> dict[str, Arm]:
 
 
 def _samples(text: str) -> Iterator[Any]:
-    """Raises ValueError for what is no exposition."""
+    """Raises ValueError for text that is not in Prometheus' format."""
     from prometheus_client.parser import text_string_to_metric_families
 
     for family in text_string_to_metric_families(text):

@@ -1,4 +1,4 @@
-"""Mixtures on disk, so that each is computed once: stored under content-hash names, the least recently used removed."""
+"""Mixtures on disk, under content-hash names, so that each is computed once. The least recently used are removed."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from policies.store import BrokenPolicy, PolicyStore
 logger = logging.getLogger(__name__)
 
 _UNUSED_SECONDS = 600.0
-"""A mixture asked for more recently stays, whatever the limit: a request may be about to be answered by it."""
+"""A mixture used more recently stays, whatever the limit: a request may be about to use it."""
 
 
 class MixtureCache:
@@ -32,7 +32,7 @@ class MixtureCache:
         file = self._index / mixture.key(rank)
         try:
             version = file.read_text(encoding="ascii")
-            found = self._store.manifest(MIXTURE, version), self._store.verify(MIXTURE, version), True
+            manifest, path = self._store.manifest(MIXTURE, version), self._store.verify(MIXTURE, version)
             os.utime(file)
         except (OSError, UnicodeDecodeError, BrokenPolicy):
             manifest = store_mixture(self._store, mixture, rank)
@@ -42,7 +42,7 @@ class MixtureCache:
             scratch.replace(file)
             self._evict()
             return manifest, self._store.path(MIXTURE, manifest.version), False
-        return found
+        return manifest, path, True
 
     def _evict(self) -> None:
         """Remove the least recently used beyond the limit."""
@@ -50,13 +50,13 @@ class MixtureCache:
         for file in self._index.iterdir():
             try:
                 stamped.append((file.stat().st_mtime, file, file.read_text(encoding="ascii")))
-            except OSError:  # another process was faster
+            except OSError:  # another process has removed it
                 continue
         stamped.sort(reverse=True)
-        kept = {version for _, _, version in stamped[: self._limit]}
+        staying = {version for _, _, version in stamped[: self._limit]}
         for used, file, version in stamped[self._limit :]:
             if time.time() - used < _UNUSED_SECONDS:
                 continue
             file.unlink(missing_ok=True)
-            if version not in kept:
+            if version not in staying:
                 shutil.rmtree(self._store.path(MIXTURE, version), ignore_errors=True)

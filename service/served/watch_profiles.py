@@ -1,4 +1,4 @@
-"""Noticing promotions: the store's `profiles.toml` is watched, and the catalogue reloaded when it changes."""
+"""Watches the store's `profiles.toml`, so that promotions and rollbacks take effect without a restart."""
 
 import asyncio
 import logging
@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 async def watch_store(root: Path, reload: Callable[[], Awaitable[object]]) -> None:
-    """Call `reload` after every change of the store's profiles, until cancelled; what it raises is logged.
+    """Call `reload` after every change of the store's profiles, until cancelled. Errors of `reload` are logged.
 
-    Where the file system tells nobody of changes, as network drives do, WATCHFILES_FORCE_POLLING=1 looks for them.
+    Network drives do not report changes; WATCHFILES_FORCE_POLLING=1 polls for them.
     """
     from watchfiles import awatch
 

@@ -46,15 +46,15 @@ class GenerateRequest(Wire):
 
     @model_validator(mode="after")
     def _sensible(self) -> "GenerateRequest":
-        given = [name for name in ("question", "prompt", "messages") if getattr(self, name) is not None]
-        if len(given) != 1:
+        fields = [name for name in ("question", "prompt", "messages") if getattr(self, name) is not None]
+        if len(fields) != 1:
             raise ValueError(
                 "Give exactly one of question, prompt and messages"
-                + (f", not {' and '.join(given)}." if given else ".")
+                + (f", not {' and '.join(fields)}." if fields else ".")
             )
-        content = getattr(self, given[0])
+        content = getattr(self, fields[0])
         if not (content.strip() if isinstance(content, str) else content):
-            raise ValueError(f"The {given[0]} is empty; ask something.")
+            raise ValueError(f"The {fields[0]} is empty; ask something.")
         if self.passages and self.question is None:
             raise ValueError("Passages go with a question; put them into the prompt or the messages yourself.")
         check_stops(self.stop)
