@@ -74,7 +74,7 @@ $(AXE)/node_modules/.package-lock.json: $(AXE)/package-lock.json
 	else echo "npm is missing: the pages' accessibility is not checked."; fi
 
 # The stamp is written last, so a half-finished installation is done again. A virtual environment that was moved or
-# whose Python has gone cannot be mended and is made anew.
+# whose Python has gone cannot be repaired and is made again.
 $(INSTALLED): requirements/cpu.txt pyproject.toml
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 && grep -qs "$(CURDIR)/$(VENV)" $(VENV)/bin/pip || rm -rf $(VENV)
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)

@@ -39,7 +39,7 @@ def write_policy():
 
     def write(store, profile="medium", seed=0, *, weights="0.3,0.5,0.2", change=None, **fields):
         adapter = make_adapter(store.root.parent / f"{profile}-{seed}", seed, change)
-        given = {
+        manifest = {
             "weights": weights and Weights.parse(weights),
             "base": Named(name="base", digest="b" * 64),
             "parent": None,
@@ -50,7 +50,7 @@ def write_policy():
             "episodes": 8,
             "scores": {},
         }
-        return store.write(profile, adapter, given | fields)
+        return store.write(profile, adapter, manifest | fields)
 
     return write
 

@@ -295,7 +295,7 @@ class FeedbackStore:
         async with self._database.writing() as session:
             deleted = await removal.prune(session, older_than, everything)
             what = f"{deleted} responses from before {older_than.isoformat()}"
-            self._audit(session, None, "prune", f"{what}, judged ones too" if everything else what)
+            self._audit(session, None, "prune", f"{what}, with feedback too" if everything else what)
         await self._database.truncate_log()
         return deleted
 

@@ -104,16 +104,16 @@ async def test_one_sample_is_a_plain_answer(service):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"best_of": 9}, "at most 8"),
         ({"temperature": 0}, "set a temperature"),
         ({"passages": []}, "question with passages"),
     ],
 )
-async def test_a_choice_that_cannot_be_made_is_refused(service, change, said):
+async def test_a_choice_that_cannot_be_made_is_refused(service, change, message):
     reply = await service.ask(BODY | change)
     assert (reply.status_code, reply.json()["error"]["param"]) == (422, "best_of")
-    assert said in reply.json()["error"]["message"]
+    assert message in reply.json()["error"]["message"]
     assert service.engine.asked == []
     assert service.metric("fg_requests_total", **LABELS, outcome="rejected") == 1

@@ -30,10 +30,10 @@ class OpenedForEachCall:
         self._url = async_url(url)
 
     def __getattr__(self, name):
-        async def call(*given, **settings):
+        async def call(*arguments, **settings):
             store = FeedbackStore(Database(create(self._url)))
             try:
-                return await getattr(store, name)(*given, **settings)
+                return await getattr(store, name)(*arguments, **settings)
             finally:
                 await store.close()
 

@@ -131,9 +131,9 @@ def test_names_of_profiles_and_versions(send, profile, version):
 
 
 @fuzzed
-@given(given=weights)
-def test_weights(send, given):
-    assert send("POST", "/generate", params={"weights": given}, json=QUESTION).status_code in (200, 422, 503)
+@given(text=weights)
+def test_weights(send, text):
+    assert send("POST", "/generate", params={"weights": text}, json=QUESTION).status_code in (200, 422, 503)
 
 
 @fuzzed
@@ -144,9 +144,9 @@ def test_paths(send, response_id):
 
 
 @fuzzed
-@given(given=headers)
-def test_headers(send, given):
-    sent = {name.encode(): value for name, value in given.items()} | {b"content-type": b"application/json"}
+@given(values=headers)
+def test_headers(send, values):
+    sent = {name.encode(): value for name, value in values.items()} | {b"content-type": b"application/json"}
     assert send("POST", "/generate", content=json.dumps(QUESTION), headers=sent).status_code in (200, 413)
 
 

@@ -91,7 +91,7 @@ QUESTION = {"question": "Where?"}
 
 
 @pytest.mark.parametrize(
-    ("body", "query", "status", "param", "said"),
+    ("body", "query", "status", "param", "message"),
     [
         (QUESTION, {"profile": "huge"}, 404, "profile", "short, medium, long"),
         (QUESTION, {"profile": ""}, 404, "profile", "short, medium, long"),
@@ -122,13 +122,13 @@ QUESTION = {"question": "Where?"}
         ([1, 2], {}, 422, "body", "fix it and send it again"),
     ],
 )
-async def test_a_wrong_request_is_told_what_to_do(service, body, query, status, param, said):
+async def test_a_wrong_request_is_told_what_to_do(service, body, query, status, param, message):
     reply = await service.ask(body, **query)
     assert reply.status_code == status
     error = reply.json()["error"]
     assert set(error) == {"type", "message", "param"}
     assert error["param"].startswith(param)
-    assert said in error["message"]
+    assert message in error["message"]
     assert service.engine.asked == []
 
 

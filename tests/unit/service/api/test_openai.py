@@ -284,7 +284,7 @@ PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
 
 
 @pytest.mark.parametrize(
-    ("body", "param", "said"),
+    ("body", "param", "message"),
     [
         ({}, "prompt", "fix it and send it again"),
         ({"prompt": []}, "prompt", "0 prompts"),
@@ -320,14 +320,14 @@ PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
         (CHAT | {"response_format": {"type": "json_object"}}, "body", "response_format is not served"),
     ],
 )
-async def test_a_wrong_request_is_told_what_to_do(service, body, param, said):
+async def test_a_wrong_request_is_told_what_to_do(service, body, param, message):
     url = "/v1/chat/completions" if "messages" in body else "/v1/completions"
     reply = await service.client.post(url, content=json.dumps(body), headers={"content-type": "application/json"})
     assert reply.status_code == 400
     error = reply.json()["error"]
     assert set(error) == {"type", "message", "param", "code"}
     assert error["param"].startswith(param)
-    assert said in error["message"]
+    assert message in error["message"]
     assert service.engine.asked == []
 
 

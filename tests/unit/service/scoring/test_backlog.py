@@ -27,17 +27,17 @@ async def test_first_come_first_served():
     backlog = Backlog(10)
     for number in range(5):
         assert backlog.put(finished(number), 0.5) is None
-    assert [one.id for one in await backlog.take(3)] == ["resp_0", "resp_1", "resp_2"]
+    assert [completion.id for completion in await backlog.take(3)] == ["resp_0", "resp_1", "resp_2"]
     assert len(backlog) == 2
 
 
 @given(st.lists(st.floats(0, 1, exclude_max=True), max_size=40, unique=True), st.integers(1, 8))
 def test_when_it_is_full_the_highest_draws_go(draws, limit):
     backlog = Backlog(limit)
-    shed = [backlog.put(finished(number), one) for number, one in enumerate(draws)]
+    shed = [backlog.put(finished(number), place) for number, place in enumerate(draws)]
     kept = {waiting.draw for waiting in backlog._waiting.values()}
     assert kept == set(sorted(draws)[:limit])
-    assert len([one for one in shed if one is not None]) == max(0, len(draws) - limit)
+    assert len([completion for completion in shed if completion is not None]) == max(0, len(draws) - limit)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ async def test_under_twice_the_load_every_profile_loses_the_same_share(order):
     """Sixteen come while eight are scored, so half of them must go."""
     backlog, offered, shed = Backlog(64), Counter(), Counter()
     for number in range(12_000):
-        one = finished(number, order(number))
-        offered[one.profile] += 1
-        if gone := backlog.put(one, draw(one.id)):
+        completion = finished(number, order(number))
+        offered[completion.profile] += 1
+        if gone := backlog.put(completion, draw(completion.id)):
             shed[gone.profile] += 1
         if number % 16 == 15:
             backlog.done(len(await backlog.take(8)))
@@ -69,7 +69,7 @@ async def test_who_waits_for_work_gets_it_when_it_comes():
     await asyncio.sleep(0)
     assert not taking.done()
     backlog.put(finished(1), 0.5)
-    assert [one.id for one in await taking] == ["resp_1"]
+    assert [completion.id for completion in await taking] == ["resp_1"]
 
 
 async def test_it_is_drained_when_what_was_taken_is_done():
@@ -77,10 +77,10 @@ async def test_it_is_drained_when_what_was_taken_is_done():
     await asyncio.wait_for(backlog.drained(), 1)
     for number in range(3):
         backlog.put(finished(number), 0.5)
-    one, two = await backlog.take(1), await backlog.take(5)
+    first, second = await backlog.take(1), await backlog.take(5)
     draining = asyncio.create_task(backlog.drained())
-    backlog.done(len(two))
+    backlog.done(len(second))
     await asyncio.sleep(0)
     assert not draining.done()
-    backlog.done(len(one))
+    backlog.done(len(first))
     await asyncio.wait_for(draining, 1)

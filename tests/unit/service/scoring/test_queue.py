@@ -54,7 +54,7 @@ async def test_responses_without_passages_are_not_judged(service):
 async def test_what_is_not_in_the_sample_is_dropped_and_counted(serve):
     service = serve(scoring_share=0.5)
     ids = [(await service.ask()).json()["id"] for _ in range(30)]
-    scored = sum(drawn(one, 0.5) for one in ids)
+    scored = sum(drawn(name, 0.5) for name in ids)
     out = service.metric("fg_scoring_dropped_total", profile="medium", reason="sampled_out")
     full = service.metric("fg_scoring_dropped_total", profile="medium", reason="queue_full")
     assert 0 < scored < 30
@@ -72,10 +72,10 @@ async def test_a_profile_may_have_a_share_of_its_own(serve):
     assert shares == {"short": 0, "medium": 1}
 
 
-@pytest.mark.parametrize("given", ["medium", "=0.5", "medium=0.1,medium=0.9", "medium=2", "medium=much"])
-def test_shares_that_are_none_are_refused_in_a_sentence(given):
+@pytest.mark.parametrize("shares", ["medium", "=0.5", "medium=0.1,medium=0.9", "medium=2", "medium=much"])
+def test_invalid_shares_are_refused(shares):
     with pytest.raises(ValidationError, match="scoring_shares"):
-        Settings(scoring_shares=given)
+        Settings(scoring_shares=shares)
     assert Settings(scoring_shares="medium=0.1, long=0.5,").scoring_shares == {"medium": 0.1, "long": 0.5}
 
 
@@ -86,15 +86,15 @@ async def test_what_was_offered_is_scored_or_dropped_or_waits(serve):
         if number % 5 == 0:
             await service.score_all()
     await service.ask({"prompt": "Say"}, profile="short")
-    found = dict.fromkeys(("offered", "scored", "dropped"), 0.0)
+    counts = dict.fromkeys(("offered", "scored", "dropped"), 0.0)
     for profile in ("short", "medium", "long"):
-        found["offered"] += service.metric("fg_scoring_offered_total", profile=profile)
-        found["scored"] += _of(service, "fg_responses_scored_total", profile)
-        found["dropped"] += sum(
+        counts["offered"] += service.metric("fg_scoring_offered_total", profile=profile)
+        counts["scored"] += _of(service, "fg_responses_scored_total", profile)
+        counts["dropped"] += sum(
             service.metric("fg_scoring_dropped_total", profile=profile, reason=reason) for reason in DROP_REASONS
         )
-    assert found["offered"] == 13
-    assert found["offered"] == found["scored"] + found["dropped"] + service.metric("fg_scoring_queue_depth")
+    assert counts["offered"] == 13
+    assert counts["offered"] == counts["scored"] + counts["dropped"] + service.metric("fg_scoring_queue_depth")
 
 
 def _of(service, name, profile):
@@ -105,10 +105,10 @@ def _of(service, name, profile):
 def test_a_sample_is_as_large_as_asked_and_the_same_every_time():
     ids = [f"resp_{i}" for i in range(2000)]
     for share in (0, 0.1, 0.5, 1):
-        sample = [drawn(one, share) for one in ids]
-        assert sample == [drawn(one, share) for one in ids]
+        sample = [drawn(name, share) for name in ids]
+        assert sample == [drawn(name, share) for name in ids]
         assert sum(sample) / len(ids) == pytest.approx(share, abs=0.03)
-    assert all(drawn(one, 0.5) for one in ids if drawn(one, 0.1))
+    assert all(drawn(name, 0.5) for name in ids if drawn(name, 0.1))
 
 
 @pytest.mark.parametrize(("error", "reason"), [(TimeoutError(), "timeout"), (BrokenProcessPool(), "worker_died")])

@@ -58,22 +58,22 @@ async def test_the_least_recently_asked_for_makes_room(cache, engine):
     assert len(cache) == 2
 
 
-async def test_many_who_ask_at_once_get_what_one_has_made(cache, engine):
+async def test_concurrent_requests_for_one_key_share_one_load(cache, engine):
     made = []
-    found = await asyncio.gather(*(cache.get_or_load("a", maker("a", made)) for _ in range(20)))
+    policies = await asyncio.gather(*(cache.get_or_load("a", maker("a", made)) for _ in range(20)))
     assert made == ["a"]
     assert engine.held == ["a"]
-    assert len({id(policy) for policy in found}) == 1
+    assert len({id(policy) for policy in policies}) == 1
 
 
-async def test_one_that_is_in_use_stays_and_too_many_are_refused(cache, engine, in_use):
-    one, two = [await cache.get_or_load(name, maker(name)) for name in "ab"]
-    with in_use.hold(one):
+async def test_an_adapter_in_use_stays_and_too_many_are_refused(cache, engine, in_use):
+    first, second = [await cache.get_or_load(name, maker(name)) for name in "ab"]
+    with in_use.hold(first):
         await cache.get_or_load("c", maker("c"))
         assert engine.held == ["a", "c"]
-        with in_use.hold(cache.get("c")), pytest.raises(Unavailable, match="no more fit"):
+        with in_use.hold(cache.get("c")), pytest.raises(Unavailable, match="All 2 adapters"):
             await cache.get_or_load("d", maker("d"))
-    assert two.name == "b"
+    assert second.name == "b"
     await cache.get_or_load("d", maker("d"))
     assert len(engine.held) == 2
 

@@ -28,11 +28,11 @@ NONE = '# TYPE fg_requests_total counter\nfg_requests_total{outcome="ok",policy=
 
 
 def test_counters_of_the_canary_are_read_and_summed_over_services():
-    found = read_evidence({"a": ONE, "b": ONE.replace(" 40.0", " 60.0"), "c": NONE}, "medium", "aaa")
-    assert (found.canary.responses, found.incumbent.responses) == (100, 800)
-    assert found.canary.mean("relevance") == pytest.approx(0.4)
-    assert found.incumbent.mean("relevance") == pytest.approx(0.4)
-    assert found.canary.categories["relevance"].squares == 24
+    counts = read_evidence({"a": ONE, "b": ONE.replace(" 40.0", " 60.0"), "c": NONE}, "medium", "aaa")
+    assert (counts.canary.responses, counts.incumbent.responses) == (100, 800)
+    assert counts.canary.mean("relevance") == pytest.approx(0.4)
+    assert counts.incumbent.mean("relevance") == pytest.approx(0.4)
+    assert counts.canary.categories["relevance"].squares == 24
 
 
 def test_another_canary_and_another_profile_are_others():
@@ -53,23 +53,23 @@ def test_another_canary_and_another_profile_are_others():
     ],
 )
 def test_what_is_no_exposition_of_ours_is_told(text):
-    with pytest.raises(NoMetrics, match=r"What http://x answers is no exposition of fgctl's .*; check --service\."):
+    with pytest.raises(NoMetrics, match=r"The metrics of http://x are not those of an fgctl service .*; check --service\."):
         read_evidence({"http://x": text}, "medium", "aaa")
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "message"),
     [(401, "key with the scope metrics"), (403, "key with the scope metrics"), (404, "answered 404")],
 )
-def test_a_refusal_is_told(monkeypatch, status, said):
+def test_a_refusal_is_told(monkeypatch, status, message):
     monkeypatch.setattr(httpx, "get", lambda url, **_: httpx.Response(status, text="no"))
-    with pytest.raises(NoMetrics, match=said):
+    with pytest.raises(NoMetrics, match=message):
         fetch_metrics("http://x/")
 
 
 def test_the_key_is_sent_and_the_plain_format_asked_for(monkeypatch):
     sent = {}
-    monkeypatch.setattr(httpx, "get", lambda url, **given: sent.update(given, url=url) or httpx.Response(200, text=ONE))
+    monkeypatch.setattr(httpx, "get", lambda url, **arguments: sent.update(arguments, url=url) or httpx.Response(200, text=ONE))
     assert fetch_metrics("http://x/", "fg_secret") == ONE
     assert sent["url"] == "http://x/metrics"
     assert sent["headers"] == {"accept": "text/plain", "authorization": "Bearer fg_secret"}

@@ -15,8 +15,8 @@ def mixture(tmp_path, write_policy):
     store = PolicyStore(tmp_path / "policies")
     for seed, (profile, weights) in enumerate(CORNERS.items()):
         store.promote(profile, write_policy(store, profile, seed, weights=weights).version)
-    found = anchors(store, "b" * 64)
-    return lambda weights: mixture_for(Weights.parse(weights), found)
+    points = anchors(store, "b" * 64)
+    return lambda weights: mixture_for(Weights.parse(weights), points)
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def versions(root):
 
 
 def test_a_mixture_is_computed_once_even_by_several_processes(root, mixture):
-    first, path, found = MixtureCache(root, 4).get(mixture("1,1,1"), 2)
-    assert not found
+    first, path, stored = MixtureCache(root, 4).get(mixture("1,1,1"), 2)
+    assert not stored
     assert path == root / MIXTURE / first.version
-    again, same_path, found = MixtureCache(root, 4).get(mixture("1,1,1"), 2)
-    assert found
+    again, same_path, stored = MixtureCache(root, 4).get(mixture("1,1,1"), 2)
+    assert stored
     assert (again.version, same_path) == (first.version, path)
     assert MixtureCache(root, 4).get(mixture("1,1,1"), 4)[0].version != first.version
 
@@ -42,8 +42,8 @@ def test_a_damaged_mixture_is_made_again(root, mixture):
     cache = MixtureCache(root, 4)
     made, path, _ = cache.get(mixture("1,1,1"), 2)
     (path / "adapter_model.safetensors").write_bytes(b"damaged")
-    again, _, found = cache.get(mixture("1,1,1"), 2)
-    assert (again.version, found) == (made.version, False)
+    again, _, stored = cache.get(mixture("1,1,1"), 2)
+    assert (again.version, stored) == (made.version, False)
     assert cache.get(mixture("1,1,1"), 2)[2]
 
 

@@ -84,14 +84,14 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(loaded, write, 
     else:
         loaded.engine.misfits[name] = f"{name} has rank 64, and the engine takes 8; restart the service."
     reply = (await loaded.client.post("/admin/reload")).json()
-    said = {
+    reason = {
         "damaged": "restore it",
         "unloadable": "shapes do not match",
         "idle": "just like the base",
         "twin": "just like profile short",
         "large": "rank 64",
     }[fault]
-    assert said in reply["refused"][0]["reason"]
+    assert reason in reply["refused"][0]["reason"]
     assert f"long@{old} is served instead" in reply["refused"][0]["reason"]
     assert (await loaded.ask(profile="long")).json()["policy"]["version"] == old
     ready = await loaded.client.get("/readyz")
@@ -158,9 +158,9 @@ async def test_any_stored_version_can_be_asked_for(loaded, write):
     for version in (other, current, other):
         assert (await loaded.ask(profile=f"long@{version}")).json()["policy"]["version"] == version
     assert loaded.engine.loaded.count(f"long@{other}") == 1
-    for name, said in (("long@000000000000", "is not stored"), ("huge@1", "no profile"), ("sft@1", "no profile")):
+    for name, message in (("long@000000000000", "is not stored"), ("huge@1", "no profile"), ("sft@1", "no profile")):
         reply = await loaded.ask(profile=name)
-        assert (reply.status_code, said in reply.json()["error"]["message"]) == (404, True)
+        assert (reply.status_code, message in reply.json()["error"]["message"]) == (404, True)
     damage(loaded.store, "long", other)
     third = write("long", 10)
     damage(loaded.store, "long", third)
