@@ -14,7 +14,7 @@ from service.api.openai.router import router as openai_router
 from service.backend import Backend, LoadCore, start_or_fail
 from service.edge.authentication import Authentication
 from service.edge.keys import Keyring
-from service.edge.middleware import BodyLimit, HeadLimit, Requests, SecurityHeaders
+from service.edge.middleware import BodyLimit, HeadLimit, RequestLog, SecurityHeaders
 from service.edge.tracing import Tracing
 from service.errors import install_handlers
 from service.pages.router import assets
@@ -77,6 +77,6 @@ def create_app(
             expose_headers=["retry-after", "x-request-id"],
         )
     app.add_middleware(HeadLimit, limit=settings.max_head_bytes)
-    app.add_middleware(Requests, tracing=tracing)
+    app.add_middleware(RequestLog, tracing=tracing)
     app.add_middleware(SecurityHeaders)
     return app

@@ -76,9 +76,9 @@ class Backend:
                     await self._core.scoring.drained()
         except TimeoutError:
             logger.warning("not everything was finished in %g s", self.settings.drain_seconds)
-            self.admission.dismiss()
+            self.admission.refuse_waiting()
             if self._core is not None:
-                await self._core.engine.break_off()
+                await self._core.engine.abort_all()
 
     async def stop(self) -> None:
         """End the engine and the scoring processes, and close the feedback store."""

@@ -38,13 +38,13 @@ class ServiceError(FgctlError):
         return {"error": {"type": self.type, "message": self.message, "param": self.param, **self.details}}
 
 
-class Conflicting(ServiceError):
+class BadRequest(ServiceError):
     """Parameters that exclude each other, or a body that is not JSON."""
 
     status, type = 400, "bad_request"
 
 
-class Invalid(ServiceError):
+class InvalidRequest(ServiceError):
     """A parameter with an invalid value."""
 
     status, type = 422, "invalid_request"
@@ -86,7 +86,7 @@ class HeadTooLarge(ServiceError):
     status, type = 431, "too_large"
 
 
-class Limited(ServiceError):
+class RateLimited(ServiceError):
     """A caller over its limits."""
 
     status, type, outcome = 429, "rate_limited", "limited"
@@ -114,7 +114,7 @@ class Overloaded(ServiceError):
         self.reason = reason
 
 
-class TimedOut(ServiceError):
+class RequestTimedOut(ServiceError):
     """A request that took longer than allowed."""
 
     status, type, outcome = 503, "timeout", "timeout"
@@ -219,15 +219,15 @@ def from_validation(error: RequestValidationError) -> ServiceError:
     """The first error of a request's validation, with its parameter."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return Conflicting(f"The body is not JSON ({first['ctx']['error']}); send a JSON object.", "body")
+        return BadRequest(f"The body is not JSON ({first['ctx']['error']}); send a JSON object.", "body")
     location = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     param = ".".join(location) or "body"
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ValueError):
-        return Invalid(str(cause), param)
+        return InvalidRequest(str(cause), param)
     value = first.get("input")
     quoted = f"{param} is {_quoted(value)}" if isinstance(value, str | int | float) else param
-    return Invalid(f"{quoted}: {first['msg']}; fix it and send it again.", param)
+    return InvalidRequest(f"{quoted}: {first['msg']}; fix it and send it again.", param)
 
 
 def _quoted(value: str | float) -> str:

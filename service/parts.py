@@ -23,7 +23,7 @@ from service.answering.best_of import BestOfChooser
 from service.answering.pipeline import Pipeline
 from service.answering.sampling import SamplingLimits
 from service.domain.scoring_share import ScoringShares
-from service.engine.engine import Engine, Shapes, shapes_of
+from service.engine.engine import AdapterShapes, Engine, shapes_for
 from service.engine.supervisor import Supervisor
 from service.feedback.recorder import Versions
 from service.feedback.runtime import FeedbackRuntime
@@ -39,7 +39,7 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from policies.base import BaseModel
 
-MakeEngine = Callable[["BaseModel", Shapes, Settings], Engine]
+MakeEngine = Callable[["BaseModel", AdapterShapes, Settings], Engine]
 """Makes an engine that is not yet started: Engine itself, or one for a benchmark."""
 
 
@@ -173,11 +173,11 @@ def _scorer(settings: Settings) -> Scorer:
     return Scorer(FeedbackRewards.load(settings.rewards), load_configuration(settings.categories))
 
 
-def _shapes(store: PolicyStore, spare: int) -> Shapes:
+def _shapes(store: PolicyStore, spare: int) -> AdapterShapes:
     """Room for every adapter that the store's profiles name, one more to exchange it for, and `spare` others."""
     paths: list[Path] = []
     for name, profile in store.profiles().items():
         if name != SFT:
             versions = [profile.version, *([profile.canary.version] if profile.canary else [])]
             paths += [store.path(name, version) for version in versions]
-    return shapes_of(paths, spare + 1)
+    return shapes_for(paths, spare + 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.caller import NO_LIMITS, Caller, Limits
-from service.errors import Limited
+from service.errors import RateLimited
 
 _MAX_CALLERS = 4096
 """Callers remembered; beyond that, those with no requests in service and full buckets are forgotten."""
@@ -81,7 +81,7 @@ class CallerLimits:
         self._usages: dict[str, _Usage] = {}
 
     def check(self, caller: Caller, tokens: int = 0, request_seconds: float | None = None) -> None:
-        """Raises Limited when the caller may not send a request of `tokens` tokens now.
+        """Raises RateLimited when the caller may not send a request of `tokens` tokens now.
 
         `request_seconds` is how long a request takes, from which a caller at its concurrency is told when to retry.
         """
@@ -92,20 +92,20 @@ class CallerLimits:
         if limits.concurrency is not None and usage.in_service >= limits.concurrency:
             # On average, the requests in service end at even intervals.
             seconds = (request_seconds or 1.0) / max(1, usage.in_service)
-            raise Limited(
+            raise RateLimited(
                 f"{usage.in_service} of your requests are in service and {limits.concurrency} are allowed; "
                 "send the next when one ends.",
                 "concurrency",
                 _whole(seconds),
             )
         if usage.requests is not None and (seconds := usage.requests.seconds_until(1, now)):
-            raise Limited(
+            raise RateLimited(
                 f"You may send {limits.requests_per_minute} requests per minute; wait {_whole(seconds)} s.",
                 "requests_per_minute",
                 _whole(seconds),
             )
         if usage.tokens is not None and (seconds := usage.tokens.seconds_until(tokens, now)):
-            raise Limited(
+            raise RateLimited(
                 f"You may use {limits.tokens_per_minute} tokens per minute and this request may use {tokens}; "
                 f"wait {_whole(seconds)} s, or lower max_tokens.",
                 "tokens_per_minute",

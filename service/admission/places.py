@@ -14,7 +14,7 @@ from enum import Enum
 from service.admission.caller_limits import CallerLimits
 from service.admission.fair_queue import FairQueue
 from service.domain.caller import Caller, Limits
-from service.errors import Limited, Overloaded
+from service.errors import Overloaded, RateLimited
 from service.metrics.metrics import Metrics
 from service.settings import Settings
 
@@ -84,23 +84,23 @@ class Admission:
         metrics.traffic.running.set_function(lambda: self.places - self._free)
 
     def check(self, caller: Caller, profile: str) -> None:
-        """Refuse a request that would be refused at any size, before any work is done. Raises Limited, Overloaded."""
+        """Refuse early a request that would be refused at any size. Raises RateLimited, Overloaded."""
         try:
             self._check(caller, 0, 1)
-        except (Limited, Overloaded) as error:
+        except (RateLimited, Overloaded) as error:
             self._count_refusal(profile, error)
             raise
 
     def reserve(self, caller: Caller, profile: str, tokens: int, completions: int) -> Place:
         """A place in the engine if enough are free, else in the queue. The request must `leave` it in the end.
 
-        `tokens` counts the prompt and the most that may be written. Raises Limited, Overloaded.
+        `tokens` counts the prompt and the most that may be written. Raises RateLimited, Overloaded.
         """
         # The engine itself queues completions beyond the number of places.
         completions = min(completions, self.places)
         try:
             self._check(caller, tokens, completions)
-        except (Limited, Overloaded) as error:
+        except (RateLimited, Overloaded) as error:
             self._count_refusal(profile, error)
             raise
         self._limits.take(caller, tokens)
@@ -160,7 +160,7 @@ class Admission:
         """Refuse new requests; those that wait or run may finish."""
         self._stopping = True
 
-    def dismiss(self) -> None:
+    def refuse_waiting(self) -> None:
         """Refuse every waiting request, also those that will ask for their turn later."""
         self._dismissed = True
         for place in self._queue:
@@ -212,7 +212,7 @@ class Admission:
             return _FIRST_RETRY_AFTER
         return min(_MAX_RETRY_AFTER, max(1, math.ceil(self._queue.tokens / (self._speed * self.places))))
 
-    def _count_refusal(self, profile: str, error: Limited | Overloaded) -> None:
+    def _count_refusal(self, profile: str, error: RateLimited | Overloaded) -> None:
         self._metrics.traffic.refusals.labels(profile, error.reason).inc()
 
 

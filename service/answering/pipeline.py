@@ -23,7 +23,7 @@ from service.domain.request import AnswerRequest, Conversation, Question
 from service.edge.request_context import current
 from service.edge.tracing import NO_SPAN, Span
 from service.engine.engine import Engine
-from service.errors import Invalid, ServiceError, TimedOut, Unavailable
+from service.errors import InvalidRequest, RequestTimedOut, ServiceError, Unavailable
 from service.metrics.traffic import UNKNOWN, TrafficMetrics
 from service.served.resolver import Resolver
 
@@ -137,8 +137,8 @@ class Pipeline:
     async def _generate(self, prepared: Prepared) -> AsyncGenerator[Piece | Answer, None]:
         """Pieces of everything that is sampled, then the answer that holds all samples.
 
-        Raises Overloaded when the request waits too long for its turn, TimedOut when it takes too long in all, and
-        EngineGone when the engine has died.
+        Raises Overloaded when the request waits too long for its turn, RequestTimedOut when it takes too long in all,
+        and EngineGone when the engine has died.
         """
         policy = prepared.policy
         outcome = "error"
@@ -171,7 +171,7 @@ class Pipeline:
             raise
         except TimeoutError:
             outcome = "timeout"
-            raise TimedOut("The answer takes longer than a request may; ask for fewer tokens.") from None
+            raise RequestTimedOut("The answer takes longer than a request may; ask for fewer tokens.") from None
         finally:
             end()
             span.end(failed=outcome != "ok")
@@ -207,7 +207,7 @@ class Pipeline:
                 return self._formatter.tokens(content)
             return self._formatter.raw(content)
         except FgctlError as error:
-            raise Invalid(str(error), request.param) from None
+            raise InvalidRequest(str(error), request.param) from None
 
     def _end(self, prepared: Prepared, outcome: str, tokens: int = 0) -> None:
         """Give up the place of a request and count how it ended; only the first call has an effect."""

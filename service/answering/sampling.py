@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from policies.prompt import Prompt
 from policies.store import Decoding
 from service.domain.request import Sampling
-from service.errors import Invalid
+from service.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -22,14 +22,14 @@ class SamplingLimits:
 
 
 def sampling_params(sampling: Sampling, defaults: Decoding, prompt: Prompt, limits: SamplingLimits) -> "SamplingParams":
-    """The request's parameters, the profile's defaults where it has none. Raises Invalid."""
+    """The request's parameters, the profile's defaults where it has none. Raises InvalidRequest."""
     from vllm import SamplingParams
     from vllm.exceptions import VLLMClientError
     from vllm.sampling_params import RequestOutputKind
 
     _check_samples(sampling, defaults, prompt, limits)
     if sampling.max_tokens is not None and sampling.max_tokens > limits.max_tokens:
-        raise Invalid(f"max_tokens is {sampling.max_tokens}; ask for at most {limits.max_tokens}.", "max_tokens")
+        raise InvalidRequest(f"max_tokens is {sampling.max_tokens}; ask for at most {limits.max_tokens}.", "max_tokens")
     own = {name: getattr(sampling, name) for name in ("temperature", "top_p", "max_tokens")}
     values = defaults.model_dump() | {name: value for name, value in own.items() if value is not None}
     try:
@@ -42,19 +42,19 @@ def sampling_params(sampling: Sampling, defaults: Decoding, prompt: Prompt, limi
             output_kind=RequestOutputKind.DELTA,
         )
     except VLLMClientError as error:  # the wire types bound each parameter by itself, not two together
-        raise Invalid(f"The sampling parameters do not fit together: {error}", "max_tokens") from None
+        raise InvalidRequest(f"The sampling parameters do not fit together: {error}", "max_tokens") from None
 
 
 def _check_samples(sampling: Sampling, defaults: Decoding, prompt: Prompt, limits: SamplingLimits) -> None:
-    """Raises Invalid for more samples than are allowed, and for a choice among them that cannot be made."""
+    """Raises InvalidRequest for more samples than are allowed, and for a choice among them that cannot be made."""
     param, samples = ("n", sampling.n) if sampling.best_of is None else ("best_of", sampling.best_of)
     if samples > limits.max_samples:
-        raise Invalid(f"{param} is {samples}; ask for at most {limits.max_samples}.", param)
+        raise InvalidRequest(f"{param} is {samples}; ask for at most {limits.max_samples}.", param)
     temperature = defaults.temperature if sampling.temperature is None else sampling.temperature
     if samples > 1 and temperature == 0:
-        raise Invalid(f"At temperature 0 all answers are alike; set a temperature, or leave out {param}.", param)
+        raise InvalidRequest(f"At temperature 0 all answers are alike; set a temperature, or leave out {param}.", param)
     if sampling.best_of is not None and not prompt.passages:
-        raise Invalid(
+        raise InvalidRequest(
             "The reward models can choose the best answer only for a question with passages; send both, or leave out "
             "best_of.",
             param,

@@ -67,7 +67,7 @@ class FixedSpeedEngine(Engine):
     async def unload(self, policy: ServedPolicy) -> None:
         """Do nothing: every adapter stays resident."""
 
-    async def break_off(self) -> None:
+    async def abort_all(self) -> None:
         """Do nothing: every response is written to its end."""
 
     def stop(self) -> None:

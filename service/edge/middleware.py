@@ -57,7 +57,7 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-class Requests:
+class RequestLog:
     """Gives every request an id, a context, one log line and a trace; answers 500 to unexpected errors."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing | None) -> None:

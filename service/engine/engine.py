@@ -30,7 +30,7 @@ class EngineGone(Unavailable):
         super().__init__("The engine has died and is being restarted; try again in a minute.")
 
 
-class Stopping(Unavailable):
+class ServiceStopping(Unavailable):
     """The generation was aborted because the service is stopping."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Stopping(Unavailable):
 
 
 @dataclass(frozen=True)
-class Shapes:
+class AdapterShapes:
     """The adapters for which the engine reserves memory."""
 
     rank: int
@@ -52,7 +52,7 @@ class Shapes:
 class Engine:
     """vLLM's AsyncLLM with adapters; a new one replaces it when its process has died."""
 
-    def __init__(self, base: BaseModel, shapes: Shapes, settings: Settings) -> None:
+    def __init__(self, base: BaseModel, shapes: AdapterShapes, settings: Settings) -> None:
         self._base = base
         self._shapes = shapes
         self._settings = settings
@@ -79,7 +79,7 @@ class Engine:
         """The highest adapter rank that the engine accepts."""
         return self._shapes.rank
 
-    def misfit(self, policy: ServedPolicy) -> str | None:
+    def why_not_loadable(self, policy: ServedPolicy) -> str | None:
         """Why the running engine cannot load a policy's adapter; None if it can."""
         rank, modules = adapter_shape(policy.path)
         if rank > self._shapes.rank:
@@ -138,7 +138,7 @@ class Engine:
     async def generate(
         self, prompt: Sequence[int], params: "SamplingParams", policy: ServedPolicy | None, request_id: str
     ) -> AsyncGenerator[Piece, None]:
-        """Generate piece by piece; closing the generator aborts the request. Raises EngineGone and Stopping."""
+        """Generate piece by piece; closing the generator aborts the request. Raises EngineGone and ServiceStopping."""
         from vllm.inputs import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -154,7 +154,7 @@ class Engine:
             ):
                 for completion in output.outputs:
                     if completion.finish_reason == "abort":
-                        raise Stopping
+                        raise ServiceStopping
                     yield Piece(
                         completion.text,
                         len(completion.token_ids),
@@ -167,7 +167,7 @@ class Engine:
         finally:
             self._running.discard(request_id)
 
-    async def break_off(self) -> None:
+    async def abort_all(self) -> None:
         """Abort every generation; `generate` then raises Stopping."""
         if self.alive:
             await self._llm.abort(list(self._running))
@@ -217,7 +217,7 @@ def adapter_shape(path: Path) -> tuple[int, frozenset[str]]:
     return int(config["r"]), frozenset(config["target_modules"])
 
 
-def shapes_of(paths: Iterable[Path], spare: int) -> Shapes:
+def shapes_for(paths: Iterable[Path], spare: int) -> AdapterShapes:
     """Shapes for the adapters at `paths` and `spare` more like them; vLLM's ranks are 8 and higher powers of two."""
     shapes = []
     for path in paths:
@@ -227,10 +227,10 @@ def shapes_of(paths: Iterable[Path], spare: int) -> Shapes:
             continue
     rank = max((rank for rank, _ in shapes), default=8)
     modules: frozenset[str] = frozenset().union(*(modules for _, modules in shapes))
-    return Shapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(shapes) + spare)
+    return AdapterShapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(shapes) + spare)
 
 
-def engine_arguments(base: BaseModel, shapes: Shapes, settings: Settings) -> dict[str, Any]:
+def engine_arguments(base: BaseModel, shapes: AdapterShapes, settings: Settings) -> dict[str, Any]:
     """vLLM's engine arguments for a base model and adapters of these shapes."""
     context = settings.max_prompt_tokens + settings.max_tokens
     return {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from service.errors import Invalid, NotFound, ServiceError, Unavailable
+from service.errors import InvalidRequest, NotFound, ServiceError, Unavailable
 
 if TYPE_CHECKING:
     from service.feedback.validation import Violation
@@ -19,7 +19,7 @@ class NotStored(NotFound):
     """A response or annotator that is not in the store."""
 
 
-class Refused(Invalid):
+class Refused(InvalidRequest):
     """A submission that breaks the annotation rules; the message is that of the first violation."""
 
     def __init__(self, violations: Sequence["Violation"]) -> None:

@@ -27,7 +27,7 @@ class AdapterEngine(Protocol):
     def max_rank(self) -> int:
         """The largest rank of an adapter that it takes."""
 
-    def misfit(self, policy: ServedPolicy) -> str | None:
+    def why_not_loadable(self, policy: ServedPolicy) -> str | None:
         """Why it cannot take an adapter; None if it can."""
 
     async def probe(self, policy: ServedPolicy | None) -> list[float]:

@@ -203,8 +203,8 @@ class Resolver:
     ) -> ServedPolicy:
         """A stored version that the engine can take. Raises FgctlError."""
         policy = await asyncio.to_thread(stored_policy, self._store, self._base, name, version, decoding, weights)
-        if misfit := self._engine.misfit(policy):
-            raise FgctlError(misfit)
+        if reason := self._engine.why_not_loadable(policy):
+            raise FgctlError(reason)
         return policy
 
     async def _load(self, policy: ServedPolicy) -> None:

@@ -7,7 +7,7 @@ from policies.weights import Weights
 from rewards.categories import Category
 from rewards.errors import FgctlError
 from service.domain.selection import Selection
-from service.errors import Conflicting, Invalid
+from service.errors import BadRequest, InvalidRequest
 
 WEIGHTS_PREFIX = "weights:"
 """The prefix of a model name that gives weights."""
@@ -18,10 +18,10 @@ def from_parameters(
 ) -> Selection:
     """The selection by the parameters `profile` and `weights`; weights as `w1,w2,w3`, `name=w,…` or by name.
 
-    Raises Conflicting for both, and Invalid for invalid weights.
+    Raises BadRequest for both, and InvalidRequest for invalid weights.
     """
     if profile is not None and weights is not None:
-        raise Conflicting("Give either profile or weights, not both.", "weights")
+        raise BadRequest("Give either profile or weights, not both.", "weights")
     if weights is None:
         name, _, version = (DEFAULT_PROFILE if profile is None else profile).partition("@")
         return Selection(name, version or None)
@@ -29,7 +29,7 @@ def from_parameters(
 
 
 def from_model(model: str, categories: Iterable[Category]) -> Selection:
-    """The selection by a model name: `medium`, `medium@VERSION` or `weights:0.3,0.5,0.2`. Raises Invalid."""
+    """The selection by a model name: `medium`, `medium@VERSION` or `weights:0.3,0.5,0.2`. Raises InvalidRequest."""
     if model.startswith(WEIGHTS_PREFIX):
         return Selection(weights=_parsed(model.removeprefix(WEIGHTS_PREFIX), categories, "model"))
     name, _, version = model.partition("@")
@@ -41,4 +41,4 @@ def _parsed(weights: str | Mapping[str, float], categories: Iterable[Category], 
     try:
         return Weights.parse(text, categories)
     except FgctlError as error:
-        raise Invalid(str(error), param) from None
+        raise InvalidRequest(str(error), param) from None

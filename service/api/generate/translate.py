@@ -11,7 +11,7 @@ from service.api.generate.protocol import BestOfResponse, GenerateRequest, Gener
 from service.domain.answer import Answer, Piece
 from service.domain.caller import ANONYMOUS, Caller
 from service.domain.request import AnswerRequest, Content, Conversation, Question, Sampling
-from service.errors import Conflicting
+from service.errors import BadRequest
 
 Value = TypeVar("Value")
 
@@ -60,9 +60,9 @@ async def to_events(events: AsyncGenerator[Piece | Answer, None]) -> AsyncGenera
 
 
 def _either(param: str, in_query: str | None, in_body: Value | None) -> str | Value | None:
-    """A parameter that the query or the body may have. Raises Conflicting where they differ."""
+    """A parameter that the query or the body may have. Raises BadRequest where they differ."""
     if in_query is not None and in_body is not None and in_query != in_body:
-        raise Conflicting(f"The query and the body name different {param}; give it once.", param)
+        raise BadRequest(f"The query and the body name different {param}; give it once.", param)
     return in_body if in_query is None else in_query
 
 

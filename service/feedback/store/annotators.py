@@ -7,7 +7,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.domain.caller import Caller, kept_caller
-from service.errors import Forbidden, Invalid
+from service.errors import Forbidden, InvalidRequest
 from service.feedback.errors import NotStored
 from service.feedback.store.tables import Annotator
 
@@ -15,7 +15,7 @@ from service.feedback.store.tables import Annotator
 async def find(session: AsyncSession, name: str, by: Caller | None = None) -> Annotator:
     """The annotator of that name. If no key owns the name yet, the key of the caller `by` does from now on.
 
-    Raises NotStored, Forbidden if another key owns the name and `by` lacks the scope `admin`, and Invalid for an
+    Raises NotStored, Forbidden if another key owns the name and `by` lacks the scope `admin`, and InvalidRequest for an
     annotator who has retired.
     """
     annotator = await session.scalar(select(Annotator).where(Annotator.name == name))
@@ -30,7 +30,7 @@ async def find(session: AsyncSession, name: str, by: Caller | None = None) -> An
                 "annotator",
             )
     if annotator.retired is not None:
-        raise Invalid(f"The annotator {name[:64]!r} has retired; sign in with another name.", "annotator")
+        raise InvalidRequest(f"The annotator {name[:64]!r} has retired; sign in with another name.", "annotator")
     return annotator
 
 

@@ -117,7 +117,7 @@ class FeedbackStore:
     async def responses(
         self, cursor: str | None = None, limit: int = 100, *, annotated: bool = False
     ) -> Page[StoredResponse]:
-        """A page of responses, only of annotated ones if asked. Raises Invalid for a wrong cursor."""
+        """A page of responses, only of annotated ones if asked. Raises InvalidRequest for a wrong cursor."""
         async with self._database.reading() as session:
             return await reading.response_page(session, cursor, limit, annotated)
 
@@ -125,7 +125,7 @@ class FeedbackStore:
 
     @_to_its_end
     async def sign_in(self, name: str, by: Caller | None = None) -> AnnotatorInfo:
-        """The annotator of that name, added if new. Raises Invalid for an annotator who has retired."""
+        """The annotator of that name, added if new. Raises InvalidRequest for an annotator who has retired."""
         async with self._database.writing() as session:
             if await annotators.add_if_new(session, name, self._clock()):
                 self._audit(session, name, "annotator", "signed in for the first time")
@@ -229,7 +229,7 @@ class FeedbackStore:
         """Store a comparison and which response was shown first; the latest of a pair counts. Idempotent.
 
         `contradicts` names the responses that the annotator has thereby ranked in a circle. Raises like `submit`, and
-        Invalid for responses to different prompts.
+        InvalidRequest for responses to different prompts.
         """
         async with self._database.writing() as session:
             stored = await submissions.compare(session, comparison, imported, by, self._clock())
@@ -251,7 +251,7 @@ class FeedbackStore:
     ) -> Page[StoredAnnotation]:
         """A page of annotations, only of a response, by an annotator or of latest versions if asked.
 
-        Raises Invalid for a wrong cursor.
+        Raises InvalidRequest for a wrong cursor.
         """
         async with self._database.reading() as session:
             return await reading.annotation_page(session, cursor, limit, response_id, annotator, latest)
@@ -260,7 +260,7 @@ class FeedbackStore:
     async def comparisons(
         self, cursor: str | None = None, limit: int = 100, *, annotator: str | None = None
     ) -> Page[StoredComparison]:
-        """A page of comparisons. Raises Invalid for a wrong cursor."""
+        """A page of comparisons. Raises InvalidRequest for a wrong cursor."""
         async with self._database.reading() as session:
             return await reading.comparison_page(session, cursor, limit, annotator)
 
@@ -268,7 +268,7 @@ class FeedbackStore:
     async def quick_feedback_page(
         self, cursor: str | None = None, limit: int = 100, *, response_id: str | None = None
     ) -> Page[StoredQuick]:
-        """A page of quick feedback. Raises Invalid for a wrong cursor."""
+        """A page of quick feedback. Raises InvalidRequest for a wrong cursor."""
         async with self._database.reading() as session:
             return await reading.quick_feedback_page(session, cursor, limit, response_id)
 

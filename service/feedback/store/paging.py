@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.errors import Invalid
+from service.errors import InvalidRequest
 from service.feedback.records import Page
 
 T = TypeVar("T")
@@ -22,10 +22,10 @@ async def fetch_page(
 ) -> tuple[Sequence[Any], str | None]:
     """At most `limit` of the query's rows of `table` after the cursor, and the cursor of the next page.
 
-    Raises Invalid for a cursor that no page gave, and for a limit out of range.
+    Raises InvalidRequest for a cursor that no page gave, and for a limit out of range.
     """
     if not 1 <= limit <= MAX_PAGE:
-        raise Invalid(f"limit is {limit}; choose one from 1 to {MAX_PAGE}.", "limit")
+        raise InvalidRequest(f"limit is {limit}; choose one from 1 to {MAX_PAGE}.", "limit")
     if cursor is not None:
         created, last = _decode(cursor, table.id.type.python_type)
         query = query.where(or_(table.created > created, and_(table.created == created, table.id > last)))
@@ -64,5 +64,5 @@ def _decode(cursor: str, kind: type) -> tuple[datetime, Any]:
         if isinstance(last, int) and not 0 <= last < 1 << 31:  # PostgreSQL cannot compare a larger one
             raise ValueError
     except (ValueError, TypeError, RecursionError):
-        raise Invalid("The cursor was not given by a page; start again without one.", "cursor") from None
+        raise InvalidRequest("The cursor was not given by a page; start again without one.", "cursor") from None
     return moment, last

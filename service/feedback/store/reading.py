@@ -1,4 +1,4 @@
-"""Pages of feedback, filtered, and counts of everything. Raises Invalid for a cursor that no page gave."""
+"""Pages of feedback, filtered, and counts of everything. Raises InvalidRequest for a cursor that no page gave."""
 
 from typing import Any
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.domain.caller import Caller
-from service.errors import Invalid
+from service.errors import InvalidRequest
 from service.feedback.errors import Conflict, Refused
 from service.feedback.records import Annotation, Comparison, QuickFeedback, Stored
 from service.feedback.store import annotators, responses, tables
@@ -64,7 +64,7 @@ async def give_quick_feedback(session: AsyncSession, feedback: QuickFeedback, no
 async def compare(
     session: AsyncSession, comparison: Comparison, imported: bool, by: Caller | None, now: datetime
 ) -> Stored:
-    """Store a comparison and name the circle it closes, if any. Raises Conflict, Forbidden, NotStored and Invalid."""
+    """Store a comparison; name the circle it closes, if any. Raises Conflict, Forbidden, NotStored, InvalidRequest."""
     annotator = await annotators.find(session, comparison.annotator, by)
     if not imported:
         first = shown_first(comparison.a, comparison.b, comparison.annotator)
@@ -75,7 +75,9 @@ async def compare(
         return _receipt(previous, stored, comparison, annotator_id=annotator.id)
     a, b = await responses.find(session, comparison.a), await responses.find(session, comparison.b)
     if a.id == b.id or a.prompt_key != b.prompt_key:
-        raise Invalid("The two responses do not answer the same question from the same passages; compare others.", "b")
+        raise InvalidRequest(
+            "The two responses do not answer the same question from the same passages; compare others.", "b"
+        )
     created = await next_moment(session, tables.Comparison, now)
     values = comparison.model_dump(mode="json", exclude={"annotator"})
     row = tables.Comparison(**values, annotator_id=annotator.id, created=created)

@@ -19,7 +19,7 @@ from service.domain.answer import Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.domain.roster import Roster
 from service.domain.scored import ScoredCompletion
-from service.engine.engine import EngineGone, Stopping
+from service.engine.engine import EngineGone, ServiceStopping
 from service.metrics.policies import PolicyMetrics
 from service.parts import wire
 from service.served.mixture_cache import MixtureCache
@@ -40,7 +40,7 @@ class FakeEngine:
         self.stopping = False
         self.loaded = []
         self.broken = set()
-        self.misfits = {}
+        self.not_loadable = {}
         self.echoes = {}
         self.ending = "."
         self.hold: asyncio.Event | None = None
@@ -60,7 +60,7 @@ class FakeEngine:
                 if self.hold:
                     await self.hold.wait()
                 if self.stopping:
-                    raise Stopping
+                    raise ServiceStopping
             for index in range(params.n):
                 end = " again" * index + self.ending
                 yield Piece(end, 1, "stop", index, self._logprobs(end, params))
@@ -82,15 +82,15 @@ class FakeEngine:
         self.restarts += 1
         self.gone = False
 
-    async def break_off(self):
+    async def abort_all(self):
         self.stopping = True
         if self.hold:
             self.hold.set()
 
     max_rank = 8
 
-    def misfit(self, policy):
-        return self.misfits.get(policy.adapter_name)
+    def why_not_loadable(self, policy):
+        return self.not_loadable.get(policy.adapter_name)
 
     async def load(self, policy):
         if self.gone:

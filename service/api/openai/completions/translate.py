@@ -8,7 +8,7 @@ from service.api.common.selection import from_model
 from service.api.openai.completions.protocol import CompletionRequest
 from service.domain.caller import Caller
 from service.domain.request import AnswerRequest, Content, Question
-from service.errors import Invalid
+from service.errors import InvalidRequest
 
 
 def to_requests(
@@ -18,7 +18,7 @@ def to_requests(
     selection, sampling = from_model(body.model, categories), body.as_sampling()
     contents = [_content(body, prompt) for prompt in body.prompts()]
     if not 0 < len(contents) <= max_prompts:
-        raise Invalid(f"There are {len(contents)} prompts; send 1 to {max_prompts} in one request.", "prompt")
+        raise InvalidRequest(f"There are {len(contents)} prompts; send 1 to {max_prompts} in one request.", "prompt")
     return [AnswerRequest(selection, content, sampling, "prompt", caller) for content in contents]
 
 
@@ -27,4 +27,4 @@ def _content(body: CompletionRequest, prompt: str | tuple[int, ...]) -> Content:
         return prompt
     if isinstance(prompt, str):
         return Question(prompt, tuple(Passage(title=passage.title, text=passage.text) for passage in body.passages))
-    raise Invalid("With passages, the prompt is the question; send it as text.", "prompt")
+    raise InvalidRequest("With passages, the prompt is the question; send it as text.", "prompt")

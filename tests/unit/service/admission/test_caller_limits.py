@@ -4,7 +4,7 @@ import pytest
 
 from service.admission.caller_limits import _MAX_CALLERS, Bucket, CallerLimits
 from service.domain.caller import Caller, Limits
-from service.errors import Limited
+from service.errors import RateLimited
 
 
 class Clock:
@@ -33,7 +33,7 @@ def test_a_full_bucket_gives_more_than_a_minutes_worth_and_must_refill_it():
 
 
 def refused(limits, caller, tokens=0, **arguments):
-    with pytest.raises(Limited) as caught:
+    with pytest.raises(RateLimited) as caught:
         limits.check(caller, tokens, **arguments)
     return caught.value
 

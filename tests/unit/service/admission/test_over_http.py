@@ -10,7 +10,7 @@ import pytest
 from service.domain.request import AnswerRequest
 from service.domain.selection import Selection
 from service.engine.engine import Piece
-from service.errors import TimedOut
+from service.errors import RequestTimedOut
 from tests.unit.service import jumping_clock
 
 pytestmark = pytest.mark.anyio
@@ -47,7 +47,7 @@ class PacedEngine:
     async def unload(self, policy):
         pass
 
-    async def break_off(self):
+    async def abort_all(self):
         pass
 
 
@@ -146,7 +146,7 @@ async def test_a_client_that_stops_reading_keeps_its_place_no_longer_than_a_requ
     await anext(pieces)
     await until(lambda: nothing_leaked(service) and service.engine.running == 0)
     assert service.metric("fg_requests_total", **MEDIUM, outcome="timeout") == 1
-    with pytest.raises(TimedOut):
+    with pytest.raises(RequestTimedOut):
         await anext(pieces)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.admission.places import Admission, PlaceState
 from service.domain.caller import ANONYMOUS, Caller, Limits
-from service.errors import Limited, Overloaded
+from service.errors import Overloaded, RateLimited
 from service.metrics.metrics import Metrics
 from service.settings import Settings
 
@@ -99,9 +99,9 @@ async def test_the_queue_is_bounded_in_tokens_and_one_request_of_any_size_may_wa
 async def test_only_callers_over_their_limits_are_refused():
     admission = make_admission(caller_concurrency=1)
     reserve(admission, caller=Caller("x"))
-    with pytest.raises(Limited):
+    with pytest.raises(RateLimited):
         admission.check(Caller("x"), "a")
-    with pytest.raises(Limited):
+    with pytest.raises(RateLimited):
         reserve(admission, caller=Caller("x"))
     reserve(admission, caller=Caller("y"))
     reserve(admission, caller=Caller("x", limits=Limits(concurrency=2)))

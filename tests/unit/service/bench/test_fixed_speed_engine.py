@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.bench.fixed_speed_engine import FIRST, PACE, FixedSpeedEngine
-from service.engine.engine import Shapes
+from service.engine.engine import AdapterShapes
 from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def engine():
-    started = FixedSpeedEngine(None, Shapes(8, frozenset({"q_proj"}), 4), Settings())
+    started = FixedSpeedEngine(None, AdapterShapes(8, frozenset({"q_proj"}), 4), Settings())
     started.start()
     return started
 

@@ -53,7 +53,9 @@ def test_another_canary_and_another_profile_are_others():
     ],
 )
 def test_what_is_no_exposition_of_ours_is_told(text):
-    with pytest.raises(NoMetrics, match=r"The metrics of http://x are not those of an fgctl service .*; check --service\."):
+    with pytest.raises(
+        NoMetrics, match=r"The metrics of http://x are not those of an fgctl service .*; check --service\."
+    ):
         read_evidence({"http://x": text}, "medium", "aaa")
 
 
@@ -69,7 +71,9 @@ def test_a_refusal_is_told(monkeypatch, status, message):
 
 def test_the_key_is_sent_and_the_plain_format_asked_for(monkeypatch):
     sent = {}
-    monkeypatch.setattr(httpx, "get", lambda url, **arguments: sent.update(arguments, url=url) or httpx.Response(200, text=ONE))
+    monkeypatch.setattr(
+        httpx, "get", lambda url, **arguments: sent.update(arguments, url=url) or httpx.Response(200, text=ONE)
+    )
     assert fetch_metrics("http://x/", "fg_secret") == ONE
     assert sent["url"] == "http://x/metrics"
     assert sent["headers"] == {"accept": "text/plain", "authorization": "Bearer fg_secret"}

@@ -82,7 +82,7 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(loaded, write, 
     elif fault == "twin":
         loaded.engine.echoes[name] = loaded.backend.roster.served["short"].adapter_name
     else:
-        loaded.engine.misfits[name] = f"{name} has rank 64, and the engine takes 8; restart the service."
+        loaded.engine.not_loadable[name] = f"{name} has rank 64, and the engine takes 8; restart the service."
     reply = (await loaded.client.post("/admin/reload")).json()
     reason = {
         "damaged": "restore it",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from service.domain.caller import SCOPES, Caller
-from service.errors import Forbidden, Invalid
+from service.errors import Forbidden, InvalidRequest
 from service.feedback.errors import Conflict, NotStored, Refused
 from service.feedback.records import Comparison, NewResponse, NewScores, QuickFeedback, QuickSpan, Span, Suggestion
 from service.feedback.store import tables
@@ -363,7 +363,7 @@ async def test_a_circle_of_comparisons_is_reported(store, answer):
 async def test_responses_to_different_questions_are_not_compared(store, answer):
     await store.record([answer("r1"), answer("r2", question="Another one?")])
     for a, b in (("r1", "r2"), ("r1", "r1")):
-        with pytest.raises(Invalid, match="same question"):
+        with pytest.raises(InvalidRequest, match="same question"):
             await store.compare(Comparison(submission_id="c", a=a, b=b, choice="a", annotator="Ann"))
 
 
@@ -394,13 +394,13 @@ async def test_every_item_of_all_pages(store, answer, annotation):
 
 @pytest.mark.parametrize("cursor", ["", "x", "é", "WzEsMl0=", "bnVsbA==", "W10=", "WyIyMDI2LTAxLTAxIiwgMV0="])
 async def test_an_invalid_cursor_is_refused(store, cursor):
-    with pytest.raises(Invalid, match="cursor"):
+    with pytest.raises(InvalidRequest, match="cursor"):
         await store.annotations(cursor)
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1001])
 async def test_limits_of_pages(store, limit):
-    with pytest.raises(Invalid, match="from 1 to 1000"):
+    with pytest.raises(InvalidRequest, match="from 1 to 1000"):
         await store.annotations(limit=limit)
 
 
@@ -408,9 +408,9 @@ async def test_the_annotations_of_a_retired_annotator_stay(store, answer, annota
     await store.record_response(answer())
     await store.submit(annotation())
     await store.retire("Ann")
-    with pytest.raises(Invalid, match="retired"):
+    with pytest.raises(InvalidRequest, match="retired"):
         await store.next_response_for("Ann")
-    with pytest.raises(Invalid, match="retired"):
+    with pytest.raises(InvalidRequest, match="retired"):
         await store.sign_in("Ann")
     assert len((await store.annotations()).items) == 1
 
