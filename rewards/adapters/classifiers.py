@@ -38,9 +38,7 @@ class _Classifier:
             ) from error
         if loaded["missing_keys"]:
             # transformers initialises missing weights at random when a model was trained for another task.
-            raise FgctlError(
-                f"Category {category}: {config.model!r} was not trained for {config.type}; name another."
-            )
+            raise FgctlError(f"Category {category}: {config.model!r} was not trained for {config.type}; name another.")
         self._model.eval()
         labels = {label: index for index, label in self._model.config.id2label.items()}
         unknown = [label for label in config.error_labels if label not in labels]

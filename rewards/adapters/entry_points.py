@@ -34,9 +34,7 @@ def load_entry_point(category: Category, config: EntryPoint) -> RewardModel:
     try:
         inspect.signature(factory).bind(**config.options)
     except TypeError as error:
-        raise FgctlError(
-            f"Category {category}: {point.value} does not accept these options: {error}."
-        ) from None
+        raise FgctlError(f"Category {category}: {point.value} does not accept these options: {error}.") from None
     model = factory(**config.options)
     if not isinstance(model, RewardModel):
         raise FgctlError(f"Category {category}: {point.value} returns no RewardModel; give it a method `score`.")
