@@ -5,14 +5,17 @@ from deploy.monitoring import __main__ as command
 from deploy.monitoring.generated_files import PROMETHEUS, ROOT, generated
 
 
-@pytest.mark.parametrize("path", generated(), ids=str)
+GENERATED = generated()
+
+
+@pytest.mark.parametrize("path", GENERATED, ids=str)
 def test_committed_files_are_those_that_are_generated(path):
-    assert (ROOT / path).read_text(encoding="utf-8") == generated()[path], "run `make monitoring`"
+    assert (ROOT / path).read_text(encoding="utf-8") == GENERATED[path], "run `make monitoring`"
 
 
 def test_no_test_file_is_left_over():
     committed = {file.relative_to(ROOT) for file in (ROOT / PROMETHEUS / "tests").iterdir()}
-    assert committed == {path for path in generated() if path.parent.name == "tests"}
+    assert committed == {path for path in GENERATED if path.parent.name == "tests"}
 
 
 def test_expressions_survive_yaml():
