@@ -10,10 +10,10 @@ INSTALLED := $(VENV)/.installed
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint hooks servers browser monitoring
+.PHONY: help setup serve test test-fast lint hooks servers browser monitoring
 
 help: ## Show the targets.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/'
 
 setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and convert the base model.
 	@$(VENV)/bin/fgctl base
@@ -21,8 +21,14 @@ setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and con
 serve: setup ## Serve every profile on HOST:PORT, in the foreground.
 	@exec $(VENV)/bin/fgctl serve --host $(HOST) --port $(PORT)
 
+# Two processes: one has the tests with engines, one after another, and the other whatever else (tests/conftest.py).
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=15
+
 test: setup servers browser ## Run the whole test suite.
-	@$(VENV)/bin/pytest
+	@$(PYTEST)
+
+test-fast: setup ## Run the unit tests: without an engine, a server or a browser.
+	@$(PYTEST) -m "not postgres and not slow" tests/unit
 
 monitoring: $(INSTALLED) ## Write the rules, alerts and dashboards in deploy/ again from deploy/monitoring.
 	@$(VENV)/bin/python -m deploy.monitoring

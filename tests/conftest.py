@@ -9,12 +9,42 @@ import time
 import uuid
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("suite", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("suite")
 _STARTED_IN = dict(os.environ)
+# More threads only wait for one another on models as small as the tests', and on a machine that does something else.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 SERVERS = Path(__file__).parents[1] / ".servers/bin"
 """Where `make servers` puts PostgreSQL's programs."""
 NOBODY = 65534
+ENGINES = ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py")
+"""Where tests start engines. There is memory for one engine at a time."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Group what must run one after another: all tests with engines, all with PostgreSQL, and those of any other file.
+
+    `pytest -n 2 --dist loadgroup` runs the other groups beside the engines, which come first because they take longest.
+    """
+    here, groups = Path(__file__).parent, {}
+    for item in items:
+        if "start_postgres" in item.fixturenames:
+            item.add_marker("postgres")
+        file = item.path.relative_to(here).as_posix()
+        if file.startswith(ENGINES):
+            group = "engines"
+        elif item.get_closest_marker("postgres"):
+            group = "postgres"
+        else:
+            group = file
+        item.add_marker(pytest.mark.xdist_group(group))
+        groups.setdefault(group, []).append(item)
+    items[:] = groups.pop("engines", []) + [item for group in groups.values() for item in group]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
-"""The real engine on the real base model, with adapters made here so that no test depends on what was trained."""
+"""The real base model, with adapters made here so that no test depends on what was trained."""
 
-import asyncio
-import threading
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -20,12 +19,18 @@ def base():
     return resolve_base()
 
 
+@cache
+def _model(path):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+
+
 def make_adapter(base, directory, seed, strength, top_layers=15, rank=8):
     """A random adapter of the shape training makes; strength 0 leaves the base as it is."""
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.bfloat16)
+    model = _model(base.path)
     layers = model.config.num_hidden_layers
     config = LoraConfig(
         r=rank,
@@ -41,6 +46,7 @@ def make_adapter(base, directory, seed, strength, top_layers=15, rank=8):
             if "lora_B" in name:
                 parameter.copy_(torch.randn_like(parameter) * strength)
     peft.save_pretrained(directory)
+    peft.unload()  # which leaves the model as it was
     return directory
 
 
@@ -83,39 +89,3 @@ def store(base, tmp_path_factory):
     parent = write_policy(store, base, SFT, make_adapter(base, root / "parent", 9, 0.002), None)
     store.promote(SFT, parent.version)
     return store
-
-
-class LoopThread:
-    """An event loop in a thread of its own, so that an engine outlives one test."""
-
-    def __init__(self):
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-
-    def run(self, awaitable, timeout=300):
-        return asyncio.run_coroutine_threadsafe(awaitable, self.loop).result(timeout)
-
-    def stop(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-
-
-@pytest.fixture(scope="session")
-def loop():
-    thread = LoopThread()
-    yield thread
-    thread.stop()
-
-
-@pytest.fixture(scope="session")
-def app(store, loop):
-    """The service's application on the store above, started."""
-    from service.app import create_app
-    from service.settings import Settings
-
-    mixtures = store.root.parent / "mixtures"
-    app = create_app(Settings(policies=store.root, max_num_seqs=8, mixtures=mixtures, watch_policies=False))
-    loop.run(app.state.backend.start())
-    yield app
-    loop.run(app.state.backend.stop())

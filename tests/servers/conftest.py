@@ -35,7 +35,7 @@ class Server:
             cwd=ROOT,
             stdout=log.open("w"),
             stderr=subprocess.STDOUT,
-            env=environment | {"FGCTL_SCORING_TIMEOUT": "60"} | settings,
+            env=environment | {"FGCTL_SCORING_TIMEOUT": "60", "FGCTL_KV_CACHE_GIB": "1"} | settings,
         )
 
     def wait_until_ready(self):
@@ -84,11 +84,3 @@ def start(tmp_path_factory, environment):
         return server
 
     return started
-
-
-@pytest.fixture(scope="session")
-def server(start, tmp_path_factory):
-    started = start(FGCTL_FEEDBACK_STORE=f"sqlite:///{tmp_path_factory.mktemp('feedback')}/feedback.db")
-    yield started
-    started.process.terminate()
-    started.process.wait(60)

@@ -13,9 +13,7 @@ import torch
 
 from policies.adapter import LoraAdapter
 from policies.mixing import MIXTURE
-from policies.store import PolicyStore
-
-pytest.importorskip("vllm")
+from policies.store import PROFILES
 
 QUESTION = {
     "question": "How tall is the Aldermouth Lighthouse?",
@@ -25,14 +23,21 @@ QUESTION = {
 
 
 @pytest.fixture(scope="module")
-def policies(base, making, tmp_path_factory):
-    """Two profiles whose adapters mix to a rank that the engine takes whole, and a third of full rank."""
-    root = tmp_path_factory.mktemp("changes")
-    store = PolicyStore(root / "policies")
+def policies(app, loop, store, base, making, tmp_path_factory):
+    """The store of the application, which serves three profiles of this module's own until its end.
+
+    Two have adapters that mix to a rank that the engine takes whole, and a third one of full rank.
+    """
+    root, profiles = tmp_path_factory.mktemp("changes"), store.root / PROFILES
+    before = profiles.read_text()
+    profiles.unlink()
     for seed, (profile, weights, rank) in enumerate([("left", "4,1,1", 4), ("right", "1,4,1", 4), ("top", "1,1,4", 8)]):
         adapter = making.adapter(base, root / profile, seed, 0.25, rank=rank)
         store.promote(profile, making.policy(store, base, profile, adapter, weights).version)
-    return store
+    loop.run(app.state.backend.reload())
+    yield store
+    profiles.write_text(before)
+    loop.run(app.state.backend.reload())
 
 
 @pytest.fixture
@@ -47,19 +52,8 @@ def new_version(base, making, policies, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def changing(policies, loop):
-    from service.app import create_app
-    from service.settings import Settings
-
-    app = create_app(Settings(policies=policies.root, max_num_seqs=8, mixtures=policies.root.parent / "mixtures"))
-    loop.run(app.state.backend.start())
-    yield app
-    loop.run(app.state.backend.stop())
-
-
-@pytest.fixture(scope="module")
-def client(changing):
-    return httpx.AsyncClient(transport=httpx.ASGITransport(changing), base_url="http://test", timeout=120)
+def client(app, policies):
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=120)
 
 
 @pytest.fixture
@@ -67,14 +61,14 @@ def send(client, loop):
     return lambda method, url, **arguments: loop.run(client.request(method, url, **arguments))
 
 
-def test_a_mixture_computes_what_the_sum_of_the_updates_computes(changing, loop, base, policies, send):
+def test_a_mixture_computes_what_the_sum_of_the_updates_computes(app, loop, base, policies, send):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from service.engine.engine import PROBE
 
     reply = send("POST", "/generate?weights=0.4,0.4333,0.1667", json=QUESTION).json()
     assert reply["profile"] == MIXTURE
-    resolver, engine = changing.state.backend.resolver, changing.state.backend.core.engine
+    resolver, engine = app.state.backend.resolver, app.state.backend.core.engine
     served = next(policy for policy in resolver._loaded._loaded.values() if policy.profile == MIXTURE)
     made = served.manifest.recipe[MIXTURE]
     assert (len(made["anchors"]), made["rank"], made["tail_energy"]) == (2, 8, 0)
@@ -149,7 +143,7 @@ def test_a_killed_engine_is_said_within_seconds_and_replaced_and_no_request_is_l
         return time.monotonic() - began, await asyncio.gather(*asking)
 
     red_after, replies = loop.run(burst())
-    assert red_after < 5
+    assert red_after < 10
     outcomes = Counter(reply.status_code for reply in replies)
     assert outcomes[200] + outcomes[503] == 12
     assert outcomes[503] >= 1
@@ -168,7 +162,7 @@ def version_of(send, profile):
     return next(entry["policy"]["version"] for entry in listed if entry["profile"] == profile)
 
 
-def wait_until(found, seconds=20):
+def wait_until(found, seconds=60):
     for _ in range(seconds * 10):
         if found():
             return

@@ -5,8 +5,6 @@ from itertools import combinations
 
 import pytest
 
-pytest.importorskip("vllm")
-
 QUESTIONS = ["Name three colours.", "What is a river?", "Who builds bridges?"]
 
 

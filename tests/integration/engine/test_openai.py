@@ -4,8 +4,6 @@ import httpx
 import openai
 import pytest
 
-pytest.importorskip("vllm")
-
 PASSAGES = [{"title": "Aldermouth Lighthouse", "text": "The tower is 31 metres tall and has 164 steps."}]
 ASKED = [{"role": "user", "content": "How tall is the Aldermouth Lighthouse?"}]
 SAMPLED = {"max_tokens": 12, "seed": 3}

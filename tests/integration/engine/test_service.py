@@ -7,8 +7,6 @@ import time
 import httpx
 import pytest
 
-pytest.importorskip("vllm")
-
 QUESTION = {
     "question": "How tall is the Aldermouth Lighthouse?",
     "passages": [{"title": "Aldermouth Lighthouse", "text": "The tower is 31 metres tall and has 164 steps."}],

@@ -11,7 +11,7 @@ import pytest
 
 from policies.base import resolve_base
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 VLLM_BENCH_SERVE = """
 from vllm.benchmarks.serve import add_cli_args, main
 from vllm.utils.argparse_utils import FlexibleArgumentParser

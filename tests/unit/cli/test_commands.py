@@ -134,15 +134,15 @@ def test_labels_alone_are_fitted_for_rewards_that_stay_as_they_are(tmp_path):
 
 
 def test_rewards_compare_keeps_a_log_of_each_candidate(tmp_path):
-    arguments = ("--data", SAMPLE / "feedback.json", "--recipe", "features", "--recipe", "best", "--out", tmp_path)
-    code, out = invoke("rewards", "compare", *arguments, "--json")
+    arguments = ("rewards", "compare", "--data", SAMPLE / "feedback.json", "--out", tmp_path, "--recipe", "features")
+    code, out = invoke(*arguments, "--recipe", "best", "--json")
     assert code == 0
     figures = json.loads(out)
     assert [candidate["recipe"] for candidate in figures] == ["features", "best"]
     assert json.loads((tmp_path / "best.json").read_text()) == figures[1]
     assert figures[0]["agreement"]["relevance"]["n"] == figures[1]["agreement"]["relevance"]["n"]
     assert isinstance(figures[1]["holes"], list)
-    assert invoke("rewards", "compare", *arguments)[0] == 0
+    assert invoke(*arguments)[0] == 0
 
 
 def test_a_judge_fitted_here_trains_no_policy(tmp_path):

@@ -19,7 +19,7 @@ from service.feedback.store.database import Database, async_url, create
 from service.feedback.store.feedback_store import FeedbackStore, open_store
 
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 40
+EXAMPLES = 20
 """For each operation and mode; the whole file takes some seconds of one core."""
 
 

@@ -67,6 +67,7 @@ def test_the_sample_comes_back_byte_for_byte(url: str, tmp_path: Path) -> None:
     there_and_back(SAMPLE / "feedback.json", tmp_path, url)
 
 
+@pytest.mark.slow  # a quarter of a minute
 def test_the_real_feedback_comes_back_byte_for_byte(tmp_path: Path) -> None:
     real = data_file("feedback")
     if real.parent == SAMPLE or not real.is_file():
