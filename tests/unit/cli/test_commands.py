@@ -273,5 +273,5 @@ def test_evaluate_keeps_sampled_figures_beside_the_greedy_ones(evaluating):
     assert greedy.greedy_scores != before.greedy_scores
     assert invoke("evaluate", "--samples", "2") == (
         1,
-        "Greedy answers to a question are all the same; add --sampled, or leave out --samples.",
+        "All greedy answers to a question are the same; add --sampled, or leave out --samples.",
     )

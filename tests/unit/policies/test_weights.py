@@ -51,9 +51,9 @@ def test_what_weights_print_is_what_they_parse(amounts):
     ("text", "message"),
     [
         ("politeness=1", "name 'politeness', which is not a category in use"),
-        ("politeness=1", "among relevance, factuality and completeness"),
+        ("politeness=1", "some of relevance, factuality and completeness"),
         ("relevance=1,relevance=2", "name a category twice"),
-        ("relevance=1,0.5", "name '', which is no category"),
+        ("relevance=1,0.5", "name '', which is not a category"),
         ("relevance=", "are not numbers"),
         ("relevance=-1,factuality=2", "must not be negative"),
         ("relevance=0", "all zero"),

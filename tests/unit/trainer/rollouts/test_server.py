@@ -199,7 +199,7 @@ def test_what_a_server_refuses_is_said(sampler, servers):
 
 
 def test_a_recipe_for_servers_names_them():
-    with pytest.raises(FgctlError, match=r"need ppo\.rollout_servers"):
+    with pytest.raises(FgctlError, match=r"needs ppo\.rollout_servers"):
         load_recipe("smoke", ["ppo.rollouts=server"])
     recipe = load_recipe("smoke", ["ppo.rollouts=server", 'ppo.rollout_servers=["http://a:8000"]'])
     assert recipe.ppo.rollout_servers == ("http://a:8000",)
