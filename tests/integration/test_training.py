@@ -110,7 +110,7 @@ def test_a_run_directory_of_other_settings_is_refused(fgctl, tmp_path):
     [
         (["--weights", "1,2", "--profile", "medium"], "three numbers"),
         (["--weights", "1,1,1", "--profile", "../up"], "not a name"),
-        (["--weights", "1,1,1", "--profile", "sft"], "taken"),
+        (["--weights", "1,1,1", "--profile", "sft"], "reserved"),
         (["--weights", "1,1,1", "--profile", "a", "--recipe", "none"], "choose cpu, gpu, paper, smoke"),
         (["--weights", "1,1,1", "--profile", "a", "--set", "ppo.lr=1"], "ppo.lr"),
         (["--weights", "1,1,1", "--profile", "a", "--data", "none.json"], "none.json"),
