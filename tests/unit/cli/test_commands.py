@@ -52,7 +52,7 @@ def test_score_judges_configured_categories_too(shouting):
 
 @pytest.mark.parametrize(
     ("line", "part"),
-    [("{", "JSON"), ("[1]", "JSON object"), ('{"question": "a"}', "'response'"), ('{"question": 3}', "'question'")],
+    [("{", "Expecting"), ("[1]", "JSON object"), ('{"question": "a"}', "'response'"), ('{"question": 3}', "'question'")],
 )
 def test_score_names_a_bad_line_after_answering_those_before_it(line, part):
     good = json.dumps({"question": "Where?", "response": "Here."})
