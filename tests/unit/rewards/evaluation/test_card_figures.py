@@ -17,7 +17,7 @@ from rewards.scores import ScoreRequest
 
 @pytest.fixture(scope="module")
 def rows():
-    return load_feedback(SAMPLE / "feedback.json")
+    return load_feedback(SAMPLE / "feedback.json")[:12]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_the_card_shows_every_figure(rows, scorer, tmp_path):
     table, recipe = tabulate(rows, scorer.feedback.extractor), scorer.feedback.fitted.recipe
     figures = {"version": scorer.version, "data": "feedback.json", "named": ["relevance"]}
     figures["study"] = study(rows, table, recipe)
-    figures["attacks"] = attack(rows[:4], scorer)
+    figures["attacks"] = attack(rows[:2], scorer)
     kept = keep(compare(rows, table, recipe, scorer.feedback.extractor), tmp_path)
     once = {
         "recipe": "tried once",
