@@ -4,7 +4,6 @@ import yaml
 from deploy.monitoring import __main__ as command
 from deploy.monitoring.generated_files import PROMETHEUS, ROOT, generated
 
-
 GENERATED = generated()
 
 
