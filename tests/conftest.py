@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 # How long an example takes says more of the machine than of the code.
-hypothesis.settings.register_profile("suite", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 _STARTED_IN = dict(os.environ)
 # More threads only wait for one another on models as small as the tests', and on a machine that does something else.

@@ -28,6 +28,15 @@ def invoke(*arguments, **options):
     return result.exit_code, result.stdout
 
 
+@pytest.fixture
+def few(tmp_path):
+    """Feedback on some of the sample's questions, where all of them would prove no more."""
+    file = tmp_path / "few" / "feedback.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(json.loads((SAMPLE / "feedback.json").read_text())[:10]))
+    return file
+
+
 def test_score_reads_and_writes_json_lines():
     rows = [
         {"id": 7, "question": "Where is it?", "passages": [["T", "By the sea."]], "response": "It is by the sea."},
@@ -52,7 +61,12 @@ def test_score_judges_configured_categories_too(shouting):
 
 @pytest.mark.parametrize(
     ("line", "part"),
-    [("{", "Expecting"), ("[1]", "JSON object"), ('{"question": "a"}', "'response'"), ('{"question": 3}', "'question'")],
+    [
+        ("{", "Expecting"),
+        ("[1]", "JSON object"),
+        ('{"question": "a"}', "'response'"),
+        ('{"question": 3}', "'question'"),
+    ],
 )
 def test_score_names_a_bad_line_after_answering_those_before_it(line, part):
     good = json.dumps({"question": "Where?", "response": "Here."})
@@ -133,8 +147,8 @@ def test_labels_alone_are_fitted_for_rewards_that_stay_as_they_are(tmp_path):
     assert "leave out --recipe" in message
 
 
-def test_rewards_compare_keeps_a_log_of_each_candidate(tmp_path):
-    arguments = ("rewards", "compare", "--data", SAMPLE / "feedback.json", "--out", tmp_path, "--recipe", "features")
+def test_rewards_compare_keeps_a_log_of_each_candidate(few, tmp_path):
+    arguments = ("rewards", "compare", "--data", few, "--out", tmp_path, "--recipe", "features")
     code, out = invoke(*arguments, "--recipe", "best", "--json")
     assert code == 0
     figures = json.loads(out)
@@ -145,11 +159,11 @@ def test_rewards_compare_keeps_a_log_of_each_candidate(tmp_path):
     assert invoke(*arguments)[0] == 0
 
 
-def test_a_judge_fitted_here_trains_no_policy(tmp_path):
+def test_a_judge_fitted_here_trains_no_policy(few, tmp_path):
     target = tmp_path / "judge.json"
-    code, out = invoke("rewards", "fit-judge", "--data", SAMPLE / "feedback.json", "--out", target, "--json")
+    code, out = invoke("rewards", "fit-judge", "--data", few, "--out", target, "--json")
     assert code == 0
-    assert json.loads(out)["questions"] == 24
+    assert json.loads(out)["questions"] == 10
     code, message = invoke("train", "--weights", "0.3,0.5,0.2", "--profile", "x", "--rewards", target)
     assert code == 1
     assert "must never train" in message

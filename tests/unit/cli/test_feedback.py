@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,21 @@ def store(tmp_path, monkeypatch):
     return url
 
 
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """The file of a store that the sample was imported into."""
+    file = tmp_path_factory.mktemp("sample") / "feedback.db"
+    assert invoke("import", FILE, "--store", f"sqlite:///{file}")[0] == 0
+    return file
+
+
+@pytest.fixture
+def imported(store, sample, tmp_path):
+    """A store with the sample in it."""
+    shutil.copy(sample, tmp_path / "feedback.db")
+    return store
+
+
 def invoke(*arguments, **options):
     result = run.invoke(app, ["feedback", *map(str, arguments)], **options)
     if isinstance(result.exception, FgctlError):
@@ -47,12 +63,11 @@ def test_the_sample_is_imported_once_and_exported_as_it_was(store, tmp_path):
     assert json.loads((tmp_path / "qa-feedback.json").read_text(encoding="utf-8")) == rows
 
 
-def test_the_store_gives_the_examples_that_the_file_gives(store):
-    invoke("import", FILE)
-    feedback = load_feedback_from(store)
+def test_the_store_gives_the_examples_that_the_file_gives(imported):
+    feedback = load_feedback_from(imported)
     assert feedback.examples == load_feedback(FILE)
     assert feedback.name == "feedback.db"
-    assert load_feedback_from(store).digest == feedback.digest != load_feedback_from(str(FILE)).digest
+    assert load_feedback_from(imported).digest == feedback.digest != load_feedback_from(str(FILE)).digest
 
 
 def test_refusals_are_reported_and_importing_nothing_is_an_error(store, tmp_path):
@@ -69,8 +84,7 @@ def test_refusals_are_reported_and_importing_nothing_is_an_error(store, tmp_path
     assert "No record of" in message
 
 
-def test_stats_count_feedback_and_questions_the_models_were_not_fitted_on(store):
-    invoke("import", FILE)
+def test_stats_count_feedback_and_questions_the_models_were_not_fitted_on(imported):
     report = json.loads(invoke("stats", "--json")[1])
     assert report["counts"]["annotations"] == 24
     assert report["rewards"]["questions_not_seen"] == 24
@@ -80,8 +94,7 @@ def test_stats_count_feedback_and_questions_the_models_were_not_fitted_on(store)
     assert "shared answers" in out
 
 
-def test_people_are_listed_retired_and_deleted(store):
-    invoke("import", FILE)
+def test_people_are_listed_retired_and_deleted(imported):
     (entry,) = json.loads(invoke("annotators", "--json")[1])
     assert (entry["name"], entry["retired"]) == ("imported", None)
     assert json.loads(invoke("annotators", "--retire", "imported", "--json")[1])[0]["retired"]
@@ -90,7 +103,7 @@ def test_people_are_listed_retired_and_deleted(store):
     assert deleted["annotations"] == 24
     assert json.loads(invoke("prune", "--older-than", "0", "--json")[1]) == {"responses": 96}
     with pytest.raises(FgctlError, match="There are no annotations in"):
-        load_feedback_from(store)
+        load_feedback_from(imported)
 
 
 def test_a_name_is_shown_with_its_key_and_released(store):
@@ -129,15 +142,14 @@ def test_a_store_is_distinguished_from_a_file_and_named_without_its_password():
     assert store_name("sqlite:////var/lib/fgctl/feedback.db") == "feedback.db"
 
 
-def test_rewards_are_fitted_on_a_store_and_say_what_it_changed(store, tmp_path):
-    invoke("import", FILE)
+def test_rewards_are_fitted_on_a_store_and_say_what_it_changed(imported, tmp_path):
     target = tmp_path / "rewards.json"
-    result = run.invoke(app, ["rewards", "fit", "--data", store, "--out", str(target), "--json"])
+    result = run.invoke(app, ["rewards", "fit", "--data", imported, "--out", str(target), "--json"])
     assert result.exception is None, result.exception
     report = json.loads(result.stdout)
     assert (report["questions"], report["annotations"]) == (24, 24)
     assert report["change"]["new"]["questions"] == 24
     assert report["change"]["new"]["before"]["relevance"]["n"] == report["relevance"]["n"]
     written = json.loads(Path(target).read_text(encoding="utf-8"))
-    assert written["data"] == report["data"] == {"feedback.db": load_feedback_from(store).digest}
+    assert written["data"] == report["data"] == {"feedback.db": load_feedback_from(imported).digest}
     assert written["annotations"] == 24

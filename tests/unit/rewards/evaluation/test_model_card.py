@@ -16,14 +16,23 @@ COMMITTED = Path(__file__).parents[4] / "docs" / "rewards.md"
 
 
 @pytest.fixture(scope="module")
-def table():
-    return tabulate_feedback(load_feedback(SAMPLE / "feedback.json"), Scorer.load().feedback.extractor)
+def rows():
+    return load_feedback(SAMPLE / "feedback.json")[:12]
 
 
 @pytest.fixture(scope="module")
-def report(table, tmp_path_factory):
-    """A report on the sample, with the log of a recipe and that of a candidate that was tried once."""
-    rows, scorer = load_feedback(SAMPLE / "feedback.json"), Scorer.load()
+def scorer():
+    return Scorer.load()
+
+
+@pytest.fixture(scope="module")
+def table(rows, scorer):
+    return tabulate_feedback(rows, scorer.feedback.extractor)
+
+
+@pytest.fixture(scope="module")
+def report(rows, scorer, table, tmp_path_factory):
+    """A report on some of the sample, with the log of a recipe and that of a candidate that was tried once."""
     recipe, logs = scorer.feedback.fitted.recipe, tmp_path_factory.mktemp("logs")
     path = write_log(evaluate_recipe(rows, table, recipe, scorer.feedback.extractor), logs)
     assert path.name == f"{recipe.name}.json"
@@ -39,7 +48,7 @@ def report(table, tmp_path_factory):
         "data": "feedback.json",
         "named": ["relevance"],
         "study": card_figures(rows, table, recipe),
-        "attacks": score_attacks(rows[:4], scorer),
+        "attacks": score_attacks(rows[:2], scorer),
         "candidates": read_logs(logs),
     }
 

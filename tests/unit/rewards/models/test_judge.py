@@ -29,7 +29,7 @@ def trunk(base):
 def fitted(trunk, base, tmp_path_factory):
     """The file of a judge fitted on the sample."""
     path = tmp_path_factory.mktemp("judge") / "judge.json"
-    table = tabulate_states(load_feedback(SAMPLE / "feedback.json"), trunk)
+    table = tabulate_states(load_feedback(SAMPLE / "feedback.json")[:10], trunk)
     weights, points = fit_judge(table, np.arange(table.questions))
     save_judge(
         path, weights, points, trunk=file_digest(base / "model.safetensors"), layer=LAYER, data={},
@@ -59,7 +59,7 @@ def test_a_response_reads_the_same_alone_and_in_a_batch(trunk):
 
 def test_a_fitted_judge_judges_every_segment(fitted, base):
     judge = Judge.load(base, fitted)
-    requests = [ScoreRequest("What burned?", PASSAGES, text) for text in (*TEXTS, "word " * 3000)]
+    requests = [ScoreRequest("What burned?", PASSAGES, text) for text in (*TEXTS, "word " * 1500)]
     for request, judgement in zip(requests, judge.judge(requests), strict=True):
         assert len(judgement.errors["relevance"]) == len(sub_sentences(request.response))
         assert np.isfinite(judgement.completeness)

@@ -49,7 +49,7 @@ headers = st.dictionaries(
     max_size=3,
 )
 fuzzed = settings(
-    max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=75, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -53,7 +53,7 @@ def items(draw: st.DrawFn) -> Item:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(written=st.lists(items(), min_size=1, max_size=2))
 def test_any_text_comes_back(name: str, written: list[Item], tmp_path: Path) -> None:
     path = tmp_path / "items.json"
