@@ -89,9 +89,7 @@ def fit(
     if agreement:
         print_agreement(f"Reward models {fitted.version} in {target}, {len(set(keys))} questions", agreement)
         print_change(change)
-    print_labels(
-        f"Label heads {labels.version} in {labels_path(target)}, on errors that people labelled", label_agreement
-    )
+    print_labels(f"Labels {labels.version} in {labels_path(target)}, on errors that people labelled", label_agreement)
 
 
 def _change(table: "FeedbackTable", recipe: "FitRecipe", target: Path) -> dict[str, Any]:

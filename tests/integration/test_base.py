@@ -1,6 +1,7 @@
 """The embedded base model's conversion, and bases of the user's own."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,9 +11,11 @@ from rewards.errors import FgctlError
 
 
 def test_a_half_written_cache_is_rebuilt_to_the_same_model(monkeypatch, tmp_path):
+    converted = base.resolve_base()
+    shutil.copytree(converted.path, tmp_path / converted.path.name)
     monkeypatch.setenv("FGCTL_CACHE", str(tmp_path))
     made = base.resolve_base()
-    assert made.path.parent == tmp_path
+    assert (made.path.parent, made.digest) == (tmp_path, converted.digest)
     stamp = (made.path / "model.safetensors").stat().st_mtime_ns
     assert base.resolve_base() == made
     assert (made.path / "model.safetensors").stat().st_mtime_ns == stamp
