@@ -67,7 +67,7 @@ class Server:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         await asyncio.sleep(FIRST)
-        while self.most_at_once < self.together:
+        while self.most_open < self.together:
             await asyncio.sleep(PACE)
         for number in range(count):
             if number:

@@ -61,7 +61,7 @@ def test_what_is_no_exposition_of_ours_is_told(text):
 
 @pytest.mark.parametrize(
     ("status", "message"),
-    [(401, "key with the scope metrics"), (403, "key with the scope metrics"), (404, "answered 404")],
+    [(401, "key with the scope metrics"), (403, "key with the scope metrics"), (404, "answered with status 404")],
 )
 def test_a_refusal_is_told(monkeypatch, status, message):
     monkeypatch.setattr(httpx, "get", lambda url, **_: httpx.Response(status, text="no"))
