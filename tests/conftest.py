@@ -27,24 +27,29 @@ ENGINES = ("integration/engine/", "integration/test_training.py", "servers/servi
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Group what must run one after another: all tests with engines, all with PostgreSQL, and those of any other file.
-
-    `pytest -n 2 --dist loadgroup` runs the other groups beside the engines, which come first because they take longest.
-    """
-    here, groups = Path(__file__).parent, {}
+    """Mark the tests with PostgreSQL, and put those with engines first, because they take longest."""
     for item in items:
         if "start_postgres" in item.fixturenames:
             item.add_marker("postgres")
-        file = item.path.relative_to(here).as_posix()
-        if file.startswith(ENGINES):
-            group = "engines"
-        elif item.get_closest_marker("postgres"):
-            group = "postgres"
-        else:
-            group = file
-        item.add_marker(pytest.mark.xdist_group(group))
-        groups.setdefault(group, []).append(item)
-    items[:] = groups.pop("engines", []) + [item for group in groups.values() for item in group]
+    items.sort(key=lambda item: group_of(item.nodeid) != "engines")
+
+
+def group_of(nodeid):
+    """What runs in one process, one test after another: all tests with engines, and those of any other file."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    return "engines" if file.startswith(ENGINES) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The scheduler of `pytest -n 2`. Its own `--dist loadgroup` groups nothing since pytest 9.2 (xdist 3.8)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")
