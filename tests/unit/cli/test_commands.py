@@ -117,6 +117,7 @@ def segment_errors(example, category):
     return [any(a < end and start < b for start, end in spans) for a, b in segments(text, spec.density)]
 
 
+@pytest.mark.slow
 def test_rewards_fit_writes_a_model_that_scores(tmp_path):
     target = tmp_path / "rewards.json"
     code, out = invoke("rewards", "fit", "--data", SAMPLE / "feedback.json", "--out", target, "--json")
@@ -129,6 +130,7 @@ def test_rewards_fit_writes_a_model_that_scores(tmp_path):
     assert invoke("score", "--rewards", target, input=row)[0] == 0
 
 
+@pytest.mark.slow
 def test_labels_alone_are_fitted_for_rewards_that_stay_as_they_are(tmp_path):
     target, labels = tmp_path / "rewards.json", tmp_path / "rewards.labels.json"
     shutil.copy(FITTED_REWARDS, target)
@@ -147,6 +149,7 @@ def test_labels_alone_are_fitted_for_rewards_that_stay_as_they_are(tmp_path):
     assert "leave out --recipe" in message
 
 
+@pytest.mark.slow
 def test_rewards_compare_keeps_a_log_of_each_candidate(few, tmp_path):
     arguments = ("rewards", "compare", "--data", few, "--out", tmp_path, "--recipe", "features")
     code, out = invoke(*arguments, "--recipe", "best", "--json")
@@ -159,6 +162,7 @@ def test_rewards_compare_keeps_a_log_of_each_candidate(few, tmp_path):
     assert invoke(*arguments)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_judge_fitted_here_trains_no_policy(few, tmp_path):
     target = tmp_path / "judge.json"
     code, out = invoke("rewards", "fit-judge", "--data", few, "--out", target, "--json")

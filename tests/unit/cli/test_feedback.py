@@ -142,6 +142,7 @@ def test_a_store_is_distinguished_from_a_file_and_named_without_its_password():
     assert store_name("sqlite:////var/lib/fgctl/feedback.db") == "feedback.db"
 
 
+@pytest.mark.slow
 def test_rewards_are_fitted_on_a_store_and_say_what_it_changed(imported, tmp_path):
     target = tmp_path / "rewards.json"
     result = run.invoke(app, ["rewards", "fit", "--data", imported, "--out", str(target), "--json"])

@@ -49,6 +49,7 @@ async def test_its_series_exist_before_the_first_answer_and_count_it(service):
     assert scores["shouting"]["segments"][0]["end"] == len(answer["text"])
 
 
+@pytest.mark.slow
 async def test_the_scoring_process_judges_it(shouting):
     worker = ScoringWorker(None, shouting, 120)
     try:

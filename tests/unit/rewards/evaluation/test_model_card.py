@@ -13,6 +13,7 @@ from rewards.fitting.feedback_table import tabulate_feedback
 from rewards.scorer import Scorer
 
 COMMITTED = Path(__file__).parents[4] / "docs" / "rewards.md"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ class Interrupted(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr("rewards.fitting.fit_reader._CHECKPOINT_EVERY", 2)
     examples = load_examples(SAMPLE / "train.json")[:8]

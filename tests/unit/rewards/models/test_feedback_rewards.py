@@ -50,6 +50,7 @@ def test_a_response_scores_the_same_alone_and_in_a_batch(model, requests):
             )
 
 
+@pytest.mark.slow
 def test_vectors_depend_on_neither_earlier_calls_nor_order(model, requests):
     texts = [text for r in requests for text in (r.question, r.response, *(p.text for p in r.passages))]
     first = model.extractor.encoder.encode(texts)

@@ -13,6 +13,7 @@ from rewards.segmentation import sub_sentences
 
 PASSAGES = (Passage(title="Ostra", text="Ostra has 4000 people. It lies on the Lind. The mill burned in 1911."),)
 TEXTS = ("The mill burned in 1911. Nobody was hurt 😀 that day.", "It lies on the Lind.", "")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

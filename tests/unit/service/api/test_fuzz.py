@@ -86,8 +86,8 @@ _OPENED = Opened()
 @pytest.fixture
 def send(service, caplog):
     """Sends a request to the application; fails on a 5xx, on an error line in the log, and on any file opened."""
-    # What is imported at the first request is opened then.
-    asyncio.run(service.client.post("/generate", json=QUESTION, params={"profile": "long"}))
+    # What is imported at the first request is opened then, and so is an endpoint's source by FastAPI.
+    asyncio.run(_first_requests(service.client))
     caplog.set_level(logging.WARNING)
 
     def sent(method, path, **arguments):
@@ -113,6 +113,11 @@ def send(service, caplog):
         return reply
 
     return sent
+
+
+async def _first_requests(client):
+    await client.post("/generate", json=QUESTION, params={"profile": "long"})
+    await client.get("/responses/none")
 
 
 def test_the_watch_sees_files(tmp_path):

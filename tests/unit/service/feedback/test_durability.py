@@ -37,6 +37,7 @@ async def submission_ids(url):
         await store.close()
 
 
+@pytest.mark.slow
 async def test_processes_killed_while_they_submit(url):
     processes = [start(url, name) for name in "ab"]
     lines = [[process.stdout.readline() for _ in range(3)] for process in processes]
