@@ -5,8 +5,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.api.common.wire import Text
-from service.api.openai.common.protocol import CompletionsRequest, one_message
-from service.api.openai.common.responses import CompletionsResponse, OpenAIChoice, OpenAIWire
+from service.api.openai.common.protocol import (
+    CompletionsRequest,
+    CompletionsResponse,
+    OpenAIChoice,
+    OpenAIWire,
+    one_message,
+)
 from service.domain.request import Sampling
 
 

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from service.api.openai.chat.answer_format import ChatFormat
 from service.api.openai.chat.protocol import ChatRequest, ChatResponse
-from service.api.openai.chat.shape import ChatShape
 from service.api.openai.chat.translate import extra_fields, to_request
 from service.api.openai.common.batch import prepare
 from service.api.openai.common.errors import OpenAIRoute
@@ -24,5 +24,5 @@ async def chat_completions(request: Request, body: ChatRequest) -> Response:
     backend = backend_of(request)
     pipeline = backend.pipeline
     asked = to_request(body, backend.categories, caller_of(request))
-    batch = await prepare(pipeline, body, [asked], ChatShape(asked.sampling.logprobs), extra_fields(body))
+    batch = await prepare(pipeline, body, [asked], ChatFormat(asked.sampling.logprobs), extra_fields(body))
     return await respond(request, pipeline, batch, ChatResponse, stream=bool(body.stream))

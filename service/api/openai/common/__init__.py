@@ -1,8 +1,7 @@
 """What the endpoints of OpenAI's interface share.
 
-protocol.py         what all requests for completions have in common
-responses.py        what all responses have in common
-shape.py            how a kind of completions writes answers and pieces
+protocol.py         what requests have in common, and responses
+answer_format.py    how a kind of completions writes answers and pieces
 batch.py            a request of one or several prompts, and its answers as they come
 reply.py            the whole response, or its chunks
 http.py             the response over HTTP, at once or streamed

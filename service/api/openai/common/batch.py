@@ -8,9 +8,9 @@ from typing import Any
 from service.answering.pipeline import Pipeline
 from service.answering.prepared import Prepared
 from service.api.common.reply import sources_json
+from service.api.openai.common.answer_format import AnswerFormat
 from service.api.openai.common.merged_streams import merged
 from service.api.openai.common.protocol import CompletionsRequest
-from service.api.openai.common.shape import Shape
 from service.domain.answer import Answer, Piece
 from service.domain.request import AnswerRequest
 
@@ -22,7 +22,7 @@ class Batch:
     model: str
     """As asked for."""
     prompts: tuple[Prepared, ...]
-    shape: Shape
+    format: AnswerFormat
     include_usage: bool
     """Whether a stream ends with its usage."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -48,12 +48,12 @@ async def prepare(
     pipeline: Pipeline,
     body: CompletionsRequest,
     requests: Sequence[AnswerRequest],
-    shape: Shape,
+    answer_format: AnswerFormat,
     extra: dict[str, Any] | None = None,
 ) -> Batch:
     """Check every prompt of a request. Raises ServiceError."""
     prompts = tuple([await pipeline.prepare(request) for request in requests])
-    return Batch(body.model, prompts, shape, body.include_usage, extra or {})
+    return Batch(body.model, prompts, answer_format, body.include_usage, extra or {})
 
 
 async def events(pipeline: Pipeline, batch: Batch) -> AsyncGenerator[tuple[int, Piece | Answer], None]:

@@ -11,8 +11,8 @@ from sse_starlette import EventSourceResponse
 from service.answering.pipeline import Pipeline
 from service.api.openai.common.batch import Batch
 from service.api.openai.common.errors import for_client
+from service.api.openai.common.protocol import CompletionsResponse
 from service.api.openai.common.reply import to_chunks, to_reply
-from service.api.openai.common.responses import CompletionsResponse
 from service.edge.client_disconnect import CLIENT_CLOSED, unless_disconnected
 from service.edge.sse import event_data
 from service.errors import ServiceError

@@ -1,4 +1,4 @@
-"""What requests for completions and for chat completions have in common.
+"""Wire types that requests for completions and chat completions have in common, and their responses.
 
 Fields that nobody here knows are ignored, as vLLM and other servers do: clients send fields of newer versions of the
 interface unasked. Fields that are known to change the answer and are not served are refused (UNSERVED).
@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from policies.names import DEFAULT_PROFILE
-from service.api.common.wire import PassageIn, StopText, check_stops, listed_stops
+from service.api.common.wire import BestOf, PassageIn, PolicyName, StopText, check_stops, listed_stops
 from service.domain.request import Sampling
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
@@ -150,3 +150,45 @@ class CompletionsRequest(BaseModel):
             logprobs=logprobs,
             extra={name: value for name in names if (value := getattr(self, name)) is not None},
         )
+
+
+class OpenAIWire(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class OpenAIChoice(OpenAIWire):
+    index: int
+    finish_reason: str
+    response_id: str
+    """What GET /responses/{id} knows this answer by. Not OpenAI's, like the four below, which come with `best_of`."""
+    best_of: BestOf | None = None
+    scores: dict[str, Any] | None = None
+    in_domain: bool | None = None
+    notes: list[str] | None = None
+
+
+class TotalUsage(OpenAIWire):
+    """Tokens of all prompts and all answers."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    """Of everything that was sampled, also what was not chosen."""
+    total_tokens: int
+    samples: int | None = None
+    """Only with `best_of`. Not OpenAI's."""
+
+
+class CompletionsResponse(OpenAIWire):
+    id: str
+    """Also of the first answer at GET /responses/{id}."""
+    created: int
+    model: str
+    """As asked for."""
+    system_fingerprint: str
+    """The policy and its version: another one answers the same seed differently."""
+    usage: TotalUsage
+    policy: PolicyName
+    """Not OpenAI's, like the three below."""
+    weights: dict[str, float]
+    weights_served: dict[str, float]
+    passages_cut: bool

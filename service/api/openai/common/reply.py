@@ -20,7 +20,7 @@ async def to_reply(pipeline: Pipeline, batch: Batch) -> dict[str, Any]:
                 answers[prompt] = event
     ordered = [answers[prompt] for prompt in range(len(batch.prompts))]
     return {
-        **_head(batch, batch.shape.whole, ordered[0].created),
+        **_head(batch, batch.format.whole, ordered[0].created),
         "choices": [choice for prompt, answer in enumerate(ordered) for choice in _choices(batch, prompt, answer)],
         "usage": _usage(ordered),
         **batch.sources(),
@@ -32,7 +32,7 @@ async def to_chunks(pipeline: Pipeline, batch: Batch) -> AsyncGenerator[dict[str
 
     Closing aborts the generation. Raises ServiceError.
     """
-    head = _head(batch, batch.shape.chunk, int(time.time()))
+    head = _head(batch, batch.format.chunk, int(time.time()))
     if batch.include_usage:
         head["usage"] = None
     sources = batch.sources()
@@ -64,7 +64,7 @@ def _head(batch: Batch, kind: str, created: int) -> dict[str, Any]:
 def _choices(batch: Batch, prompt: int, answer: Answer) -> Iterator[dict[str, Any]]:
     """The whole completions of one prompt."""
     for completion in answer.completions:
-        choice = batch.shape.choice(batch.index(prompt, completion.index), completion)
+        choice = batch.format.choice(batch.index(prompt, completion.index), completion)
         response_id = completion_id(answer.id, completion.index)
         yield choice | {"response_id": response_id} | best_of_json(answer, completion)
 
@@ -80,7 +80,7 @@ def _best_pieces(batch: Batch, prompt: int, answer: Answer) -> tuple[dict[str, A
 
 def _piece(batch: Batch, prompt: int, piece: Piece) -> dict[str, Any]:
     """The part by which one completion has grown; its last piece has the id at GET /responses/{id}."""
-    choice = batch.shape.piece(batch.index(prompt, piece.index), piece)
+    choice = batch.format.piece(batch.index(prompt, piece.index), piece)
     if piece.finish_reason is not None:
         choice["response_id"] = completion_id(batch.prompts[prompt].id, piece.index)
     return choice

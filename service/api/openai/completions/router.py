@@ -6,8 +6,8 @@ from fastapi.responses import Response
 from service.api.openai.common.batch import prepare
 from service.api.openai.common.errors import OpenAIRoute
 from service.api.openai.common.http import STREAM, respond
+from service.api.openai.completions.answer_format import CompletionFormat
 from service.api.openai.completions.protocol import CompletionRequest, CompletionResponse
-from service.api.openai.completions.shape import CompletionShape
 from service.api.openai.completions.translate import to_requests
 from service.backend import backend_of
 from service.edge.authentication import caller_of
@@ -24,5 +24,5 @@ async def completions(request: Request, body: CompletionRequest) -> Response:
     backend = backend_of(request)
     pipeline = backend.pipeline
     requests = to_requests(body, backend.categories, backend.settings.max_prompts, caller_of(request))
-    batch = await prepare(pipeline, body, requests, CompletionShape(body.logprobs))
+    batch = await prepare(pipeline, body, requests, CompletionFormat(body.logprobs))
     return await respond(request, pipeline, batch, CompletionResponse, stream=bool(body.stream))

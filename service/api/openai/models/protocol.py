@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from service.api.openai.common.responses import OpenAIWire
+from service.api.openai.common.protocol import OpenAIWire
 
 
 class Model(OpenAIWire):

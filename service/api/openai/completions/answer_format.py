@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from service.api.openai.common.shape import finite
+from service.api.openai.common.answer_format import finite
 from service.domain.answer import Completion, Piece, TokenLogprob
 
 
-class CompletionShape:
+class CompletionFormat:
     """/v1/completions."""
 
     whole = chunk = "text_completion"

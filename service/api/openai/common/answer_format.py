@@ -8,7 +8,7 @@ LEAST_LOGPROB = -9999.0
 """Stands for minus infinity, which JSON has no number for."""
 
 
-class Shape(Protocol):
+class AnswerFormat(Protocol):
     """Writes the answers of one request in one kind of completions; it knows how far each answer has come."""
 
     whole: str

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.api.openai.common.shape import finite
+from service.api.openai.common.answer_format import finite
 from service.domain.answer import Completion, Piece, TokenLogprob
 
 
-class ChatShape:
+class ChatFormat:
     """/v1/chat/completions."""
 
     whole, chunk = "chat.completion", "chat.completion.chunk"
