@@ -56,7 +56,7 @@ class WritingEngine(FakeEngine):
 class SegmentWorker(FakeWorker):
     """Scores real segments by a hash of their text; the wrong height and the hearsay are errors."""
 
-    def _judge(self, text):
+    def _scores(self, text):
         def score(density, category):
             scored = []
             for start, end in segments(text, density):
