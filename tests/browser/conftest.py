@@ -138,7 +138,7 @@ class Running:
                 id=ids[-1], text=text, question=question or example.question, passages=passages, profile="medium"
             )
             self.do(self.store.record_response(response))
-            scored = self.service.worker._judge(text).as_json()
+            scored = self.service.worker._scores(text).as_json()
             self.do(self.store.record_scores(ids[-1], "r1", scored))
         return ids
 
