@@ -21,30 +21,38 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SERVERS = Path(__file__).parents[1] / ".servers/bin"
 """Where `make servers` puts PostgreSQL's programs."""
 NOBODY = 65534
-ENGINES = ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py")
-"""Where tests start engines. There is memory for one engine at a time."""
+TOGETHER = {
+    "engines": ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py"),
+    "postgres": ("unit/service/feedback/",),
+}
+"""Tests that run one after another in one process: there is memory for one engine, and need of one PostgreSQL."""
+
+
+def together(test):
+    """What pytest-xdist must not separate from a test of that id: one of TOGETHER, else what else is in its file."""
+    file = test.partition("::")[0].removeprefix("tests/")
+    return next((name for name, places in TOGETHER.items() if file.startswith(places)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Schedules for `pytest -n 2 --no-loadscope-reorder`: tests with engines in one process, all else in the other."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return together(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Group what must run one after another: all tests with engines, all with PostgreSQL, and those of any other file.
-
-    `pytest -n 2 --dist loadgroup` runs the other groups beside the engines, which come first because they take longest.
-    """
-    here, groups = Path(__file__).parent, {}
+    """Mark tests with PostgreSQL, and put those with engines first: they take longest."""
     for item in items:
         if "start_postgres" in item.fixturenames:
             item.add_marker("postgres")
-        file = item.path.relative_to(here).as_posix()
-        if file.startswith(ENGINES):
-            group = "engines"
-        elif item.get_closest_marker("postgres"):
-            group = "postgres"
-        else:
-            group = file
-        item.add_marker(pytest.mark.xdist_group(group))
-        groups.setdefault(group, []).append(item)
-    items[:] = groups.pop("engines", []) + [item for group in groups.values() for item in group]
+    items.sort(key=lambda item: together(item.nodeid) != "engines")
 
 
 @pytest.fixture(scope="session")
