@@ -23,9 +23,10 @@ SERVERS = Path(__file__).parents[1] / ".servers/bin"
 NOBODY = 65534
 TOGETHER = {
     "engines": ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py"),
-    "postgres": ("unit/service/feedback/",),
+    "service": ("unit/service/",),
 }
-"""Tests that run one after another in one process: there is memory for one engine, and need of one PostgreSQL."""
+"""Tests that run one after another in one process: there is memory for one engine; and PostgreSQL is started, and vLLM
+imported, once."""
 
 
 def together(test):
@@ -48,11 +49,12 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark tests with PostgreSQL, and put those with engines first: they take longest."""
+    """Mark tests with PostgreSQL, and put first what takes longest."""
     for item in items:
         if "start_postgres" in item.fixturenames:
             item.add_marker("postgres")
-    items.sort(key=lambda item: together(item.nodeid) != "engines")
+    longest = list(TOGETHER)
+    items.sort(key=lambda item: longest.index(name) if (name := together(item.nodeid)) in longest else len(longest))
 
 
 @pytest.fixture(scope="session")
