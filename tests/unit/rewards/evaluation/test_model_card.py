@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def rows():
-    return load_feedback(SAMPLE / "feedback.json")[:12]
+    return load_feedback(SAMPLE / "feedback.json")[:8]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
 from service.feedback.records import NewResponse, StoredPassage
 from service.feedback.store.database import Database, async_url, create
 from service.feedback.store.feedback_store import FeedbackStore, open_store
+from tests.unit.service.conftest import Service
 
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 EXAMPLES = 20
@@ -40,10 +41,13 @@ class OpenedForEachCall:
         return call
 
 
-@pytest.fixture
-def schema(serve, tmp_path):
-    url = f"sqlite:///{tmp_path}/feedback.db"
-    service = serve(feedback_store=url)
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory):
+    """The schema of one service, which every operation is tried on."""
+    directory = tmp_path_factory.mktemp("contract")
+    url = f"sqlite:///{directory}/feedback.db"
+    service = Service(directory, feedback_store=url)
+    service.start()
 
     async def fill():
         store = await open_store(url)
