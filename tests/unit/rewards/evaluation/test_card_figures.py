@@ -17,7 +17,7 @@ from rewards.scores import ScoreRequest
 
 @pytest.fixture(scope="module")
 def rows():
-    return load_feedback(SAMPLE / "feedback.json")[:8]
+    return load_feedback(SAMPLE / "feedback.json")[:12]
 
 
 @pytest.fixture(scope="module")
