@@ -22,7 +22,7 @@ serve: setup ## Serve every profile on HOST:PORT, in the foreground.
 	@exec $(VENV)/bin/fgctl serve --host $(HOST) --port $(PORT)
 
 # Two processes: one has the tests with engines, one after another, and the other whatever else (tests/conftest.py).
-PYTEST := $(VENV)/bin/pytest -n 2 --no-loadscope-reorder --durations=15
+PYTEST := $(VENV)/bin/pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 
 test: setup servers browser ## Run the whole test suite.
 	@$(PYTEST)

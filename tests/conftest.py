@@ -21,40 +21,35 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SERVERS = Path(__file__).parents[1] / ".servers/bin"
 """Where `make servers` puts PostgreSQL's programs."""
 NOBODY = 65534
-TOGETHER = {
-    "engines": ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py"),
-    "service": ("unit/service/",),
-}
-"""Tests that run one after another in one process: there is memory for one engine; and PostgreSQL is started, and vLLM
-imported, once."""
-
-
-def together(test):
-    """What pytest-xdist must not separate from a test of that id: one of TOGETHER, else what else is in its file."""
-    file = test.partition("::")[0].removeprefix("tests/")
-    return next((name for name, places in TOGETHER.items() if file.startswith(places)), file)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Schedules for `pytest -n 2 --no-loadscope-reorder`: tests with engines in one process, all else in the other."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Scheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            return together(nodeid)
-
-    return Scheduling(config, log)
+ENGINES = ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py")
+"""Where tests start engines. There is memory for one engine at a time."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark tests with PostgreSQL, and put first what takes longest."""
+    """Mark the tests with PostgreSQL, and put those with engines first, because they take longest."""
     for item in items:
         if "start_postgres" in item.fixturenames:
             item.add_marker("postgres")
-    longest = list(TOGETHER)
-    items.sort(key=lambda item: longest.index(name) if (name := together(item.nodeid)) in longest else len(longest))
+    items.sort(key=lambda item: group_of(item.nodeid) != "engines")
+
+
+def group_of(nodeid):
+    """What runs in one process, one test after another: all tests with engines, and those of any other file."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    return "engines" if file.startswith(ENGINES) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The scheduler of `pytest -n 2`. Its own `--dist loadgroup` groups nothing since pytest 9.2 (xdist 3.8)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,8 @@ def app(store, loop):
 
     mixtures = store.root.parent / "mixtures"
     app = create_app(Settings(policies=store.root, max_num_seqs=8, mixtures=mixtures, kv_cache_gib=1))
-    loop.run(app.state.backend.start())
-    yield app
-    loop.run(app.state.backend.stop())
+    try:
+        loop.run(app.state.backend.start(), timeout=540)
+        yield app
+    finally:
+        loop.run(app.state.backend.stop())
