@@ -7,7 +7,7 @@ serve.py      fgctl serve
 generate.py   fgctl generate
 keys.py       fgctl keys add, list, revoke
 feedback.py   fgctl feedback import, export, stats, annotators, delete-person, prune
-bench.py      fgctl bench
+bench/        fgctl bench
 training/     fgctl sft, train, evaluate, sample, experiment
 rewards/      fgctl score, rewards
 policies/     fgctl policies

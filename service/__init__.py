@@ -1,1 +1,21 @@
-"""The HTTP service: generation with the policy adapters and online scoring."""
+"""The HTTP service: policies on one vLLM engine, and online scoring. From the ground floor up:
+
+domain/       the words: request, answer, policy, roster, selection, caller, scores
+settings.py   every setting
+errors.py     errors with their HTTP status
+edge/         middleware, authentication, logs, traces
+engine/       vLLM and its supervisor
+served/       the policy for a request; reload, canaries, mixtures
+metrics/      every metric
+admission/    who may use the engine now, who waits, who is refused
+scoring/      the queue to the scoring processes
+feedback/     the feedback store and what belongs to it
+answering/    how a request becomes an answer
+parts.py      how the parts are wired
+backend.py    the service from start to stop
+api/          HTTP endpoints
+pages/        web pages
+app.py        the FastAPI application
+run.py        the server in the foreground
+bench/        benchmarks
+"""

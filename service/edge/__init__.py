@@ -1,7 +1,8 @@
 """What happens to an HTTP request before and after its endpoint.
 
 middleware.py         security headers, one log line and trace for each request, limits on headers and body
-authentication.py     who sends a request, and whether its key has the scope that the path requires
+authentication.py     who sends a request, and whether its key has the scope that the route needs
+route_scope.py        the scope that a route needs, declared beside it
 keys.py               the file of API keys: add, revoke, follow changes
 head_limit.py         limit a request's URL and headers while they arrive
 client_disconnect.py  cancel work when the client disconnects

@@ -96,8 +96,8 @@ def run(base_path, parent, processes):
         "leave_one_out": ["ppo.estimator.type=leave_one_out"],
         "holistic": ["ppo.estimator.type=leave_one_out", "ppo.objective=holistic"],
     }
-    found = {way: _ppo(base, parent, processes, overrides) for way, overrides in ways.items()}
-    return found | {"sft": _sft(base, processes)}
+    results = {way: _ppo(base, parent, processes, overrides) for way, overrides in ways.items()}
+    return results | {"sft": _sft(base, processes)}
 
 
 def _ppo(base, parent, processes, overrides):
@@ -127,7 +127,7 @@ def _sft(base, processes):
     drawn = random.Random(0)  # noqa: S311
     groups = [Group([1, 2, 3 + i], [[drawn.randrange(20000) for _ in range(2 + 5 * i)]]) for i in range(5)]
     logged = [sft.update(model, groups, optimizer, 64, processes) for _ in range(STEPS)]
-    metrics = [dict(zip(("loss", "grad_norm"), one, strict=True)) for one in logged]
+    metrics = [dict(zip(("loss", "grad_norm"), step, strict=True)) for step in logged]
     state = {"adapter": parameters, "optimizer": optimizer.state_dict()}
     return {"metrics": metrics, "state": state, "judged": [], "held": held}
 

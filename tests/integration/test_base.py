@@ -77,17 +77,17 @@ def test_any_causal_model_trains_from_parent_to_policy(other_base, tmp_path):
     from trainer.recipe import load_recipe
     from trainer.sft import SftJob, train_sft
 
-    found = base.resolve_base(str(other_base))
+    resolved = base.resolve_base(str(other_base))
     recipe = load_recipe(
         "smoke", ['lora.target_modules=["c_attn"]', "lora.top_layers=1", "ppo.rollouts=transformers", "ppo.steps=1"]
     )
     store = PolicyStore(tmp_path / "policies")
     data = SAMPLE / "train.json"
-    parent = train_sft(SftJob(found, data, "smoke", recipe, tmp_path / "sft"), store)
+    parent = train_sft(SftJob(resolved, data, "smoke", recipe, tmp_path / "sft"), store)
     store.promote("sft", parent.version)
-    job = PpoJob("medium", Weights.parse("1,1,1"), found, data, "smoke", recipe, tmp_path / "ppo")
+    job = PpoJob("medium", Weights.parse("1,1,1"), resolved, data, "smoke", recipe, tmp_path / "ppo")
     policy = train_policy(job, store, Scorer.load())
-    assert policy.base.digest == found.digest
+    assert policy.base.digest == resolved.digest
     assert policy.parent.version == parent.version
     with pytest.raises(FgctlError, match="trained on base"):
         train_policy(PpoJob(**{**vars(job), "base": base.resolve_base()}), store, Scorer.load())

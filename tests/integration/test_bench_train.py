@@ -42,6 +42,6 @@ def test_in_bfloat16_plain_and_packed_rows_differ_by_rounding_alone(base, store)
     wanted = torch.cat([p.grad.flatten() for p in parameters.values()])
     model.peft.zero_grad()
     plain.backward(batch, range(3), packed.policy, advantages)
-    found = torch.cat([p.grad.flatten() for p in parameters.values()])
-    assert torch.cosine_similarity(found, wanted, dim=0) > 0.99
-    assert found.norm() / wanted.norm() == pytest.approx(1, abs=0.05)
+    actual = torch.cat([p.grad.flatten() for p in parameters.values()])
+    assert torch.cosine_similarity(actual, wanted, dim=0) > 0.99
+    assert actual.norm() / wanted.norm() == pytest.approx(1, abs=0.05)

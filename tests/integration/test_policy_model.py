@@ -76,16 +76,16 @@ def test_a_pass_from_the_first_adapted_layer_on_is_a_whole_pass(base, store):
     def gradients(start):
         logprobs = model.evaluate(row, grad=True, below=start).logprobs
         logprobs.sum().backward()
-        found = [p.grad.clone() for p in parameters.values()]
+        actual = [p.grad.clone() for p in parameters.values()]
         model.peft.zero_grad()
-        return logprobs.detach(), found
+        return logprobs.detach(), actual
 
     whole, wanted = gradients(None)
-    midway, found = gradients(below)
+    midway, actual = gradients(below)
     assert torch.equal(whole, midway)
     assert not torch.equal(whole, model.evaluate(row, "reference", below=below).logprobs)
-    for one, other in zip(wanted, found, strict=True):
-        torch.testing.assert_close(one, other)
+    for expected, other in zip(wanted, actual, strict=True):
+        torch.testing.assert_close(expected, other)
 
 
 def test_a_base_that_cannot_begin_midway_runs_whole(base, store, monkeypatch):

@@ -57,35 +57,35 @@ def free_port():
 
 
 @pytest.fixture
-def two(environment, free_port):
+def double(environment, free_port):
     """Environments of two processes on this machine."""
     everywhere = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port, "OMP_NUM_THREADS": "1"}
     here = environment | everywhere | {"PYTHONPATH": str(ROOT)}
     return [here | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
 
 
-def check_alike(one, other):
+def check_alike(single, other):
     """The same but for the order in which floats were added up."""
-    assert one["metrics"][0].keys() == other["metrics"][0].keys()
-    for step, metrics in enumerate(one["metrics"]):
+    assert single["metrics"][0].keys() == other["metrics"][0].keys()
+    for step, metrics in enumerate(single["metrics"]):
         for name, value in metrics.items():
             if not name.startswith(ALONE):
                 assert other["metrics"][step][name] == pytest.approx(value, rel=1e-4, abs=1e-5), (step, name)
     # Adam's moments are averages of the summed, clipped gradients and of their squares.
-    torch.testing.assert_close(other["state"], one["state"], rtol=1e-3, atol=1e-6, check_stride=False)
+    torch.testing.assert_close(other["state"], single["state"], rtol=1e-3, atol=1e-6, check_stride=False)
 
 
-def test_two_processes_do_what_one_does(tiny, parent, two, tmp_path):
+def test_two_processes_do_what_one_does(tiny, parent, double, tmp_path):
     command = [sys.executable, SCRIPT, tiny.path, parent, tmp_path]
-    children = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for environment in two]
-    one = runpy.run_path(str(SCRIPT))["run"](tiny.path, parent, Processes())
+    children = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for environment in double]
+    single = runpy.run_path(str(SCRIPT))["run"](tiny.path, parent, Processes())
     for child in children:
         _, err = child.communicate(timeout=300)
         assert child.returncode == 0, err.decode()
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
-    assert one["gae"]["metrics"][1]["policy/skipped"] == 0 < one["gae"]["metrics"][1]["policy/grad_norm"]
+    assert single["gae"]["metrics"][1]["policy/skipped"] == 0 < single["gae"]["metrics"][1]["policy/grad_norm"]
     for spread in ("whole", "sharded"):
-        for way, alone in one.items():
+        for way, alone in single.items():
             first, second = (rank[spread][way] for rank in ranks)
             torch.testing.assert_close(first["state"], second["state"], rtol=0, atol=0)
             check_alike(alone, first)
@@ -130,8 +130,8 @@ def test_the_documented_command_logs_what_one_process_logs(tiny, parent, making,
         logs[name] = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()]
         assert len(list((tmp_path / name / "tensorboard").iterdir())) == 1
     assert [line["step"] for line in logs["two"]] == [0, 1]
-    for one, two in zip(logs["one"], logs["two"], strict=True):
-        for name, value in one.items():
+    for single, double in zip(logs["one"], logs["two"], strict=True):
+        for name, value in single.items():
             if not name.startswith(ALONE):
                 # Rows are packed otherwise, and bf16 rounds otherwise.
-                assert two[name] == pytest.approx(value, rel=0.02, abs=2e-3), name
+                assert double[name] == pytest.approx(value, rel=0.02, abs=2e-3), name

@@ -156,20 +156,20 @@ def annotate(url, key, answers=3):
     """Two people judge some scored answers. They agree on the first word, and one of them knows more of the last."""
     with httpx.Client(base_url=url, headers={"x-api-key": key}, timeout=30) as client:
 
-        def said(path, **body):
+        def post(path, **body):
             reply = client.post(f"/annotation/{path}", json=body)
             assert reply.status_code == 200, reply.text
             return reply.json()
 
-        said("pairs", annotator="Bob")  # which makes him known
+        post("pairs", annotator="Bob")  # which makes him known
         for number in range(answers):
-            response = said("next", annotator="Ada", order="uncertain")["response"]
+            response = post("next", annotator="Ada", order="uncertain")["response"]
             text = response["text"]
             first, *_, last = re.finditer(r"\S+", text)
             wrong = {"label": "Irrelevant", "start": first.start(), "end": first.end()}
             more = {"label": "Unverifiable", "start": last.start(), "end": last.end()}
             for name, errors in (("Ada", [wrong]), ("Bob", [wrong, more])):
-                said(
+                post(
                     "submit", submission_id=f"{name} {number}", response_id=response["id"], annotator=name,
                     errors=errors, corrected="In other words.",
                 )  # fmt: skip
@@ -181,10 +181,10 @@ def annotate(url, key, answers=3):
 
 def wait_until(true, seconds, what):
     deadline = time.monotonic() + seconds
-    while not (found := true()):
+    while not (result := true()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
         time.sleep(1)
-    return found
+    return result
 
 
 def changed(store, profile, directory, change):
@@ -335,18 +335,18 @@ def baseline(samples, profile, version):
     mine = [s for s in samples if s.labels.get("profile") == profile and s.labels.get("policy") == version]
 
     def by(name, *labels):
-        found = defaultdict(float)
+        sums = defaultdict(float)
         for sample in mine:
             if sample.name == name:
-                found[tuple(sample.labels[label] for label in labels)] += sample.value
-        return found
+                sums[tuple(sample.labels[label] for label in labels)] += sample.value
+        return sums
 
     def ratios(name, kind):
-        found = defaultdict(dict)
+        shares = defaultdict(dict)
         totals = by(name, kind)
         for (what, bin_), value in by(name, kind, "bin").items():
-            found[what][bin_] = value / max(1, totals[what,])
-        return found
+            shares[what][bin_] = value / max(1, totals[what,])
+        return shares
 
     segments = by("fg_segments_scored_total", "category")
     errors = by("fg_segment_errors_total", "category")
@@ -387,15 +387,15 @@ def test_every_alert_looks_at_something(well):
         selectors = set(re.findall(r"fg[_:][\w:]+(?:\{[^}]*\})?|up\{[^}]*\}", alert.expr))
         assert selectors, alert.name
         # Of what only some budgets, or some reasons, match, the name alone must be there.
-        empty |= {(alert.name, one) for one in selectors if not lately(well, one.partition("{")[0])}
+        empty |= {(alert.name, selector) for selector in selectors if not lately(well, selector.partition("{")[0])}
     assert not empty
 
 
 def test_a_rate_leads_to_the_answer_behind_it(well):
     now = time.time()
     asked = {"query": "fg_score_bin_total", "start": now - 120, "end": now}
-    found = httpx.get(f"{well.prometheus}/api/v1/query_exemplars", params=asked, timeout=30).json()["data"]
-    ids = {exemplar["labels"]["response"] for series in found for exemplar in series["exemplars"]}
+    exemplars = httpx.get(f"{well.prometheus}/api/v1/query_exemplars", params=asked, timeout=30).json()["data"]
+    ids = {exemplar["labels"]["response"] for series in exemplars for exemplar in series["exemplars"]}
     assert ids
     reply = httpx.get(f"{well.server.url}/responses/{ids.pop()}", headers={"x-api-key": well.traffic.keys[0]})
     assert reply.status_code == 200
@@ -407,9 +407,9 @@ def test_what_was_offered_adds_up_in_prometheus_too(well):
         f"sum by (profile) ({name}{{profile=~'short|medium|long'}})"
         for name in ("fg_scoring_offered_total", "fg_responses_scored_total", "fg_scoring_dropped_total")
     )
-    waiting = {one["metric"]["profile"]: float(one["value"][1]) for one in well.query(left)}
+    waiting = {entry["metric"]["profile"]: float(entry["value"][1]) for entry in well.query(left)}
     assert set(waiting) == set(PROFILES)
-    ((_, queued),) = (one["value"] for one in well.query("sum(fg_scoring_queue_depth)"))
+    ((_, queued),) = (entry["value"] for entry in well.query("sum(fg_scoring_queue_depth)"))
     assert min(waiting.values()) >= 0
     assert float(queued) <= sum(waiting.values()) <= float(queued) + BATCH
 
@@ -420,13 +420,13 @@ def test_the_canary_is_shown_with_its_evidence(well):
     shown = json.loads(done.stdout)
     assert shown["verdict"] == "undecided"
     drawn = {
-        one["metric"]["category"]: float(one["value"][1])
-        for one in well.query('fg:canary_difference{profile="medium"}')
+        entry["metric"]["category"]: float(entry["value"][1])
+        for entry in well.query('fg:canary_difference{profile="medium"}')
     }
     assert set(shown["categories"]) == set(drawn) == set(BUILT_IN)
-    for name, one in shown["categories"].items():
-        assert one["radius"] is not None
-        assert one["canary"] - one["incumbent"] == pytest.approx(drawn[name], abs=0.1)  # some answers later
+    for name, entry in shown["categories"].items():
+        assert entry["radius"] is not None
+        assert entry["canary"] - entry["incumbent"] == pytest.approx(drawn[name], abs=0.1)  # some answers later
 
 
 def test_nobody_is_told_of_anything_while_all_is_well(well):
@@ -443,6 +443,6 @@ def test_a_degraded_policy_is_told_of_and_nothing_else(well, tmp_path):
     wait_until(well.receiver.told, 400, lambda: well.query("fg:error_ratio:1h"))
     time.sleep(TIMING.seconds(15 * MINUTE))  # for whatever else might follow
     told = well.receiver.told()
-    assert {one[1:] for one in told} == right
+    assert {entry[1:] for entry in told} == right
     assert "factuality" in {alert["labels"]["category"] for _, alert in well.receiver.received}
     assert ("/page", *next(iter(right))) in told

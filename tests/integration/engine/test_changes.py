@@ -104,10 +104,10 @@ def test_a_reload_under_load_loses_nothing_and_switches_every_later_request(clie
 
     reply, during, after = loop.run(burst())
     assert reply.status_code == 200
-    assert Counter(one.status_code for one in [*during, *after]) == {200: 28}
-    assert {one.json()["policy"]["version"] for one in during} <= {old, new}
+    assert Counter(reply.status_code for reply in [*during, *after]) == {200: 28}
+    assert {reply.json()["policy"]["version"] for reply in during} <= {old, new}
     assert during[0].json()["policy"]["version"] == old
-    assert {one.json()["policy"]["version"] for one in after} == {new}
+    assert {reply.json()["policy"]["version"] for reply in after} == {new}
     assert send("POST", f"/generate?profile=left@{old}", json=QUESTION).json()["policy"]["version"] == old
 
 
@@ -162,9 +162,9 @@ def version_of(send, profile):
     return next(entry["policy"]["version"] for entry in listed if entry["profile"] == profile)
 
 
-def wait_until(found, seconds=60):
+def wait_until(condition, seconds=60):
     for _ in range(seconds * 10):
-        if found():
+        if condition():
             return
         time.sleep(0.1)
     raise AssertionError("it did not happen in time")

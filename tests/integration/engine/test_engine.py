@@ -24,7 +24,7 @@ def ask(app, loop):
     engine, formatter, served = backend.core.engine, backend.pipeline._formatter, backend.roster.served
     count = iter(range(1000))
 
-    async def one(profile, question):
+    async def ask(profile, question):
         params = SamplingParams(temperature=0, max_tokens=12, ignore_eos=True, logprobs=5)
         ids = list(formatter.format(question, []).token_ids)
         lora = _lora_request(served[profile] if profile else None)
@@ -36,16 +36,16 @@ def ask(app, loop):
 
     def several(requests):
         async def together():
-            return await asyncio.gather(*(one(*request) for request in requests))
+            return await asyncio.gather(*(ask(*request) for request in requests))
 
         return loop.run(together())
 
     return several
 
 
-def same_answer(one, other):
+def same_answer(first, second):
     """Whether two greedy answers are the same up to rounding: where they part, both tokens were as likely."""
-    for a, b, of_a, of_b in zip(one[0], other[0], one[1], other[1], strict=True):
+    for a, b, of_a, of_b in zip(first[0], second[0], first[1], second[1], strict=True):
         if a not in of_b or abs(of_a[a] - of_b[a]) > ROUNDING:
             return False
         if a != b:
@@ -62,8 +62,8 @@ def test_each_answers_in_a_mixed_batch_as_it_does_alone(ask):
 
 def test_the_adapters_and_the_base_answer_differently(ask):
     answers = {profile: ask([(profile, question) for question in QUESTIONS]) for profile in ("first", "second", None)}
-    for one, other in combinations(answers.values(), 2):
-        assert not all(map(same_answer, one, other))
+    for first, second in combinations(answers.values(), 2):
+        assert not all(map(same_answer, first, second))
 
 
 def test_the_engine_computes_what_peft_computes(app, loop, base, store):

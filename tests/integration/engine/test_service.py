@@ -135,5 +135,5 @@ def test_many_requests_at_once_each_get_their_own_profile(app, loop):
 
     names, replies = loop.run(burst())
     assert [reply.json()["profile"] for reply in replies] == names
-    said = {name: {reply.json()["text"] for reply in replies if reply.json()["profile"] == name} for name in names}
-    assert said["first"].isdisjoint(said["second"])
+    texts = {name: {reply.json()["text"] for reply in replies if reply.json()["profile"] == name} for name in names}
+    assert texts["first"].isdisjoint(texts["second"])
