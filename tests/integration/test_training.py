@@ -106,7 +106,7 @@ def test_a_run_directory_of_other_settings_is_refused(fgctl, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--weights", "1,2", "--profile", "medium"], "three numbers"),
         (["--weights", "1,1,1", "--profile", "../up"], "not a name"),

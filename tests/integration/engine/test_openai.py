@@ -106,4 +106,4 @@ def test_the_best_of_several_has_the_highest_reward_of_its_scores(client, http, 
         assert kept["text"] == choice.message.content
         assert kept["scores"] == choice.scores
         ends = [segment["end"] for segment in choice.scores["completeness"]["segments"]]
-        assert ends == [len(choice.message.content)]
+        assert ends == [len(choice.message.content.rstrip())]
