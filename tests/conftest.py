@@ -1,5 +1,6 @@
 """What every tier uses."""
 
+import ctypes
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
@@ -21,23 +23,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SERVERS = Path(__file__).parents[1] / ".servers/bin"
 """Where `make servers` puts PostgreSQL's programs."""
 NOBODY = 65534
-ENGINES = ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py")
-"""Where tests start engines. There is memory for one engine at a time."""
+GROUPS = {
+    "engines": ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py"),
+    "service": ("unit/service/",),
+}
+"""Files whose tests run one after another in one process: there is memory for one engine at a time, and one process
+starts PostgreSQL and imports vLLM."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark the tests with PostgreSQL, and put those with engines first, because they take longest."""
+    """Mark the tests with PostgreSQL, and put the groups first, because they take longest."""
     for item in items:
         if "start_postgres" in item.fixturenames:
             item.add_marker("postgres")
-    items.sort(key=lambda item: group_of(item.nodeid) != "engines")
+    order = list(GROUPS)
+    items.sort(key=lambda item: order.index(group) if (group := group_of(item.nodeid)) in order else len(order))
 
 
 def group_of(nodeid):
-    """What runs in one process, one test after another: all tests with engines, and those of any other file."""
+    """What runs in one process, one test after another: one of GROUPS, or the tests of any other file."""
     file = nodeid.partition("::")[0].removeprefix("tests/")
-    return "engines" if file.startswith(ENGINES) else file
+    return next((group for group, places in GROUPS.items() if file.startswith(places)), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -50,6 +57,14 @@ def pytest_xdist_make_scheduler(config, log):
             return group_of(nodeid)
 
     return ByGroup(config, log)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _freed_memory():
+    """Give the memory of a file's models back to the system, which the C library would keep."""
+    yield
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """The real base model, with adapters made here so that no test depends on what was trained."""
 
-from functools import cache
+from functools import lru_cache
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +19,7 @@ def base():
     return resolve_base()
 
 
-@cache
+@lru_cache(maxsize=1)
 def _model(path):
     from transformers import AutoModelForCausalLM
 
