@@ -93,7 +93,7 @@ def check_policy(store, manifest):
     assert manifest["parent"]["version"] == store.profile("sft").version
     assert manifest["rewards"]["version"] == Scorer.load().version
     seen = Scorer.load().feedback.fitted
-    assert {one["name"]: one["digest"] for one in manifest["rewards"]["feedback"]["data"]} == seen.data
+    assert {entry["name"]: entry["digest"] for entry in manifest["rewards"]["feedback"]["data"]} == seen.data
     assert manifest["steps"] == 2
     assert (directory / "adapter_model.safetensors").stat().st_size < 4 << 20
 
@@ -106,23 +106,23 @@ def test_a_run_directory_of_other_settings_is_refused(fgctl, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--weights", "1,2", "--profile", "medium"], "three numbers"),
         (["--weights", "1,1,1", "--profile", "../up"], "not a name"),
-        (["--weights", "1,1,1", "--profile", "sft"], "taken"),
+        (["--weights", "1,1,1", "--profile", "sft"], "reserved"),
         (["--weights", "1,1,1", "--profile", "a", "--recipe", "none"], "choose cpu, gpu, paper, smoke"),
         (["--weights", "1,1,1", "--profile", "a", "--set", "ppo.lr=1"], "ppo.lr"),
         (["--weights", "1,1,1", "--profile", "a", "--data", "none.json"], "none.json"),
         (["--weights", "1,1,1", "--profile", "a", "--base", "/nowhere"], "--base"),
     ],
 )
-def test_errors_are_one_sentence(fgctl, arguments, said):
+def test_errors_are_one_sentence(fgctl, arguments, message):
     code, out, err = fgctl("train", *arguments)
     assert (code, out) == (1, "")
     assert err.startswith("fgctl: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
 
 
 def test_sft_trains_and_resumes(fgctl, store, tmp_path):
@@ -139,9 +139,9 @@ def test_an_experiment_compares_its_arms_and_is_not_done_twice(fgctl, tmp_path):
     out = tmp_path / "experiment"
     arguments = ["--budget", 8, "--recipe", "smoke", "--set", "ppo.rollouts=transformers"]
     data = ["--data", SAMPLE / "train.json", "--held-out", tmp_path / "held_out.json", "--out", out, "--json"]
-    found = finished(fgctl("experiment", "holistic", *arguments, *data))
-    assert [(arm["arm"], arm["episodes"]) for arm in found["arms"]] == [("fine-grained", 8), ("holistic", 8)]
-    assert found["ahead"]["steps"] == 1
+    report = finished(fgctl("experiment", "holistic", *arguments, *data))
+    assert [(arm["arm"], arm["episodes"]) for arm in report["arms"]] == [("fine-grained", 8), ("holistic", 8)]
+    assert report["ahead"]["steps"] == 1
     results = json.loads((out / "results.json").read_text())
     assert [step["episodes"] for step in results["runs"][1]["curve"]] == [4, 8]
     assert results["runs"][0]["curve"][0] == results["runs"][1]["curve"][0]  # both begin as the parent
@@ -149,7 +149,7 @@ def test_an_experiment_compares_its_arms_and_is_not_done_twice(fgctl, tmp_path):
     written = {path: path.stat().st_mtime_ns for path in out.glob("*/metrics.jsonl")} | {
         path: path.stat().st_mtime_ns for path in out.glob("evaluations/*")
     }
-    assert finished(fgctl("experiment", "holistic", *arguments, *data)) == found
+    assert finished(fgctl("experiment", "holistic", *arguments, *data)) == report
     assert {path: path.stat().st_mtime_ns for path in written} == written
     _, out, err = fgctl("experiment", "holistic", "--set", "ppo.lr=1", *data)
     assert (out, err.count("\n")) == ("", 1)
@@ -174,7 +174,7 @@ def test_a_policy_that_does_nothing_evaluates_like_the_base(fgctl, tmp_path):
     data.write_text(json.dumps(json.loads((SAMPLE / "dev.json").read_text())[:3]))
     names = [argument for name in ("base", "first", "idle") for argument in ("--profile", name)]
     base, first, idle = finished(fgctl("evaluate", *names, "--data", data, "--no-judge", "--json"))
-    base_nll, first_nll, idle_nll = (one["per_question"]["nll"] for one in (base, first, idle))
+    base_nll, first_nll, idle_nll = (entry["per_question"]["nll"] for entry in (base, first, idle))
     assert idle_nll == base_nll != first_nll
     (with_base, _) = idle["pairs"]
-    assert all(one["difference"] == one["low"] == one["high"] == 0 for one in with_base["differences"].values())
+    assert all(entry["difference"] == entry["low"] == entry["high"] == 0 for entry in with_base["differences"].values())
