@@ -53,7 +53,7 @@ def new_version(base, making, policies, tmp_path):
 
 @pytest.fixture(scope="module")
 def client(app, policies):
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=120)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=500)
 
 
 @pytest.fixture
