@@ -1,4 +1,4 @@
-"""Runs `fgctl` commands one after another in this process, so that torch, transformers and vLLM are imported once.
+"""Runs `fgctl` commands one after another in this process, which imports vLLM and starts an engine for rollouts once.
 
 A line of standard input has a command's arguments, a line of standard output what came of it, both as JSON.
 """
@@ -11,6 +11,26 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 
 from cli.main import main
+from trainer.rollouts import vllm
+from trainer.rollouts.vllm import VllmSampler
+
+LONGEST = 2048
+"""Tokens of the longest prompt and response of any command."""
+
+
+class LastingSampler(VllmSampler):
+    """A sampler whose engine is the next command's as well. Every command gives it weights of its own."""
+
+    _started = None
+
+    def __init__(self, base, max_tokens, temperature):
+        if LastingSampler._started is None:
+            super().__init__(base, max(max_tokens, LONGEST), temperature)
+            LastingSampler._started = self._llm
+        self._llm, self._temperature = LastingSampler._started, temperature
+
+    def close(self):
+        pass
 
 
 def run(arguments):
@@ -29,6 +49,7 @@ def run(arguments):
 
 
 if __name__ == "__main__":
+    vllm.VllmSampler = LastingSampler
     # What libraries print must not come between the replies.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)

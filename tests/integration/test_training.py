@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class OneProcess:
-    """Runs commands one after another in a process of their own. No two engines are alive in it at a time."""
+    """Runs commands one after another in a process of their own, which has one engine for rollouts."""
 
     def __init__(self, environment, log):
         self._log = log
@@ -66,7 +66,6 @@ def finished(done):
 
 
 def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(fgctl, shell, store, tmp_path):
-    whole = finished(fgctl(*training(tmp_path / "whole", steps=2)))
     killed = subprocess.Popen(
         [sys.executable, "-m", "cli", *training(tmp_path / "killed", steps=2)],
         cwd=ROOT, env=shell, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -77,6 +76,7 @@ def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(fgctl, shell, s
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
+    whole = finished(fgctl(*training(tmp_path / "whole", steps=2)))
     resumed = finished(fgctl(*training(tmp_path / "killed", steps=2)))
     assert resumed["version"] == whole["version"]
     logs = [[json.loads(line) for line in (tmp_path / run / "metrics.jsonl").open()] for run in ("whole", "killed")]

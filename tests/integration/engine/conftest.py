@@ -14,7 +14,7 @@ class LoopThread:
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
 
-    def run(self, awaitable, timeout=300):
+    def run(self, awaitable, timeout=540):
         return asyncio.run_coroutine_threadsafe(awaitable, self.loop).result(timeout)
 
     def stop(self):
@@ -37,7 +37,8 @@ def app(store, loop):
     from service.settings import Settings
 
     mixtures = store.root.parent / "mixtures"
-    app = create_app(Settings(policies=store.root, max_num_seqs=8, mixtures=mixtures, kv_cache_gib=1))
+    settings = Settings(policies=store.root, max_num_seqs=8, mixtures=mixtures, kv_cache_gib=1, best_of_timeout=300)
+    app = create_app(settings)
     try:
         loop.run(app.state.backend.start(), timeout=540)
         yield app

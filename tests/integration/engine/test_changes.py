@@ -53,7 +53,7 @@ def new_version(base, making, policies, tmp_path):
 
 @pytest.fixture(scope="module")
 def client(app, policies):
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=120)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=500)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_killed_engine_is_said_within_seconds_and_replaced_and_no_request_is_l
     assert "being restarted" in refused.json()["error"]["message"]
     assert send("GET", "/livez").status_code == 200
     assert send("POST", "/generate?profile=right", json=QUESTION).status_code == 503
-    wait_until(lambda: send("GET", "/readyz").status_code == 200, seconds=120)
+    wait_until(lambda: send("GET", "/readyz").status_code == 200, seconds=500)
     for name in ("profile=left", "profile=right", "weights=0.4,0.4333,0.1667"):
         assert send("POST", f"/generate?{name}", json=QUESTION).status_code == 200
     assert "fg_engine_restarts_total 1.0" in send("GET", "/metrics").text

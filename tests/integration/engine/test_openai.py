@@ -11,7 +11,7 @@ SAMPLED = {"max_tokens": 12, "seed": 3}
 
 @pytest.fixture(scope="module")
 def http(app):
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=120)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=500)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_stop_texts_bounds_and_penalties_are_kept(client, loop):
 def test_the_best_of_several_has_the_highest_reward_of_its_scores(client, http, loop):
     asked = {"model": "first", "messages": ASKED, "n": 2, "temperature": 1.0, "max_tokens": 24, "seed": 5}
     reply = loop.run(
-        client.chat.completions.create(**asked, extra_body={"passages": PASSAGES, "best_of": 4}), timeout=180
+        client.chat.completions.create(**asked, extra_body={"passages": PASSAGES, "best_of": 4}), timeout=540
     )
     rewards = [choice.best_of["reward"] for choice in reply.choices]
     assert all(choice.best_of["chosen"] for choice in reply.choices)

@@ -17,7 +17,7 @@ QUESTION = {
 
 @pytest.fixture(scope="module")
 def client(app, loop):
-    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=120)
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=500)
 
     def send(method, url, **arguments):
         return loop.run(client.request(method, url, **arguments))
@@ -128,7 +128,7 @@ def test_a_killed_scoring_process_is_replaced_and_costs_no_reply(client, app, lo
 
 def test_many_requests_at_once_each_get_their_own_profile(app, loop):
     async def burst():
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=120) as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=500) as client:
             names = ["first", "second"] * 6
             sent = [client.post(f"/generate?profile={name}", json=QUESTION) for name in names]
             return names, await asyncio.gather(*sent)
