@@ -24,7 +24,7 @@ SERVERS = Path(__file__).parents[1] / ".servers/bin"
 """Where `make servers` puts PostgreSQL's programs."""
 NOBODY = 65534
 GROUPS = {
-    "engines": ("integration/engine/", "integration/test_training.py", "servers/service/", "servers/test_watching.py"),
+    "engines": ("integration/engine/", "integration/test_training.py", "servers/program/", "servers/test_watching.py"),
     "service": ("unit/service/",),
 }
 """Files whose tests run one after another in one process: there is memory for one engine at a time, and one process

@@ -9,7 +9,7 @@ from collections import Counter
 
 import httpx
 
-from tests.servers.service.conftest import DRAIN
+from tests.servers.program.conftest import DRAIN
 
 SHORT = {"question": "Who grinds the rye?", "max_tokens": 4, "passages": [{"text": "Ada Holm grinds the rye."}]}
 LONG = SHORT | {"max_tokens": 1024, "temperature": 2.0}
