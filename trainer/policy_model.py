@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from policies.base import BaseModel
+from rewards.compute import compute_dtype
 from rewards.errors import FgctlError
 from trainer.logprobs import chosen_logprobs
 from trainer.packing import Group, Packed, pack
@@ -48,14 +49,15 @@ class PolicyModel:
         parent: Path | None = None,
         temperature: float = 1.0,
         processes: Processes | None = None,
-        dtype: torch.dtype = torch.bfloat16,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Load the base. With `parent`, policy and reference both start as that adapter.
 
         Probabilities are softmax(logits / temperature) throughout, in sampling as in training. `processes` may shard
-        the base; the adapters stay whole. float32 is for tests of exact equality.
+        the base; the adapters stay whole. `dtype` is the base's precision, by default the one that is fast on this
+        machine (rewards.compute); float32 is also for tests of exact equality.
         """
-        processes = processes or Processes()
+        processes, dtype = processes or Processes(), dtype or compute_dtype()
         self.temperature, self.dtype, self.device = temperature, dtype, processes.device
         base_model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer
 
+from rewards.compute import compute_dtype
 from rewards.dataset import Example, question_key
 from rewards.errors import FgctlError
 from rewards.features.encoder import ENCODER, Encoder, model_directory
@@ -153,7 +154,7 @@ def _train(
     for step in range(_resume(checkpoint, run, model, head, optimizer, schedule), len(order)):
         chunk = [pairs[k] for k in order[step]]
         torch.manual_seed(recipe.seed * 1_000_003 + step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=compute_dtype() == torch.bfloat16):
             hidden = encode_windows(model, [window for window, _ in chunk])
         dropped = torch.nn.functional.dropout(hidden, 2 * recipe.dropout)
         logits = span_log_odds(head, dropped, [window for window, _ in chunk])

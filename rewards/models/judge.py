@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES, Category
+from rewards.compute import compute_device, compute_dtype
 from rewards.dataset import PACKAGE, file_digest
 from rewards.errors import FgctlError
-from rewards.features.encoder import compute_device, compute_dtype
 from rewards.heads.linear import sigmoid
 from rewards.models.purpose import JUDGE, Purpose
 from rewards.scores import ScoreRequest

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.base import BaseModel
 from policies.store import ADAPTER_CONFIG
+from rewards.compute import compute_dtype
 from service.domain.answer import Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import prepare_environment
@@ -235,7 +236,7 @@ def engine_arguments(base: BaseModel, shapes: AdapterShapes, settings: Settings)
     context = settings.max_prompt_tokens + settings.max_tokens
     return {
         "model": str(base.path),
-        "dtype": "bfloat16",
+        "dtype": str(compute_dtype()).removeprefix("torch."),
         "max_model_len": context,
         "max_num_seqs": settings.max_num_seqs,
         "enable_lora": True,
