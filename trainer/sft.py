@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from policies.base import BaseModel
+from policies.control_tokens import ControlTokens
 from policies.manifest import Named, PolicyManifest
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
@@ -104,10 +105,10 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
 
 def encode_examples(examples: list[Example], model: PolicyModel, settings: SftRecipe) -> list[Group]:
     """Prompts with their reference answers, which end with the end-of-text token; too long answers are left out."""
-    formatter = PromptFormatter(model.tokenizer, settings.max_prompt_tokens)
+    formatter, controls = PromptFormatter(model.tokenizer, settings.max_prompt_tokens), ControlTokens(model.tokenizer)
     groups = []
     for example in examples:
-        answer = model.tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+        answer = controls.encode_as_text(example.answer)
         if 0 < len(answer) < settings.max_response_tokens:
             prompt = formatter.format(example.question, example.passages)
             groups.append(Group(prompt.token_ids, [[*answer, model.eos]]))
