@@ -25,6 +25,7 @@ from trainer.processes import Processes
 from trainer.recipe import Recipe, SftRecipe
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.tracking.run_log import RunLog
+from trainer.tracking.stability import require_finite
 
 CHECKPOINT_EVERY = 10
 
@@ -44,7 +45,7 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
     """Train the supervised parent and store it; an interrupted run is resumed.
 
     Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError for unusable
-    data and for a run directory with other settings.
+    data, for a run directory with other settings, and at the first loss that is not finite.
     """
     settings = job.recipe.sft
     processes = processes or Processes()
@@ -139,7 +140,8 @@ def update(
 ) -> tuple[float, float]:
     """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm.
 
-    Every process takes its share of the batch and accumulates gradients row by row.
+    Every process takes its share of the batch and accumulates gradients row by row. Raises FgctlError for a loss or
+    gradient that is not finite.
     """
     tokens = sum(len(response) for group in groups for response in group.responses)
     own = processes.own(groups)
@@ -151,12 +153,13 @@ def update(
         loss.backward()
         total += loss.item()
     (summed,) = processes.sum(torch.tensor(total, dtype=torch.float64))
-    total = summed.item()
+    require_finite("The loss is", summed)
     processes.sum_gradients(model.policy_parameters().values())
-    norm = torch.nn.utils.clip_grad_norm_(model.policy_parameters().values(), 1.0).item()
+    norm = torch.nn.utils.clip_grad_norm_(model.policy_parameters().values(), 1.0)
+    require_finite("The gradient is", norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return total, norm
+    return summed.item(), norm.item()
 
 
 def _restore(

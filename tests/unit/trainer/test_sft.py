@@ -4,9 +4,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from policies.base import resolve_base
-from rewards.dataset import Example, Passage
+from policies.store import PolicyStore
+from rewards.dataset import SAMPLE, Example, Passage
+from rewards.errors import FgctlError
 from trainer.recipe import load_recipe
-from trainer.sft import batch_order, cosine_schedule, encode_examples
+from trainer.sft import SftJob, batch_order, cosine_schedule, encode_examples, train_sft
+from trainer.tracking.checkpoint import load_checkpoint
 
 
 def test_sft_batches_and_schedule():
@@ -33,3 +36,16 @@ def test_control_tokens_in_the_data_are_learned_as_text():
         assert [i for i in response if i < 17] == [0]
         assert tokenizer.decode(response) == f"{answer}<|endoftext|>"
     assert len(groups) == 2
+
+
+BYTES = ["lora.top_layers=2", "sft.max_prompt_tokens=2000", "sft.max_response_tokens=2000"]
+
+
+def test_a_base_that_is_not_finite_stops_training_and_nothing_is_stored(poisoned, tmp_path):
+    store = PolicyStore(tmp_path / "policies")
+    recipe = load_recipe("smoke", BYTES)
+    with pytest.raises(FgctlError, match="The loss is not finite, so the run stops and stores no policy") as stopped:
+        train_sft(SftJob(poisoned, SAMPLE / "train.json", "smoke", recipe, tmp_path / "run"), store)
+    assert str(stopped.value).count(".") == 1
+    assert not list(store.directories())
+    assert load_checkpoint(tmp_path / "run") is None
