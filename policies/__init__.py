@@ -4,6 +4,7 @@ names.py            names of profiles and versions; the default profile
 weights.py          how much each category counts
 base.py             the base model: the embedded default, or another
 prompt.py           one prompt formatter for training, evaluation and service
+control_tokens.py   which tokens are special, and text in which none counts
 manifest.py         policy.json, and the README beside an adapter
 adapter.py          a stored adapter's tensors and configuration
 verification.py     what can be checked of a stored policy without its base

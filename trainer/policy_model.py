@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from policies.base import BaseModel
+from policies.control_tokens import decode
 from rewards.compute import compute_dtype
 from rewards.errors import FgctlError
 from trainer.logprobs import chosen_logprobs
@@ -89,7 +90,7 @@ class PolicyModel:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of a response's tokens, without special tokens."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return decode(self.tokenizer, tokens)
 
     @property
     def hidden_size(self) -> int:

@@ -41,7 +41,8 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
 
     Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError when the base
     has no supervised parent, for unusable data, for weights of a category that is not in use, for a run directory with
-    other settings, for a recipe that the processes cannot share, and when the sampler's weights are not the trainer's.
+    other settings, for a recipe that the processes cannot share, when the sampler's weights are not the trainer's, and
+    at the first loss that is not finite.
     """
     job.weights.check(scorer.categories)
     scorer.require_rewards()

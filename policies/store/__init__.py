@@ -11,6 +11,7 @@ Its modules:
     profiles.py      profiles.toml
     ledger.py        promotions.jsonl
     location.py      where the store is; it opens in its former place, too
+    finite.py        whether an adapter's values are finite
     errors.py        BrokenPolicy
     replace_file.py  put a file in another's place in one step
 """

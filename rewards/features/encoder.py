@@ -37,7 +37,7 @@ class Encoder:
 
         path = model_directory()
         self._torch = torch
-        self._tokenizer = AutoTokenizer.from_pretrained(path)
+        self._tokenizer = AutoTokenizer.from_pretrained(path, split_special_tokens=True)
         self._model = AutoModel.from_pretrained(path, dtype=compute_dtype()).to(compute_device()).eval()
 
     def encode(self, texts: Sequence[str]) -> Vectors:

@@ -118,7 +118,7 @@ class Reader:
         path = model_directory()
         self.version = reader_version(directory)
         self._torch = torch
-        self._builder = WindowBuilder(AutoTokenizer.from_pretrained(path))
+        self._builder = WindowBuilder(AutoTokenizer.from_pretrained(path, split_special_tokens=True))
         model = AutoModel.from_pretrained(path, dtype=torch.float32)
         try:
             merged = PeftModel.from_pretrained(model, str(directory)).merge_and_unload()

@@ -114,7 +114,7 @@ def _trainable(recipe: ReaderRecipe) -> tuple[Any, torch.nn.Linear]:
 
 
 def _windows(responses: Sequence[PseudoResponse]) -> list[tuple[Window, torch.Tensor]]:
-    builder = WindowBuilder(AutoTokenizer.from_pretrained(model_directory()))
+    builder = WindowBuilder(AutoTokenizer.from_pretrained(model_directory(), split_special_tokens=True))
     return [
         (window, torch.tensor([r.targets[k] for k in members]))
         for r in responses

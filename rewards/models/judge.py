@@ -89,7 +89,7 @@ class JudgeTrunk:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self._torch = torch
-        self._tokenizer = AutoTokenizer.from_pretrained(directory)
+        self._tokenizer = AutoTokenizer.from_pretrained(directory, split_special_tokens=True)
         model = AutoModelForCausalLM.from_pretrained(directory, dtype=compute_dtype()).eval().model
         model.layers = model.layers[:layer]
         model.norm = torch.nn.Identity()

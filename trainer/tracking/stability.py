@@ -1,8 +1,12 @@
-"""When a run has diverged, and early warnings before it does."""
+"""When a run has diverged or computes what is not a number, and early warnings before it does."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+import torch
+from torch import Tensor
+
+from rewards.errors import FgctlError
 from trainer.recipe import StopRecipe
 
 _WINDOW = 5
@@ -31,6 +35,15 @@ def diverged(history: Sequence[Metrics], stop: StopRecipe) -> str | None:
     if len(recent) == stop.skipped and all(skipped == 1 for skipped in recent):
         return f"the gradients of {stop.skipped} steps in a row were not finite"
     return None
+
+
+def require_finite(name: str, values: Tensor) -> None:
+    """Raises FgctlError, which ends the run before it learns from them, when some of the values are not finite."""
+    if not torch.isfinite(values).all():
+        raise FgctlError(
+            f"{name} not finite, so the run stops and stores no policy; check that base, parent and rewards have "
+            f"finite values, or lower the learning rate."
+        )
 
 
 def early_warnings(history: Sequence[Metrics]) -> dict[str, str]:

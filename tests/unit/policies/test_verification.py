@@ -57,6 +57,23 @@ def test_values_that_are_not_finite_are_found(store, write_policy):
     assert "not finite" in problem(store, "medium", version)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_values_that_are_not_finite_are_never_served(store, write_policy, child, value):
+    def change(tensors):
+        tensors[next(iter(tensors))][0, 0] = value
+
+    version = write_policy(store, seed=1, change=change).version
+    with pytest.raises(BrokenPolicy, match=r"q_proj.lora_A.weight has values that are not finite; restore"):
+        store.promote("medium", version)
+    with pytest.raises(BrokenPolicy, match="not finite"):
+        store.promote("medium", version, force=True)
+    assert not store.profiles()
+    store.promote("medium", child.version)
+    with pytest.raises(BrokenPolicy, match="not finite"):
+        store.set_canary("medium", version, 0.1)
+    assert store.profile("medium").canary is None
+
+
 def test_a_missing_or_changed_parent_is_found(store, child):
     file = store.path("sft", child.parent.version) / "adapter_model.safetensors"
     content = file.read_bytes()

@@ -1,5 +1,6 @@
 """Base models small enough for unit tests."""
 
+import shutil
 from contextlib import nullcontext
 
 import pytest
@@ -51,6 +52,18 @@ def tiny_model(tiny):
 
     yield make
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def poisoned(tiny, tmp_path_factory):
+    """The tiny base with one value that is not a number."""
+    directory = tmp_path_factory.mktemp("poisoned")
+    shutil.copytree(tiny.path, directory, dirs_exist_ok=True)
+    llama = LlamaForCausalLM.from_pretrained(tiny.path)
+    with torch.no_grad():
+        llama.lm_head.weight[3, 5] = torch.nan
+    llama.save_pretrained(directory)
+    return BaseModel("poisoned", directory, directory_digest(directory))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import torch
 from transformers import AutoTokenizer
 
 from policies.base import resolve_base
+from policies.control_tokens import decode
 from policies.store import Decoding
 from policies.weights import Weights
 from rewards.categories import BUILT_IN
@@ -32,7 +33,7 @@ class Texts:
         self.tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
 
     def decode(self, ids):
-        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return decode(self.tokenizer, ids)
 
 
 @pytest.fixture

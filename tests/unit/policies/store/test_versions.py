@@ -1,6 +1,8 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from policies.manifest import Named
 from policies.store import BrokenPolicy, PolicyStore
@@ -18,7 +20,7 @@ def store(tmp_path):
 def adapter(tmp_path, content=b"weights"):
     directory = tmp_path / f"adapter-{content.decode()}"
     directory.mkdir()
-    (directory / "adapter_model.safetensors").write_bytes(content)
+    save_file({"weights": torch.tensor(list(content))}, directory / "adapter_model.safetensors")
     (directory / "adapter_config.json").write_text('{"r": 8}')
     return directory
 
