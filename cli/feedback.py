@@ -56,7 +56,7 @@ def import_file(
             f"{report.again} already stored, {len(report.refused)} refused."
         )
         for refusal in report.refused[:_REFUSALS_SHOWN]:
-            remarks.print(f"{refusal.where}: {refusal.reason}", markup=False)
+            remarks.print(f"{refusal.where}: {refusal.reason}")
         if len(report.refused) > _REFUSALS_SHOWN:
             remarks.print(f"and {len(report.refused) - _REFUSALS_SHOWN} more; add --json to list all.")
     if report.refused and len(report.refused) == len(records):
@@ -203,7 +203,7 @@ def delete_person(
         print_json(deleted)
     else:
         summary = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in deleted.items() if number)
-        remarks.print(f"Deleted {summary}." if summary else f"There is nothing by {name}.", markup=False)
+        remarks.print(f"Deleted {summary}." if summary else f"There is nothing by {name}.")
 
 
 @app.command()

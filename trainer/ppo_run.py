@@ -4,23 +4,25 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from policies.base import BaseModel
+from policies.base import BaseModel, load_tokenizer
 from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, Versioned
 from policies.store import SFT, PolicyStore
 from policies.weights import Weights
-from rewards.dataset import file_digest, load_examples
+from rewards.dataset import file_digest
 from rewards.errors import FgctlError
-from rewards.held_out import without_held_out
 from rewards.scorer import Scorer
+from trainer.bases.parent_shape import parent_shape
 from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer
 from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts.choose_sampler import training_sampler
-from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training
 from trainer.tracking.run_log import RunLog
 from trainer.tracking.stability import diverged, early_warnings
+from trainer.tracking.training_data import read_training_data
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,29 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
     """Train a policy and store it as a new version; an interrupted run is resumed.
 
     Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError when the base
-    has no supervised parent, for unusable data, for weights of a category that is not in use, for a run directory with
-    other settings, for a recipe that the processes cannot share, when the sampler's weights are not the trainer's, and
-    at the first loss that is not finite.
+    has no supervised parent or cannot be trained, for unusable data, for weights of a category that is not in use, for
+    a run directory that is in use or has other settings, for a store that cannot be written, for a recipe that the
+    parent or the processes do not allow, when the sampler's weights are not the trainer's, and at the first loss that
+    is not finite.
     """
     job.weights.check(scorer.categories)
     scorer.require_rewards()
     processes = processes or Processes()
+    with sole_training(job.run, processes):
+        return _train(job, store, scorer, processes)
+
+
+def _train(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Processes) -> PolicyManifest:
+    processes.on_main(partial(store.require_writable, job.profile))
     check_shares(job.recipe.ppo, processes)
     if SFT not in store.profiles():
         raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
     parent = store.profile(SFT).version
     parent_path = store.verify(SFT, parent, Named(name=job.base.name, digest=job.base.digest))
-    examples = without_held_out(load_examples(job.data))
-    if not examples:
-        raise FgctlError(f"{job.data} leaves no question to train on; add questions outside the held-out list.")
+    lora = parent_shape(job.recipe.lora, parent_path, job.base)
+    data = read_training_data(job.data, load_tokenizer(job.base), job.recipe, "ppo")
+    if not data.examples:
+        raise FgctlError(" ".join(data.report()) + " Add questions outside the held-out list.")
     data_digest = file_digest(job.data)
     settings = {
         "kind": "ppo",
@@ -63,15 +73,16 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         "parent": parent,
         "rewards": scorer.version,
         "weights": job.weights.as_dict(),
-        # A finished run may be given more steps, so their number does not identify the run. Nor does the sampler, or in
-        # how many parts it samples, as only rounding depends on them.
-        "recipe": job.recipe.model_dump(
-            mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_servers", "rollout_chunks"}}
-        ),
+        "recipe": _identifying(job.recipe),
     }
     processes.on_main(partial(claim_run, job.run, settings))
-    model = PolicyModel(job.base, job.recipe.lora, parent_path, job.recipe.ppo.temperature, processes)
-    trainer = PpoTrainer(model, scorer, job.weights, job.recipe, examples, processes)
+    ppo = job.recipe.ppo
+    model = PolicyModel(
+        job.base, lora, parent_path, ppo.temperature, processes, recompute=job.recipe.gradient_checkpointing,
+        longest=ppo.max_prompt_tokens + ppo.max_new_tokens,
+    )  # fmt: skip
+    require_space(job.run, sum(p.numel() for p in model.policy_parameters().values()))
+    trainer = PpoTrainer(model, scorer, job.weights, job.recipe, data.examples, processes)
     start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
     if start < job.recipe.ppo.steps:
         _run_steps(job, trainer, start)
@@ -80,7 +91,8 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         "weights": job.weights,
         "base": Named(name=job.base.name, digest=job.base.digest),
         "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
-        "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
+        "recipe": {"name": job.recipe_name}
+        | job.recipe.model_copy(update={"lora": lora}).model_dump(exclude={"sft"}, mode="json"),
         "data": (Named(name=job.data.name, digest=data_digest),),
         "rewards": used_rewards(scorer),
         "steps": steps,
@@ -93,6 +105,15 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         return store.write(job.profile, job.run / "adapter", manifest)
 
     return processes.on_main(write)
+
+
+def _identifying(recipe: Recipe) -> dict[str, Any]:
+    """The settings by which a run is continued: those that more than rounding depends on.
+
+    A finished run may be given more steps, unless its learning rate depends on their number.
+    """
+    ppo = {"rollout_servers", "rollout_chunks"} | ({"steps"} if recipe.ppo.decay_to == 1 else set())
+    return recipe.model_dump(mode="json", exclude={"sft": True, "gradient_checkpointing": True, "ppo": ppo})
 
 
 def used_rewards(scorer: Scorer) -> UsedRewards:

@@ -23,6 +23,7 @@ from policies.store.location import Location
 from policies.store.profiles import PROFILES
 from policies.store.replace_file import replace_file
 from rewards.dataset import file_digest
+from rewards.errors import FgctlError
 
 ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -53,14 +54,16 @@ class VersionStore:
         return sorted({path.parent.name for path in self.directories() if (path / MANIFEST).is_file()})
 
     def versions(self, profile: str) -> list[str]:
-        """The stored versions of a profile, oldest first; broken ones are left out."""
+        """The stored versions of a profile, oldest first, without broken ones and copies under another name."""
         check_name(profile)
         manifests = []
         for version in self._version_names(profile):
             try:
-                manifests.append(self.manifest(profile, version))
+                manifest = self.manifest(profile, version)
             except BrokenPolicy:
                 continue
+            if (manifest.profile, manifest.version) == (profile, version):
+                manifests.append(manifest)
         return [m.version for m in sorted(manifests, key=lambda m: (m.created, m.version))]
 
     def path(self, profile: str, version: str) -> Path:
@@ -84,6 +87,8 @@ class VersionStore:
             raise BrokenPolicy(f"Policy {profile}@{version} is not stored; stored versions: {stored}.") from None
         except ValidationError as error:
             raise BrokenPolicy(f"{file}: {first_error(error)}; restore it or train the policy again.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise BrokenPolicy(f"{file} cannot be read ({error}); restore it or train the policy again.") from None
 
     def verify(self, profile: str, version: str, base: Named | None = None) -> Path:
         """The directory of a version whose content is what was stored and, if `base` is given, belongs to that base.
@@ -143,6 +148,19 @@ class VersionStore:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return new
+
+    def require_writable(self, profile: str) -> None:
+        """Raises FgctlError when no version of a profile can be stored; to be asked before a long training."""
+        directory = self.root / profile
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=directory if directory.exists() else self.root):
+                pass
+        except OSError as error:
+            raise FgctlError(
+                f"No policy can be stored in {directory} ({error.strerror}); make it writable, or name another store "
+                f"by FGCTL_POLICIES."
+            ) from None
 
     def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         """Put an evaluation of greedy answers into a version's manifest; its scores as served stay.

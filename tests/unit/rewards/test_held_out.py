@@ -18,3 +18,11 @@ def test_the_list_has_keys_and_no_comments(tmp_path):
     path.write_text("# a comment\n\n0123456789abcdef\n")
     assert held_out_keys(path) == {"0123456789abcdef"}
     assert all(len(key) == 16 for key in held_out_keys())
+
+
+def test_a_question_that_differs_in_how_it_ends_is_the_same(monkeypatch):
+    monkeypatch.setattr("rewards.held_out.held_out_keys", lambda: frozenset([question_key("What's it for?")]))
+    example = load_examples(SAMPLE / "dev.json")[0]
+    for question in ("What's it for?", "what's it for", "What’s it for ?", "What's it for??", " What's  it for. "):
+        assert without_held_out([example.model_copy(update={"question": question})]) == []
+    assert without_held_out([example.model_copy(update={"question": "What's it from?"})])
