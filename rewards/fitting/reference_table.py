@@ -77,7 +77,7 @@ def tabulate_references(examples: Sequence[FeedbackExample], extractor: Extracto
         )
     )
     read = [{name: next(features) for name in named} for named in answers]
-    relevance = [_relevance(e, *both) for e, *both in zip(examples, answers, read, strict=True)]
+    relevance = [_relevance(e, named, own) for e, named, own in zip(examples, answers, read, strict=True)]
     factuality = [_without_errors([own[name].factuality for name in (REFERENCE, CORRECTED) if own]) for own in read]
     pairs = [
         (q, answer, other)
