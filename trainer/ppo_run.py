@@ -7,7 +7,8 @@ from pathlib import Path
 
 from policies.base import BaseModel
 from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, Versioned
-from policies.store import SFT, PolicyStore
+from policies.store import ADAPTER, SFT, PolicyStore
+from policies.trunk import policy_files
 from policies.weights import Weights
 from rewards.dataset import file_digest, load_examples
 from rewards.errors import FgctlError
@@ -51,14 +52,14 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
     if SFT not in store.profiles():
         raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
     parent = store.profile(SFT).version
-    parent_path = store.verify(SFT, parent, Named(name=job.base.name, digest=job.base.digest))
+    origin = policy_files(job.base, store, SFT, parent)
     examples = without_held_out(load_examples(job.data))
     if not examples:
         raise FgctlError(f"{job.data} leaves no question to train on; add questions outside the held-out list.")
     data_digest = file_digest(job.data)
     settings = {
         "kind": "ppo",
-        "base": job.base.digest,
+        "base": origin.model.digest,
         "data": data_digest,
         "parent": parent,
         "rewards": scorer.version,
@@ -70,16 +71,16 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         ),
     }
     processes.on_main(partial(claim_run, job.run, settings))
-    model = PolicyModel(job.base, job.recipe.lora, parent_path, job.recipe.ppo.temperature, processes)
+    model = PolicyModel(origin.model, job.recipe.lora, origin.adapter, job.recipe.ppo.temperature, processes)
     trainer = PpoTrainer(model, scorer, job.weights, job.recipe, examples, processes)
     start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
     if start < job.recipe.ppo.steps:
-        _run_steps(job, trainer, start)
+        _run_steps(job, trainer, origin.model, start)
     steps = max(start, job.recipe.ppo.steps)
     manifest = {
         "weights": job.weights,
-        "base": Named(name=job.base.name, digest=job.base.digest),
-        "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
+        "base": Named(name=origin.model.name, digest=origin.model.digest),
+        "parent": Versioned(version=parent, digest=file_digest(store.path(SFT, parent) / ADAPTER)),
         "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
         "data": (Named(name=job.data.name, digest=data_digest),),
         "rewards": used_rewards(scorer),
@@ -120,9 +121,9 @@ def check_shares(ppo: PpoRecipe, processes: Processes) -> None:
         )
 
 
-def _run_steps(job: PpoJob, trainer: "PpoTrainer", start: int) -> None:
+def _run_steps(job: PpoJob, trainer: "PpoTrainer", base: BaseModel, start: int) -> None:
     settings, processes = job.recipe.ppo, trainer.processes
-    sampler = training_sampler(settings, job.base, trainer.model, processes, job.run / "rollouts")
+    sampler = training_sampler(settings, base, trainer.model, processes, job.run / "rollouts")
     try:
         log = RunLog(job.run, job.profile, total=settings.steps, start=start) if processes.main else None
         with log or nullcontext():

@@ -80,7 +80,7 @@ def evaluate(
     judge = Judge.load(resolve_base(None).path) if with_judge else None
     decoding = GREEDY if greedy else None
     reports: list[dict[str, Any]] = []
-    running = evaluate_policies(candidates, examples, store, model, scorer, decoding, MAX_PROMPT_TOKENS, judge, samples)
+    running = evaluate_policies(candidates, examples, model, scorer, decoding, MAX_PROMPT_TOKENS, judge, samples)
     for policy in candidates:
         with busy(f"{policy.name}: answering and judging {len(examples)} questions"):
             report = next(running)

@@ -2,18 +2,19 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import exp
 from statistics import fmean
 from typing import Any
 
 from policies.base import BaseModel
 from policies.prompt import PromptFormatter
-from policies.store import SFT, Decoding, PolicyStore
+from policies.store import SFT, Decoding
 from rewards.dataset import Example, questions_digest
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
-from trainer.evaluation.candidates import BASE, Candidate
+from trainer.evaluation.candidates import Candidate
 from trainer.evaluation.intervals import by_question, comparison, intervals
 from trainer.evaluation.online_baseline import online_baseline
 from trainer.evaluation.perplexity import base_nll
@@ -32,7 +33,6 @@ _SEED = 1
 def evaluate_policies(
     candidates: Sequence[Candidate],
     examples: Sequence[Example],
-    store: PolicyStore,
     base: BaseModel,
     scorer: Scorer,
     decoding: Decoding | None,
@@ -46,7 +46,7 @@ def evaluate_policies(
     each question, which greedy decoding reduces to one.
 
     Besides what `report_on` derives from the texts, a report has `truncated`, the share of responses that did not end;
-    `perplexity` of the responses under the base without an adapter (trainer.evaluation.perplexity); `intervals`, the
+    `perplexity` of the responses under `base` without an adapter (trainer.evaluation.perplexity); `intervals`, the
     95 % interval of each figure by its dotted name; `against`, a comparison with the first supervised parent before it
     or None; `pairs`, comparisons with every other policy before it (trainer.evaluation.intervals.comparison); and
     `served`, what to expect of it in service (trainer.evaluation.online_baseline), None unless `decoding` is None.
@@ -58,20 +58,23 @@ def evaluate_policies(
         candidate.weights.check(scorer.categories)
     reports: list[dict[str, Any]] = []
     sampler: Sampler | None = None
+    # Policies on a trunk share a base for perplexity; the others bring it along.
+    plain = cache(lambda: PolicyModel(base, LoraRecipe(top_layers=1)))
     longest = max(((decoding or candidate.decoding).max_tokens for candidate in candidates), default=0)
     try:
         for candidate in candidates:
-            path = None if candidate.name == BASE else store.path(candidate.name, candidate.version)
-            model = PolicyModel(base, LoraRecipe(top_layers=1), path)
+            files = candidate.files
+            model = PolicyModel(files.model, LoraRecipe(top_layers=1), files.adapter)
             if sampler is None:
-                sampler = make_sampler("auto", Setting(base, model, max_prompt_tokens + longest))
+                sampler = make_sampler("auto", Setting(files.model, model, max_prompt_tokens + longest))
             sampler.synchronise(model)
             by = decoding or candidate.decoding
             n = samples if by.temperature else 1
             answers = _answer(examples, model, sampler, by, max_prompt_tokens, n)
             scored = scorer.score(answers.requests)
             report = report_on(candidate, answers.requests, scored, answers.references, scorer, judge)
-            report |= {"decoding": by.model_dump(), "samples": n} | _with_tokens(report, model, answers)
+            report |= {"decoding": by.model_dump(), "samples": n}
+            report |= _with_tokens(report, model if files.model == base else plain(), answers)
             truncated = report["per_question"]["truncated"]
             report |= {
                 "n": len(examples),

@@ -21,9 +21,9 @@ def base_nll(model: PolicyModel, prompts: Sequence[Sequence[int]], responses: Se
     """
     groups = [Group(prompt, [response]) for prompt, response in zip(prompts, responses, strict=True)]
     means = [0.0] * len(groups)
-    with model.peft.disable_adapter():
-        for members in bins(groups, _FORWARD_TOKENS):
-            logprobs = model.evaluate(pack([groups[i] for i in members])).logprobs.cpu()
-            for i, chosen in zip(members, logprobs.split([len(responses[i]) for i in members]), strict=True):
-                means[i] = -chosen.mean().item() if len(chosen) else 0.0
+    for members in bins(groups, _FORWARD_TOKENS):
+        logprobs = model.evaluate(pack([groups[i] for i in members]), None).logprobs.cpu()
+        for i, chosen in zip(members, logprobs.split([len(responses[i]) for i in members]), strict=True):
+            means[i] = -chosen.mean().item() if len(chosen) else 0.0
+    model.use("policy")
     return means

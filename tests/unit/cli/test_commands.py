@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -220,7 +221,7 @@ def evaluating(evaluated, monkeypatch, tmp_path):
     monkeypatch.setenv("FGCTL_POLICIES", str(tmp_path / "policies"))
     asked = []
 
-    def evaluate_policies(candidates, examples, store, base, scorer, decoding, max_prompt_tokens, judge, samples):
+    def evaluate_policies(candidates, examples, base, scorer, decoding, max_prompt_tokens, judge, samples):
         asked.append((decoding, samples))
         before = []
         for seed, policy in enumerate(candidates):
@@ -293,3 +294,23 @@ def test_evaluate_keeps_sampled_figures_beside_the_greedy_ones(evaluating):
         1,
         "All greedy answers to a question are the same; add --sampled, or leave out --samples.",
     )
+
+
+def test_base_makes_the_trunk_of_a_merged_parent_and_prints_it(tiny, trunk_store, monkeypatch):
+    monkeypatch.setenv("FGCTL_POLICIES", str(trunk_store.root))
+    code, out = invoke("base", tiny.path, "--json")
+    assert code == 0
+    printed = json.loads(out)
+    assert (printed["path"], printed["digest"]) == (str(tiny.path), tiny.digest)
+    (trunk,) = printed["trunks"]
+    assert trunk["name"] == f"tiny+sft@{trunk_store.profile('sft').version}"
+    assert (Path(trunk["path"]) / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("overrides", "shapes"), [((), {"sft.lora"}), (("--recipe", "smoke"), {"lora"})])
+def test_a_dry_run_of_sft_shows_the_shape_that_it_trains(overrides, shapes):
+    code, out = invoke("sft", "--dry-run", "--data", SAMPLE / "train.json", *overrides, "--json")
+    assert code == 0
+    recipe = json.loads(out)["recipe"]
+    shown = {name for name, shape in (("lora", recipe.get("lora")), ("sft.lora", recipe["sft"]["lora"])) if shape}
+    assert shown == shapes
