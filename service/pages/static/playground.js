@@ -1,6 +1,7 @@
 // The playground: one question, one or two preferences, and an answer with scores for each.
 
 import { callJson, data, Problem, show } from "./call.js";
+import "./keys.js";
 import { Panel } from "./panel.js";
 
 const $ = (id) => document.getElementById(id);
@@ -89,7 +90,7 @@ $("ask").addEventListener("submit", (event) => {
 $("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
-    $("ask").requestSubmit();
+    if (!event.repeat) $("ask").requestSubmit();
   }
 });
 $("stop").addEventListener("click", () => running?.abort());
