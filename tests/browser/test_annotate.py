@@ -13,7 +13,6 @@ from tests.browser.steps import PLACE, begin, correct, press, read
 TEXT = ANSWERS["medium"]
 
 
-
 def utf16(text, point):
     return len(text[:point].encode("utf-16-le")) // 2
 

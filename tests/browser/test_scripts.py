@@ -75,7 +75,17 @@ def test_text_without_spaces_has_words_and_sentences(running, open_page, shots, 
 
 def test_words_cover_every_text_and_keep_their_punctuation(running, open_page):
     page = open_page(running.url)
-    texts = [ARABIC, HEBREW, CHINESE, JAPANESE, "One (two) “three”, four…", "ไทยเป็นภาษา 3 คำ", "", " \n ", "（括号）和text混合。"]
+    texts = [
+        ARABIC,
+        HEBREW,
+        CHINESE,
+        JAPANESE,
+        "One (two) “three”, four…",
+        "ไทยเป็นภาษา 3 คำ",
+        "",
+        " \n ",
+        "（括号）和text混合。",
+    ]
     for text in texts:
         words = unit(page, f"m.wordsOf({text!r})")
         parts = [text[word["start"] : word["end"]] for word in words]
