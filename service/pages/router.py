@@ -16,7 +16,7 @@ from service.backend import backend_of
 from service.edge.route_scope import needs
 from service.feedback.labels import MEANINGS
 from service.feedback.runtime import STORELESS
-from service.feedback.skips import SKIP_REASONS
+from service.feedback.skips import OWN_WORDS, SKIP_REASONS
 from service.feedback.validation import MISSING_LABELS, NEEDS_SOURCES
 
 router = APIRouter(include_in_schema=False)
@@ -95,7 +95,7 @@ async def agreement_tables(request: Request) -> HTMLResponse:
     shared = report["people"]["categories"]["relevance"]["responses"]
     annotations = sum(figures["annotations"] for figures in report["annotators"].values())
     content = _templates.get_template("agreement_tables.html").render(
-        report=report, annotations=annotations, shared=shared
+        report=report, annotations=annotations, shared=shared, reasons=SKIP_REASONS | {OWN_WORDS: "in their own words"}
     )
     return HTMLResponse(content)
 

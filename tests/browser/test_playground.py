@@ -168,7 +168,8 @@ def test_only_errors_that_count_have_full_marks(running, open_page):
     ask(page)
     assert page.locator('[data-factuality="error"]', has_text="41 metres").count() == 1
     counted = page.locator("#text-a .piece").evaluate_all(
-        "all => all.filter(e => getComputedStyle(e).textDecorationLine === 'underline').map(e => e.firstChild.textContent)"
+        """all => all.filter(piece => getComputedStyle(piece).textDecorationLine === 'underline')
+          .map(piece => piece.firstChild.textContent)"""
     )
     assert counted == ["The keeper's cottage is a museum, which many people like."]
 

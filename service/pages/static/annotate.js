@@ -319,4 +319,5 @@ $("undo").addEventListener("click", undo);
 $("skip").addEventListener("click", skip);
 service.rememberName($("annotator"));
 window.addEventListener("key", () => { if (!task && annotator()) next(); });
-if (annotator()) next();
+const asked = new URLSearchParams(location.search).get("response");
+if (annotator()) (asked ? goBack(asked) : next());
