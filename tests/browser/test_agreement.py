@@ -20,7 +20,10 @@ def judged(running):
         )
         do(store.record_response(response))
     text = ANSWERS["medium"]
-    for name, part in (("ada", "The lighthouse is 41 metres tall"), ("<i>bo</i>", "It was built between 1841 and 1844")):
+    for name, part in (
+        ("ada", "The lighthouse is 41 metres tall"),
+        ("<i>bo</i>", "It was built between 1841 and 1844"),
+    ):
         do(store.sign_in(name))
         span = Span(label="Wrong-Grounding", start=text.index(part), end=text.index(part) + len(part))
         annotation = Annotation(
