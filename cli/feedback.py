@@ -125,6 +125,13 @@ def _print_stats(report: dict[str, Any]) -> None:
     counts = [[name.replace("_", " "), number] for name, number in (report["counts"] | report["labels"]).items()]
     print_table("Feedback", ["what", "number"], counts)
     agreement = report["agreement"]
+    skips = [
+        [kind, reason.replace("_", " "), number]
+        for kind, reasons in agreement["feedback"]["skips"].items()
+        for reason, number in reasons.items()
+    ]
+    if skips:
+        print_table("Skipped", ["what", "reason", "number"], skips)
     people, models = agreement["people"]["categories"], agreement["models"]
     rows = [
         [

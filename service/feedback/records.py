@@ -7,9 +7,11 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
-Preference = Literal["a", "b", "tie"]
+Preference = Literal["a", "b", "tie", "neither"]
+"""Which of two responses is better. `neither`: both are bad; like a tie, it prefers none."""
 Side = Literal["a", "b"]
 Order = Literal["sampled", "uncertain", "disagreed"]
+WorkKind = Literal["annotation", "comparison"]
 State = Literal["open", "drafted", "submitted", "skipped"]
 
 
@@ -162,6 +164,8 @@ class Assignment(_Record):
     state: State
     draft: dict[str, Any] | None = None
     """The draft saved last."""
+    annotation: StoredAnnotation | None = None
+    """The annotator's latest annotation of it, where they open it again."""
 
 
 class QuickSpan(_Record):

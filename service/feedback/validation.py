@@ -128,6 +128,11 @@ def check_quick_spans(spans: Iterable[QuickSpan], text: str) -> list[Violation]:
     return violations
 
 
+def with_newlines(text: str) -> str:
+    """A text whose lines end with a newline. A browser's text field changes other line ends, which corrects nothing."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def follow_up_questions(annotation: Annotation) -> list[str]:
     """What a valid annotation leaves open, as requests to the annotator."""
     if annotation.missing:
@@ -177,7 +182,7 @@ def _check_overlaps(errors: tuple[Span, ...]) -> list[Violation]:
 
 def _check_correction(annotation: Annotation, response: NewResponse) -> list[Violation]:
     corrected = (annotation.corrected or "").strip()
-    changed = bool(corrected) and corrected != response.text.strip()
+    changed = bool(corrected) and with_newlines(corrected) != with_newlines(response.text.strip())
     faults = bool(annotation.errors or annotation.missing)
     if faults and not changed:
         message = "Errors or missing information are marked, but the response is not corrected; correct it."
@@ -205,7 +210,7 @@ def preference_cycle(comparisons: Iterable[tuple[str, str, str]]) -> tuple[str, 
     for a, b, choice in comparisons:
         better, other = (b, a) if choice == "b" else (a, b)
         worse.setdefault(better, set()).add(other)
-        if choice == "tie":
+        if choice in ("tie", "neither"):
             worse.setdefault(other, set()).add(better)
         else:
             strict.append((better, other))

@@ -8,18 +8,9 @@ from playwright.sync_api import expect
 from rewards.dataset import SAMPLE, load_feedback
 from service.feedback.records import NewResponse, StoredPassage
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
-from tests.browser.steps import begin, correct, press
+from tests.browser.steps import PLACE, begin, correct, press, read
 
 TEXT = ANSWERS["medium"]
-
-
-PLACE = """at => {
-  const walker = document.createTreeWalker(document.getElementById('response'), NodeFilter.SHOW_TEXT);
-  let node = walker.nextNode();
-  for (; at > node.length; node = walker.nextNode()) at -= node.length;
-  return [node, at];
-}"""
-"""The position in the page of a UTF-16 index into the response."""
 
 
 def utf16(text, point):
@@ -70,9 +61,7 @@ def test_spans_are_marked_by_mouse_and_counted_in_code_points(running, open_page
     start = text.index("Évora")
     select = f"""() => {{
       const [from, to] = [({PLACE})({utf16(text, start)}), ({PLACE})({utf16(text, start + len("Évora is é old. "))})];
-      document.getElementById('response').dispatchEvent(new PointerEvent('pointerdown'));
       getSelection().setBaseAndExtent(...from, ...to);
-      document.dispatchEvent(new PointerEvent('pointerup', {{bubbles: true}}));
     }}"""
     page.evaluate(select)
     page.get_by_role("button", name="Unverifiable").click()
@@ -215,10 +204,12 @@ def test_a_response_is_skipped_with_a_reason(running, open_page):
     page.get_by_role("button", name="Skip …").click()
     page.get_by_role("button", name="I cannot judge it").click()
     expect(page.locator("#response")).not_to_have_text(first)
+    read(page)
     page.get_by_role("button", name="Skip …").click()
     page.get_by_label("Or in your words").fill("too hard")
-    page.get_by_role("button", name="Skip", exact=True).click()
+    press(page, "Enter")
     expect(page.locator("#task")).to_be_hidden()
+    assert running.do(running.store.figures()).skips["annotation"] == {"cannot_judge": 1, "own_words": 1}
 
 
 def test_pairs_are_compared_in_random_order_and_circles_are_shown(running, open_page):
@@ -236,6 +227,7 @@ def test_pairs_are_compared_in_random_order_and_circles_are_shown(running, open_
             "old => document.getElementById('task').hidden || document.querySelector('.pair').innerText !== old",
             arg=shown,
         )
+        read(page)
     expect(page.locator("#status")).to_contain_text("go in a circle")
     expect(page.locator("#task")).to_be_hidden()
     comparisons = running.do(running.store.comparisons()).items

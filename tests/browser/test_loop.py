@@ -13,7 +13,7 @@ from rewards.dataset import SAMPLE, load_feedback
 from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scores import ScoreRequest
 from rewards.segmentation import sentences
-from tests.browser.steps import begin, correct, press
+from tests.browser.steps import begin, correct, press, read
 
 FILE = SAMPLE / "feedback.json"
 SERVED = 12
@@ -62,6 +62,7 @@ def test_annotations_made_in_a_browser_change_the_scores_of_the_reward_models(ru
             press(page, "Shift+ArrowDown", "5", "ArrowRight")
         correct(page, "Not known.")
         expect(status).not_to_have_text(shown)
+        read(page)
     expect(page.locator("#status")).to_contain_text("nothing left to annotate")
 
     fgctl("feedback", "import", old, "--format", "qa-feedback", "--store", url)

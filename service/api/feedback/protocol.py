@@ -1,8 +1,8 @@
 """Wire types of feedback; service.feedback.records has those that the store knows too."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from service.feedback.records import Draft, Identifier, Order, QuickSpan, Text, Thumb
+from service.feedback.records import Draft, Identifier, Order, QuickSpan, Text, Thumb, WorkKind
 
 
 class _Wire(BaseModel):
@@ -50,3 +50,30 @@ class SkipIn(_Wire):
     annotator: Identifier
     response_id: Identifier
     reason: Text = Field("", max_length=10_000)
+
+
+class OpenIn(_Wire):
+    """Which response an annotator goes back to."""
+
+    annotator: Identifier
+    response_id: Identifier
+
+
+class SkipPairIn(_Wire):
+    """Which pair an annotator does not compare, and why."""
+
+    annotator: Identifier
+    a: Identifier
+    b: Identifier
+    reason: Text = Field("", max_length=10_000)
+
+
+class ProgressIn(_Wire):
+    """Whose progress, and in what."""
+
+    annotator: Identifier
+    kind: WorkKind = "annotation"
+    order: Order = "sampled"
+    """The order in which responses are asked for: `disagreed` offers more of them."""
+    since: AwareDatetime | None = None
+    """When the annotator's day began."""

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from service.api.feedback.protocol import DraftIn, NextIn, PairIn, QuickIn, SkipIn
+from service.api.feedback.protocol import DraftIn, NextIn, OpenIn, PairIn, ProgressIn, QuickIn, SkipIn, SkipPairIn
 from service.backend import backend_of
 from service.domain.caller import kept_caller
 from service.edge.authentication import caller_of
 from service.edge.route_scope import needs
 from service.errors import ANY_ROUTE, error_responses
 from service.feedback.agreement.report import AgreementReport
+from service.feedback.figures import Progress
 from service.feedback.records import (
     Annotation,
     Assignment,
@@ -59,6 +60,22 @@ async def next_response(request: Request, body: NextIn) -> Assignment | None:
     return await store.next_response_for(body.annotator, body.order)
 
 
+@router.post("/annotation/open", responses=_WRITING)
+@needs("feedback")
+async def open_again(request: Request, body: OpenIn) -> Assignment:
+    """A response with what the annotator has submitted for it, to go back to it; nothing is handed out."""
+    return await _feedback(request).store.open_again(body.annotator, body.response_id, caller_of(request))
+
+
+@router.post("/annotation/progress", responses=_WRITING)
+@needs("feedback")
+async def progress(request: Request, body: ProgressIn) -> Progress:
+    """How much the annotator has done and how much is left, with the responses done last."""
+    store = _feedback(request).store
+    await store.sign_in(body.annotator, caller_of(request))
+    return await store.progress(body.annotator, body.kind, body.order, body.since)
+
+
 @router.post("/annotation/draft", responses=_WRITING)
 @needs("feedback")
 async def save_draft(request: Request, body: DraftIn) -> None:
@@ -88,6 +105,13 @@ async def next_pair(request: Request, body: PairIn) -> Pair | None:
     store = _feedback(request).store
     await store.sign_in(body.annotator, caller_of(request))
     return await store.next_pair(body.annotator)
+
+
+@router.post("/annotation/pairs/skip", responses=_WRITING)
+@needs("feedback")
+async def skip_pair(request: Request, body: SkipPairIn) -> None:
+    """Leave a pair to others."""
+    await _feedback(request).store.skip_pair(body.annotator, body.a, body.b, body.reason, caller_of(request))
 
 
 @router.post("/annotation/compare", responses=_WRITING)

@@ -15,13 +15,14 @@ async def load_ratings(store: FeedbackStore) -> tuple[list[Rating], dict[str, di
 
     Raises StoreFailed.
     """
-    texts: dict[str, str] = {}
+    texts: dict[str, tuple[str, str]] = {}
+    """The question and the text of each response."""
     scores: dict[str, dict[str, Any]] = {}
     cursor = None
     while True:
         responses = await store.responses(cursor, _PAGE, annotated=True)
         for response in responses.items:
-            texts[response.id] = response.text
+            texts[response.id] = (response.question, response.text)
             if response.scored is not None:
                 scores[response.id] = response.scored["scores"]
         cursor = responses.next
@@ -33,7 +34,8 @@ async def load_ratings(store: FeedbackStore) -> tuple[list[Rating], dict[str, di
         ratings += [
             Rating(
                 response_id=annotation.response_id,
-                text=texts[annotation.response_id],
+                question=texts[annotation.response_id][0],
+                text=texts[annotation.response_id][1],
                 annotator=annotation.annotator,
                 spans=tuple((error.label, error.start, error.end) for error in annotation.errors),
                 missing=bool(annotation.missing),
@@ -49,4 +51,5 @@ async def load_ratings(store: FeedbackStore) -> tuple[list[Rating], dict[str, di
 
 async def measure_agreement(store: FeedbackStore) -> dict[str, Any]:
     """The report on a store, for the page, the metrics and the command line. Raises StoreFailed."""
-    return await asyncio.to_thread(full_report, *await load_ratings(store))
+    report = await asyncio.to_thread(full_report, *await load_ratings(store))
+    return report | {"feedback": (await store.figures()).model_dump(mode="json")}

@@ -1,15 +1,19 @@
 """Which response an annotator gets next, and which pair. Call these inside a writing transaction."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from service.domain.hash_sampling import draw
-from service.feedback.records import Order, Side
-from service.feedback.store.tables import Annotation, Assignment, Comparison, Response
+from service.feedback.records import Order, Side, WorkKind
+from service.feedback.store.tables import Annotation, Assignment, Comparison, Response, SkippedPair
 
+BEGUN = ("open", "drafted")
+MOST_COUNTED = 1000
+"""Nobody needs to know how many more are left, and counting takes time."""
 STALE = timedelta(days=1)
 """A response that was handed out but not begun for this long also goes to others."""
 
@@ -22,23 +26,52 @@ async def next_assignment(
     A response goes to one annotator, and to two if it is among the `overlap` share. The order `disagreed` also offers a
     second annotator what another has annotated and somebody disagrees on.
     """
-    own = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(("open", "drafted")))
+    own = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(BEGUN))
     if (current := await session.scalar(own.order_by(Assignment.updated.desc()).limit(1))) is not None:
         return current
-    mine = exists().where(Assignment.response_id == Response.id, Assignment.annotator_id == annotator)
-    annotated = exists().where(Annotation.response_id == Response.id, Annotation.annotator_id == annotator)
-    free: ColumnElement[bool] = _people(now) < case((Response.overlap_lot < overlap, 2), else_=1)
-    if order == "disagreed":
-        free = or_(free, and_(Response.disagreement > 0, _people(now) < 2))
     ranked = {
         "sampled": (Response.lot,),
         "uncertain": (Response.uncertainty.desc().nulls_last(), Response.lot),
         "disagreed": (Response.disagreement.desc().nulls_last(), Response.lot),
     }[order]
-    query = select(Response.id).where(Response.annotatable, ~mine, ~annotated, free).order_by(*ranked).limit(1)
+    query = _offered(annotator, order, overlap, now).order_by(*ranked).limit(1)
     if (response_id := await session.scalar(query)) is None:
         return None
     return await assignment_of(session, response_id, annotator, now)
+
+
+async def left(session: AsyncSession, annotator: int, order: Order, overlap: float, now: datetime) -> int:
+    """How many responses the annotator has begun or would get; MOST_COUNTED stands for as many or more."""
+    begun = select(func.count()).select_from(Assignment)
+    begun = begun.where(Assignment.annotator_id == annotator, Assignment.state.in_(BEGUN))
+    offered = _offered(annotator, order, overlap, now).limit(MOST_COUNTED).subquery()
+    counts = [await session.scalar(begun), await session.scalar(select(func.count()).select_from(offered))]
+    return min(MOST_COUNTED, sum(count or 0 for count in counts))
+
+
+def _offered(annotator: int, order: Order, overlap: float, now: datetime) -> Select[str]:
+    """The ids of the responses that an annotator may get."""
+    mine = exists().where(Assignment.response_id == Response.id, Assignment.annotator_id == annotator)
+    annotated = exists().where(Annotation.response_id == Response.id, Annotation.annotator_id == annotator)
+    free: ColumnElement[bool] = _people(now) < case((Response.overlap_lot < overlap, 2), else_=1)
+    if order == "disagreed":
+        free = or_(free, and_(Response.disagreement > 0, _people(now) < 2))
+    return select(Response.id).where(Response.annotatable, ~mine, ~annotated, free)
+
+
+async def done(session: AsyncSession, kind: WorkKind, annotator: int, since: datetime | None) -> tuple[int, int]:
+    """How many responses the annotator has annotated, or pairs compared, and how many of them since a time."""
+    table = Annotation if kind == "annotation" else Comparison
+    unit: Any = (
+        Annotation.response_id
+        if kind == "annotation"
+        else case(
+            (Comparison.a < Comparison.b, Comparison.a + " " + Comparison.b), else_=Comparison.b + " " + Comparison.a
+        )
+    )
+    query = select(func.count(unit.distinct())).where(table.annotator_id == annotator)
+    whole = await session.scalar(query) or 0
+    return whole, whole if since is None else await session.scalar(query.where(table.created >= since)) or 0
 
 
 async def assignment_of(session: AsyncSession, response_id: str, annotator_id: int, now: datetime) -> Assignment:
@@ -66,21 +99,34 @@ def _people(now: datetime) -> ColumnElement[int]:
 
 
 async def next_pair(session: AsyncSession, annotator: int) -> tuple[Response, Response] | None:
-    """Two different responses to the same prompt that the annotator has not compared; None if there are none."""
+    """Two different responses to the same prompt that the annotator has neither compared nor skipped; None if there are
+    none."""
+    row = (await session.execute(_pairs(annotator))).first()
+    return None if row is None else (row[0], row[1])
+
+
+async def pairs_left(session: AsyncSession, annotator: int) -> int:
+    """How many pairs the annotator would get; MOST_COUNTED stands for as many or more."""
+    return len((await session.execute(_pairs(annotator, MOST_COUNTED).with_only_columns(literal(1)))).all())
+
+
+def _pairs(annotator: int, limit: int = 1) -> Select[Response, Response]:
     a, b = aliased(Response), aliased(Response)
     compared = exists().where(
         Comparison.annotator_id == annotator,
         or_(and_(Comparison.a == a.id, Comparison.b == b.id), and_(Comparison.a == b.id, Comparison.b == a.id)),
     )
-    query = (
+    skipped = exists().where(
+        SkippedPair.annotator_id == annotator,
+        or_(and_(SkippedPair.a == a.id, SkippedPair.b == b.id), and_(SkippedPair.a == b.id, SkippedPair.b == a.id)),
+    )
+    return (
         select(a, b)
         .join(b, and_(a.prompt_key == b.prompt_key, a.id < b.id, a.text_key != b.text_key))
-        .where(a.annotatable, b.annotatable, ~compared)
+        .where(a.annotatable, b.annotatable, ~compared, ~skipped)
         .order_by(a.lot, b.lot)
-        .limit(1)
+        .limit(limit)
     )
-    row = (await session.execute(query)).first()
-    return None if row is None else (row[0], row[1])
 
 
 def shown_first(a: str, b: str, annotator: str) -> Side:

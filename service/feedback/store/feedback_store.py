@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.domain.caller import Caller
+from service.feedback.figures import FeedbackFigures, Progress
 from service.feedback.records import (
     Annotation,
     AnnotatorInfo,
@@ -31,6 +32,7 @@ from service.feedback.records import (
     StoredComparison,
     StoredQuick,
     StoredResponse,
+    WorkKind,
 )
 from service.feedback.store import annotation_queue as queue
 from service.feedback.store import annotators, reading, removal, responses, submissions, tables
@@ -39,6 +41,8 @@ from service.feedback.store.rows import annotator_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_LAST = 20
+"""Responses that an annotator can go back to from a list."""
 OVERLAP = 0.1
 """The share of responses that two people annotate, so that agreement can be measured."""
 
@@ -192,6 +196,44 @@ class FeedbackStore:
                 setattr(assignment, name, value)
 
     @_to_its_end
+    async def open_again(self, annotator: str, response_id: str, by: Caller | None = None) -> Assignment:
+        """A response with the annotator's latest annotation of it and their draft, if any. Raises NotStored."""
+        async with self._database.writing() as session:
+            person = await annotators.find(session, annotator, by)
+            response = await responses.find(session, response_id)
+            assignment = await session.get(tables.Assignment, (response.id, person.id))
+            page = await reading.annotation_page(session, None, 1, response.id, annotator, latest=True)
+            return Assignment(
+                response=await responses.with_scores(session, response),
+                state=assignment.state if assignment else "open",
+                draft=assignment.draft if assignment else None,
+                annotation=next(iter(page.items), None),
+            )
+
+    @_to_its_end
+    async def progress(
+        self, annotator: str, kind: WorkKind, order: Order = "sampled", since: datetime | None = None
+    ) -> Progress:
+        """How much an annotator has done, since a time too, and how much is left. Raises NotStored."""
+        async with self._database.reading() as session:
+            person = await annotators.find(session, annotator)
+            done, today = await queue.done(session, kind, person.id, since)
+            if kind == "comparison":
+                return Progress(done=done, today=today, left=await queue.pairs_left(session, person.id))
+            left = await queue.left(session, person.id, order, self._overlap, self._clock())
+            last = await reading.done_last(session, person.id, _LAST)
+            return Progress(done=done, today=today, left=left, last=last)
+
+    @_to_its_end
+    async def skip_pair(self, annotator: str, a: str, b: str, reason: str, by: Caller | None = None) -> None:
+        """Never offer a pair to this annotator again. Raises NotStored."""
+        async with self._database.writing() as session:
+            person = await annotators.find(session, annotator, by)
+            low, high = sorted([(await responses.find(session, response_id)).id for response_id in (a, b)])
+            skipped = tables.SkippedPair(a=low, b=high, annotator_id=person.id, reason=reason, created=self._clock())
+            await session.merge(skipped)
+
+    @_to_its_end
     async def next_pair(self, annotator: str) -> Pair | None:
         """Two responses to one prompt that the annotator has not compared; None if there are none. Raises NotStored."""
         async with self._database.reading() as session:
@@ -277,6 +319,12 @@ class FeedbackStore:
         """How much the store holds."""
         async with self._database.reading() as session:
             return await reading.counts(session)
+
+    @_to_its_end
+    async def figures(self) -> FeedbackFigures:
+        """What people said about each version, what each of them did, and what is left."""
+        async with self._database.reading() as session:
+            return await reading.figures(session)
 
     # Removal
 

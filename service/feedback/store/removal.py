@@ -6,7 +6,16 @@ from sqlalchemy import ColumnElement, CursorResult, Delete, delete, exists, or_,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.feedback.store.responses import update_disagreement
-from service.feedback.store.tables import Annotation, Annotator, Assignment, Audit, Comparison, QuickFeedback, Response
+from service.feedback.store.tables import (
+    Annotation,
+    Annotator,
+    Assignment,
+    Audit,
+    Comparison,
+    QuickFeedback,
+    Response,
+    SkippedPair,
+)
 
 
 async def delete_person(session: AsyncSession, name: str) -> dict[str, int]:
@@ -21,6 +30,7 @@ async def delete_person(session: AsyncSession, name: str) -> dict[str, int]:
     for kind, query in {
         "annotations": delete(Annotation).where(Annotation.annotator_id.in_(people)),
         "comparisons": delete(Comparison).where(Comparison.annotator_id.in_(people)),
+        "skipped_pairs": delete(SkippedPair).where(SkippedPair.annotator_id.in_(people)),
         "assignments": delete(Assignment).where(Assignment.annotator_id.in_(people)),
         "quick_feedback": delete(QuickFeedback).where(QuickFeedback.caller == name),
         "responses": delete(Response).where(Response.caller == name),

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.domain.caller import Caller
@@ -83,6 +83,9 @@ async def compare(
     row = tables.Comparison(**values, annotator_id=annotator.id, created=created)
     session.add(row)
     await session.flush()
+    low, high = sorted((a.id, b.id))
+    skip = (tables.SkippedPair.a == low, tables.SkippedPair.b == high, tables.SkippedPair.annotator_id == annotator.id)
+    await session.execute(delete(tables.SkippedPair).where(*skip))
     return Stored(id=row.id, contradicts=await _closed_cycle(session, row, a.prompt_key))
 
 

@@ -195,11 +195,25 @@ class Comparison(Base):
     shown_first: Mapped[str | None] = mapped_column(String)
     """`a` or `b`; None where an imported file does not say."""
     choice: Mapped[str] = mapped_column(String)
-    """`a`, `b` or `tie`."""
+    """`a`, `b`, `tie` or `neither`."""
     annotator_id: Mapped[int] = _annotator()
     created: Mapped[datetime] = mapped_column(Moment)
 
     __table_args__ = (Index(None, "created", "id"),)
+
+
+class SkippedPair(Base):
+    """Two responses that an annotator did not compare, and why."""
+
+    __tablename__ = "skipped_pairs"
+
+    a: Mapped[str] = mapped_column(ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True)
+    b: Mapped[str] = mapped_column(ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True, index=True)
+    annotator_id: Mapped[int] = mapped_column(
+        ForeignKey("annotators.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    reason: Mapped[str] = mapped_column(Words)
+    created: Mapped[datetime] = mapped_column(Moment)
 
 
 class Audit(Base):

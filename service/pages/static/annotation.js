@@ -16,8 +16,17 @@ export const submit = (annotation) => post("annotation/submit", annotation);
 /** Leave a response to others, with a reason. */
 export const skip = (annotator, id, reason) => post("annotation/skip", { annotator, response_id: id, reason });
 
+/** A response with what the annotator has submitted for it: {response, state, draft, annotation}. */
+export const openAgain = (annotator, id) => post("annotation/open", { annotator, response_id: id });
+
+/** How much is done and left: {done, today, left, last}. */
+export const getProgress = (query) => post("annotation/progress", query);
+
 /** Two answers to compare: {a, b, shown_first}, or null when there are none. */
 export const nextPair = (annotator) => post("annotation/pairs", { annotator });
+
+/** Leave a pair to others, with a reason. */
+export const skipPair = (annotator, a, b, reason) => post("annotation/pairs/skip", { annotator, a, b, reason });
 
 /** Store a comparison. */
 export const compare = (comparison) => post("annotation/compare", comparison);

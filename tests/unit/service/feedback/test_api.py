@@ -269,3 +269,51 @@ async def test_the_key_and_its_scope(serve, tmp_path, answer):
     (item,) = (await service.backend.feedback.store.quick_feedback_page()).items
     assert item.caller == f"key:{keys['feedback'][0]}"
     await service.backend.feedback.stop()
+
+
+async def test_an_annotator_goes_back_to_a_submitted_answer_and_sees_their_progress(post):
+    await post("/annotation/next", annotator="Ann")
+    clean = {"submission_id": "s1", "response_id": "r1", "annotator": "Ann"}
+    assert (await post("/annotation/submit", **clean))[0] == 200
+    status, progress = await post("/annotation/progress", annotator="Ann", since="2026-01-01T00:00:00Z")
+    assert status == 200
+    assert {name: progress[name] for name in ("done", "today", "left")} == {"done": 1, "today": 1, "left": 1}
+    assert [row["response_id"] for row in progress["last"]] == ["r1"]
+    status, again = await post("/annotation/open", annotator="Ann", response_id="r1")
+    assert (status, again["state"], again["annotation"]["submission_id"]) == (200, "submitted", "s1")
+    assert (await post("/annotation/open", annotator="Ann", response_id="r9"))[0] == 404
+    status, error = await post("/annotation/progress", annotator="Ann", since="2026-01-01T00:00:00")
+    assert (status, error["error"]["param"]) == (422, "since")
+
+
+async def test_pairs_are_skipped_and_both_may_be_bad(feedback_service, post):
+    _, pair = await post("/annotation/pairs", annotator="Ann")
+    ids = {"a": pair["a"]["id"], "b": pair["b"]["id"], "annotator": "Ann"}
+    assert await post("/annotation/pairs/skip", **ids, reason="The passages are broken") == (200, None)
+    assert await post("/annotation/pairs", annotator="Ann") == (200, None)
+    status, stored = await post("/annotation/compare", submission_id="c1", choice="neither", **ids)
+    assert (status, stored["contradicts"]) == (200, [])
+
+
+async def test_the_metrics_show_what_people_say_of_each_version(serve, tmp_path, answer):
+    service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db")
+    await service.backend.feedback.start()
+    store = service.backend.feedback.store
+    await store.record([answer("r1", policy="v1"), answer("r2", "Elsewhere.", policy="v2")])
+    post, version = service.client.post, {"profile": "medium", "policy": "v1"}
+    await post("/annotation/next", json={"annotator": "Ann"})
+    await post("/responses/r1/feedback", json={"submission_id": "q1", "thumb": 1})
+    choice = {"submission_id": "c1", "annotator": "Ann", "a": "r1", "b": "r2", "choice": "a"}
+    await post("/annotation/compare", json=choice)
+    skip = {"annotator": "Ann", "response_id": "r2", "reason": "The question makes no sense"}
+    await post("/annotation/skip", json=skip)
+    report = (await service.client.get("/annotation/agreement")).json()
+    assert report["feedback"]["versions"][0] == version | {
+        "thumbs_up": 1, "thumbs_down": 0, "wins": 1, "losses": 0, "ties": 0,
+    }  # fmt: skip
+    assert service.metric("fg_feedback_left") == 2
+    assert service.metric("fg_feedback_skips", kind="annotation", reason="bad_question") == 1
+    assert service.metric("fg_feedback_thumbs", **version, thumb="up") == 1
+    assert service.metric("fg_feedback_comparisons", **version, result="win") == 1
+    assert service.metric("fg_feedback_comparisons", profile="medium", policy="v2", result="loss") == 1
+    await service.backend.feedback.stop()

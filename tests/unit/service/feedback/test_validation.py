@@ -163,8 +163,20 @@ def test_trimming_keeps_every_visible_character_and_no_more(text, data):
         ([("x", "y", "a"), ("y", "z", "a"), ("x", "z", "b")], {"x", "y", "z"}),
         ([("x", "y", "tie"), ("y", "z", "tie"), ("x", "z", "tie")], set()),
         ([("x", "y", "tie"), ("y", "z", "tie"), ("x", "z", "a")], {"x", "y", "z"}),
+        ([("x", "y", "neither"), ("y", "z", "neither"), ("x", "z", "neither")], set()),
+        ([("x", "y", "neither"), ("y", "z", "b"), ("x", "z", "a")], {"x", "y", "z"}),
         ([("x", "y", "b"), ("z", "x", "b"), ("z", "y", "a"), ("p", "q", "a")], {"x", "y", "z"}),
     ],
 )
 def test_preference_cycles(choices, expected):
     assert set(preference_cycle(choices)) == expected
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_text_field_that_changes_line_ends_corrects_nothing(newline):
+    text = f"{newline}One two.{newline}{newline}Three.{newline}"
+    response = RESPONSE.model_copy(update={"text": text})
+    from_browser = "\nOne two.\n\nThree.\n"
+    assert codes(annotate(corrected=from_browser), response) == []
+    assert codes(annotate(("Irrelevant", 2, 5), corrected=from_browser), response) == ["no_correction"]
+    assert codes(annotate(corrected="One two.\nThree."), response) == ["no_errors"]

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from service.domain.caller import SCOPES, Caller
 from service.errors import Forbidden, InvalidRequest
 from service.feedback.errors import Conflict, NotStored, Refused
+from service.feedback.figures import Progress
 from service.feedback.records import Comparison, NewResponse, NewScores, QuickFeedback, QuickSpan, Span, Suggestion
 from service.feedback.store import tables
 from service.feedback.store.paging import all_items
@@ -424,9 +425,11 @@ async def test_a_person_can_be_deleted(store, answer, annotation, scored):
     await store.save_draft("Ann", "r3", {"x": 1})
     await store.compare(Comparison(submission_id="c1", a="r2", b="r3", choice="a", annotator="Ann"))
     await store.quick_feedback(QuickFeedback(submission_id="q1", response_id="r2", caller="key:7", thumb=1))
+    await store.skip_pair("Ann", "r3", "r2", "")
     await store.retire("Ann")
     assert await store.delete_person("Ann") == {
-        "annotations": 1, "comparisons": 1, "assignments": 2, "quick_feedback": 0, "responses": 0, "annotators": 1,
+        "annotations": 1, "comparisons": 1, "skipped_pairs": 1, "assignments": 2,
+        "quick_feedback": 0, "responses": 0, "annotators": 1,
     }  # fmt: skip
     assert [a.annotator for a in (await store.annotations()).items] == ["Bob", "Bob"]
     async with store._database.reading() as session:
@@ -477,3 +480,71 @@ async def test_counts(store, answer, annotation, scored):
         "responses": 2, "scored": 1, "annotatable": 1, "annotated": 1, "annotations": 2, "annotators": 1,
         "quick_feedback": 0, "comparisons": 0,
     }  # fmt: skip
+
+
+async def test_an_annotator_sees_what_is_done_and_left_and_goes_back_to_it(store, answer, annotation, clock):
+    await store.record([answer(f"r{i}", f"Text {i}.", profile="long") for i in range(5)])
+    assert await store.progress("Ann", "annotation") == Progress(done=0, today=0, left=5)
+    clean = {"errors": (), "missing": (), "corrected": None}
+    await store.submit(annotation("s0", response_id="r0", **clean))
+    clock.move(days=1)
+    morning = clock.now
+    errors = (Span(label="Irrelevant", start=0, end=4),)
+    await store.submit(annotation("s1", response_id="r1", errors=errors, missing=(), corrected="Better."))
+    await store.submit(annotation("s2", response_id="r1", **clean))
+    clock.move(minutes=1)
+    await store.skip("Ann", "r2", "too long")
+    progress = await store.progress("Ann", "annotation", since=morning)
+    assert (progress.done, progress.today, progress.left) == (2, 1, 2)
+    assert [(row.response_id, row.skipped, row.marks, row.profile) for row in progress.last] == [
+        ("r2", True, 0, "long"), ("r1", False, 0, "long"), ("r0", False, 0, "long"),
+    ]  # fmt: skip
+    again = await store.open_again("Ann", "r1")
+    assert (again.state, again.annotation.version, again.annotation.submission_id) == ("submitted", 2, "s2")
+    unseen = await store.open_again("Ann", "r4")
+    assert (unseen.state, unseen.annotation) == ("open", None)
+    assert (await store.progress("Ann", "annotation")).left == 2  # nothing was handed out
+
+
+async def test_a_skipped_pair_is_not_offered_again_and_counts_until_it_is_compared(store, answer):
+    await store.record([answer("r1"), answer("r2", "Elsewhere."), answer("r3", "Nowhere.")])
+    assert (await store.progress("Ann", "comparison")).left == 3
+    pair = await store.next_pair("Ann")
+    for _ in range(2):
+        await store.skip_pair("Ann", pair.b.id, pair.a.id, "The passages are broken")
+    other = await store.next_pair("Ann")
+    assert {other.a.id, other.b.id} != {pair.a.id, pair.b.id}
+    assert (await store.progress("Ann", "comparison")).left == 2
+    figures = await store.figures()
+    assert figures.skips == {"annotation": {}, "comparison": {"broken_passages": 1}}
+    await store.compare(Comparison(submission_id="c1", a=pair.a.id, b=pair.b.id, choice="neither", annotator="Ann"))
+    assert (await store.figures()).skips["comparison"] == {}
+    assert await store.progress("Ann", "comparison") == Progress(done=1, today=1, left=2)
+
+
+async def test_the_figures_of_a_version_are_its_latest_thumbs_and_comparisons(store, answer, annotation):
+    await store.record([answer("r1", policy="v1"), answer("r2", "Elsewhere.", policy="v2"), answer("r3", "No.")])
+    for name, response, caller, thumb in (
+        ("q1", "r1", "a", -1), ("q2", "r1", "a", 1), ("q3", "r1", "b", 1), ("q4", "r2", "a", -1), ("q5", "r2", "b", 1),
+        ("q6", "r2", "b", 0),
+    ):  # fmt: skip
+        await store.quick_feedback(QuickFeedback(submission_id=name, response_id=response, caller=caller, thumb=thumb))
+    await store.sign_in("Bob")
+    for name, person, choice in (("c1", "Ann", "a"), ("c2", "Ann", "b"), ("c3", "Bob", "neither")):
+        await store.compare(Comparison(submission_id=name, a="r1", b="r2", choice=choice, annotator=person))
+    await store.compare(Comparison(submission_id="c4", a="r3", b="r1", choice="b", annotator="Ann"))
+    await store.skip("Bob", "r1", "I cannot judge it")
+    await store.skip("Bob", "r2", "It is about my own town.")
+    await store.submit(annotation("s1"))
+    figures = await store.figures()
+    assert [version.model_dump() for version in figures.versions] == [
+        {"profile": "medium", "policy": "v1", "thumbs_up": 2, "thumbs_down": 0, "wins": 1, "losses": 1, "ties": 1},
+        {"profile": "medium", "policy": "v2", "thumbs_up": 0, "thumbs_down": 1, "wins": 1, "losses": 0, "ties": 1},
+    ]
+    assert figures.choices == {"a": 0, "b": 2, "tie": 0, "neither": 1}
+    assert figures.skips == {"annotation": {"cannot_judge": 1, "own_words": 1}, "comparison": {}}
+    assert {name: dict(person) for name, person in figures.people.items()} == {
+        "Ann": {"comparisons": 2, "skipped": 0},
+        "Bob": {"comparisons": 1, "skipped": 2},
+    }
+    assert figures.left == 2
