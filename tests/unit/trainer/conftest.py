@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from policies.base import BaseModel, resolve_base
+from policies.base import BaseModel, directory_digest, resolve_base
 from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
 
