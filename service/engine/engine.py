@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.base import BaseModel
 from policies.store import ADAPTER_CONFIG
-from rewards.compute import compute_dtype
+from rewards.compute import compute_dtype_name
 from service.domain.answer import Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import prepare_environment
@@ -237,7 +237,7 @@ def engine_arguments(base: BaseModel, shapes: AdapterShapes, settings: Settings)
     context = settings.max_prompt_tokens + settings.max_tokens
     return {
         "model": str(base.path),
-        "dtype": str(compute_dtype()).removeprefix("torch."),
+        "dtype": compute_dtype_name(),
         "max_model_len": context,
         "max_num_seqs": settings.max_num_seqs,
         "enable_lora": True,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from policies.base import BaseModel
-from rewards.compute import compute_dtype
+from rewards.compute import compute_dtype_name
 from trainer.policy_model import PolicyModel
 from trainer.rollouts.choose_sampler import Setting
 from trainer.rollouts.sampler import Sampled
@@ -30,7 +30,7 @@ class VllmSampler:
 
         self._llm: Any = LLM(
             model=str(base.path),
-            dtype=str(compute_dtype()).removeprefix("torch."),
+            dtype=compute_dtype_name(),
             max_model_len=max_tokens,
             max_num_seqs=64,
             # With a seed, vLLM 0.32 rewinds a chunked prompt's generator, and crashes, as CPU generators cannot rewind.
