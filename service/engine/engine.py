@@ -1,13 +1,13 @@
 """The vLLM engine: one base model, several resident adapters, one adapter for each request."""
 
-import json
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from policies.adapters.lora import LoraAdapter
 from policies.base import BaseModel
-from policies.store import ADAPTER_CONFIG
+from policies.errors import BrokenPolicy
 from service.domain.answer import Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import prepare_environment
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
 """Text whose log-probabilities distinguish adapters from the base and from each other."""
+
+
+MAX_RANK = 512
+"""The highest rank of an adapter that vLLM takes."""
 
 
 class EngineGone(Unavailable):
@@ -80,14 +84,19 @@ class Engine:
         return self._shapes.rank
 
     def why_not_loadable(self, policy: ServedPolicy) -> str | None:
-        """Why the running engine cannot load a policy's adapter; None if it can."""
-        rank, modules = adapter_shape(policy.path)
-        if rank > self._shapes.rank:
+        """Why the running engine cannot load a policy's adapter; None if it can. Raises BrokenPolicy."""
+        adapter = LoraAdapter(policy.path)
+        if adapter.rank > MAX_RANK:
             return (
-                f"{policy.adapter_name} has rank {rank}, but the engine was started for ranks up to "
+                f"{policy.adapter_name} has rank {adapter.rank}, and engines take ranks up to {MAX_RANK}; train it "
+                "with a lower one."
+            )
+        if adapter.rank > self._shapes.rank:
+            return (
+                f"{policy.adapter_name} has rank {adapter.rank}, but the engine was started for ranks up to "
                 f"{self._shapes.rank}; restart the service."
             )
-        if missing := modules - self._shapes.modules:
+        if missing := adapter.kinds - self._shapes.modules:
             changed = ", ".join(sorted(missing))
             return (
                 f"{policy.adapter_name} changes the modules {changed}, for which the engine was not started; "
@@ -211,23 +220,19 @@ def _logprobs(
     )
 
 
-def adapter_shape(path: Path) -> tuple[int, frozenset[str]]:
-    """The rank of a stored adapter, and the modules that it changes."""
-    config = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    return int(config["r"]), frozenset(config["target_modules"])
-
-
 def shapes_for(paths: Iterable[Path], spare: int) -> AdapterShapes:
     """Shapes for the adapters at `paths` and `spare` more like them; vLLM's ranks are 8 and higher powers of two."""
-    shapes = []
+    adapters = []
     for path in paths:
         try:
-            shapes.append(adapter_shape(path))
-        except (OSError, ValueError, KeyError):  # a broken policy, which is refused when it is loaded
+            adapter = LoraAdapter(path)
+        except BrokenPolicy:  # it is refused when it is loaded
             continue
-    rank = max((rank for rank, _ in shapes), default=8)
-    modules: frozenset[str] = frozenset().union(*(modules for _, modules in shapes))
-    return AdapterShapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(shapes) + spare)
+        if adapter.rank <= MAX_RANK:
+            adapters.append(adapter)
+    rank = max((adapter.rank for adapter in adapters), default=8)
+    modules: frozenset[str] = frozenset().union(*(adapter.kinds for adapter in adapters))
+    return AdapterShapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(adapters) + spare)
 
 
 def engine_arguments(base: BaseModel, shapes: AdapterShapes, settings: Settings) -> dict[str, Any]:

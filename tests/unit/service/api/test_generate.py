@@ -97,7 +97,7 @@ QUESTION = {"question": "Where?"}
         (QUESTION, {"profile": ""}, 404, "profile", "short, medium, long"),
         (QUESTION, {"profile": "long", "weights": "1,1,1"}, 400, "weights", "not both"),
         (QUESTION, {"weights": "1,2"}, 422, "weights", "three numbers"),
-        (QUESTION, {"weights": "0.9,0.05,0.05"}, 503, "weights", "no trained policy to mix"),
+        (QUESTION, {"weights": "0.9,0.05,0.05"}, 404, "weights", "no trained policy to mix"),
         ({"question": "  "}, {}, 422, "body", "question is empty"),
         ({"question": "why " * 30}, {}, 422, "question", "shorten"),
         ({}, {}, 422, "body", "exactly one"),
