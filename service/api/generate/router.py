@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from service.answering.pipeline import Pipeline
 from service.answering.prepared import Prepared
+from service.api.common.query import only_known
 from service.api.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.api.generate.translate import to_events, to_reply, to_request
 from service.backend import backend_of
@@ -19,7 +20,7 @@ from service.edge.route_scope import needs
 from service.edge.sse import event_data
 from service.errors import GENERATING, ServiceError
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(only_known)])
 
 ProfileQuery = Annotated[str | None, Query(description="Name of a profile; GET /profiles lists them.")]
 WeightsQuery = Annotated[

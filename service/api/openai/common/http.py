@@ -10,10 +10,10 @@ from sse_starlette import EventSourceResponse
 
 from service.answering.pipeline import Pipeline
 from service.api.openai.common.batch import Batch
-from service.api.openai.common.errors import for_client
 from service.api.openai.common.protocol import CompletionsResponse
 from service.api.openai.common.reply import to_chunks, to_reply
 from service.edge.client_disconnect import CLIENT_CLOSED, unless_disconnected
+from service.edge.error_replies import for_openai
 from service.edge.sse import event_data
 from service.errors import ServiceError
 
@@ -49,5 +49,5 @@ async def _events(pipeline: Pipeline, batch: Batch) -> AsyncIterator[str]:
             async for chunk in chunks:
                 yield event_data(chunk)
     except ServiceError as error:
-        yield event_data(for_client(error).body())
+        yield event_data(for_openai(error).body())
     yield "[DONE]"

@@ -41,6 +41,10 @@ async def test_other_origins_are_refused_unless_the_settings_name_them(serve):
     reply = await opened.client.options("/generate", headers=origin)
     assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "https://app.example")
     assert "access-control-allow-credentials" not in reply.headers
+    asked = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
+    preflight = origin | {"access-control-request-headers": asked}
+    reply = await opened.client.options("/v1/chat/completions", headers=preflight)
+    assert (reply.status_code, reply.headers["access-control-allow-headers"]) == (200, asked)
     reply = await opened.client.options("/generate", headers=origin | {"origin": "https://evil.example"})
     assert reply.status_code == 400
 
