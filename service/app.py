@@ -15,7 +15,7 @@ from service.backend import Backend, LoadCore, start_or_fail
 from service.edge.authentication import Authentication
 from service.edge.error_replies import install_handlers
 from service.edge.keys import Keyring
-from service.edge.middleware import BodyLimit, HeadLimit, RequestLog, SecurityHeaders
+from service.edge.middleware import BodyLimit, HeadLimit, HeadRequests, RequestLog, SecurityHeaders
 from service.edge.tracing import Tracing
 from service.pages.router import assets
 from service.pages.router import router as pages_router
@@ -65,6 +65,7 @@ def create_app(
     app.include_router(pages_router)
     app.mount("/static", assets)
     # What is added last is outermost.
+    app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.receive_timeout)
     keyring = None if settings.keys is None else Keyring(settings.keys)
     app.add_middleware(Authentication, routes=app.routes, keyring=keyring, metrics_open=settings.metrics_open)

@@ -169,6 +169,28 @@ class HeadLimit:
         await self.app(scope, receive, send)
 
 
+class HeadRequests:
+    """Answers HEAD wherever GET is answered: the same headers, no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask the application as by GET, and leave the body out."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        get = {**scope, "method": "GET"}
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        try:
+            await self.app(get, receive, send_without_body)
+        finally:
+            scope["route"] = get.get("route")  # for the log
+
+
 class BodyLimit:
     """Answers 413 to a body over `limit` bytes, announced or not, and 408 to one that does not arrive in `seconds`."""
 

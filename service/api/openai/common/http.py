@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
-from sse_starlette import EventSourceResponse
 
 from service.answering.pipeline import Pipeline
 from service.api.openai.common.batch import Batch
@@ -14,7 +13,7 @@ from service.api.openai.common.protocol import CompletionsResponse
 from service.api.openai.common.reply import to_chunks, to_reply
 from service.edge.client_disconnect import CLIENT_CLOSED, unless_disconnected
 from service.edge.error_replies import for_openai
-from service.edge.sse import event_data
+from service.edge.sse import event_data, event_stream
 from service.errors import ServiceError
 
 STREAM: dict[int | str, dict[str, Any]] = {
@@ -36,7 +35,7 @@ async def respond(
             return Response(status_code=CLIENT_CLOSED)
         # Clients, vLLM's benchmark among them, look for events that end in "\n\n". That benchmark loses everything
         # that follows a ping, which vLLM's own server never sends.
-        return EventSourceResponse(_events(pipeline, batch), sep="\n", ping=0)
+        return event_stream(_events(pipeline, batch), sep="\n", ping=0)
     reply = await unless_disconnected(request, to_reply(pipeline, batch))
     if reply is None:
         return Response(status_code=CLIENT_CLOSED)

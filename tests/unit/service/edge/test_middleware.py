@@ -62,6 +62,25 @@ async def test_a_preflight_needs_no_key_and_the_browser_can_read_a_refusal(serve
     assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (401, "https://app.example")
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/v1/models", "/v1/models/medium", "/profiles"])
+async def test_head_is_answered_like_get_without_the_body(service, path):
+    get, head = await service.client.get(path), await service.client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    if path != "/metrics":  # which counts requests
+        assert head.headers["content-length"] == get.headers["content-length"]
+    assert (await service.client.head("/generate")).status_code == 405
+    assert (await service.client.head("/nothing")).status_code == 404
+
+
+async def test_a_stream_leaves_it_to_the_server_whether_the_connection_stays_open(service):
+    for path in ("/generate", "/v1/completions"):
+        body = {"question": "Where?"} if path == "/generate" else {"prompt": "Say"}
+        reply = await service.client.post(path, json=body | {"stream": True})
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        assert "connection" not in reply.headers
+
+
 @pytest.mark.parametrize("where", ["path", "query", "header"])
 async def test_a_url_or_headers_over_the_limit_are_answered_by_431(serve, where):
     service, long = serve(max_head_bytes=2048), "a" * 2048
