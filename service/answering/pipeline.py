@@ -9,21 +9,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from policies.prompt import Prompt, PromptFormatter
-from rewards.errors import FgctlError
 from rewards.scores import ScoreRequest
 from service.admission.places import Admission, Place, PlaceState, Size
 from service.answering.best_of import BestOfChooser
 from service.answering.deadline import until
+from service.answering.formatting import Formatting
 from service.answering.prepared import Prepared
 from service.answering.sampling import SamplingLimits, sampling_params
 from service.domain.answer import Answer, Completion, Piece, TokenLogprob
 from service.domain.finished import FinishedCompletion
 from service.domain.policy import ServedPolicy
-from service.domain.request import AnswerRequest, Conversation, Question
+from service.domain.request import AnswerRequest, Question
 from service.edge.request_context import current
 from service.edge.tracing import NO_SPAN, Span
 from service.engine.engine import Engine
-from service.errors import InvalidRequest, RequestTimedOut, ServiceError, Unavailable
+from service.errors import RequestTimedOut, ServiceError, Unavailable
 from service.metrics.traffic import UNKNOWN, TrafficMetrics
 from service.served.resolver import Resolver
 
@@ -53,7 +53,7 @@ class Pipeline:
         """`on_finished` are told of each finished completion, in their order."""
         self._engine = engine
         self._resolver = resolver
-        self._formatter = formatter
+        self._formatting = Formatting(formatter)
         self._admission = admission
         self._chooser = chooser
         self._metrics = metrics
@@ -77,7 +77,7 @@ class Pipeline:
             policy = await self._resolver.resolve(first.selection, first.caller.id)
             with self._resolver.hold(policy):
                 self._admission.check(first.caller, policy.profile)
-                prompts = [self._format(request) for request in requests]
+                prompts = [await self._formatting.format(request) for request in requests]
                 params = [sampling_params(first.sampling, policy.decoding, prompt, self._limits) for prompt in prompts]
                 sizes = [
                     Size(len(prompt.token_ids) + own.n * (own.max_tokens or self._limits.max_tokens), own.n)
@@ -214,19 +214,6 @@ class Pipeline:
             finished = FinishedCompletion(answer, completion, request, prepared.place.caller_id, prepared.trial)
             for listener in self._on_finished:
                 listener(finished)
-
-    def _format(self, request: AnswerRequest) -> Prompt:
-        content = request.content
-        try:
-            if isinstance(content, Question):
-                return self._formatter.format(content.text, content.passages)
-            if isinstance(content, Conversation):
-                return self._formatter.chat(content.messages)
-            if isinstance(content, tuple):
-                return self._formatter.tokens(content)
-            return self._formatter.raw(content)
-        except FgctlError as error:
-            raise InvalidRequest(str(error), request.param) from None
 
     def _end(self, prepared: Prepared, outcome: str, tokens: int = 0) -> None:
         """Give up the place of a request and count how it ended; only the first call has an effect."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from policies.adapters.lora import LoraAdapter
 from policies.base import BaseModel
 from policies.errors import BrokenPolicy
-from service.domain.answer import Piece, TokenLogprob
+from service.domain.answer import LikelyToken, Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import prepare_environment
+from service.engine.token_bytes import TokenBytes
 from service.errors import Unavailable
 from service.settings import Settings
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
 """Text whose log-probabilities distinguish adapters from the base and from each other."""
-
-
 MAX_RANK = 512
 """The highest rank of an adapter that vLLM takes."""
 
@@ -61,6 +60,7 @@ class Engine:
         self._shapes = shapes
         self._settings = settings
         self._llm: Any = None
+        self._token_bytes: TokenBytes | None = None
         self._running: set[str] = set()
         """Ids of the requests that are being generated."""
 
@@ -72,6 +72,7 @@ class Engine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(self._base, shapes, settings)))
+        self._token_bytes = TokenBytes(self._llm.get_tokenizer())
 
     def restart(self) -> None:
         """Stop what is left of the engine and start a new one, which holds no adapters."""
@@ -169,12 +170,34 @@ class Engine:
                         len(completion.token_ids),
                         completion.finish_reason,
                         completion.index,
-                        _logprobs(completion.token_ids, completion.logprobs or (), params.logprobs),
+                        self._logprobs(completion.token_ids, completion.logprobs or (), params.logprobs),
                     )
         except EngineDeadError:
             raise EngineGone from None
         finally:
             self._running.discard(request_id)
+
+    def _logprobs(
+        self, tokens: Sequence[int], entries: Sequence[dict[int, "Logprob"]], alternatives: int | None
+    ) -> tuple[TokenLogprob, ...]:
+        """vLLM's entries as TokenLogprobs: an entry holds the sampled token and the likeliest ones."""
+        if not entries or self._token_bytes is None:
+            return ()
+        bytes_of = self._token_bytes.of
+
+        def likely(token: int, entry: "Logprob") -> LikelyToken:
+            text = entry.decoded_token or ""
+            return LikelyToken(text, entry.logprob, bytes_of(token, text))
+
+        return tuple(
+            TokenLogprob(
+                likely(token, entry[token]),
+                tuple(
+                    likely(*item) for item in sorted(entry.items(), key=lambda item: item[1].rank or 0)[:alternatives]
+                ),
+            )
+            for token, entry in zip(tokens, entries, strict=True)
+        )
 
     async def abort_all(self) -> None:
         """Abort every generation; `generate` then raises Stopping."""
@@ -199,25 +222,6 @@ def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
     if policy is None:
         return None
     return LoRARequest(policy.adapter_name, policy.adapter_id, str(policy.path))
-
-
-def _logprobs(
-    tokens: Sequence[int], entries: Sequence[dict[int, "Logprob"]], alternatives: int | None
-) -> tuple[TokenLogprob, ...]:
-    """vLLM's entries as TokenLogprobs: an entry holds the sampled token and the likeliest ones."""
-    if not entries:
-        return ()
-    return tuple(
-        TokenLogprob(
-            entry[token].decoded_token or "",
-            entry[token].logprob,
-            tuple(
-                (other.decoded_token or "", other.logprob)
-                for other in sorted(entry.values(), key=lambda candidate: candidate.rank or 0)[:alternatives]
-            ),
-        )
-        for token, entry in zip(tokens, entries, strict=True)
-    )
 
 
 def shapes_for(paths: Iterable[Path], spare: int) -> AdapterShapes:

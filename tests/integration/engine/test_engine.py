@@ -25,7 +25,8 @@ def ask(app, loop):
     from service.engine.engine import _lora_request
 
     backend = app.state.backend
-    engine, formatter, served = backend.core.engine, backend.pipeline._formatter, backend.roster.served
+    engine, served = backend.core.engine, backend.roster.served
+    formatter = backend.pipeline._formatting._formatter
     count = iter(range(1000))
 
     async def ask(profile, question):

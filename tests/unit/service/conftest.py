@@ -15,7 +15,7 @@ from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.traits.response_traits import response_traits
 from service.app import create_app
-from service.domain.answer import Piece, TokenLogprob
+from service.domain.answer import LikelyToken, Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.domain.roster import Roster
 from service.domain.scored import ScoredCompletion
@@ -72,8 +72,8 @@ class FakeEngine:
         """The word is the second likeliest of three."""
         if params.logprobs is None:
             return ()
-        likely = ((" Else", -0.5), (word, -1.5), (" None", float("-inf")))
-        return (TokenLogprob(word, -1.5, likely[: params.logprobs]),)
+        likely = (LikelyToken(" Else", -0.5), LikelyToken(word, -1.5), LikelyToken(" None", float("-inf")))
+        return (TokenLogprob(likely[1], likely[: params.logprobs]),)
 
     def stop(self):
         pass

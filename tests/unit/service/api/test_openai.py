@@ -9,6 +9,7 @@ from sse_starlette import EventSourceResponse
 
 from service.api.openai.chat.protocol import ChatResponse
 from service.api.openai.completions.protocol import CompletionResponse
+from service.domain.answer import LikelyToken, TokenLogprob
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +38,7 @@ async def test_profiles_are_the_models(client, service):
     medium = await client.models.retrieve("medium")
     assert (medium.object, medium.owned_by, medium.created) == ("model", "fgctl", 1767225600)
     assert (medium.root, medium.weights) == ("medium@000000000002", SOURCES["weights"])
+    assert (medium.max_prompt_tokens, medium.max_tokens, medium.max_model_len) == (1024, 64, 64)
     assert (await client.models.retrieve("medium@000000000002")).id == "medium@000000000002"
     assert (await client.models.retrieve("weights:0.2,0.5,0.3")).root == "long@000000000003"
     for name in ("huge", "medium@000000000001"):
@@ -292,6 +294,21 @@ async def test_a_token_is_among_its_alternatives(client):
     for asked, expected in ((0, {"The": -1.5}), (1, {" Else": -0.5, "The": -1.5})):
         reply = await client.completions.create(model="short", prompt="Say", logprobs=asked)
         assert reply.choices[0].logprobs.top_logprobs[0] == expected
+
+
+async def test_parts_of_a_character_keep_their_bytes(client, service):
+    whole = "\U0001f600".encode()
+    parts = [LikelyToken("", -1.0, whole[:2]), LikelyToken("\U0001f600", -2.0, whole[2:]), LikelyToken("!", -3.0)]
+    service.engine._logprobs = lambda word, params: tuple(TokenLogprob(part, (part,)) for part in parts)
+    chat = await client.chat.completions.create(model="short", messages=ASKED, logprobs=True, top_logprobs=1)
+    entries = chat.choices[0].logprobs.content[:3]
+    assert bytes(b for entry in entries[:2] for b in entry.bytes).decode() == "\U0001f600"
+    assert [entry.top_logprobs[0].bytes for entry in entries] == [[0xF0, 0x9F], [0x98, 0x80], [33]]
+    reply = await client.completions.create(model="short", prompt="Say", logprobs=1)
+    logprobs = reply.choices[0].logprobs
+    assert logprobs.tokens[:3] == [r"bytes:\xf0\x9f", r"bytes:\x98\x80", "!"]
+    assert logprobs.top_logprobs[:2] == [{r"bytes:\xf0\x9f": -1.0}, {r"bytes:\x98\x80": -2.0}]
+    assert logprobs.text_offset[:4] == [0, 0, 1, 2]
 
 
 @pytest.mark.parametrize("stream", [False, True])
