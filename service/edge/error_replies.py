@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -34,13 +35,14 @@ def error_response(error: ServiceError, scope: Scope, headers: Mapping[str, str]
 
 
 def for_openai(error: ServiceError) -> ServiceError:
-    """The same error with the status, parameter and code that OpenAI's clients know."""
+    """A copy of an error with the status, parameter and code that OpenAI's clients know."""
+    error = copy(error)  # several requests may wait for one failure
     if error.status == 422:  # the clients' BadRequestError; OpenAI answers nothing by 422
         error.status = 400
     if error.param in ("profile", "weights"):
         error.param = "model"
     unknown = error.status == 404 and error.param == "model"
-    error.details["code"] = "model_not_found" if unknown else _CODES.get(error.status)
+    error.details = error.details | {"code": "model_not_found" if unknown else _CODES.get(error.status)}
     return error
 
 

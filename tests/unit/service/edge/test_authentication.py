@@ -125,6 +125,8 @@ async def test_probes_are_public_and_metrics_follow_their_setting(serve, keys):
     service = serve(keys=keys[0])
     for path in ("/livez", "/readyz", "/metrics", "/docs", "/openapi.json"):
         assert (await service.client.get(path)).status_code == 200
+        assert (await service.client.head(path)).status_code == 200
+    assert (await service.client.head("/v1/models")).status_code == 401
     service = serve(keys=keys[0], metrics_open=False)
     assert (await service.client.get("/metrics")).status_code == 401
     reply = await service.client.get("/metrics", headers={"authorization": f"Bearer {keys[1]['metrics']}"})
