@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from copy import copy
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -35,15 +34,19 @@ def error_response(error: ServiceError, scope: Scope, headers: Mapping[str, str]
 
 
 def for_openai(error: ServiceError) -> ServiceError:
-    """A copy of an error with the status, parameter and code that OpenAI's clients know."""
-    error = copy(error)  # several requests may wait for one failure
-    if error.status == 422:  # the clients' BadRequestError; OpenAI answers nothing by 422
-        error.status = 400
-    if error.param in ("profile", "weights"):
-        error.param = "model"
-    unknown = error.status == 404 and error.param == "model"
-    error.details = error.details | {"code": "model_not_found" if unknown else _CODES.get(error.status)}
-    return error
+    """An error with the status, parameter and code that OpenAI's clients know.
+
+    It is another one, because several requests may wait for one failure.
+    """
+    param = "model" if error.param in ("profile", "weights") else error.param
+    translated = ServiceError(error.message, param, error.retry_after)
+    translated.type = error.type
+    # 400 is the clients' BadRequestError; OpenAI answers nothing by 422.
+    translated.status = 400 if error.status == 422 else error.status
+    unknown = error.status == 404 and param == "model"
+    code = "model_not_found" if unknown else _CODES.get(error.status)
+    translated.details = error.details | {"code": code}
+    return translated
 
 
 def install_handlers(app: FastAPI) -> None:

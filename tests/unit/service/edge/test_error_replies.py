@@ -3,6 +3,7 @@
 import pytest
 
 from service.edge.error_replies import for_openai, from_validation
+from service.engine.engine import EngineGone
 from service.errors import InvalidField, InvalidRequest, NotFound
 
 
@@ -13,6 +14,8 @@ def test_one_failure_may_be_the_answer_to_requests_of_both_kinds():
         "type": "not_found", "message": "medium@1 cannot be served.", "param": "profile",
     }  # fmt: skip
     assert for_openai(InvalidRequest("No.", "stop")).status == 400
+    gone = for_openai(EngineGone())
+    assert (gone.status, gone.type, gone.message) == (503, "unavailable", EngineGone().message)
 
 
 @pytest.mark.parametrize(
