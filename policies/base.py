@@ -29,6 +29,8 @@ MARKER = "fgctl-base.json"
 """The file in a directory of the cache that says what it was made of."""
 _ABOUT = 1_000_000_000
 """Nanoseconds by which a file's time may differ from its marker's: layers of an image keep whole seconds."""
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+"""What is fetched of a model on the hub."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ def resolve_base(base: str | None = None) -> BaseModel:
     return BaseModel(base, path, directory_digest(path))
 
 
+def local_path(name: str, digest: str) -> Path | None:
+    """The directory of the base of that name and digest, if it is on this machine; nothing is fetched or converted."""
+    if name == DEFAULT_BASE:
+        target = cache_directory() / DEFAULT_BASE
+        return target if intact_digest(target, _default_recipe()) == digest else None
+    named = Path(name).expanduser()
+    path = named if named.is_dir() else _cached_from_hub(name)
+    if path is None or not (path / "config.json").is_file():
+        return None
+    return path if directory_digest(path) == digest else None
+
+
 def cache_directory() -> Path:
     """Where converted models are kept: $FGCTL_CACHE, else the user's cache directory."""
     configured = os.environ.get("FGCTL_CACHE")
@@ -75,12 +89,22 @@ def directory_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _cached_from_hub(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError):
+        return None
+
+
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+        return Path(snapshot_download(name, allow_patterns=_FILES))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise FgctlError(
@@ -132,8 +156,11 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 def _default_base() -> BaseModel:
     target = cache_directory() / DEFAULT_BASE
-    recipe = {"source": _GGUF_SHA256, "transformers": importlib.metadata.version("transformers"), "dtype": "bfloat16"}
-    return BaseModel(DEFAULT_BASE, target, make_once(target, recipe, _convert))
+    return BaseModel(DEFAULT_BASE, target, make_once(target, _default_recipe(), _convert))
+
+
+def _default_recipe() -> dict[str, str]:
+    return {"source": _GGUF_SHA256, "transformers": importlib.metadata.version("transformers"), "dtype": "bfloat16"}
 
 
 def _convert(directory: Path) -> str:

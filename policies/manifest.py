@@ -1,6 +1,7 @@
 """The description of a stored policy: `policy.json`, and the README for people."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +19,11 @@ class Named(BaseModel):
 
     name: str
     digest: str
+
+    @property
+    def short(self) -> str:
+        """For messages: the name, which may be a directory, without those around it, and the start of the digest."""
+        return f"{Path(self.name).name} ({self.digest[:12]})"
 
 
 class Versioned(BaseModel):

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from policies.adapter import LoraAdapter
+from policies.adapters.base_modules import modules_of
+from policies.adapters.lora import LoraAdapter, base_name
 from policies.base import MARKER, BaseModel, cache_directory, intact_digest, make_once
 from policies.manifest import Named
 from policies.names import DEFAULT_PROFILE, SFT
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 """Raised when the same base and parent are to give another trunk."""
-_PEFT_PREFIX = "base_model.model."
 _COPIED = frozenset({".jinja", ".json", ".model", ".txt"})
 """Suffixes of the base's files that the trunk has unchanged: configuration and tokenizer."""
 
@@ -121,14 +121,14 @@ def _trunk(base: BaseModel, named: Named, adapter: Path) -> BaseModel:
 def merge(base: Path, adapter: LoraAdapter, directory: Path) -> None:
     """Write a model directory whose weights are the base's plus the adapter's update.
 
-    Computed in float32 and cast once, to the base's precision. Raises FgctlError when the base has no weights for a
-    module of the adapter, or has them quantized.
+    Computed in float32 and cast once, to the base's precision. Raises BrokenPolicy for an adapter that fails the check,
+    and FgctlError when the base has no weights for a module of the adapter, or has them quantized.
     """
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    adapter.check()
-    changed = {f"{module.removeprefix(_PEFT_PREFIX)}.weight": module for module in adapter.modules}
+    adapter.check(modules_of(base))
+    changed = {f"{base_name(module)}.weight": module for module in adapter.modules}
     missing = set(changed)
     for source in _weight_files(base):
         with safe_open(source, framework="pt") as weights:
@@ -140,7 +140,7 @@ def merge(base: Path, adapter: LoraAdapter, directory: Path) -> None:
         save_file(tensors, directory / source.name, metadata)
     if missing:
         raise FgctlError(
-            f"{base} has no weights {min(missing)}, which {adapter.directory} changes; train the parent with "
+            f"{base} has no weights {min(missing)}, which {adapter.name} changes; train the parent with "
             f"--set sft.merge=false."
         )
     for file in base.iterdir():

@@ -123,6 +123,7 @@ async def load_core(front: Front, make_engine: MakeEngine = Engine) -> Core:
     """Load the base, every policy and the reward models, and check the policies. Raises FgctlError."""
     from transformers import AutoTokenizer
 
+    from policies.adapters.base_modules import modules_of
     from policies.base import cache_directory, resolve_base
     from policies.trunk import trunk_of
 
@@ -142,6 +143,7 @@ async def load_core(front: Front, make_engine: MakeEngine = Engine) -> Core:
             PolicyMetrics(front.metrics, front.categories),
             resident_adapters=settings.resident_adapters,
             grid=settings.weights_grid,
+            modules=await asyncio.to_thread(modules_of, base.path),
         )
         await resolver.reload()
         if not resolver.roster.served:

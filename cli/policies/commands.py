@@ -159,9 +159,9 @@ def verify(
     version: Annotated[str | None, typer.Argument(help="A stored version.", show_default="all")] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check stored versions: content, manifest, base, parent, no pickles, and sound tensors of the right shape."""
+    """Check stored versions: content, manifest, parent, no pickles, and an adapter that a service can use."""
     from policies.store import PolicyStore
-    from policies.verification import problem, stored_policies
+    from policies.verification import absent_bases, problem, stored_policies
     from rewards.errors import FgctlError
 
     store = PolicyStore()
@@ -172,6 +172,8 @@ def verify(
     else:
         rows = [[*policy, what or "sound"] for policy, what in problems.items()]
         print_table(f"Policies in {store.root}", ["profile", "version", "verified"], rows)
+    for base in absent_bases(store, problems):
+        remarks.print(f"The base {base} is not on this machine; the shapes of its policies were not checked.")
     broken = [what for what in problems.values() if what]
     if broken:
         raise FgctlError(f"{len(broken)} of {len(problems)} policies cannot be used. The first problem: {broken[0]}")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
+from policies.adapters.base_modules import BaseModules
 from policies.manifest import Named
 from policies.store import SFT, Decoding, PolicyStore, Profile
 from policies.trunk import trunk_name
@@ -13,13 +14,22 @@ from service.domain.policy import ServedPolicy
 
 
 def stored_policy(
-    store: PolicyStore, base: Named, name: str, version: str, decoding: Decoding, weights: Weights | None = None
+    store: PolicyStore,
+    base: Named,
+    name: str,
+    version: str,
+    decoding: Decoding,
+    weights: Weights | None = None,
+    modules: BaseModules | None = None,
 ) -> ServedPolicy:
-    """A stored version after checking its content, with its own weights unless given others. Raises FgctlError."""
+    """A stored version after checking its content and its adapter, with its own weights unless given others.
+
+    `modules` are the base's, where they are known. Raises FgctlError.
+    """
     manifest = store.manifest(name, version)
     if manifest.base.digest != base.digest:
         raise FgctlError(_of_another_base(f"{name}@{version}", manifest.base, base))
-    path, weights = store.verify(name, version), weights or manifest.weights
+    path, weights = store.usable(name, version, base, modules), weights or manifest.weights
     if weights is None:
         raise FgctlError(f"{name}@{version} has no weights; serve a policy that `fgctl train` wrote.")
     return ServedPolicy(name, version, weights, decoding, path, manifest)
@@ -52,6 +62,6 @@ def merged_parent(
 
 def _of_another_base(name: str, own: Named, base: Named) -> str:
     return (
-        f"{name} belongs to the model {own.name}, and the engine runs {base.name}; promote a policy of {own.name} for "
-        f"every profile, and restart the service."
+        f"{name} belongs to the model {own.short}, and the engine runs {base.short}; promote a policy of "
+        f"{own.short} for every profile, and restart the service."
     )

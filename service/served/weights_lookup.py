@@ -2,14 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 
-from policies.mixing import Anchor, Mixture, anchors, mixture_for
+from policies.mixing import Anchor, Mixture, mixture_for
 from policies.mixture_weights import on_grid
-from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
-from service.errors import Unavailable
+from service.errors import NotFound
 
 _REMEMBERED = 10_000
 """Weights whose mixtures are remembered."""
@@ -24,23 +22,8 @@ class WeightsLookup:
         self._grid = grid
         self._mixtures: dict[tuple[tuple[str, float], ...], Mixture] = {}
 
-    def renewed(self, store: PolicyStore, base_digest: str) -> "WeightsLookup":
-        """A lookup among the store's anchors on that base as they are now.
-
-        An anchor stays while its profile's current version belongs to another base, which the engine cannot load.
-        Raises BrokenPolicy when `profiles.toml` cannot be read.
-        """
-        current = {anchor.manifest.profile: anchor for anchor in anchors(store, base_digest)}
-        profiles = store.profiles()
-        for anchor in self._anchors:
-            name = anchor.manifest.profile
-            with suppress(FgctlError):
-                if name in profiles and store.manifest(name, profiles[name].version).base.digest != base_digest:
-                    current[name] = anchor
-        return WeightsLookup(tuple(current.values()), self._grid)
-
     async def mixture(self, weights: Weights) -> Mixture:
-        """The mixture for weights. Raises Unavailable where none can be made.
+        """The mixture for weights. Raises NotFound where none can be made.
 
         Weights of an anchor are served by the anchor alone; any others move to the grid, so that there are few.
         """
@@ -61,4 +44,4 @@ class WeightsLookup:
         try:
             return mixture_for(nearest, self._anchors)
         except FgctlError as error:
-            raise Unavailable(str(error), "weights") from None
+            raise NotFound(str(error), "weights") from None

@@ -131,7 +131,8 @@ def make_adapter(directory, seed, change=None):
 
     directory.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    modules = [f"base_model.model.layers.{layer}.{name}" for layer in (1, 2) for name in ("q_proj", "v_proj")]
+    names = [f"model.layers.{layer}.self_attn.{name}" for layer in (1, 2) for name in ("q_proj", "v_proj")]
+    modules = [f"base_model.model.{name}" for name in names]
     tensors = {f"{module}.lora_A.weight": torch.randn(2, 4).bfloat16() for module in modules}
     tensors |= {f"{module}.lora_B.weight": torch.randn(3, 2).bfloat16() for module in modules}
     if change:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from policies.adapter import LoraAdapter
+from policies.adapters.lora import LoraAdapter
 from policies.base import BaseModel
 from policies.mixing import Anchor, Mixture, anchors, mixture_for, store_mixture
 from policies.store import PolicyStore
@@ -72,7 +72,7 @@ def run_mixing(
     mixtures += [mixture_for(weights, among) for weights in draw_weights(among, mixing.points, mixing.seed)]
     evaluations = mixing.directory / "evaluations"
     evaluations.mkdir(exist_ok=True)
-    rank = max(LoraAdapter(anchor.path).config.r for anchor in among)
+    rank = max(LoraAdapter(anchor.path).rank for anchor in among)
     stored = [_stored(store, mixture, rank, trunk) for mixture in mixtures]
     waiting = [policy for policy in stored if not (evaluations / f"{policy.version}.json").is_file()]
     reports = evaluate_policies(waiting, held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)

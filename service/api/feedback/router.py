@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 
+from service.api.common.query import only_known
 from service.api.feedback.protocol import DraftIn, NextIn, OpenIn, PairIn, ProgressIn, QuickIn, SkipIn, SkipPairIn
 from service.backend import backend_of
 from service.domain.caller import kept_caller
 from service.edge.authentication import caller_of
 from service.edge.route_scope import needs
-from service.errors import ANY_ROUTE, error_responses
+from service.errors import ANY_ROUTE, WITH_BODY, error_responses
 from service.feedback.agreement.report import AgreementReport
 from service.feedback.figures import Progress
 from service.feedback.records import (
@@ -28,9 +29,9 @@ from service.feedback.records import (
 from service.feedback.runtime import FeedbackRuntime
 from service.feedback.store.paging import MAX_PAGE
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(only_known)])
 _READING = ANY_ROUTE | error_responses(404, 503)
-_WRITING = ANY_ROUTE | error_responses(400, 404, 409, 503)
+_WRITING = WITH_BODY | error_responses(404, 409, 503)
 UNKNOWN_CALLER = "anonymous"
 """Who gives quick feedback without a key: addresses are not kept."""
 

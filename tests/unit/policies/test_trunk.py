@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from policies import trunk
-from policies.adapter import LoraAdapter
+from policies.adapters.lora import LoraAdapter
 from policies.base import BaseModel
 from policies.manifest import Named, Versioned
 from policies.store import ADAPTER, SFT, BrokenPolicy
 from policies.trunk import PolicyFiles, merge, policy_files, trunk_name, trunk_of, trunks
-from policies.verification import problem
+from policies.verification import absent_bases, problem
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
 
@@ -178,6 +178,40 @@ def test_a_base_that_nothing_can_be_merged_into_is_refused(tmp_path, tiny_parent
     assert "sft.merge=false" in str(error.value)
 
 
+@pytest.fixture
+def narrow(tiny_parents, tmp_path):
+    """An adapter whose update of one module is narrower than that base's."""
+    directory = tmp_path / "narrow"
+    shutil.copytree(tiny_parents[0], directory)
+    tensors = load_file(directory / ADAPTER)
+    name = "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight"
+    save_file(tensors | {name: tensors[name][:, :16].contiguous()}, directory / ADAPTER)
+    return directory
+
+
+def test_a_parent_that_fails_the_check_of_adapters_is_not_merged(tiny, narrow, tmp_path):
+    with pytest.raises(BrokenPolicy, match=r"q_proj has an update of \[32, 16\], but a shape of \[32, 32\]"):
+        merge(tiny.path, LoraAdapter(narrow), tmp_path / "trunk")
+
+
+def test_adapters_on_a_trunk_are_compared_with_the_base_that_it_is_made_of(
+    tiny, tiny_parents, trunk_store, write_adapter, narrow
+):
+    here = BaseModel(str(tiny.path), tiny.path, tiny.digest)
+    parent = write_adapter(trunk_store, SFT, tiny_parents[1], here, merged=True).version
+    lineage = trunk_name(trunk_store, parent), WEIGHTS
+    sound, spoilt = (
+        write_adapter(trunk_store, "medium", adapter, *lineage, parent=parent_of(trunk_store, parent)).version
+        for adapter in (tiny_parents[0], narrow)
+    )
+    trunk_store.promote("medium", sound)
+    with pytest.raises(BrokenPolicy, match=r"q_proj has an update of \[32, 16\], but a shape of \[32, 32\]"):
+        trunk_store.promote("medium", spoilt)
+    assert problem(trunk_store, "medium", sound) is None
+    assert "has an update of" in problem(trunk_store, "medium", spoilt)
+    assert absent_bases(trunk_store, [(SFT, parent), ("medium", sound)]) == []
+
+
 def test_what_to_load_for_each_version(tiny, tiny_parents, trunk_store, write_adapter, write_on_trunk, merges):
     old = write_adapter(trunk_store, "short", tiny_parents[1], tiny, WEIGHTS).version
     unmerged = write_adapter(trunk_store, SFT, tiny_parents[1], tiny).version
@@ -196,14 +230,13 @@ def test_a_policy_of_another_trunk_is_refused(tiny, tiny_parents, trunk_store, w
     other = write_adapter(trunk_store, SFT, tiny_parents[1], tiny, merged=True).version
     policy = write_on_trunk(parent=other)
     assert trunk_store.verify("medium", policy, trunk_name(trunk_store, other))
-    with pytest.raises(
-        BrokenPolicy, match=rf"trained on base 'tiny.sft@{other}', not on this '{re.escape(mine.name)}'"
-    ):
+    own = trunk_name(trunk_store, other)
+    with pytest.raises(BrokenPolicy, match=re.escape(f"trained on the base {own.short}, not on this {mine.short}")):
         trunk_store.verify("medium", policy, mine)
-    with pytest.raises(BrokenPolicy, match="not on this 'tiny'"):
+    with pytest.raises(BrokenPolicy, match="not on this tiny"):
         trunk_store.verify("medium", policy, Named(name=tiny.name, digest=tiny.digest))
     foreign = BaseModel("foreign", tiny.path, "f" * 64)
-    with pytest.raises(BrokenPolicy, match="not on this 'foreign'"):
+    with pytest.raises(BrokenPolicy, match="not on this foreign"):
         policy_files(foreign, trunk_store, "medium", policy)
 
 

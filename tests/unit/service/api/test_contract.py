@@ -121,7 +121,7 @@ def test_every_route_is_checked_and_declares_its_errors(service):
         "/annotation/comparisons", "/annotation/feedback", "/annotation/agreement",
     }  # fmt: skip
     assert set(declared["/generate"]["post"]["responses"]) == {
-        "200", "400", "401", "403", "404", "408", "413", "422", "429", "431", "503",
+        "200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "431", "503",
     }  # fmt: skip
     for path, operations in declared.items():
         for operation in operations.values():

@@ -5,6 +5,7 @@ import logging
 from contextlib import suppress
 
 import pytest
+import torch
 
 from policies.manifest import Versioned
 from policies.store import SFT, PolicyStore
@@ -91,7 +92,7 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(loaded, write, 
     reply = (await loaded.client.post("/admin/reload")).json()
     reason = {
         "damaged": "restore it",
-        "unloadable": "shapes do not match",
+        "unloadable": "cannot load",
         "idle": "just like the base",
         "twin": "just like profile short",
         "large": "rank 64",
@@ -169,20 +170,59 @@ async def test_any_stored_version_can_be_asked_for(loaded, write):
     damage(loaded.store, "long", other)
     third = write("long", 10)
     damage(loaded.store, "long", third)
-    assert (await loaded.ask(profile=f"long@{third}")).status_code == 503
+    assert (await loaded.ask(profile=f"long@{third}")).status_code == 404
 
 
-@pytest.mark.parametrize("fault", ["unloadable", "idle"])
-async def test_a_stored_version_that_cannot_be_answered_by_is_a_503(loaded, write, fault):
-    name = f"long@{write('long', 9)}"
-    if fault == "unloadable":
+def overwritten(tensors):
+    tensors["base_model.model.lm_head.weight"] = torch.ones(1)
+
+
+@pytest.mark.parametrize("fault", ["damaged", "foreign tensors", "large", "unloadable", "idle"])
+async def test_a_stored_version_that_cannot_be_answered_by_is_not_there_because_no_retry_would_help(
+    loaded, write, fault
+):
+    version = write("long", 9, change=overwritten if fault == "foreign tensors" else None)
+    name = f"long@{version}"
+    if fault == "damaged":
+        damage(loaded.store, "long", version)
+    elif fault == "unloadable":
         loaded.engine.broken.add(name)
-    else:
+    elif fault == "large":
+        loaded.engine.not_loadable[name] = f"{name} has rank 64, and the engine takes 8; restart the service."
+    elif fault == "idle":
         loaded.engine.echoes[name] = "base"
     reply = await loaded.ask(profile=name)
-    assert (reply.status_code, reply.json()["error"]["type"]) == (503, "unavailable")
-    assert {"unloadable": "shapes do not match", "idle": "just like the base"}[fault] in reply.text
+    assert (reply.status_code, reply.json()["error"]["type"]) == (404, "not_found")
+    assert "retry-after" not in reply.headers
+    reason = {
+        "damaged": "restore it",
+        "foreign tensors": "a whole weight of the base",
+        "large": "rank 64",
+        "unloadable": "cannot load",
+        "idle": "just like the base",
+    }[fault]
+    assert reason in reply.json()["error"]["message"]
+    assert str(loaded.store.root.parent) not in reply.text
+    assert name not in loaded.engine.loaded
     assert (await loaded.ask(profile="long")).status_code == 200
+
+
+async def test_no_reply_names_a_directory_of_the_server(service, write):
+    for seed, profile in enumerate(CORNERS):
+        service.store.promote(profile, write(profile, seed))
+    damage(service.store, "long", service.store.profile("long").version)
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
+    replies = [
+        await service.ask(profile="long"),
+        await service.ask(profile=f"long@{service.store.profile('long').version}"),
+        await service.client.get("/readyz"),
+        await service.client.get("/profiles"),
+    ]
+    (service.store.root / "profiles.toml").write_text("[short\n")
+    replies += [await service.client.post("/admin/reload"), await service.ask(profile="short@0123456789ab")]
+    assert [reply.status_code for reply in replies] == [503, 404, 503, 200, 503, 503]
+    assert not [reply.text for reply in replies if str(service.store.root.parent) in reply.text]
 
 
 async def test_a_promotion_while_the_engine_is_gone_is_no_ones_fault_and_is_taken_up_by_the_next_one(loaded, write):
@@ -253,6 +293,62 @@ async def test_an_anchor_serves_to_mix_and_for_its_own_weights_but_not_by_name(l
     assert (await loaded.ask(profile="even")).status_code == 404
     reply = (await loaded.ask(weights="1,1,1")).json()
     assert reply["policy"] == {"name": "even", "version": anchor}
+
+
+def made_of(service, reply):
+    """The policies that the mixture of a reply was made of."""
+    mixtures = service.resolver._mixtures._store
+    recipe = mixtures.manifest("mixture", reply.json()["policy"]["version"]).recipe
+    return {f"{anchor['profile']}@{anchor['version']}" for anchor in recipe["mixture"]["anchors"]}
+
+
+async def test_a_refused_version_is_not_mixed_either(loaded, write):
+    old = [policy.adapter_name for policy in loaded.backend.roster.served.values()]
+    new = write("long", 9)
+    loaded.store.promote("long", new, force=True)
+    loaded.engine.echoes[f"long@{new}"] = "base"
+    await loaded.resolver.reload()
+    reply = await loaded.ask(weights="0.4,0.3,0.3")
+    assert made_of(loaded, reply) == set(old)
+
+
+async def test_mixtures_are_made_without_a_broken_profile(service, write):
+    for seed, profile in enumerate(CORNERS):
+        service.store.promote(profile, write(profile, seed))
+    service.engine.echoes[f"long@{service.store.profile('long').version}"] = "base"
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
+    reply = await service.ask(weights="0.4,0.3,0.3")
+    served = {policy.adapter_name for policy in service.backend.roster.served.values()}
+    assert made_of(service, reply) == served
+    assert {name.partition("@")[0] for name in served} == {"short", "medium"}
+
+
+@pytest.mark.parametrize("fault", ["damaged", "unloadable", "idle", "foreign tensors"])
+async def test_an_anchor_that_cannot_be_used_is_refused_and_its_older_version_is_mixed(loaded, write_policy, fault):
+    old = write_policy(loaded.store, "even", 5, weights="1,1,1").version
+    loaded.store.promote("even", old, served=False)
+    await loaded.resolver.reload()
+    assert loaded.backend.roster.refused == {}
+    assert f"even@{old}" not in loaded.engine.loaded
+    change = overwritten if fault == "foreign tensors" else None
+    new = write_policy(loaded.store, "even", 6, weights="1,1,1", change=change).version
+    profiles = loaded.store.root / "profiles.toml"
+    profiles.write_text(profiles.read_text().replace(old, new))
+    if fault == "damaged":
+        damage(loaded.store, "even", new)
+    elif fault == "unloadable":
+        loaded.engine.broken.add(f"even@{new}")
+    elif fault == "idle":
+        loaded.engine.echoes[f"even@{new}"] = "base"
+    await loaded.resolver.reload()
+    assert loaded.backend.roster.refused["even"].startswith(f"even@{old} is mixed instead. ")
+    assert (await loaded.client.get("/readyz")).status_code == 200
+    assert loaded.metric("fg_policy_refused", profile="even") == 1
+    assert (await loaded.ask(weights="1,1,1")).json()["policy"]["version"] == old
+    mixed = made_of(loaded, await loaded.ask(weights="0.4,0.3,0.3"))
+    assert f"even@{old}" in mixed
+    assert f"even@{new}" not in mixed
 
 
 async def test_a_new_engine_is_given_the_policies_of_the_roster(loaded):
@@ -361,14 +457,17 @@ async def test_another_parent_is_not_served_before_a_restart_and_the_service_say
     old = {profile: policy.version for profile, policy in on_trunk.backend.roster.served.items()}
     parent = on_trunk.store.profile(SFT).version
     new = trunks.parent(42)
+    old_trunk, new_trunk = (trunk_name(trunks.store, version) for version in (parent, new))
+    assert new_trunk.short == f"base+sft@{new} ({new_trunk.digest[:12]})"
+    other_model = (
+        f"belongs to the model {new_trunk.short}, and the engine runs {old_trunk.short}; promote a policy of "
+        f"{new_trunk.short} for every profile, and restart the service."
+    )
     with caplog.at_level(logging.ERROR):
         await on_trunk.client.post("/admin/reload")
     ready = await on_trunk.client.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
-    assert ready.json()["refused"] == {
-        SFT: f"{SFT}@{new} belongs to the model base+sft@{new}, and the engine runs base+sft@{parent}; promote a "
-        f"policy of base+sft@{new} for every profile, and restart the service."
-    }
+    assert ready.json()["refused"] == {SFT: f"{SFT}@{new} {other_model}"}
     assert "restart the service" in caplog.text
     assert (await on_trunk.ask(profile=SFT)).json()["policy"]["version"] == parent
     before = (await on_trunk.ask(weights="1,1,1")).json()["policy"]["version"]
@@ -377,14 +476,13 @@ async def test_another_parent_is_not_served_before_a_restart_and_the_service_say
     assert {profile: policy.version for profile, policy in on_trunk.backend.roster.served.items()} == old
     refused = (await on_trunk.client.get("/readyz")).json()["refused"]
     assert refused.keys() == {SFT, *CORNERS}
-    assert refused["long"] == (
-        f"long@{old['long']} is served instead. long@{promoted['long']} belongs to the model base+sft@{new}, and the "
-        f"engine runs base+sft@{parent}; promote a policy of base+sft@{new} for every profile, and restart the service."
-    )
+    assert refused["long"] == (f"long@{old['long']} is served instead. long@{promoted['long']} {other_model}")
     assert on_trunk.metric("fg_policy_refused", profile="long") == 1
     assert (await on_trunk.ask(profile=SFT)).json()["policy"]["version"] == parent
     assert (await on_trunk.ask(weights="1,1,1")).json()["policy"]["version"] == before
-    assert (await on_trunk.ask(profile=f"long@{promoted['long']}")).status_code == 503
+    reply = await on_trunk.ask(profile=f"long@{promoted['long']}")
+    assert (reply.status_code, "retry-after" in reply.headers) == (404, False)
+    assert other_model in reply.json()["error"]["message"]
 
 
 async def test_a_policy_that_answers_like_the_trunk_is_refused(on_trunk, trunks):

@@ -1,4 +1,4 @@
-"""What is raised for a store that cannot be used as it is."""
+"""What is raised for a policy or a store that cannot be used as it is."""
 
 from pydantic import ValidationError
 
