@@ -80,4 +80,4 @@ async def counts(session: AsyncSession) -> Counts:
 
 
 def _by(query: Select[Any], table: Any, annotator: str | None) -> Select[Any]:
-    return query if annotator is None else query.where(table.annotator_id.in_(annotators.id_of(annotator)))
+    return query if annotator is None else query.where(table.annotator_id.in_(annotators.ids_of(annotator)))
