@@ -1,6 +1,10 @@
-"""Which response an annotator gets next, and which pair. Call these inside a writing transaction."""
+"""Which response an annotator gets next, and which pair. Call these inside a writing transaction.
+
+Served responses come before imported ones, which are there to be learned from and are mostly annotated.
+"""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +14,8 @@ from service.domain.hash_sampling import draw
 from service.feedback.records import Order, Side
 from service.feedback.store.tables import Annotation, Assignment, Comparison, Response
 
+SOURCES = ("served", "imported")
+"""In the order in which their responses are handed out."""
 STALE = timedelta(days=1)
 """A response that was handed out but not begun for this long also goes to others."""
 
@@ -36,9 +42,10 @@ async def next_assignment(
         "disagreed": (Response.disagreement.desc().nulls_last(), Response.lot),
     }[order]
     query = select(Response.id).where(Response.annotatable, ~mine, ~annotated, free).order_by(*ranked).limit(1)
-    if (response_id := await session.scalar(query)) is None:
-        return None
-    return await assignment_of(session, response_id, annotator, now)
+    for source in SOURCES:
+        if (response_id := await session.scalar(query.where(Response.source == source))) is not None:
+            return await assignment_of(session, response_id, annotator, now)
+    return None
 
 
 async def assignment_of(session: AsyncSession, response_id: str, annotator_id: int, now: datetime) -> Assignment:
@@ -66,21 +73,30 @@ def _people(now: datetime) -> ColumnElement[int]:
 
 
 async def next_pair(session: AsyncSession, annotator: int) -> tuple[Response, Response] | None:
-    """Two different responses to the same prompt that the annotator has not compared; None if there are none."""
+    """Two different responses to the same prompt that the annotator has not compared; None if there are none.
+
+    A pair with an imported response is offered only if nobody has compared it: files bring comparisons along.
+    """
     a, b = aliased(Response), aliased(Response)
-    compared = exists().where(
-        Comparison.annotator_id == annotator,
-        or_(and_(Comparison.a == a.id, Comparison.b == b.id), and_(Comparison.a == b.id, Comparison.b == a.id)),
-    )
+    same = exists().where(of_pair(a.id, b.id))
+    served = and_(a.source == "served", b.source == "served")
     query = (
         select(a, b)
         .join(b, and_(a.prompt_key == b.prompt_key, a.id < b.id, a.text_key != b.text_key))
-        .where(a.annotatable, b.annotatable, ~compared)
+        .where(a.annotatable, b.annotatable)
         .order_by(a.lot, b.lot)
         .limit(1)
     )
-    row = (await session.execute(query)).first()
-    return None if row is None else (row[0], row[1])
+    for wanted in ((served, ~same.where(Comparison.annotator_id == annotator)), (~served, ~same)):
+        row = (await session.execute(query.where(*wanted))).first()
+        if row is not None:
+            return row[0], row[1]
+    return None
+
+
+def of_pair(a: Any, b: Any) -> ColumnElement[bool]:
+    """Whether a comparison is of these two responses, in either order."""
+    return or_(and_(Comparison.a == a, Comparison.b == b), and_(Comparison.a == b, Comparison.b == a))
 
 
 def shown_first(a: str, b: str, annotator: str) -> Side:
