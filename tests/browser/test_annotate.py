@@ -208,6 +208,57 @@ def test_a_submission_whose_reply_was_lost_is_sent_again_with_the_same_id(runnin
     assert len(running.annotations()) == 1
 
 
+def test_a_stale_tab_asks_before_it_replaces_what_another_tab_submitted(running, open_page):
+    running.keep(TEXT)
+    fresh = begin(open_page, running)
+    stale = begin(open_page, running, may_complain=True)
+    press(fresh, "4")
+    fresh.get_by_label("Corrected response").fill("Better.")
+    press(fresh, "Control+Enter")
+    expect(fresh.locator("#task")).to_be_hidden()
+    stale.bring_to_front()
+    stale.locator("#response").focus()
+    press(stale, "Enter")
+    dialog = stale.get_by_role("dialog", name="Already submitted")
+    expect(dialog).to_contain_text("You have submitted this response with one mark in the meantime.")
+    expect(dialog.get_by_role("button", name="Keep what I submitted")).to_be_focused()
+    press(stale, "Enter")
+    expect(stale.locator("#task")).to_be_hidden()
+    assert [len(a.errors) for a in running.annotations()] == [1]
+
+
+def test_a_stale_tab_replaces_if_the_person_says_so_and_its_draft_reopens_nothing(running, open_page):
+    running.keep(TEXT)
+    stale = begin(open_page, running, may_complain=True)
+    fresh = begin(open_page, running)
+    press(fresh, "Enter")
+    expect(fresh.locator("#task")).to_be_hidden()
+    stale.bring_to_front()
+    press(stale, "4")
+    expect(stale.locator("#draft")).to_have_text("You have submitted this response elsewhere")
+    fresh.get_by_role("button", name="Next response").click()
+    expect(fresh.locator("#status")).to_contain_text("nothing left to annotate")
+    stale.get_by_label("Corrected response").fill("Better.")
+    press(stale, "Control+Enter")
+    stale.get_by_role("button", name="Replace it").click()
+    expect(stale.locator("#task")).to_be_hidden()
+    assert [(a.version, len(a.errors)) for a in running.annotations()] == [(1, 0), (2, 1)]
+
+
+def test_a_pair_compared_in_another_tab_is_compared_again_only_on_purpose(running, open_page):
+    running.keep("It is 31 metres tall.", "It is tall.")
+    stale = begin(open_page, running, path="/compare", may_complain=True)
+    fresh = begin(open_page, running, path="/compare")
+    press(fresh, "1")
+    expect(fresh.locator("#task")).to_be_hidden()
+    stale.bring_to_front()
+    press(stale, "2")
+    expect(stale.get_by_role("dialog", name="Already submitted")).to_be_visible()
+    press(stale, "Escape")
+    expect(stale.locator("#task")).to_be_hidden()
+    assert len(running.do(running.store.comparisons()).items) == 1
+
+
 def test_a_response_is_skipped_with_a_reason(running, open_page):
     running.keep(TEXT, ANSWERS["short"])
     page = begin(open_page, running)

@@ -8,6 +8,7 @@ import { slice, toPoints, toUnits } from "./offsets.js";
 import { placeName, showMissing, showPassages } from "./passages.js";
 import { errorRow, labelButton, missingRow, showRows, suggestionRow } from "./rows.js";
 import { Selecting } from "./selecting.js";
+import { confirmReplacing, isStale } from "./stale.js";
 
 const $ = (id) => document.getElementById(id);
 const LABELS = Object.fromEntries(data.labels.map((spec) => [spec.label, spec]));
@@ -54,9 +55,9 @@ function fail(error) {
   $("problem").scrollIntoView({ block: "nearest" });
 }
 
-function open({ response, draft }) {
+function open({ response, draft, version }) {
   const marks = new Marks(suggestionsIn(response.scored, SEGMENT_CATEGORIES), categoryOf);
-  task = { response, marks, seconds: 0, since: performance.now() };
+  task = { response, marks, version, seconds: 0, since: performance.now() };
   const saved = latestDraft(annotator(), response.id, draft);
   if (saved?.state) marks.state = saved.state;
   if (saved?.submission_id) marks.submissionId = saved.submission_id;
@@ -179,8 +180,11 @@ function saveDraft() {
   const { response, marks } = task;
   const draft = { at: Date.now(), state: marks.state, corrected: $("corrected").value, submission_id: marks.submissionId, seconds: spent() };
   $("draft").textContent = "Draft kept in this browser";
-  keepDraft(annotator(), response.id, draft, () => {
-    if (task?.response === response) $("draft").textContent = "Draft kept";
+  const report = (text) => { if (task?.response === response) $("draft").textContent = text; };
+  keepDraft(annotator(), response.id, draft, {
+    basedOn: task.version,
+    onSaved: () => report("Draft kept"),
+    onFailed: (error) => { if (isStale(error)) report("You have submitted this response elsewhere"); },
   });
 }
 
@@ -204,6 +208,7 @@ function submission() {
     ...marks.asJson(),
     corrected: corrected && corrected !== response.text.trim() ? corrected : null,
     seconds: spent(),
+    based_on: task.version,
   };
 }
 
@@ -215,6 +220,7 @@ async function submit() {
   $("submit").disabled = true;
   // After a lost connection the same submission is sent again unchanged, with the same time taken.
   if (task.sent?.submission_id !== marks.submissionId) task.sent = submission();
+  let stale = null;
   try {
     await service.submit(task.sent);
     forgetDraft(annotator(), response.id);
@@ -222,16 +228,26 @@ async function submit() {
     await next();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    violations((error.body.violations ?? [error]).map(({ message }) => message));
+    if (isStale(error)) stale = error;
+    else violations((error.body.violations ?? [error]).map(({ message }) => message));
   } finally {
     $("submit").disabled = false;
+  }
+  if (!stale) return;
+  if (await confirmReplacing(stale)) {
+    task.version = stale.body.version;
+    task.sent.based_on = task.version;
+    await submit();
+  } else {
+    forgetDraft(annotator(), response.id);
+    await next();
   }
 }
 
 async function skip(reason) {
   stopSaving();
   try {
-    await service.skip(annotator(), task.response.id, reason);
+    await service.skip(annotator(), task.response.id, reason, task.version);
     forgetDraft(annotator(), task.response.id);
     await next();
   } catch (error) {

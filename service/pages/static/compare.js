@@ -2,6 +2,7 @@
 
 import * as service from "./annotation.js";
 import { make, Problem, show, showQuestion } from "./call.js";
+import { confirmReplacing, isStale } from "./stale.js";
 
 const $ = (id) => document.getElementById(id);
 const annotator = () => $("annotator").value.trim();
@@ -41,20 +42,27 @@ function open() {
   $("question").focus();
 }
 
-async function choose(side) {
+/** `basedOn` is how often this person has compared the pair: a pair that is handed out, never. */
+async function choose(side, basedOn = 0) {
   if (busy) return;
   busy = true;
+  let stale = null;
   const choice = { first: task.first, second: second(), tie: "tie" }[side];
   try {
     const receipt = await service.compare({
       submission_id: task.submissionId, a: task.a.id, b: task.b.id, shown_first: task.first, choice, annotator: annotator(),
+      based_on: basedOn,
     });
     await next(receipt.contradicts?.length ? circle(receipt.contradicts) : "Saved.");
   } catch (error) {
-    fail(error);
+    if (isStale(error)) stale = error;
+    else fail(error);
   } finally {
     busy = false;
   }
+  if (!stale) return;
+  if (await confirmReplacing(stale)) await choose(side, stale.body.version);
+  else await next();
 }
 
 function circle(ids) {
@@ -67,7 +75,7 @@ $("choices").addEventListener("click", (event) => {
   if (button) choose(button.value);
 });
 document.addEventListener("keydown", (event) => {
-  if (!task || event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!task || document.querySelector("dialog[open]") || event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey) return;
   const side = { 1: "first", 2: "second", 3: "tie" }[event.key];
   if (side) choose(side);
 });
