@@ -5,7 +5,7 @@ the database fails, and then have changed nothing. Methods that act for an annot
 the operator), and raise Forbidden if the annotator's name belongs to another key.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -115,6 +115,12 @@ class FeedbackStore:
         """A response with its latest scores. Raises NotStored."""
         async with self._database.reading() as session:
             return await responses.with_scores(session, await responses.find(session, response_id))
+
+    @_to_its_end
+    async def recorded(self, response_ids: Collection[str]) -> dict[str, NewResponse]:
+        """The responses of these ids as they were recorded, without scores, by id; those that are stored."""
+        async with self._database.reading() as session:
+            return await reading.recorded(session, response_ids)
 
     @_to_its_end
     async def responses(
