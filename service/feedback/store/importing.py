@@ -121,9 +121,10 @@ class _Batch:
         rows = {
             response.id: self._responses.get(response.id) or responses.row_of(response) for response in item.responses
         }
+        for response in item.responses:
+            if rows[response.id].text != response.text:
+                raise Conflict(f"The answer {response.id[:64]!r} has a different text in the store.", "response_id")
         annotated = rows[item.annotation.response_id]
-        if annotated.text != item.responses[0].text:
-            raise Conflict(f"The answer {annotated.id[:64]!r} has a different text in the store.", "response_id")
         annotator = self._annotators.get(item.annotation.annotator)
         outcome = self._outcome(item, annotator)
         comparisons = [
