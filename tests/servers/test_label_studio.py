@@ -48,10 +48,11 @@ def feedback(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # its database takes a minute to migrate
 def test_feedback_passes_through_the_real_program(python, feedback, tmp_path):
     feedback("export", tmp_path / "tasks.json", "--format", "label-studio")
     (tmp_path / "view.xml").write_text(LABELING_CONFIG, encoding="utf-8")
-    done = subprocess.run([python, PROGRAM, tmp_path], capture_output=True, text=True, check=False, timeout=500)
+    done = subprocess.run([python, PROGRAM, tmp_path], capture_output=True, text=True, check=False, timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:]
 
     def imported(name):
