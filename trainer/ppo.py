@@ -26,7 +26,7 @@ from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts.sampler import Sampler
 from trainer.rollouts.scored import sample_and_score
-from trainer.tracking.metrics import step_metrics
+from trainer.tracking.metrics import copied_metrics, step_metrics
 
 
 @dataclass
@@ -129,6 +129,7 @@ class PpoTrainer:
         self._kl.update(metrics["kl/response"], len(streams.texts))
         return (
             metrics
+            | copied_metrics(streams.requests, shown)
             | holistic
             | penalty
             | learned
