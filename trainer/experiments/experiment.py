@@ -19,8 +19,9 @@ from rewards.categories import Category
 from rewards.dataset import Example
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
+from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
 from trainer.evaluation.candidates import Candidate
-from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
+from trainer.evaluation.evaluate import evaluate_policies
 from trainer.experiments.arms import Arm
 from trainer.ppo_run import PpoJob, train_policy
 from trainer.recipe import Recipe, load_recipe

@@ -17,8 +17,9 @@ from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
+from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
 from trainer.evaluation.candidates import Candidate
-from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
+from trainer.evaluation.evaluate import evaluate_policies
 from trainer.experiments.experiment import RESULTS, write_json
 from trainer.experiments.summary import FIGURES, at
 from trainer.tracking.checkpoint import claim_run

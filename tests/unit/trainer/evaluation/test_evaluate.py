@@ -12,6 +12,7 @@ from rewards.dataset import Example, Passage, questions_digest
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from trainer.evaluation import evaluate
+from trainer.evaluation.answers import silent
 from trainer.evaluation.candidates import candidate, supervised_first
 from trainer.evaluation.evaluate import evaluate_policies
 from trainer.rollouts.transformers import TransformersSampler
@@ -36,13 +37,17 @@ def store(tiny, tiny_model, tmp_path):
     return store
 
 
-def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1):
+def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1, progress=silent):
     monkeypatch.setattr(evaluate, "make_sampler", lambda backend, setting: TransformersSampler(setting.model))
     examples = [
         Example(question=q, passages=(Passage(title="Ostra", text="By the Lind."),), answer="It is.") for q in QUESTIONS
     ]
     candidates = [candidate(store, name, FALLBACK, tiny) for name in names]
-    reports = list(evaluate_policies(candidates, examples, store, tiny, Scorer.load(), decoding, 256, samples=samples))
+    reports = list(
+        evaluate_policies(
+            candidates, examples, store, tiny, Scorer.load(), decoding, 256, samples=samples, progress=progress
+        )
+    )
     assert json.loads(json.dumps(reports)) == reports
     return reports
 
@@ -67,6 +72,29 @@ def test_reports_compare_policies_question_by_question(store, tiny, monkeypatch)
     assert second["against"]["differences"]["perplexity"]["difference"] == pytest.approx(
         second["perplexity"] - parent["perplexity"], rel=1e-3
     )
+
+
+def test_same_answers_and_references_stand_beside_each_report(store, tiny, monkeypatch):
+    lines = []
+    monkeypatch.setattr(evaluate, "TOGETHER", 2)
+    parent, base, policy = reports(
+        store, tiny, monkeypatch, SFT, "base", "medium", progress=lambda *line: lines.append(line)
+    )
+    assert parent["same_answers"] == {}
+    assert base["same_answers"] == {"sft": 1}
+    assert policy["same_answers"].keys() == {"sft", "base"}
+    assert policy["same_answers"]["base"] == policy["pairs"][0]["same_answers"]["share"]
+    answers = [report["per_question"]["answer"] for report in (parent, base, policy)]
+    assert answers[0] == answers[1]
+    assert policy["same_answers"]["sft"] == sum(a == b for a, b in zip(answers[0], answers[2], strict=True)) / 3
+    assert base["references"] == parent["references"]  # by the same weights
+    assert policy["references"]["length"]["words"] == 2
+    assert policy["references"]["copied"] == {"share": 0, "longest": 0}
+    assert policy["references"]["weighted_reward"] != parent["references"]["weighted_reward"]
+    assert lines[:2] == [("sft: answering", 0, 3), ("sft: answering", 3, 3)]
+    assert {what for what, done, total in lines if done == total} == {
+        "sft: answering", "base: answering", "medium: answering", "scoring", "perplexity",
+    }  # fmt: skip
 
 
 def test_figures_follow_from_the_values_by_question(store, tiny, monkeypatch):
