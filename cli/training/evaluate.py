@@ -37,9 +37,7 @@ def evaluate(
     every: Annotated[bool, typer.Option("--all", help="Include questions that are not held out of training.")] = False,
     validation: Annotated[
         bool,
-        typer.Option(
-            "--validation", help="The validation questions among the training data, not the held-out ones."
-        ),
+        typer.Option("--validation", help="The validation questions among the training data, not the held-out ones."),
     ] = False,
     record: Annotated[
         bool,

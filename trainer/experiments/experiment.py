@@ -137,7 +137,7 @@ def _settings(experiment: Experiment, base: BaseModel, scorer: Scorer, held_out:
         "arms": [[arm.name, arm.weights.as_dict(), arm.overrides] for arm in experiment.arms],
         "weights": experiment.weights.as_dict(),
         "recipe": load_recipe(experiment.recipe_name, experiment.overrides).model_dump(
-            mode="json", exclude={"sft": True, "ppo": {"steps"}}
+            mode="json", exclude={"sft": True, "ppo": {"steps", "validation"}}
         ),
         "base": base.digest,
         "rewards": scorer.version,

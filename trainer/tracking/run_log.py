@@ -7,6 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
 
 METRICS = "metrics.jsonl"
@@ -54,6 +55,17 @@ class RunLog:
         self._progress.update(self._task, completed=step + 1, note=note)
         if not self._progress.console.is_terminal:
             self._progress.console.print(f"step {step + 1}: {note}", highlight=False)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Log values that are not of every step, after `step` steps; only TensorBoard gets them."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def say(self, step: int, sentence: str, *, warning: bool = False) -> None:
+        """Print and record a sentence on the run after `step` steps."""
+        text = Text(f"{sentence}.", style="yellow" if warning else "")
+        self._progress.console.print(text, soft_wrap=True)
+        self._writer.add_text("warnings" if warning else "remarks", sentence, step)
 
     def warn(self, warnings: Mapping[str, str]) -> None:
         """Print and record the warnings, clauses by name, that the previous step did not have."""
