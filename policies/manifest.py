@@ -142,7 +142,7 @@ _CARD = (
 def _at(report: Any, path: tuple[str, ...]) -> float | None:
     for key in path:
         report = report.get(key) if isinstance(report, dict) else None
-    return report
+    return None if report is None else float(report)
 
 
 def _short(value: float | None) -> str:

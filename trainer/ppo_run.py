@@ -220,6 +220,7 @@ def _finish_step(
     settings = job.recipe.ppo
     if log is None:
         return
+    log.samples(step, trainer.samples[0].question, [request.response for request in trainer.samples])
     log.step(step, metrics, _note(metrics))
     log.warn(early_warnings(log.history))
     if reason := diverged(log.history, settings.stop):

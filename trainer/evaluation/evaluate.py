@@ -82,8 +82,8 @@ def evaluate_policies(
             nll = _nll(model, [policy.answers for policy in answered], progress)
             if references is None:
                 references = References(texts.pop(), scored.pop(), opinions.pop())
-            for policy, *judged in zip(answered, scored, opinions, nll, strict=True):
-                report = _report(policy, *judged, model.eos, scorer, served=decoding is None)
+            for policy, scores, opinion, likelihood in zip(answered, scored, opinions, nll, strict=True):
+                report = _report(policy, scores, opinion, likelihood, model.eos, scorer, served=decoding is None)
                 report |= {
                     "n": len(examples),
                     "questions": questions_digest(example.question for example in examples),
@@ -202,7 +202,8 @@ def _compared(
     names = [candidate.name for candidate in candidates]
 
     def label(other: dict[str, Any]) -> str:
-        return other["profile"] + (f"@{other['version']}" if names.count(other["profile"]) > 1 else "")
+        name: str = other["profile"]
+        return f"{name}@{other['version']}" if names.count(name) > 1 else name
 
     same = {label(other): compared["same_answers"]["share"] for other, compared in comparisons}
     parent = next((compared for other, compared in comparisons if other["profile"] == SFT), None)

@@ -23,6 +23,7 @@ from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
 from trainer.evaluation.candidates import Candidate
 from trainer.evaluation.evaluate import evaluate_policies
 from trainer.experiments.arms import Arm
+from trainer.experiments.summary import is_complete
 from trainer.ppo_run import PpoJob, train_policy
 from trainer.recipe import Recipe, load_recipe
 from trainer.tracking.checkpoint import claim_run
@@ -89,7 +90,7 @@ def run_experiment(
         job = PpoJob(name, arm.weights, base, experiment.data, experiment.recipe_name, recipe, run)
         manifest = train_policy(job, store, scorer)
         report = evaluations / f"{name}-{manifest.version}.json"
-        if not report.is_file():
+        if not is_complete(report):
             candidate = Candidate(name, manifest.version, experiment.weights)
             (evaluation,) = evaluate_policies(
                 [candidate], held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge

@@ -21,7 +21,7 @@ from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
 from trainer.evaluation.candidates import Candidate
 from trainer.evaluation.evaluate import evaluate_policies
 from trainer.experiments.experiment import RESULTS, write_json
-from trainer.experiments.summary import FIGURES, at
+from trainer.experiments.summary import FIGURES, at, is_complete
 from trainer.tracking.checkpoint import claim_run
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def run_mixing(
     evaluations.mkdir(exist_ok=True)
     rank = max(LoraAdapter(anchor.path).config.r for anchor in among)
     stored = [_stored(store, mixture, rank) for mixture in mixtures]
-    waiting = [policy for policy in stored if not (evaluations / f"{policy.version}.json").is_file()]
+    waiting = [policy for policy in stored if not is_complete(evaluations / f"{policy.version}.json")]
     reports = evaluate_policies(waiting, held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
     for policy, report in zip(waiting, reports, strict=True):
         say(f"{policy.name}@{policy.version} for {policy.weights}")

@@ -33,9 +33,10 @@ class VllmSampler:
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         from vllm import LLM
 
+        dtype: Any = str(compute_dtype()).removeprefix("torch.")
         self._llm: Any = LLM(
             model=str(base.path),
-            dtype=str(compute_dtype()).removeprefix("torch."),
+            dtype=dtype,
             max_model_len=max_tokens,
             max_num_seqs=_SEQUENCES,
             # With a seed, vLLM 0.32 rewinds a chunked prompt's generator, and crashes, as CPU generators cannot rewind.
@@ -124,10 +125,10 @@ def cache_gib(base: Path, max_tokens: int) -> int:
     """GiB of cache on a CPU for half of the responses that are decoded at a time, at full length; 1 to _MOST_GIB."""
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(base)
+    config: Any = AutoConfig.from_pretrained(base)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    a_token = 2 * config.num_hidden_layers * heads * width * compute_dtype().itemsize
+    a_token: int = 2 * config.num_hidden_layers * heads * width * compute_dtype().itemsize
     return min(_MOST_GIB, max(1, round(_SEQUENCES / 2 * max_tokens * a_token / 2**30)))
 
 

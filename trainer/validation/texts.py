@@ -7,8 +7,8 @@ from typing import Any
 from policies.store.replace_file import replace_file
 from rewards.scores import ScoreRequest
 
-TEXTS = "samples"
-"""The folder of the files."""
+TEXTS = "validation"
+"""The folder of the files, which are named by episodes."""
 
 
 def write_texts(

@@ -1,8 +1,8 @@
 """Evaluates a policy while it is trained, and keeps the best checkpoint.
 
 In the run's directory: `validation.jsonl` has a line for each evaluation, `best.pt` the state after the best one,
-`references.json` the reference answers' figures, `samples/` some answers, and `overoptimisation.*` the curve. A line is
-written last, so an evaluation that a kill interrupts is repeated, with the same result.
+`references.json` the reference answers' figures, `validation/` some answers, and `overoptimisation.*` the curve. A line
+is written last, so an evaluation that a kill interrupts is repeated, with the same result.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +51,8 @@ class Validator:
     ) -> None:
         """The judge is loaded at the first evaluation, by the main process, which alone scores and judges."""
         self._run, self._examples, self._scorer, self._weights = run, examples, scorer, weights
-        self._load_judge, self._judge = load_judge, None
+        self._load_judge = load_judge
+        self._judge: Judge | None = None
         self._ppo, self._processes = ppo, processes
         self.evaluations: list[Evaluation] = []
 

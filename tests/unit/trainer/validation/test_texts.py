@@ -10,7 +10,7 @@ def test_answers_are_written_beside_the_reference_answers(tmp_path):
         "copied": {"share": [0.6], "longest": [3]},
     }  # fmt: skip
     write_texts(requests, ["It lies there."], per_question, 528, tmp_path)
-    assert (tmp_path / "samples" / "000528.md").read_text() == (
+    assert (tmp_path / "validation" / "000528.md").read_text() == (
         "# After 528 episodes\n\n## Where is Ostra?\n\n"
         "**Answer** (3 words, 60% copied, longest run 3; relevance +0.50, factuality -0.25)\n\nBy the Lind.\n\n"
         "**Reference answer**\n\nIt lies there.\n\nPassages: Ostra\n"

@@ -118,7 +118,7 @@ def test_the_best_checkpoint_is_stored_and_everything_written_down(train, store,
         e["reward"] for e in evaluations if e["step"] == best["step"]
     )
     assert load_checkpoint(run, BEST)["step"] == best["step"]
-    assert {file.name for file in (run / "samples").iterdir()} == {"000000.md", "000008.md", "000016.md"}
+    assert {file.name for file in (run / "validation").iterdir()} == {"000000.md", "000008.md", "000016.md"}
     assert (store.path("mine", manifest.version) / "adapter_model.safetensors").is_file()
     assert train("run").version == manifest.version
     assert lines(run) == evaluations
@@ -137,25 +137,22 @@ def dies_in(monkeypatch, owner, name, at):
     monkeypatch.setattr(owner, name, call)
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "at"),
-    [
+def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(train, tmp_path, monkeypatch):
+    whole = train("whole", "ppo.checkpoint_every=3")
+    for owner, name, at in (
         (PpoTrainer, "step", 2),
-        (validator, "violations", 1),  # the parent's evaluation
+        (validator, "violations", 1),  # in the parent's evaluation
         (validator, "write_curve", 2),  # after the best checkpoint was written, before its line
         (ppo_run, "load_checkpoint", 2),  # before the best is stored
-    ],
-)
-def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(train, tmp_path, monkeypatch, owner, name, at):
-    whole = train("whole", "ppo.checkpoint_every=3")
-    with monkeypatch.context() as killed:
-        dies_in(killed, owner, name, at)
-        with pytest.raises(KeyboardInterrupt):
-            train("killed", "ppo.checkpoint_every=3")
-    resumed = train("killed", "ppo.checkpoint_every=3")
-    assert resumed.version == whole.version
-    assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
-    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+    ):
+        with monkeypatch.context() as killed:
+            dies_in(killed, owner, name, at)
+            with pytest.raises(KeyboardInterrupt):
+                train(name, "ppo.checkpoint_every=3")
+        resumed = train(name, "ppo.checkpoint_every=3")
+        assert resumed.version == whole.version
+        assert lines(tmp_path / name) == lines(tmp_path / "whole")
+        assert curve(tmp_path / name) == curve(tmp_path / "whole")
 
 
 def test_a_run_that_only_games_its_rewards_says_so_and_ends(train, tmp_path, monkeypatch, capsys):
