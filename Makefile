@@ -15,7 +15,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/'
 
-setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and convert the base model.
+setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and prepare the base model.
 	@$(VENV)/bin/fgctl base
 
 serve: setup ## Serve every profile on HOST:PORT, in the foreground.

@@ -3,6 +3,7 @@
 names.py            names of profiles and versions; the default profile
 weights.py          how much each category counts
 base.py             the base model: the embedded default, or another
+trunk.py            the base with the parent merged into it, and what to load for a stored policy
 prompt.py           one prompt formatter for training, evaluation and service
 manifest.py         policy.json, and the README beside an adapter
 adapter.py          a stored adapter's tensors and configuration

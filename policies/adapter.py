@@ -25,6 +25,8 @@ class AdapterConfig(BaseModel):
     target_modules: list[str]
     layers_to_transform: list[int] | None = None
     use_rslora: bool = False
+    fan_in_fan_out: bool = False
+    """Whether the base stores its weights transposed, [in, out], as GPT-2 does."""
     use_dora: Literal[False] = False
     rank_pattern: dict[str, int] = Field({}, max_length=0)
     alpha_pattern: dict[str, float] = Field({}, max_length=0)

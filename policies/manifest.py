@@ -68,6 +68,9 @@ class PolicyManifest(BaseModel):
     scores: dict[str, Any]
     created: datetime
     fgctl: str
+    merged: bool = False
+    """Of the supervised parent: whether policies are trained on the base with this adapter merged into it (the trunk)
+    instead of starting from the adapter."""
 
     @property
     def greedy_scores(self) -> dict[str, Any]:
@@ -104,6 +107,8 @@ def card(manifest: PolicyManifest) -> str:
         origin = f"Trained by PPO on dense, per-category rewards weighted {by}."
     else:
         origin = "Supervised fine-tuning only; the parent of the profiles."
+        if manifest.merged:
+            origin += " They are adapters of the trunk: the base with this adapter merged into it."
     return (
         f"# {manifest.profile} {manifest.version}\n\n{origin}\n\n"
         f"A LoRA adapter for {manifest.base.name}. {length}"

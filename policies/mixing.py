@@ -165,13 +165,20 @@ def store_mixture(
 ) -> PolicyManifest:
     """Compute a mixture and store its adapter, compressed to `rank` unless that is None.
 
-    The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError when the anchors change different
-    modules.
+    The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError when the anchors belong to
+    different bases or change different modules.
     """
-    mixed = mix([(LoraAdapter(anchor.path), share) for anchor, share in mixture.shares], rank)
     manifests = [anchor.manifest for anchor, _ in mixture.shares]
+    first = mixture.shares[0][0]
+    for anchor, _ in mixture.shares:
+        if anchor.manifest.base.digest != first.manifest.base.digest:
+            raise FgctlError(
+                f"{first.name} was trained on {first.manifest.base.name!r} and {anchor.name} on "
+                f"{anchor.manifest.base.name!r}; mix policies of one base."
+            )
+    mixed = mix([(LoraAdapter(anchor.path), share) for anchor, share in mixture.shares], rank)
     with tempfile.TemporaryDirectory() as scratch:
-        write_adapter(Path(scratch), mixed, mixture.shares[0][0].path)
+        write_adapter(Path(scratch), mixed, first.path)
         return store.write(profile, Path(scratch), _manifest(mixture, mixed, manifests))
 
 

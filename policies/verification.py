@@ -6,6 +6,7 @@ from policies.adapter import LoraAdapter
 from policies.manifest import PolicyManifest
 from policies.names import SFT
 from policies.store import ADAPTER, BrokenPolicy, PolicyStore
+from policies.trunk import trunk_name
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
 
@@ -49,3 +50,9 @@ def _check_parent(store: PolicyStore, manifest: PolicyManifest) -> None:
         raise BrokenPolicy(f"The parent of {name}, {SFT}@{manifest.parent.version}, is not stored; restore it.")
     if file_digest(file) != manifest.parent.digest:
         raise BrokenPolicy(f"{SFT}@{manifest.parent.version} is not the adapter {name} began from; restore it.")
+    base = trunk_name(store, manifest.parent.version) or store.manifest(SFT, manifest.parent.version).base
+    if manifest.base.digest != base.digest:
+        raise BrokenPolicy(
+            f"{name} was trained on {manifest.base.name!r}, but {SFT}@{manifest.parent.version}, its parent, belongs "
+            f"to {base.name!r}; train it again."
+        )

@@ -124,10 +124,10 @@ async def load_core(front: Front, make_engine: MakeEngine = Engine) -> Core:
     from transformers import AutoTokenizer
 
     from policies.base import cache_directory, resolve_base
+    from policies.trunk import trunk_of
 
-    settings = front.settings
-    base = await asyncio.to_thread(resolve_base, settings.base)
-    store = PolicyStore(settings.policies)
+    settings, store = front.settings, PolicyStore(front.settings.policies)
+    base = await asyncio.to_thread(lambda: trunk_of(resolve_base(settings.base), store))
     shapes = await asyncio.to_thread(_shapes, store, settings.resident_adapters)
     with ExitStack() as on_failure:
         engine = make_engine(base, shapes, settings)

@@ -1,4 +1,4 @@
-"""The model of a run: a frozen base on which policy and reference are LoRA adapters."""
+"""The model of a run: a frozen base or trunk with the policy's LoRA adapter and the reference."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,10 @@ class TokenLogProbs:
 
 
 class PolicyModel:
-    """A frozen causal language model with a trainable adapter `policy` and, with a parent, a frozen `reference`."""
+    """A frozen causal language model with a trainable adapter `policy`, and the reference.
+
+    The reference is another adapter, the parent's, or the model itself, as for a trunk, which holds the parent.
+    """
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class PolicyModel:
         processes: Processes | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Load the base. With `parent`, policy and reference both start as that adapter.
+        """Load the base. With `parent`, policy and reference both start as that adapter; without, as the base itself.
 
         Probabilities are softmax(logits / temperature) throughout, in sampling as in training. `processes` may shard
         the base; the adapters stay whole. `dtype` is the base's precision, by default the one that is fast on this
@@ -96,9 +99,13 @@ class PolicyModel:
         """Width of the last hidden state."""
         return int(self.peft.get_base_model().config.hidden_size)
 
-    def use(self, adapter: Adapter) -> None:
-        """Activate an adapter; only the policy ever gets gradients."""
-        self.peft.set_adapter(adapter)
+    def use(self, adapter: Adapter | None) -> None:
+        """Activate policy or reference, or for None the base alone; only the policy ever gets gradients."""
+        if adapter in self.peft.peft_config:
+            self.peft.base_model.enable_adapter_layers()
+            self.peft.set_adapter(adapter)
+        else:
+            self.peft.base_model.disable_adapter_layers()
         for name, parameter in self.peft.named_parameters():
             parameter.requires_grad_(".policy." in name and adapter == "policy")
 
@@ -109,14 +116,14 @@ class PolicyModel:
     def evaluate(
         self,
         packed: Packed,
-        adapter: Adapter = "policy",
+        adapter: Adapter | None = "policy",
         *,
         grad: bool = False,
         entropy: bool = False,
         features: bool = False,
         below: Tensor | None = None,
     ) -> TokenLogProbs:
-        """Log-probabilities of a packed row's response tokens under an adapter.
+        """Log-probabilities of a packed row's response tokens under policy or reference, or for None the base alone.
 
         `below` from an earlier pass over the same row skips the layers that no adapter changes.
         """

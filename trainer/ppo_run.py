@@ -8,7 +8,8 @@ from pathlib import Path
 
 from policies.base import BaseModel
 from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, Versioned
-from policies.store import SFT, PolicyStore
+from policies.store import ADAPTER, SFT, PolicyStore
+from policies.trunk import policy_files
 from policies.weights import Weights
 from rewards.dataset import Example, file_digest, load_examples, questions_digest
 from rewards.errors import FgctlError
@@ -16,6 +17,7 @@ from rewards.held_out import only_validation, split_validation, without_held_out
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
 from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
+from trainer.evaluation.candidates import Candidate
 from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer
 from trainer.processes import Processes
@@ -69,12 +71,12 @@ def train_policy(
     if SFT not in store.profiles():
         raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
     parent = store.profile(SFT).version
-    parent_path = store.verify(SFT, parent, Named(name=job.base.name, digest=job.base.digest))
+    origin = policy_files(job.base, store, SFT, parent)
     examples, validation = run_questions(job.data, job.recipe.ppo, until_best=job.until_best)
     data_digest = file_digest(job.data)
     settings = {
         "kind": "ppo",
-        "base": job.base.digest,
+        "base": origin.model.digest,
         "data": data_digest,
         "questions": questions_digest(example.question for example in examples),
         "parent": parent,
@@ -87,22 +89,23 @@ def train_policy(
         ),
     }
     processes.on_main(partial(claim_run, job.run, settings))
-    model = PolicyModel(job.base, job.recipe.lora, parent_path, job.recipe.ppo.temperature, processes)
+    model = PolicyModel(origin.model, job.recipe.lora, origin.adapter, job.recipe.ppo.temperature, processes)
     trainer = PpoTrainer(model, scorer, job.weights, job.recipe, examples, processes)
     start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
     validator = None
     if load_judge is not None and validation:
-        validator = Validator(job.run, validation, scorer, load_judge, job.weights, job.recipe.ppo, processes)
+        candidate = Candidate(job.profile, "", job.weights, origin)
+        validator = Validator(job.run, validation, candidate, scorer, load_judge, job.recipe.ppo, processes)
         validator.resume(start)
-    _run_steps(job, trainer, start, validator)
+    _run_steps(job, trainer, origin.model, start, validator)
     steps = max(start, job.recipe.ppo.steps)
     chosen = validator.best if job.until_best and validator else None
     if chosen is not None:
         steps = trainer.restore(processes.on_main(partial(load_checkpoint, job.run, BEST)))
     manifest = {
         "weights": job.weights,
-        "base": Named(name=job.base.name, digest=job.base.digest),
-        "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
+        "base": Named(name=origin.model.name, digest=origin.model.digest),
+        "parent": Versioned(version=parent, digest=file_digest(store.path(SFT, parent) / ADAPTER)),
         "recipe": {"name": job.recipe_name}
         | job.recipe.model_dump(exclude={"sft"}, mode="json")
         | ({} if chosen is None else {"until_best": {"rule": RULE, "evaluation": chosen.figures()}}),
@@ -167,13 +170,13 @@ def check_shares(ppo: PpoRecipe, processes: Processes) -> None:
         )
 
 
-def _run_steps(job: PpoJob, trainer: "PpoTrainer", start: int, validator: Validator | None) -> None:
+def _run_steps(job: PpoJob, trainer: "PpoTrainer", base: BaseModel, start: int, validator: Validator | None) -> None:
     """Take the steps that are left, with the evaluations that are due before, between and after them."""
     settings, processes = job.recipe.ppo, trainer.processes
     if _finished(job, start, validator):
         return
     least = 0 if validator is None else MAX_PROMPT_TOKENS + GREEDY.max_tokens
-    sampler = training_sampler(settings, job.base, trainer.model, processes, job.run / "rollouts", least)
+    sampler = training_sampler(settings, base, trainer.model, processes, job.run / "rollouts", least)
     try:
         log = RunLog(job.run, job.profile, total=settings.steps, start=start) if processes.main else None
         reason = ""

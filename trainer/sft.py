@@ -56,7 +56,7 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
         "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True}),
     }
     processes.on_main(partial(claim_run, job.run, identity))
-    model = PolicyModel(job.base, job.recipe.lora, processes=processes)
+    model = PolicyModel(job.base, job.recipe.parent_lora, processes=processes)
     groups = encode_examples(examples, model, settings)
     if not groups:
         raise FgctlError(f"{job.data} leaves no example to train on; raise sft.max_response_tokens or add data.")
@@ -87,12 +87,14 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
         "weights": None,
         "base": Named(name=job.base.name, digest=job.base.digest),
         "parent": None,
-        "recipe": {"name": job.recipe_name} | job.recipe.model_dump(include={"lora", "sft"}, mode="json"),
+        "recipe": {"name": job.recipe_name, "lora": job.recipe.parent_lora.model_dump(mode="json")}
+        | job.recipe.model_dump(include={"sft": True}, exclude={"sft": {"lora"}}, mode="json"),
         "data": (Named(name=job.data.name, digest=data_digest),),
         "rewards": None,
         "steps": len(batches),
         "episodes": sum(map(len, batches)),
         "scores": {},
+        "merged": settings.merge,
     }
 
     def write() -> PolicyManifest:

@@ -120,12 +120,12 @@ def evaluate(
     examples = rounds_of(load_examples(data or data_file("dev")), questions, rounds)
     model, policies, settings = _served(base)
     store = PolicyStore(settings.policies)
-    policy = candidate(store, profile, Weights.parse("1,1,1"), model)
-    adapter = str(store.path(policy.name, policy.version).resolve())
+    policy = candidate(store, profile, Weights.parse("1,1,1"), resolve_base(settings.base))
+    adapter = policy.files.adapter and str(policy.files.adapter.resolve())
     judge = Judge.load(resolve_base(None).path) if with_judge else None
     with engine_as_served(model, policies, settings) as work:
         report = measure(
-            Setting(model, store, policy, examples),
+            Setting(policy, examples),
             Scorer.load(),
             judge,
             lambda prompts, most: work(Work([list(p) for p in prompts], [adapter] * len(prompts), most, False)),
@@ -216,17 +216,22 @@ def scoring(
 
 
 def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]":
-    """The base, the policies that users can ask for by name, and the service's settings. Raises FgctlError."""
+    """The model that is served, the policies on it that users can ask for, and the service's settings.
+
+    Raises FgctlError.
+    """
     from policies.base import resolve_base
     from policies.manifest import Named
     from policies.store import SFT, PolicyStore
+    from policies.trunk import trunk_of
     from rewards.errors import FgctlError
     from service.served.stored_policy import stored_policy
     from service.settings import Settings
 
     settings = Settings() if base is None else Settings(base=base)
-    model = resolve_base(settings.base)
-    store, named = PolicyStore(settings.policies), Named(name=model.name, digest=model.digest)
+    store = PolicyStore(settings.policies)
+    model = trunk_of(resolve_base(settings.base), store)
+    named = Named(name=model.name, digest=model.digest)
     served = [
         stored_policy(store, named, name, profile.version, profile.decoding, profile.weights)
         for name, profile in store.profiles().items()

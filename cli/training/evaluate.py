@@ -92,7 +92,7 @@ def evaluate(
     reports: list[dict[str, Any]] = []
     with phases() as progress:
         running = evaluate_policies(
-            candidates, examples, store, model, scorer, decoding, MAX_PROMPT_TOKENS, judge, samples, progress
+            candidates, examples, model, scorer, decoding, MAX_PROMPT_TOKENS, judge, samples, progress
         )
         for report in running:
             reports.append(report)

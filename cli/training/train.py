@@ -46,7 +46,7 @@ def sft(
     path = data or data_file("train")
     where = run or _run_directory(SFT, recipe, overrides, base, path)
     if dry_run:
-        _preview(settings, ("lora", "sft"), path, where, json_output)
+        _preview(settings, ("sft",) if settings.sft.lora else ("lora", "sft"), path, where, json_output)
         return
     processes = Processes()
     manifest = train_sft(SftJob(resolve_base(base), path, recipe, settings, where), PolicyStore(), processes)
@@ -103,7 +103,7 @@ def train(
     own_rewards = [rewards] if rewards else []
     where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *own_rewards)
     if dry_run:
-        _preview(settings, ("ppo",), path, where, json_output, until_best)
+        _preview(settings, ("lora", "ppo"), path, where, json_output, until_best)
         return
     scorer, processes = Scorer.load(rewards), Processes()
     job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where, until_best)

@@ -54,6 +54,7 @@ class Engine:
     """vLLM's AsyncLLM with adapters; a new one replaces it when its process has died."""
 
     def __init__(self, base: BaseModel, shapes: AdapterShapes, settings: Settings) -> None:
+        """`base` is the model that the adapters change: the base model, or a trunk."""
         self._base = base
         self._shapes = shapes
         self._settings = settings
@@ -186,10 +187,10 @@ class Engine:
 
 
 def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
+    if policy is None or policy.merged:
+        return None
     from vllm.lora.request import LoRARequest
 
-    if policy is None:
-        return None
     return LoRARequest(policy.adapter_name, policy.adapter_id, str(policy.path))
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from policies.base import BaseModel
 from policies.manifest import Named
-from policies.mixing import MIXTURE, Mixture, anchors
+from policies.mixing import MIXTURE, Mixture
 from policies.names import DEFAULT_PROFILE, no_such_profile
 from policies.sequential import CANARY, INCUMBENT
 from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore, Profile
@@ -23,7 +23,7 @@ from service.served.adapter_cache import AdapterCache, InUse
 from service.served.adapter_check import AdapterCheck, AdapterEngine
 from service.served.listener import PolicyListener
 from service.served.mixture_cache import MixtureCache
-from service.served.stored_policy import stored_policy
+from service.served.stored_policy import merged_parent, stored_policy
 from service.served.weights_lookup import WeightsLookup
 
 logger = logging.getLogger(__name__)
@@ -43,14 +43,15 @@ class Resolver:
         resident_adapters: int,
         grid: int,
     ) -> None:
-        """`resident_adapters` beyond the roster's stay loaded; `grid` is the number of steps from weight 0 to 1."""
+        """`base` is the engine's model. `resident_adapters` beyond the roster's stay loaded; `grid` is the number of
+        steps from weight 0 to 1.
+        """
         self.roster = Roster()
         self._engine = engine
         self._store = store
         self._base = Named(name=base.name, digest=base.digest)
         self._mixtures = mixtures
         self._listener = listener
-        self._grid = grid
         self._check = AdapterCheck(engine)
         self._in_use = InUse(self._when_idle)
         self._loaded = AdapterCache(self._load, engine.unload, self._in_use, resident_adapters)
@@ -99,12 +100,17 @@ class Resolver:
             for name, profile in profiles.items():
                 if name != SFT and profile.served:
                     await self._admit(name, profile, old, new)
-            self._lookup = WeightsLookup(await asyncio.to_thread(anchors, self._store, self._base.digest), self._grid)
+            new.parent, reason = await asyncio.to_thread(
+                merged_parent, self._store, self._base, new.policies(), profiles.get(SFT)
+            )
+            if reason is not None:
+                new.refused[SFT] = reason
+            self._lookup = await asyncio.to_thread(self._lookup.renewed, self._store, self._base.digest)
             self.roster = new
             for reasons in (new.broken, new.refused):
                 for name, reason in reasons.items():
                     logger.error("profile %s: %s", name, reason)
-            self._listener.policies_available(new.policies())
+            self._listener.policies_available([*new.policies(), *([new.parent] if new.parent else [])])
             self._listener.roster_changed(new, await asyncio.to_thread(_promotion_times, self._store, new))
             staying = {policy.adapter_id for policy in new.policies()}
             for policy in old.policies():
@@ -131,6 +137,8 @@ class Resolver:
     def _current(self, profile: str, caller_id: str) -> ServedPolicy:
         """A profile's current version, or its canary. Raises NotFound, and Unavailable for a broken profile."""
         roster = self.roster
+        if profile == SFT and roster.parent is not None:
+            return roster.parent
         if profile in roster.served:
             canary = roster.canaries.get(profile)
             return canary.policy if canary and canary.takes(caller_id) else roster.served[profile]

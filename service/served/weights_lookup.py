@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
-from policies.mixing import Anchor, Mixture, mixture_for
+from policies.mixing import Anchor, Mixture, anchors, mixture_for
 from policies.mixture_weights import on_grid
+from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 from service.errors import Unavailable
@@ -21,6 +23,21 @@ class WeightsLookup:
         self._anchors = anchors
         self._grid = grid
         self._mixtures: dict[tuple[tuple[str, float], ...], Mixture] = {}
+
+    def renewed(self, store: PolicyStore, base_digest: str) -> "WeightsLookup":
+        """A lookup among the store's anchors on that base as they are now.
+
+        An anchor stays while its profile's current version belongs to another base, which the engine cannot load.
+        Raises BrokenPolicy when `profiles.toml` cannot be read.
+        """
+        current = {anchor.manifest.profile: anchor for anchor in anchors(store, base_digest)}
+        profiles = store.profiles()
+        for anchor in self._anchors:
+            name = anchor.manifest.profile
+            with suppress(FgctlError):
+                if name in profiles and store.manifest(name, profiles[name].version).base.digest != base_digest:
+                    current[name] = anchor
+        return WeightsLookup(tuple(current.values()), self._grid)
 
     async def mixture(self, weights: Weights) -> Mixture:
         """The mixture for weights. Raises Unavailable where none can be made.

@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-from policies.base import BaseModel
-from policies.store import PolicyStore
 from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.models.judge import Judge
@@ -35,8 +33,6 @@ Engine = Callable[[Sequence[Sequence[int]], int], float]
 class Setting:
     """The policy that is evaluated, and the questions of every round."""
 
-    base: BaseModel
-    store: PolicyStore
     candidate: Candidate
     rounds: list[list[Example]]
     """No question is in two rounds, so that nothing comes from a prefix cache."""
@@ -59,11 +55,10 @@ def measure(setting: Setting, scorer: Scorer, judge: Judge | None, engine: Engin
     answers.
     """
     began = time.perf_counter()
-    model = PolicyModel(
-        setting.base, LoraRecipe(top_layers=1), setting.store.path(setting.candidate.name, setting.candidate.version)
-    )
+    files = setting.candidate.files
+    model = PolicyModel(files.model, LoraRecipe(top_layers=1), files.adapter)
     loading = time.perf_counter() - began
-    sampler = make_sampler("auto", SamplerSetting(setting.base, model, MAX_PROMPT_TOKENS + GREEDY.max_tokens))
+    sampler = make_sampler("auto", SamplerSetting(files.model, model, MAX_PROMPT_TOKENS + GREEDY.max_tokens))
     try:
         loading += _seconds(lambda: sampler.synchronise(model))
         warm = answer(setting.rounds[0][:1], model, sampler)
@@ -79,7 +74,7 @@ def measure(setting: Setting, scorer: Scorer, judge: Judge | None, engine: Engin
         sampler.close()
     answers = answered[-1]
     return {
-        "base": setting.base.name,
+        "base": files.model.name,
         "profile": setting.candidate.name,
         "version": setting.candidate.version,
         "questions": len(answers.requests),

@@ -8,13 +8,13 @@ from statistics import fmean
 from typing import Any
 
 from policies.base import BaseModel
-from policies.store import SFT, Decoding, PolicyStore
+from policies.store import SFT, Decoding
 from rewards.dataset import Example, questions_digest
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
 from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.evaluation.answers import Answers, Progress, answer, by_people, silent
-from trainer.evaluation.candidates import BASE, Candidate
+from trainer.evaluation.candidates import Candidate
 from trainer.evaluation.intervals import by_question, comparison, intervals
 from trainer.evaluation.online_baseline import online_baseline
 from trainer.evaluation.perplexity import base_nll
@@ -32,7 +32,6 @@ their answers. More would save little, and an interrupted experiment would lose 
 def evaluate_policies(
     candidates: Sequence[Candidate],
     examples: Sequence[Example],
-    store: PolicyStore,
     base: BaseModel,
     scorer: Scorer,
     decoding: Decoding | None,
@@ -47,7 +46,7 @@ def evaluate_policies(
     each question, which greedy decoding reduces to one.
 
     Besides what `report_on` derives from the texts, a report has `truncated`, the share of responses that did not end;
-    `perplexity` of the responses under the base without an adapter (trainer.evaluation.perplexity); `references`, the
+    `perplexity` of the responses under `base` without an adapter (trainer.evaluation.perplexity); `references`, the
     figures of the reference answers by the same weights; `intervals`, the 95 % interval of each figure by its dotted
     name; `against`, a comparison with the first supervised parent before it or None; `pairs`, comparisons with every
     other policy before it (trainer.evaluation.intervals.comparison); `same_answers`, by the name of each policy before
@@ -60,7 +59,7 @@ def evaluate_policies(
     for candidate in candidates:
         candidate.weights.check(scorer.categories)
     longest = max(((decoding or candidate.decoding).max_tokens for candidate in candidates), default=0)
-    engine = _Engine(base, store, max_prompt_tokens + longest)
+    engine = _Engine(base, max_prompt_tokens + longest)
     references: References | None = None
     reports: list[dict[str, Any]] = []
     try:
@@ -79,7 +78,7 @@ def evaluate_policies(
                 texts.append(by_people(answered[0].answers, answered[0].samples))
             scored = _scores(scorer, texts, progress)
             opinions = _opinions(judge, texts, progress)
-            nll = _nll(model, [policy.answers for policy in answered], progress)
+            nll = _nll(engine.plain(), [policy.answers for policy in answered], progress)
             if references is None:
                 references = References(texts.pop(), scored.pop(), opinions.pop())
             for policy, scores, opinion, likelihood in zip(answered, scored, opinions, nll, strict=True):
@@ -99,18 +98,27 @@ def evaluate_policies(
 class _Engine:
     """The sampler, made for the first candidate and given the weights of each."""
 
-    def __init__(self, base: BaseModel, store: PolicyStore, max_tokens: int) -> None:
-        self._base, self._store, self._max_tokens = base, store, max_tokens
+    def __init__(self, base: BaseModel, max_tokens: int) -> None:
+        self._base, self._max_tokens = base, max_tokens
         self._sampler: Sampler | None = None
+        self._plain: PolicyModel | None = None
 
     def load(self, candidate: Candidate) -> tuple[PolicyModel, Sampler]:
         """The candidate's model, and the sampler with its weights."""
-        path = None if candidate.name == BASE else self._store.path(candidate.name, candidate.version)
-        model = PolicyModel(self._base, LoraRecipe(top_layers=1), path)
+        files = candidate.files
+        model = PolicyModel(files.model, LoraRecipe(top_layers=1), files.adapter)
+        if files.model == self._base:
+            self._plain = model
         if self._sampler is None:
-            self._sampler = make_sampler("auto", Setting(self._base, model, self._max_tokens))
+            self._sampler = make_sampler("auto", Setting(files.model, model, self._max_tokens))
         self._sampler.synchronise(model)
         return model, self._sampler
+
+    def plain(self) -> PolicyModel:
+        """A model of the base itself, for perplexity; policies on a trunk do not bring one along."""
+        if self._plain is None:
+            self._plain = PolicyModel(self._base, LoraRecipe(top_layers=1))
+        return self._plain
 
     def close(self) -> None:
         """Free the sampler."""

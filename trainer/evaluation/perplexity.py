@@ -38,12 +38,12 @@ def base_nll(
     means: dict[tuple[Tokens, Tokens], float] = {}
     longest = _FORWARD_TOKENS.get(model.device.type, _FORWARD_TOKENS_ELSEWHERE)
     done = 0
-    with model.peft.disable_adapter():
-        for members in bins(groups, longest):
-            logprobs = model.evaluate(pack([groups[i] for i in members])).logprobs.cpu()
-            read = [(prompt, response) for prompt, different in (rows[i] for i in members) for response in different]
-            for pair, chosen in zip(read, logprobs.split([len(response) for _, response in read]), strict=True):
-                means[pair] = -chosen.mean().item() if len(chosen) else 0.0
-            done += len(members)
-            progress(done, len(groups))
+    for members in bins(groups, longest):
+        logprobs = model.evaluate(pack([groups[i] for i in members]), None).logprobs.cpu()
+        read = [(prompt, response) for prompt, different in (rows[i] for i in members) for response in different]
+        for pair, chosen in zip(read, logprobs.split([len(response) for _, response in read]), strict=True):
+            means[pair] = -chosen.mean().item() if len(chosen) else 0.0
+        done += len(members)
+        progress(done, len(groups))
+    model.use("policy")
     return [means[pair] for pair in pairs]

@@ -14,6 +14,7 @@ from typing import Any
 from policies.base import BaseModel
 from policies.store import SFT, PolicyStore
 from policies.store.replace_file import replace_file
+from policies.trunk import policy_files
 from policies.weights import Weights
 from rewards.categories import Category
 from rewards.dataset import Example
@@ -91,10 +92,9 @@ def run_experiment(
         manifest = train_policy(job, store, scorer)
         report = evaluations / f"{name}-{manifest.version}.json"
         if not is_complete(report):
-            candidate = Candidate(name, manifest.version, experiment.weights)
-            (evaluation,) = evaluate_policies(
-                [candidate], held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge
-            )
+            files = policy_files(base, store, name, manifest.version)
+            candidate = Candidate(name, manifest.version, experiment.weights, files)
+            (evaluation,) = evaluate_policies([candidate], held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
             write_json(report, evaluation)
         results["runs"].append(
             {

@@ -12,6 +12,7 @@ from policies.adapter import LoraAdapter
 from policies.base import BaseModel
 from policies.mixing import Anchor, Mixture, anchors, mixture_for, store_mixture
 from policies.store import PolicyStore
+from policies.trunk import PolicyFiles, trunk_of
 from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
@@ -53,7 +54,8 @@ def run_mixing(
     mixed by the same shares (`expected`). After an interruption the same call continues. Raises FgctlError with fewer
     than two anchors, and when the directory holds another experiment.
     """
-    among = anchors(policies, base.digest)
+    trunk = trunk_of(base, policies)
+    among = anchors(policies, trunk.digest)
     if len(among) < 2:
         raise FgctlError(
             "Mixtures need at least two promoted policies; train and promote some with `fgctl train --promote`."
@@ -72,9 +74,9 @@ def run_mixing(
     evaluations = mixing.directory / "evaluations"
     evaluations.mkdir(exist_ok=True)
     rank = max(LoraAdapter(anchor.path).config.r for anchor in among)
-    stored = [_stored(store, mixture, rank) for mixture in mixtures]
+    stored = [_stored(store, mixture, rank, trunk) for mixture in mixtures]
     waiting = [policy for policy in stored if not is_complete(evaluations / f"{policy.version}.json")]
-    reports = evaluate_policies(waiting, held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
+    reports = evaluate_policies(waiting, held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
     for policy, report in zip(waiting, reports, strict=True):
         say(f"{policy.name}@{policy.version} for {policy.weights}")
         write_json(evaluations / f"{policy.version}.json", report)
@@ -124,7 +126,8 @@ def with_expected(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return completed
 
 
-def _stored(store: PolicyStore, mixture: Mixture, rank: int) -> Candidate:
+def _stored(store: PolicyStore, mixture: Mixture, rank: int, trunk: BaseModel) -> Candidate:
     """Store a mixture in the experiment's own store; an anchor is stored as a mixture of itself alone."""
     manifest = store_mixture(store, mixture, rank)
-    return Candidate(manifest.profile, manifest.version, mixture.served)
+    files = PolicyFiles(trunk, store.path(manifest.profile, manifest.version))
+    return Candidate(manifest.profile, manifest.version, mixture.served, files)

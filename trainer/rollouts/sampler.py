@@ -22,7 +22,7 @@ class Sampler(Protocol):
     """Samples from the full softmax(logits / model.temperature), as the policy gradient assumes."""
 
     def synchronise(self, model: "PolicyModel", step: int = 0) -> None:
-        """Load the current policy of `model`, any model of the same base: its merged weights, or its adapter.
+        """Load the current policy of `model`, any model of the same architecture: its merged weights, or its adapter.
 
         `step` is part of the adapter's name where the adapter is written to a file.
         """

@@ -12,7 +12,6 @@ from statistics import fmean
 from typing import Any
 
 from policies.store.replace_file import replace_file
-from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
@@ -43,14 +42,17 @@ class Validator:
         self,
         run: Path,
         examples: Sequence[Example],
+        candidate: Candidate,
         scorer: Scorer,
         load_judge: Callable[[], Judge],
-        weights: Weights,
         ppo: PpoRecipe,
         processes: Processes,
     ) -> None:
-        """The judge is loaded at the first evaluation, by the main process, which alone scores and judges."""
-        self._run, self._examples, self._scorer, self._weights = run, examples, scorer, weights
+        """The candidate's weights weigh the rewards.
+
+        The judge is loaded at the first evaluation, by the main process, which alone scores and judges.
+        """
+        self._run, self._examples, self._candidate, self._scorer = run, examples, candidate, scorer
         self._load_judge = load_judge
         self._judge: Judge | None = None
         self._ppo, self._processes = ppo, processes
@@ -122,10 +124,9 @@ class Validator:
     ) -> Evaluation:
         """On the main process: judge the answers, and write everything down."""
         references = self._references(answers)
-        candidate = Candidate("policy", str(step), self._weights)
         scored = self._scorer.score(answers.requests)
         report = report_on(
-            candidate, answers.requests, scored, answers.references, self._scorer, self._opinion(answers.requests)
+            self._candidate, answers.requests, scored, answers.references, self._scorer, self._opinion(answers.requests)
         )
         episodes = self._episodes(step)
         now = evaluation(report, answers.tokens, eos, step, episodes).model_copy(update=self._training(step, log))
@@ -163,7 +164,7 @@ class Validator:
             return ReferenceFigures.model_validate_json(file.read_text(encoding="utf-8"))
         requests = by_people(answers)
         people = References(requests, self._scorer.score(requests), self._opinion(requests))
-        figures = reference_figures(people.figures(Candidate("references", "", self._weights), self._scorer))
+        figures = reference_figures(people.figures(self._candidate, self._scorer))
         replace_file(file, figures.model_dump_json(indent=1) + "\n")
         return figures
 

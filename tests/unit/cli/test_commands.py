@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -220,9 +221,7 @@ def evaluating(evaluated, monkeypatch, tmp_path):
     monkeypatch.setenv("FGCTL_POLICIES", str(tmp_path / "policies"))
     asked = []
 
-    def evaluate_policies(
-        candidates, examples, store, base, scorer, decoding, max_prompt_tokens, judge, samples, progress
-    ):
+    def evaluate_policies(candidates, examples, base, scorer, decoding, max_prompt_tokens, judge, samples, progress):
         progress("answering", 0, len(examples))
         asked.append((decoding, samples))
         before = []
@@ -315,3 +314,23 @@ def test_evaluate_records_the_validation_questions_beside_the_held_out_ones(eval
     assert after.greedy_scores == before.greedy_scores
     assert after.scores["served"] == before.scores["served"]
     assert "leave out --all and --sampled" in invoke("evaluate", "--validation", "--sampled")[1]
+
+
+def test_base_makes_the_trunk_of_a_merged_parent_and_prints_it(tiny, trunk_store, monkeypatch):
+    monkeypatch.setenv("FGCTL_POLICIES", str(trunk_store.root))
+    code, out = invoke("base", tiny.path, "--json")
+    assert code == 0
+    printed = json.loads(out)
+    assert (printed["path"], printed["digest"]) == (str(tiny.path), tiny.digest)
+    (trunk,) = printed["trunks"]
+    assert trunk["name"] == f"tiny+sft@{trunk_store.profile('sft').version}"
+    assert (Path(trunk["path"]) / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("overrides", "shapes"), [((), {"sft.lora"}), (("--recipe", "smoke"), {"lora"})])
+def test_a_dry_run_of_sft_shows_the_shape_that_it_trains(overrides, shapes):
+    code, out = invoke("sft", "--dry-run", "--data", SAMPLE / "train.json", *overrides, "--json")
+    assert code == 0
+    recipe = json.loads(out)["recipe"]
+    shown = {name for name, shape in (("lora", recipe.get("lora")), ("sft.lora", recipe["sft"]["lora"])) if shape}
+    assert shown == shapes

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from policies.adapter import LoraAdapter
 from policies.manifest import Named, SeenFeedback, UsedRewards
-from policies.mixing import MIXTURE, anchors, compress, mix, mixture_for, store_mixture
+from policies.mixing import MIXTURE, Mixture, anchors, compress, mix, mixture_for, store_mixture
 from policies.store import PolicyStore
 from policies.verification import problem
 from policies.weights import Weights
@@ -152,6 +152,15 @@ def test_mixtures_broken_policies_and_other_bases_are_no_anchors(store, write_po
     assert anchors(store, "c" * 64) == ()
     with pytest.raises(FgctlError, match="no trained policy to mix"):
         mixture_for(Weights.parse("1,1,1"), ())
+
+
+def test_policies_of_different_bases_are_not_mixed(store, write_policy):
+    foreign = write_policy(store, "foreign", 7, weights="1,1,1", base=Named(name="trunk", digest="c" * 64)).version
+    store.promote("foreign", foreign)
+    mine, (other,) = anchors(store, BASE)[0], anchors(store, "c" * 64)
+    with pytest.raises(FgctlError, match=rf"{mine.name} was trained on 'base' and foreign@{foreign} on 'trunk'; mix"):
+        store_mixture(store, Mixture(mine.weights, ((mine, 0.5), (other, 0.5))))
+    assert store.versions(MIXTURE) == []
 
 
 def test_anchors_of_different_modules_are_refused(store, write_policy):

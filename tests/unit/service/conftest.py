@@ -197,7 +197,7 @@ def served(profile, tmp_path, number, scores=None):
 class Service:
     """The application, its stand-ins, and a client."""
 
-    def __init__(self, tmp_path, tracing=None, engine=None, worker=None, **settings):
+    def __init__(self, tmp_path, tracing=None, engine=None, worker=None, base=None, **settings):
         small = {
             "max_body_bytes": 4096, "max_tokens": 64, "recent_responses": 3, "max_best_of": 8, "max_prompts": 3,
             "scoring_queue": 2, "scoring_batch": 2, "best_of_timeout": 0.05,
@@ -212,7 +212,7 @@ class Service:
         self.resolver = Resolver(
             self.engine,
             self.store,
-            SimpleNamespace(name="base", digest="b" * 64),
+            base or SimpleNamespace(name="base", digest="b" * 64),
             MixtureCache(tmp_path / "mixtures", 4),
             PolicyMetrics(self.backend.metrics, self.backend.categories),
             resident_adapters=2,

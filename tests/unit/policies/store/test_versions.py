@@ -52,7 +52,7 @@ def test_a_written_policy_can_be_promoted_verified_and_read(store, tmp_path):
         "README.md",
     }
     assert set(json.loads((directory / "policy.json").read_text())) == {
-        *("profile version weights base parent recipe data rewards steps episodes scores created fgctl".split()),
+        *("profile version weights base parent recipe data rewards steps episodes scores created fgctl merged".split()),
     }
 
 

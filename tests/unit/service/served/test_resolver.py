@@ -1,12 +1,17 @@
 """Reloads, canaries, pinned versions and mixtures, over a real store and an engine that is a stand-in."""
 
 import asyncio
+import logging
 from contextlib import suppress
 
 import pytest
 
+from policies.manifest import Versioned
+from policies.store import SFT, PolicyStore
+from policies.trunk import trunk_name
 from service.domain.roster import Roster
 from service.domain.selection import Selection
+from service.engine.engine import _lora_request
 from service.served.watch_profiles import watch_store
 
 pytestmark = pytest.mark.anyio
@@ -284,3 +289,108 @@ async def test_the_store_is_watched(loaded, write):
         while loaded.backend.roster.served["long"].version != new:
             await asyncio.sleep(0.01)
     watching.cancel()
+
+
+class OnTrunk:
+    """A store whose policies are adapters of trunks."""
+
+    def __init__(self, store, write_policy):
+        self.store, self._write = store, write_policy
+
+    def parent(self, seed, **fields):
+        """Promote a parent, merged unless told otherwise; its version."""
+        version = self._write(self.store, SFT, seed, weights=None, **{"merged": True} | fields).version
+        self.store.promote(SFT, version)
+        return version
+
+    def policies(self, parent, first_seed):
+        """Promote a policy of every profile on the trunk of a parent; their versions."""
+        lineage = {"base": trunk_name(self.store, parent), "parent": Versioned(version=parent, digest="d")}
+        versions = {}
+        for seed, (profile, weights) in enumerate(CORNERS.items(), first_seed):
+            versions[profile] = self._write(self.store, profile, seed, weights=weights, **lineage).version
+            self.store.promote(profile, versions[profile], force=True)
+        return versions
+
+
+@pytest.fixture
+def trunks(tmp_path, write_policy):
+    return OnTrunk(PolicyStore(tmp_path / "policies"), write_policy)
+
+
+@pytest.fixture
+async def on_trunk(trunks, serve):
+    """A service on the trunk of the parent that `trunks` has as its current one."""
+    parent = trunks.parent(40)
+    trunks.policies(parent, 0)
+    service = serve(base=trunk_name(trunks.store, parent))
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
+    return service
+
+
+async def test_on_a_trunk_the_parent_is_the_engines_model_without_an_adapter(on_trunk):
+    version = on_trunk.store.profile(SFT).version
+    for profile in (SFT, f"{SFT}@{version}"):
+        reply = await on_trunk.ask(profile=profile)
+        assert reply.json()["policy"] == {"name": SFT, "version": version}
+    policies = [policy for _, _, policy, _ in on_trunk.engine.asked]
+    assert [_lora_request(policy) for policy in policies] == [None, None]
+    assert f"{SFT}@{version}" not in on_trunk.engine.loaded
+    assert on_trunk.metric("fg_requests_total", profile=SFT, policy=version, outcome="ok") == 2
+    chosen = await on_trunk.ask(QUESTION | {"passages": [{"title": "T", "text": "Here."}], "best_of": 2}, profile=SFT)
+    assert chosen.json()["weights"] == pytest.approx(dict.fromkeys(("relevance", "factuality", "completeness"), 0.333))
+    # It is beside the profiles: users who choose a trade-off do not get it.
+    assert [p["profile"] for p in (await on_trunk.client.get("/profiles")).json()["profiles"]] == list(CORNERS)
+    assert (await on_trunk.ask(weights="1,1,1")).json()["profile"] == "mixture"
+    assert (await on_trunk.ask(profile=f"{SFT}@000000000000")).status_code == 404
+    on_trunk.engine.loaded.clear()
+    await on_trunk.resolver.engine_restarted()
+    assert len(on_trunk.engine.loaded) == 3
+    assert (await on_trunk.ask(profile=SFT)).status_code == 200
+
+
+async def test_a_parent_that_is_no_part_of_the_engines_model_is_not_served(loaded, trunks):
+    trunks.parent(41, merged=False)
+    await loaded.resolver.reload()
+    assert (await loaded.ask(profile=SFT)).status_code == 404
+    assert loaded.backend.roster.refused == {}
+
+
+async def test_another_parent_is_not_served_before_a_restart_and_the_service_says_so(on_trunk, trunks, caplog):
+    old = {profile: policy.version for profile, policy in on_trunk.backend.roster.served.items()}
+    parent = on_trunk.store.profile(SFT).version
+    new = trunks.parent(42)
+    with caplog.at_level(logging.ERROR):
+        await on_trunk.client.post("/admin/reload")
+    ready = await on_trunk.client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+    assert ready.json()["refused"] == {
+        SFT: f"{SFT}@{new} belongs to the model base+sft@{new}, and the engine runs base+sft@{parent}; promote a "
+        f"policy of base+sft@{new} for every profile, and restart the service."
+    }
+    assert "restart the service" in caplog.text
+    assert (await on_trunk.ask(profile=SFT)).json()["policy"]["version"] == parent
+    before = (await on_trunk.ask(weights="1,1,1")).json()["policy"]["version"]
+    promoted = trunks.policies(new, 10)
+    await on_trunk.resolver.reload()
+    assert {profile: policy.version for profile, policy in on_trunk.backend.roster.served.items()} == old
+    refused = (await on_trunk.client.get("/readyz")).json()["refused"]
+    assert refused.keys() == {SFT, *CORNERS}
+    assert refused["long"] == (
+        f"long@{old['long']} is served instead. long@{promoted['long']} belongs to the model base+sft@{new}, and the "
+        f"engine runs base+sft@{parent}; promote a policy of base+sft@{new} for every profile, and restart the service."
+    )
+    assert on_trunk.metric("fg_policy_refused", profile="long") == 1
+    assert (await on_trunk.ask(profile=SFT)).json()["policy"]["version"] == parent
+    assert (await on_trunk.ask(weights="1,1,1")).json()["policy"]["version"] == before
+    assert (await on_trunk.ask(profile=f"long@{promoted['long']}")).status_code == 503
+
+
+async def test_a_policy_that_answers_like_the_trunk_is_refused(on_trunk, trunks):
+    trunks.policies(on_trunk.store.profile(SFT).version, 20)
+    name = f"long@{on_trunk.store.profile('long').version}"
+    on_trunk.engine.echoes[name] = "base"
+    await on_trunk.resolver.reload()
+    assert list(on_trunk.backend.roster.refused) == ["long"]
+    assert "just like the base" in on_trunk.backend.roster.refused["long"]

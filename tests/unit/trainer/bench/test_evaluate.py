@@ -44,7 +44,7 @@ def test_answers_are_timed_beside_the_engine_in_one_batch(tiny, tiny_model, tmp_
         asked.append((len(prompts), most))
         return 2.0
 
-    setting = Setting(tiny, store, candidate(store, "medium", Weights.parse("1,1,1"), tiny), rounds_of(EXAMPLES, 2, 2))
+    setting = Setting(candidate(store, "medium", Weights.parse("1,1,1"), tiny), rounds_of(EXAMPLES, 2, 2))
     report = measure(setting, Scorer.load(), None, engine)
     assert asked == [(1, 6), (2, 6), (2, 6)]
     assert report["ratio"] == {"ratio": 0.5, "min": 0.5, "max": 0.5, "goal": GOAL}

@@ -21,7 +21,7 @@ def test_rouge():
 
 def test_a_report_says_how_much_is_copied():
     scorer = Scorer.load()
-    report = report_on(Candidate("mine", "1", WEIGHTS), [COPY, OWN], scorer.score([COPY, OWN]), ["", ""], scorer)
+    report = report_on(Candidate("mine", "1", WEIGHTS, None), [COPY, OWN], scorer.score([COPY, OWN]), ["", ""], scorer)
     assert report["copied"] == {"share": 0.5, "longest": 7}
     assert report["per_question"]["copied"] == {"share": [1, 0], "longest": [9, 5]}
     assert report["judge"] is None
@@ -39,7 +39,7 @@ def test_the_judges_reward_is_what_its_verdicts_would_earn():
 def test_references_have_the_figures_of_a_policy_that_gives_them():
     scorer = Scorer.load()
     requests = [COPY, OWN]
-    candidate, scored = Candidate("mine", "1", WEIGHTS), scorer.score(requests)
+    candidate, scored = Candidate("mine", "1", WEIGHTS, None), scorer.score(requests)
     references = References(requests, scored, OPINION).figures(candidate, scorer)
     report = report_on(candidate, requests, scored, ["", ""], scorer, OPINION)
     assert references == {name: report[name] for name in references}
