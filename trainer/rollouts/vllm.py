@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from policies.base import BaseModel
-from rewards.compute import compute_dtype_name
+from rewards.compute import compute_dtype, compute_dtype_name
 from trainer.policy_model import PolicyModel
 from trainer.rollouts.choose_sampler import Setting
 from trainer.rollouts.sampler import Sampled
