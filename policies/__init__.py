@@ -9,12 +9,10 @@ control_tokens.py   which tokens are special, and text in which none counts
 manifest.py         policy.json, and the README beside an adapter
 adapter.py          a stored adapter's tensors and configuration
 verification.py     what can be checked of a stored policy without its base
-comparison.py       whether a version may replace another
-profile_set.py      whether the profiles of a set differ enough to be a choice
-sequential.py       whether a canary is worse than its incumbent
 mixing.py           adapters for weights that no policy was trained for
 mixture_weights.py  which shares of the trained policies reach given weights
 
+promotion/          which versions may replace others, by evaluations and by traffic
 store/              versions on disk, and which one each profile serves
 shipped/            the store that ships with fgctl, and the default
 """

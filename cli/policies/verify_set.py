@@ -6,13 +6,13 @@ from cli.output import print_json, print_table
 
 
 def verify_set(instead: Sequence[str], json_output: bool) -> None:
-    """Check the promotion rule for a set of profiles (policies.profile_set).
+    """Check the promotion rule for a set of profiles (policies.promotion.profile_set).
 
     `instead` names versions, as PROFILE@VERSION, to take the place of current ones. Raises FgctlError when a condition
     does not hold, or cannot be checked.
     """
-    from policies.comparison import NotComparable
-    from policies.profile_set import PROFILE_SET, check_set
+    from policies.promotion.comparison import NotComparable
+    from policies.promotion.profile_set import PROFILE_SET, check_set
     from policies.store import PolicyStore
     from rewards.errors import FgctlError
 

@@ -10,7 +10,7 @@
 
 from collections.abc import Sequence
 
-from policies.comparison import paired_difference
+from policies.promotion.comparison import paired_difference
 from trainer.validation.evaluation import Evaluation, ReferenceFigures
 
 

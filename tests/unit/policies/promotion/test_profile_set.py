@@ -5,8 +5,8 @@ from itertools import count
 import numpy as np
 import pytest
 
-from policies.comparison import NotComparable
-from policies.profile_set import PROFILE_SET, check_set
+from policies.promotion.comparison import NotComparable
+from policies.promotion.profile_set import PROFILE_SET, check_set
 from policies.store import PolicyStore
 
 WEIGHTS = {"short": "0.6,0.3,0.1", "medium": "0.2,0.6,0.2", "long": "0.1,0.3,0.6"}

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from policies.comparison import NotComparable, paired_difference
 from policies.manifest import VALIDATION, PolicyManifest
+from policies.promotion.comparison import NotComparable, paired_difference
 from rewards.statistics.agreement_with_people import bootstrap_interval, ratio
 
 PROFILE_SET = ("short", "medium", "long")
