@@ -47,8 +47,8 @@ class PolicyStore(VersionStore):
         that as it is.
 
         Raises BrokenPolicy for a version that cannot be used, and FgctlError when its scores fall below those of the
-        current version or cannot be compared with them (policies.promotion.comparison); `force` overrides the latter, and the
-        ledger records that. The supervised parent is never served and not compared.
+        current version or cannot be compared with them (policies.promotion.comparison); `force` overrides the latter,
+        and the ledger records that. The supervised parent is never served and not compared.
         """
         self._check_servable(profile, version)
         with self.lock():

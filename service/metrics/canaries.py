@@ -1,4 +1,4 @@
-"""Metrics of canaries: the evidence on a canary and its incumbent that the test of policies.promotion.sequential needs."""
+"""Metrics of canaries: the evidence on a canary and its incumbent that policies.promotion.sequential needs."""
 
 from collections.abc import Collection
 

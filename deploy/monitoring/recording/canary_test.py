@@ -1,4 +1,4 @@
-"""The sequential test of a canary against its incumbent. It is that of policies.promotion.sequential, which names its sources.
+"""The sequential test of a canary against its incumbent: policies.promotion.sequential, which names its sources.
 
 The rules read the counters' values, not their increases: the evidence is everything since the canary began. A restart
 loses evidence; the test is just as valid for the smaller sample that is left.
