@@ -8,13 +8,12 @@ prompt.py           one prompt formatter for training, evaluation and service
 control_tokens.py   which tokens are special, and text in which none counts
 manifest.py         policy.json, and the README beside an adapter
 verification.py     what can be checked of a stored policy without its base's weights
-comparison.py       whether a version may replace another
-sequential.py       whether a canary is worse than its incumbent
 mixing.py           adapters for weights that no policy was trained for
 mixture_weights.py  which shares of the trained policies reach given weights
 errors.py           a policy or a store that cannot be used as it is
 
 adapters/           LoRA adapters as PEFT stores them, and the check whether they can be used
+promotion/          which versions may replace others, by evaluations and by traffic
 store/              versions on disk, and which one each profile serves
 shipped/            the store that ships with fgctl, and the default
 """

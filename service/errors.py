@@ -159,7 +159,11 @@ class ErrorDetail(BaseModel):
     code: str | None = None
     """OpenAI's code for the error; only on /v1."""
     violations: list[dict[str, str]] | None = None
-    """For an annotation: every rule that it breaks, as `code`, `field` and `message`."""
+    """For an annotation: the rules that it breaks, 20 at most, as `code`, `field` and `message`."""
+    version: int | None = None
+    """For stale feedback: the version that it would replace, to be sent as `based_on` by whoever wants that."""
+    question: str | None = None
+    """For stale feedback: asks the person whether to replace it."""
 
 
 class ErrorBody(BaseModel):
@@ -173,7 +177,7 @@ _DESCRIPTIONS = {
     401: "The API key is missing or unknown.",
     403: "The key lacks the required scope, or the annotator's name belongs to another key.",
     404: "There is nothing of that name.",
-    409: "The submission_id was used before with other content.",
+    409: "The submission_id was used before with other content, or somebody submitted since `based_on`.",
     408: "The body did not arrive in time.",
     413: "The body is over the limit.",
     415: "The body is compressed, or its content type is not JSON.",

@@ -129,6 +129,19 @@ class StopRecipe(_Config):
     """Stop after this many steps in a row whose gradients were not finite."""
 
 
+class ValidationRecipe(_Config):
+    """Evaluations on the validation questions while a policy is trained (trainer.validation)."""
+
+    every: int = Field(500, ge=1)
+    """Episodes between evaluations; a run of fewer episodes is not evaluated, except with --until-best."""
+    patience: int = Field(1500, ge=1)
+    """With --until-best, the run ends when for so many episodes neither reward nor judge has risen."""
+    copied_margin: float = Field(0.15, ge=0)
+    """How much more of its words than the reference answers a policy may copy before the run warns."""
+    texts: int = Field(4, ge=0)
+    """Answers that are written to the run's directory at each evaluation."""
+
+
 class PpoRecipe(_Config):
     """Fine-grained PPO of a policy adapter from its supervised parent."""
 
@@ -173,6 +186,8 @@ class PpoRecipe(_Config):
     """Gradients are clipped to this norm."""
     stop: StopRecipe = StopRecipe()
     """When to stop a run."""
+    validation: ValidationRecipe = ValidationRecipe()
+    """How a run is watched on questions that it is not trained on."""
     logprob_tolerance: float = Field(0.1, gt=0)
     """Largest mean absolute difference allowed between the sampler's and the trainer's log-probabilities, in nats a
     token."""
@@ -188,6 +203,11 @@ class PpoRecipe(_Config):
     """Steps between checkpoints, of some megabytes each; an interruption loses at most this many steps."""
     seed: int = 0
     """Seed of the data order and of sampling."""
+
+    @property
+    def episodes_per_step(self) -> int:
+        """Responses sampled in a step."""
+        return self.prompts_per_step * self.samples_per_prompt
 
     @model_validator(mode="after")
     def _samples_suffice(self) -> "PpoRecipe":

@@ -1,10 +1,11 @@
-"""`fgctl bench`: rewards, train, lora, serve and scoring."""
+"""`fgctl bench`: rewards, train, evaluate, lora, serve and scoring."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli.bench.tables import (
+    print_evaluate,
     print_layer,
     print_lora,
     print_rewards,
@@ -89,6 +90,50 @@ def train(
         print_json(report)
     else:
         print_train(report)
+
+
+@app.command()
+def evaluate(
+    profile: Annotated[str, typer.Option(help="The profile whose current version is evaluated.")] = "medium",
+    questions: Annotated[int, typer.Option(min=1, help="Questions in a round.")] = 24,
+    rounds: RoundsOption = 3,
+    with_judge: Annotated[bool, typer.Option("--judge/--no-judge", help="Also time the judge.")] = True,
+    base: BaseOption = None,
+    data: QuestionsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure the cost of an evaluation: its answers beside the same answers by the service's engine in one batch.
+
+    Both take turns, with other questions in every round. Some minutes a round on two cores.
+    """
+    from policies.base import resolve_base
+    from policies.store import PolicyStore
+    from policies.weights import Weights
+    from rewards.dataset import data_file, load_examples
+    from rewards.models.judge import Judge
+    from rewards.scorer import Scorer
+    from service.bench.engine_process import Work
+    from service.bench.lora import engine_as_served
+    from trainer.bench.evaluate import Setting, measure, rounds_of
+    from trainer.evaluation.candidates import candidate
+
+    examples = rounds_of(load_examples(data or data_file("dev")), questions, rounds)
+    model, policies, settings = _served(base)
+    store = PolicyStore(settings.policies)
+    policy = candidate(store, profile, Weights.parse("1,1,1"), resolve_base(settings.base))
+    adapter = str(policy.files.adapter.resolve()) if policy.files.adapter else None
+    judge = Judge.load(resolve_base(None).path) if with_judge else None
+    with engine_as_served(model, policies, settings) as work:
+        report = measure(
+            Setting(policy, examples),
+            Scorer.load(),
+            judge,
+            lambda prompts, most: work(Work([list(p) for p in prompts], [adapter] * len(prompts), most, False)),
+        )
+    if json_output:
+        print_json(report)
+    else:
+        print_evaluate(report)
 
 
 @app.command()

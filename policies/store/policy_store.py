@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from policies.comparison import Difference, objection
 from policies.names import SFT, no_such_profile
+from policies.promotion.comparison import Difference, objection
 from policies.store.ledger import LEDGER, Ledger, Promotion, in_effect, promoter, trail
 from policies.store.location import locate
 from policies.store.profiles import PROFILES, CanaryShare, Profile, ProfilesFile
@@ -46,8 +46,8 @@ class PolicyStore(VersionStore):
         that as it is.
 
         Raises BrokenPolicy for a version that cannot be used, and FgctlError when its scores fall below those of the
-        current version or cannot be compared with them (policies.comparison); `force` overrides the latter, and the
-        ledger records that. The supervised parent is never served and not compared.
+        current version or cannot be compared with them (policies.promotion.comparison); `force` overrides the latter,
+        and the ledger records that. The supervised parent is never served and not compared.
         """
         self.usable(profile, version)
         with self.lock():

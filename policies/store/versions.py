@@ -20,7 +20,7 @@ from policies.adapters.base_modules import BaseModules, local_modules
 from policies.adapters.configuration import ADAPTER_CONFIG
 from policies.adapters.lora import ADAPTER, LoraAdapter
 from policies.errors import BrokenPolicy, first_error
-from policies.manifest import SERVED, Named, PolicyManifest, card
+from policies.manifest import SERVED, VALIDATION, Named, PolicyManifest, card
 from policies.names import SFT, check_name, is_name
 from policies.store.location import Location
 from policies.store.profiles import PROFILES
@@ -168,18 +168,24 @@ class VersionStore:
         return new
 
     def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
-        """Put an evaluation of greedy answers into a version's manifest; its scores as served stay.
+        """Put an evaluation of greedy answers to the held-out questions into a version's manifest; other scores stay.
 
         The version's name stays as well: it depends on the adapter alone.
         """
         with self.lock():
-            served = self.manifest(profile, version).scores.get(SERVED)
-            self._write_scores(profile, version, scores | ({SERVED: served} if served else {}))
+            before = self.manifest(profile, version).scores
+            others = {name: before[name] for name in (SERVED, VALIDATION) if before.get(name)}
+            self._write_scores(profile, version, scores | others)
 
     def record_served(self, profile: str, version: str, served: dict[str, Any]) -> None:
         """Put an evaluation of answers sampled as served into a version's manifest; its greedy scores stay."""
         with self.lock():
             self._write_scores(profile, version, self.manifest(profile, version).scores | {SERVED: served})
+
+    def record_validation(self, profile: str, version: str, scores: dict[str, Any]) -> None:
+        """Put an evaluation of greedy answers to the validation questions into a manifest; other scores stay."""
+        with self.lock():
+            self._write_scores(profile, version, self.manifest(profile, version).scores | {VALIDATION: scores})
 
     def lock(self) -> FileLock:
         """Held from reading to writing `profiles.toml`, the ledger or a version's scores."""
@@ -199,6 +205,7 @@ class VersionStore:
     def _write_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         manifest = self.manifest(profile, version).model_copy(update={"scores": scores})
         replace_file(self.path(profile, version) / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+        replace_file(self.path(profile, version) / "README.md", card(manifest))
 
 
 def version_of(adapter: Path) -> str | None:

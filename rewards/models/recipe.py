@@ -3,8 +3,17 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from rewards.dataset import PACKAGE
 from rewards.errors import FgctlError
@@ -64,6 +73,14 @@ class FitRecipe(BaseModel):
 
     references: ReferenceRecipe = ReferenceRecipe()
     """What reference answers add to the annotations; nothing by default."""
+
+    @model_serializer(mode="wrap")
+    def _readable_by_earlier_versions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `references` where they add nothing: earlier versions refuse settings that they do not know."""
+        settings: dict[str, Any] = dump(self)
+        if self.references == ReferenceRecipe():
+            del settings["references"]
+        return settings
 
     @model_validator(mode="after")
     def _groups_exist(self) -> "FitRecipe":

@@ -10,7 +10,7 @@ from policies.base import BaseModel
 from policies.manifest import Named
 from policies.mixing import MIXTURE, Anchor, Mixture, is_anchor
 from policies.names import DEFAULT_PROFILE, no_such_profile
-from policies.sequential import CANARY, INCUMBENT
+from policies.promotion.sequential import CANARY, INCUMBENT
 from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError

@@ -56,13 +56,13 @@ def test_annotations_made_in_a_browser_change_the_scores_of_the_reward_models(ru
         httpx.post(f"{running.url}/generate", json=body).raise_for_status()
     page = begin(open_page, running)
     for _ in asked:
+        read(page)
         response, status = page.locator("#response"), page.locator("#status")
         shown = status.inner_text()
         for _ in sentences(response.inner_text()):
             press(page, "Shift+ArrowDown", "5", "ArrowRight")
         correct(page, "Not known.")
         expect(status).not_to_have_text(shown)
-        read(page)
     expect(page.locator("#status")).to_contain_text("nothing left to annotate")
 
     fgctl("feedback", "import", old, "--format", "qa-feedback", "--store", url)

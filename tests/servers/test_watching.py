@@ -30,7 +30,7 @@ from deploy.monitoring.alerts.alert_groups import all_alerts
 from deploy.monitoring.dashboards.panel_queries import panel_queries
 from deploy.monitoring.lookback_windows import MINUTE, Timing
 from deploy.monitoring.recording.recording_groups import recording_groups
-from policies.sequential import MIN_RESPONSES
+from policies.promotion.sequential import MIN_RESPONSES
 from policies.store import ADAPTER, MANIFEST, SFT, Decoding, PolicyStore
 from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_examples

@@ -192,15 +192,20 @@ def evaluated():
             segments = {c: rng.integers(0, 6, questions) for c in ("relevance", "factuality")}
             return {
                 "completeness": rng.normal(size=questions).tolist(),
+                "reward": {c: rng.normal(size=questions).tolist() for c in ("relevance", "factuality", "completeness")},
                 "segments": {c: n.tolist() for c, n in segments.items()},
                 "errors": {c: rng.binomial(n, 0.4).tolist() for c, n in segments.items()},
             }
 
         per_question = judgements() | {
-            "reward": {c: rng.normal(size=questions).tolist() for c in ("relevance", "factuality", "completeness")},
             "words": rng.integers(20, 120, questions).tolist(),
             "rouge_lsum": rng.uniform(0, 100, questions).tolist(),
             "repetition": rng.uniform(0, 1, questions).tolist(),
+            "copied": {
+                "share": rng.uniform(0, 1, questions).tolist(),
+                "longest": rng.integers(0, 60, questions).tolist(),
+            },
+            "answer": rng.integers(0, 3, questions).astype(str).tolist(),
             "truncated": rng.integers(0, 2, questions).tolist(),
             "nll": rng.uniform(0, 3, questions).tolist(),
             "nll_tokens": rng.integers(0, 90, questions).tolist(),

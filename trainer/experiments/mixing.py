@@ -18,10 +18,11 @@ from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
+from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
 from trainer.evaluation.candidates import Candidate
-from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
+from trainer.evaluation.evaluate import evaluate_policies
 from trainer.experiments.experiment import RESULTS, write_json
-from trainer.experiments.summary import FIGURES, at
+from trainer.experiments.summary import FIGURES, at, is_complete
 from trainer.tracking.checkpoint import claim_run
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run_mixing(
     evaluations.mkdir(exist_ok=True)
     rank = max(LoraAdapter(anchor.path).rank for anchor in among)
     stored = [_stored(store, mixture, rank, trunk) for mixture in mixtures]
-    waiting = [policy for policy in stored if not (evaluations / f"{policy.version}.json").is_file()]
+    waiting = [policy for policy in stored if not is_complete(evaluations / f"{policy.version}.json")]
     reports = evaluate_policies(waiting, held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
     for policy, report in zip(waiting, reports, strict=True):
         say(f"{policy.name}@{policy.version} for {policy.weights}")

@@ -1,11 +1,11 @@
-"""The sequential test of a canary against its incumbent. It is that of policies.sequential, which names its sources.
+"""The sequential test of a canary against its incumbent: policies.promotion.sequential, which names its sources.
 
 The rules read the counters' values, not their increases: the evidence is everything since the canary began. A restart
 loses evidence; the test is just as valid for the smaller sample that is left.
 """
 
 from deploy.monitoring.rule_groups import SERVICE, Record
-from policies.sequential import ALPHA, MARGIN, MIN_RESPONSES, N_STAR
+from policies.promotion.sequential import ALPHA, MARGIN, MIN_RESPONSES, N_STAR
 
 CANARY = f"{SERVICE}, profile, canary"
 ARM, CATEGORY = f"{CANARY}, arm", f"{CANARY}, arm, category"

@@ -1,4 +1,4 @@
-"""A canary and its incumbent. A unit test compares the numbers with those of policies.sequential."""
+"""A canary and its incumbent. A unit test compares the numbers with those of policies.promotion.sequential."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

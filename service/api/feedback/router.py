@@ -5,7 +5,19 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from service.api.common.query import only_known
-from service.api.feedback.protocol import DraftIn, NextIn, OpenIn, PairIn, ProgressIn, QuickIn, SkipIn, SkipPairIn
+from service.api.feedback.protocol import (
+    AnnotationIn,
+    ComparisonIn,
+    DraftIn,
+    NextIn,
+    OpenIn,
+    PairIn,
+    ProgressIn,
+    QuickIn,
+    SkipIn,
+    SkipPairIn,
+    stored_form,
+)
 from service.backend import backend_of
 from service.domain.caller import kept_caller
 from service.edge.authentication import caller_of
@@ -46,7 +58,7 @@ By = Annotated[Identifier | None, Query(description="Only those by this annotato
 async def give_feedback(request: Request, response_id: Identifier, body: QuickIn) -> Stored:
     """Keep a thumb, spans and a comment on an answer. The reply means that it is on disk."""
     caller = kept_caller(caller_of(request).id) or UNKNOWN_CALLER
-    quick = QuickFeedback(response_id=response_id, caller=caller, **dict(body))
+    quick = QuickFeedback(response_id=response_id, caller=caller, **body.model_dump())
     feedback = _feedback(request)
     await feedback.settled()  # the answer may still be on its way to the store
     return feedback.count("quick", await feedback.store.quick_feedback(quick))
@@ -81,22 +93,25 @@ async def progress(request: Request, body: ProgressIn) -> Progress:
 @needs("feedback")
 async def save_draft(request: Request, body: DraftIn) -> None:
     """Keep what the annotator has so far."""
-    await _feedback(request).store.save_draft(body.annotator, body.response_id, body.draft, caller_of(request))
+    store, by = _feedback(request).store, caller_of(request)
+    await store.save_draft(body.annotator, body.response_id, body.draft, by, body.based_on)
 
 
 @router.post("/annotation/skip", responses=_WRITING)
 @needs("feedback")
 async def skip(request: Request, body: SkipIn) -> None:
     """Leave a response to others."""
-    await _feedback(request).store.skip(body.annotator, body.response_id, body.reason, caller_of(request))
+    store, by = _feedback(request).store, caller_of(request)
+    await store.skip(body.annotator, body.response_id, body.reason, by, body.based_on)
 
 
 @router.post("/annotation/submit", responses=_WRITING)
 @needs("feedback")
-async def submit(request: Request, body: Annotation) -> Stored:
+async def submit(request: Request, body: AnnotationIn) -> Stored:
     """Keep an annotation; a second one of a response is its next version. The reply means that it is on disk."""
-    feedback = _feedback(request)
-    return feedback.count("annotation", await feedback.store.submit(body, by=caller_of(request)))
+    feedback, annotation = _feedback(request), stored_form(Annotation, body)
+    stored = await feedback.store.submit(annotation, by=caller_of(request), based_on=body.based_on)
+    return feedback.count("annotation", stored)
 
 
 @router.post("/annotation/pairs", responses=_WRITING)
@@ -117,10 +132,11 @@ async def skip_pair(request: Request, body: SkipPairIn) -> None:
 
 @router.post("/annotation/compare", responses=_WRITING)
 @needs("feedback")
-async def compare(request: Request, body: Comparison) -> Stored:
+async def compare(request: Request, body: ComparisonIn) -> Stored:
     """Keep a comparison. The reply means that it is on disk."""
-    feedback = _feedback(request)
-    return feedback.count("comparison", await feedback.store.compare(body, by=caller_of(request)))
+    feedback, comparison = _feedback(request), stored_form(Comparison, body)
+    stored = await feedback.store.compare(comparison, by=caller_of(request), based_on=body.based_on)
+    return feedback.count("comparison", stored)
 
 
 @router.get("/annotation/annotations", responses=_READING)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from service.feedback.agreement.measures import Rating, full_report
+from service.feedback.store.annotators import key_of
 from service.feedback.store.feedback_store import FeedbackStore
 
 _PAGE = 100
@@ -28,25 +29,27 @@ async def load_ratings(store: FeedbackStore) -> tuple[list[Rating], dict[str, di
         cursor = responses.next
         if cursor is None:
             break
-    ratings: list[Rating] = []
+    ratings: dict[tuple[str, str], Rating] = {}
+    names: dict[str, str] = {}
+    """The first spelling of each name. In old stores a person may have two that differ in case alone."""
     while True:
         page = await store.annotations(cursor, _PAGE, latest=True)
-        ratings += [
-            Rating(
+        for annotation in page.items:
+            if annotation.response_id not in texts:  # a response annotated since the first loop counts next time
+                continue
+            key = key_of(annotation.annotator)
+            ratings[annotation.response_id, key] = Rating(
                 response_id=annotation.response_id,
                 question=texts[annotation.response_id][0],
                 text=texts[annotation.response_id][1],
-                annotator=annotation.annotator,
+                annotator=names.setdefault(key, annotation.annotator),
                 spans=tuple((error.label, error.start, error.end) for error in annotation.errors),
                 missing=bool(annotation.missing),
                 created=annotation.created,
             )
-            for annotation in page.items
-            if annotation.response_id in texts  # a response annotated since the first loop counts next time
-        ]
         cursor = page.next
         if cursor is None:
-            return ratings, scores
+            return list(ratings.values()), scores
 
 
 async def measure_agreement(store: FeedbackStore) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Which response an annotator gets next, and which pair. Call these inside a writing transaction."""
+"""Which response an annotator gets next, and which pair. Call these inside a writing transaction.
+
+Served responses come before imported ones, which are there to be learned from and are mostly annotated.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +17,8 @@ from service.feedback.store.tables import Annotation, Assignment, Comparison, Re
 BEGUN = ("open", "drafted")
 MOST_COUNTED = 1000
 """Nobody needs to know how many more are left, and counting takes time."""
+SOURCES = ("served", "imported")
+"""In the order in which their responses are handed out."""
 STALE = timedelta(days=1)
 """A response that was handed out but not begun for this long also goes to others."""
 
@@ -35,9 +40,10 @@ async def next_assignment(
         "disagreed": (Response.disagreement.desc().nulls_last(), Response.lot),
     }[order]
     query = _offered(annotator, order, overlap, now).order_by(*ranked).limit(1)
-    if (response_id := await session.scalar(query)) is None:
-        return None
-    return await assignment_of(session, response_id, annotator, now)
+    for source in SOURCES:
+        if (response_id := await session.scalar(query.where(Response.source == source))) is not None:
+            return await assignment_of(session, response_id, annotator, now)
+    return None
 
 
 async def left(session: AsyncSession, annotator: int, order: Order, overlap: float, now: datetime) -> int:
@@ -100,33 +106,45 @@ def _people(now: datetime) -> ColumnElement[int]:
 
 async def next_pair(session: AsyncSession, annotator: int) -> tuple[Response, Response] | None:
     """Two different responses to the same prompt that the annotator has neither compared nor skipped; None if there are
-    none."""
-    row = (await session.execute(_pairs(annotator))).first()
-    return None if row is None else (row[0], row[1])
+    none.
+
+    A pair with an imported response is offered only if nobody has compared it: files bring comparisons along.
+    """
+    for pairs in _pairs(annotator):
+        row = (await session.execute(pairs.limit(1))).first()
+        if row is not None:
+            return row[0], row[1]
+    return None
 
 
 async def pairs_left(session: AsyncSession, annotator: int) -> int:
     """How many pairs the annotator would get; MOST_COUNTED stands for as many or more."""
-    return len((await session.execute(_pairs(annotator, MOST_COUNTED).with_only_columns(literal(1)))).all())
+    queries = [pairs.with_only_columns(literal(1)).limit(MOST_COUNTED) for pairs in _pairs(annotator)]
+    return min(MOST_COUNTED, sum([len((await session.execute(query)).all()) for query in queries]))
 
 
-def _pairs(annotator: int, limit: int = 1) -> Select[Response, Response]:
+def _pairs(annotator: int) -> tuple[Select[Response, Response], Select[Response, Response]]:
+    """The pairs of served responses that an annotator may get, and those with an imported one."""
     a, b = aliased(Response), aliased(Response)
-    compared = exists().where(
-        Comparison.annotator_id == annotator,
-        or_(and_(Comparison.a == a.id, Comparison.b == b.id), and_(Comparison.a == b.id, Comparison.b == a.id)),
-    )
+    same = exists().where(of_pair(a.id, b.id))
     skipped = exists().where(
         SkippedPair.annotator_id == annotator,
         or_(and_(SkippedPair.a == a.id, SkippedPair.b == b.id), and_(SkippedPair.a == b.id, SkippedPair.b == a.id)),
     )
-    return (
+    served = and_(a.source == "served", b.source == "served")
+    query = (
         select(a, b)
         .join(b, and_(a.prompt_key == b.prompt_key, a.id < b.id, a.text_key != b.text_key))
-        .where(a.annotatable, b.annotatable, ~compared, ~skipped)
+        .where(a.annotatable, b.annotatable, ~skipped)
         .order_by(a.lot, b.lot)
-        .limit(limit)
     )
+    mine = same.where(Comparison.annotator_id == annotator)
+    return query.where(served, ~mine), query.where(~served, ~same)
+
+
+def of_pair(a: Any, b: Any) -> ColumnElement[bool]:
+    """Whether a comparison is of these two responses, in either order."""
+    return or_(and_(Comparison.a == a, Comparison.b == b), and_(Comparison.a == b, Comparison.b == a))
 
 
 def shown_first(a: str, b: str, annotator: str) -> Side:

@@ -1,6 +1,7 @@
 """Pages of feedback, filtered, and counts of everything. Raises InvalidRequest for a cursor that no page gave."""
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -9,11 +10,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from service.feedback.figures import DoneResponse, FeedbackFigures, PersonFigures, VersionFigures
-from service.feedback.records import Counts, Page, StoredAnnotation, StoredComparison, StoredQuick, StoredResponse
+from service.feedback.records import (
+    Counts,
+    NewResponse,
+    Page,
+    StoredAnnotation,
+    StoredComparison,
+    StoredQuick,
+    StoredResponse,
+)
 from service.feedback.skips import SKIPPED_KINDS, reason_code
 from service.feedback.store import annotators, responses
 from service.feedback.store.paging import fetch_page
-from service.feedback.store.rows import annotation_of, comparison_of, quick_of
+from service.feedback.store.rows import annotation_of, comparison_of, quick_of, recorded_of
 from service.feedback.store.tables import (
     Annotation,
     Annotator,
@@ -25,6 +34,9 @@ from service.feedback.store.tables import (
     SkippedPair,
 )
 
+_AT_ONCE = 1000
+"""Ids in one query."""
+
 
 async def response_page(session: AsyncSession, cursor: str | None, limit: int, annotated: bool) -> Page[StoredResponse]:
     """A page of responses with their latest scores, only of annotated ones if asked."""
@@ -33,6 +45,16 @@ async def response_page(session: AsyncSession, cursor: str | None, limit: int, a
         query = query.where(exists().where(Annotation.response_id == Response.id))
     rows, following = await fetch_page(session, query, Response, cursor, limit)
     return Page(items=tuple([await responses.with_scores(session, row) for row in rows]), next=following)
+
+
+async def recorded(session: AsyncSession, response_ids: Collection[str]) -> dict[str, NewResponse]:
+    """The responses of these ids as they were recorded, by id."""
+    ids = list(response_ids)
+    stored: dict[str, NewResponse] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        query = select(Response).where(Response.id.in_(ids[start : start + _AT_ONCE]))
+        stored.update({row.id: recorded_of(row) for row in await session.scalars(query)})
+    return stored
 
 
 async def annotation_page(
@@ -203,4 +225,4 @@ def _skips() -> tuple[Select[*tuple[Any, ...]], Select[*tuple[Any, ...]]]:
 
 
 def _by(query: Select[Any], table: Any, annotator: str | None) -> Select[Any]:
-    return query if annotator is None else query.where(table.annotator_id.in_(annotators.id_of(annotator)))
+    return query if annotator is None else query.where(table.annotator_id.in_(annotators.ids_of(annotator)))

@@ -11,6 +11,7 @@ import { showProgress } from "./progress.js";
 import { labelButton, markRows, suggestionRows } from "./rows.js";
 import { Selecting } from "./selecting.js";
 import { askWhy } from "./skipping.js";
+import { askAboutStale, isStale } from "./stale.js";
 import { offerUndo, takeBack } from "./undoing.js";
 import { differ } from "./words.js";
 
@@ -74,14 +75,14 @@ function fail(error) {
   $("problem").scrollIntoView({ block: "nearest" });
 }
 
-function open({ response, draft, annotation }) {
+function open({ response, draft, annotation, version }) {
   const marks = new Marks(suggestionsIn(response.scored, SEGMENT_CATEGORIES), categoryOf);
   const saved = latestDraft(annotator(), response.id, draft);
   if (saved?.state) marks.state = saved.state;
   else if (annotation) marks.restore(annotation);
   if (saved?.submission_id) marks.submissionId = saved.submission_id;
   display({
-    response, marks,
+    response, marks, version,
     corrected: saved?.corrected ?? annotation?.corrected ?? response.text,
     seconds: saved?.seconds ?? annotation?.seconds ?? 0,
     note: saved ? "Your draft is back." : annotation ? REPLACES : "",
@@ -199,8 +200,11 @@ function saveDraft() {
   const { response, marks } = task;
   const draft = { at: Date.now(), state: marks.state, corrected: $("corrected").value, submission_id: marks.submissionId, seconds: spent() };
   $("draft").textContent = "Draft kept in this browser";
-  keepDraft(annotator(), response.id, draft, () => {
-    if (task?.response === response) $("draft").textContent = "Draft kept";
+  const report = (text) => { if (task?.response === response) $("draft").textContent = text; };
+  keepDraft(annotator(), response.id, draft, {
+    basedOn: task.version,
+    onSaved: () => report("Draft kept"),
+    onFailed: (error) => { if (isStale(error)) report("You have submitted this response elsewhere"); },
   });
 }
 
@@ -224,13 +228,14 @@ function submission() {
     ...marks.asJson(),
     corrected: corrected && differ(corrected, response.text) ? corrected : null,
     seconds: spent(),
+    based_on: task.version,
   };
 }
 
 /** The task as it is now, to come back to. */
 function finished() {
-  const { response, marks } = task;
-  return { response, marks, corrected: $("corrected").value, seconds: spent() };
+  const { response, marks, version } = task;
+  return { response, marks, version, corrected: $("corrected").value, seconds: spent() };
 }
 
 /** The task is dealt with: nothing may change it while the next one is on its way. */
@@ -248,18 +253,34 @@ async function submit() {
   $("submit").disabled = true;
   // After a lost connection the same submission is sent again unchanged, with the same time taken.
   if (task.sent?.submission_id !== marks.submissionId) task.sent = submission();
+  let stale = null;
   try {
-    await service.submit(task.sent);
+    done.version = (await service.submit(task.sent)).version;
     forgetDraft(annotator(), response.id);
     leave();
     offerUndo(`Submitted${response.profile ? `; it was by “${response.profile}”` : ""}.`, () => undoDone(done));
     await next();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    violations((error.body.violations ?? [error]).map(({ message }) => message));
+    if (isStale(error)) stale = error;
+    else violations((error.body.violations ?? [error]).map(({ message }) => message));
   } finally {
     $("submit").disabled = false;
   }
+  if (stale) await settle(stale, response.id);
+}
+
+/** Ask what to do about a response that the same person has submitted elsewhere in the meantime. */
+async function settle(stale, id) {
+  const answer = await askAboutStale(stale);
+  if (answer === "replace") {
+    task.version = stale.body.version;
+    task.sent.based_on = task.version;
+    await submit();
+    return;
+  }
+  forgetDraft(annotator(), id);
+  await (answer === "show" ? goBack(id) : next());
 }
 
 async function skip() {
@@ -269,13 +290,16 @@ async function skip() {
   if (!reason) return;
   stopSaving();
   try {
-    await service.skip(annotator(), done.response.id, reason);
+    await service.skip(annotator(), done.response.id, reason, done.version);
     forgetDraft(annotator(), done.response.id);
     leave();
     offerUndo("Skipped.", () => undoDone(done));
     await next();
   } catch (error) {
-    fail(error);
+    if (!isStale(error)) return fail(error);
+    say("You have submitted this response elsewhere in the meantime; it is not skipped.");
+    forgetDraft(annotator(), done.response.id);
+    await next();
   }
 }
 

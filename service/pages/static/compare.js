@@ -5,12 +5,13 @@ import { make, Problem, show, showQuestion } from "./call.js";
 import { dialogOpen, isFresh, isPlain, showFresh } from "./keys.js";
 import { showProgress } from "./progress.js";
 import { askWhy } from "./skipping.js";
+import { askAboutStale, isStale } from "./stale.js";
 import { offerUndo, takeBack } from "./undoing.js";
 
 const $ = (id) => document.getElementById(id);
 const annotator = () => $("annotator").value.trim();
 
-/** The pair being compared, with which of a and b comes first. */
+/** The pair being compared, with which of a and b comes first, and how many times this person has compared it. */
 let task = null;
 /** Counts what is shown, so that a reply that comes too late shows nothing. */
 let turn = 0;
@@ -24,7 +25,7 @@ async function next(remark = "") {
     if (mine !== turn) return;
     show($("problem"), null);
     $("status").textContent = remark;
-    if (pair) open({ ...pair, first: pair.shown_first });
+    if (pair) open({ ...pair, first: pair.shown_first, times: 0 });
     else {
       task = null;
       $("task").hidden = true;
@@ -58,39 +59,47 @@ function open(pair) {
   showFresh($("task"));
 }
 
-/** Store something about the pair, unless it is too fresh, and go on to the next one. */
+/** Store something about the pair, unless it is too fresh, and go on to the next one. `store(pair)` resolves to a remark. */
 async function decide(what, store) {
-  if (busy || !task || isFresh($("task"))) return;
+  if (busy || !task || isFresh($("task"))) return null;
   busy = true;
   const pair = task;
   try {
-    const remark = await store();
+    const remark = await store(pair);
     task = null;
     $("task").inert = true;
     offerUndo(what, () => { open(pair); });
     await next(remark);
   } catch (error) {
+    if (isStale(error)) return error;
     fail(error);
   } finally {
     busy = false;
   }
+  return null;
 }
 
-function choose(side) {
-  const choice = { first: task.first, second: second(), tie: "tie", neither: "neither" }[side];
-  return decide("Saved.", async () => {
+async function choose(side) {
+  const stale = await decide("Saved.", async (pair) => {
+    const choice = { first: pair.first, second: second(), tie: "tie", neither: "neither" }[side];
     const receipt = await service.compare({
-      submission_id: task.submissionId, a: task.a.id, b: task.b.id, shown_first: task.first, choice, annotator: annotator(),
+      submission_id: pair.submissionId, a: pair.a.id, b: pair.b.id, shown_first: pair.first, choice,
+      annotator: annotator(), based_on: pair.times,
     });
+    pair.times += 1;
     return receipt.contradicts?.length ? circle(receipt.contradicts) : "";
   });
+  if (!stale) return;
+  if (await askAboutStale(stale) === "replace") {
+    task.times = stale.body.version;
+    await choose(side);
+  } else await next();
 }
 
 async function skip() {
   if (busy || !task || isFresh($("task"))) return;
-  const { a, b } = task;
   const reason = await askWhy();
-  if (reason) await decide("Skipped.", async () => { await service.skipPair(annotator(), a.id, b.id, reason); });
+  if (reason) await decide("Skipped.", async ({ a, b }) => { await service.skipPair(annotator(), a.id, b.id, reason); });
 }
 
 function circle(ids) {

@@ -60,7 +60,7 @@ def test_a_trunk_is_the_base_with_the_parents_adapter(tiny, tiny_parents, trunk_
     before = logits(plain)
     expected = logits(PeftModel.from_pretrained(plain, tiny_parents[0]))
     actual = logits(AutoModelForCausalLM.from_pretrained(merged.path, dtype=torch.float32))
-    assert (actual - expected).abs().max() < 1e-4
+    assert (actual - expected).abs().max() < 1e-3
     assert (before - expected).abs().max() > 0.1
     texts = [AutoTokenizer.from_pretrained(model.path)("Where?")["input_ids"] for model in (tiny, merged)]
     assert texts[0] == texts[1]

@@ -7,7 +7,7 @@ from deploy.monitoring.dashboards.kit.panel_options import Query, lower_is_bette
 from deploy.monitoring.dashboards.kit.promql import CANARY, PROFILE, SERVICE, VERSION, hourly, in_range, latest, rate
 from deploy.monitoring.dashboards.kit.series_panels import bars, number, time_series
 from deploy.monitoring.dashboards.kit.table_panels import Column, grouped_bars, label_table
-from policies.sequential import MARGIN, MIN_RESPONSES
+from policies.promotion.sequential import MARGIN, MIN_RESPONSES
 from rewards.categories import BUILT_IN
 
 _PAIR = "profile, policy"

@@ -83,6 +83,18 @@ def test_a_stored_version_never_changes(store, tmp_path):
     assert store.verify("medium", written.version, BASE)
 
 
+def test_each_kind_of_scores_is_recorded_beside_the_others_and_the_card_follows(store, tmp_path):
+    version = store.write("medium", adapter(tmp_path), manifest()).version
+    readme = store.path("medium", version) / "README.md"
+    assert "|" not in readme.read_text()
+    store.record_validation("medium", version, {"n": 9})
+    store.record_served("medium", version, {"responses": 4})
+    store.record_scores("medium", version, {"n": 80, "weighted_reward": 0.5})
+    after = store.manifest("medium", version).scores
+    assert after == {"n": 80, "weighted_reward": 0.5, "served": {"responses": 4}, "validation": {"n": 9}}
+    assert "| reward, by its weights | 0.500 |  |" in readme.read_text()
+
+
 def test_a_changed_missing_or_foreign_adapter_is_refused(store, tmp_path):
     version = store.write("medium", adapter(tmp_path), manifest()).version
     with pytest.raises(BrokenPolicy, match=r"trained on the base base \(bbbbbbbbbbbb\), not on this other"):

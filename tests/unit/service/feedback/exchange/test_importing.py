@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from rewards.dataset import SAMPLE, MissingInfo, SpanError, data_file
 from service.feedback.exchange import format_named
-from service.feedback.exchange.item import Item, Refusal
-from service.feedback.exchange.transfer import Imported, export_items, import_items
-from service.feedback.records import Annotation, Comparison, NewResponse
+from service.feedback.exchange.exporting import export_items
+from service.feedback.exchange.importing import BATCH, Imported, import_items
+from service.feedback.exchange.item import Item, LeftOut, Refusal
+from service.feedback.records import Annotation, Comparison, NewResponse, StoredPassage
 from service.feedback.store.feedback_store import FeedbackStore, open_store
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def test_the_sample_comes_back_byte_for_byte(url: str, tmp_path: Path) -> None:
     there_and_back(SAMPLE / "feedback.json", tmp_path, url)
 
 
-@pytest.mark.slow  # a quarter of a minute
+@pytest.mark.slow
 def test_the_real_feedback_comes_back_byte_for_byte(tmp_path: Path) -> None:
     real = data_file("feedback")
     if real.parent == SAMPLE or not real.is_file():
@@ -145,6 +146,80 @@ def test_feedback_from_the_pages_is_exported_with_its_ids(tmp_path: Path) -> Non
     (own,), (borrowed,) = with_store(tmp_path, work)
     assert (own.annotator, own.response_id, own.submission_id) == ("ann", "x", "s")
     assert own.predictions == ("Answer x.", "Answer y.")
+    assert own.other_ids == ("y",)
     assert own.preference == (2, 0, 0, 0, 0, 0)
     assert borrowed.predictions == ("Answer x.", "Answer y.", "Answer z.")
     assert borrowed.preference == (2, 1, 0, 0, 0, 0)
+
+
+def test_what_the_pages_stored_is_recognised_when_it_comes_back(tmp_path: Path) -> None:
+    """With comparisons of served answers, whose ids come back too."""
+
+    async def work(store: FeedbackStore) -> tuple[Imported, int]:
+        passages = (StoredPassage(title="T", text="It  flies.", sentences=("It  flies.",)),)
+        await store.record(
+            [NewResponse(id=name, text=f"Answer {name}.", question="Q?", passages=passages) for name in "xyz"]
+        )
+        await store.sign_in("ann")
+        for name in "xy":
+            await store.submit(Annotation(submission_id=f"s-{name}", response_id=name, annotator="ann"))
+        await store.compare(Comparison(submission_id="c1", a="y", b="x", choice="a", annotator="ann"))
+        exported = await all_of(export_items(store))
+        return await import_items(store, exported), (await store.counts()).comparisons
+
+    report, comparisons = with_store(tmp_path, work)
+    assert (report.stored, report.corrected, report.again, report.refused) == (0, 0, 2, [])
+    assert comparisons == 1
+
+
+def test_a_preference_changed_elsewhere_is_a_correction_too(tmp_path: Path) -> None:
+    named = replace(ITEM, annotator="ann", submission_id="s-1")
+    through(tmp_path, named)
+    report, items = through(tmp_path, replace(named, preference=(2, 0, 0, 0, 0, 0)))
+    assert (report.stored, report.corrected, report.again) == (0, 1, 0)
+    assert [item.preference[0] for item in items] == [2]
+    again, _ = through(tmp_path, replace(named, preference=(2, 0, 0, 0, 0, 0)))
+    assert (again.corrected, again.again) == (0, 1)
+
+
+def test_parts_left_out_are_counted(tmp_path: Path) -> None:
+    report, _ = through(tmp_path, ITEM, LeftOut("record 1", "relations"), LeftOut("record 2", "relations"))
+    assert (report.stored, dict(report.left_out)) == (1, {"relations": 2})
+
+
+def test_a_refused_item_leaves_nothing_and_those_beside_it_are_stored(url: str, tmp_path: Path) -> None:
+    kept, other = replace(ITEM, question="Kept?"), replace(ITEM, question="Other?")
+    outside = replace(ITEM, question="Bad?", errors=(ERROR.model_copy(update={"end": 999}),))
+
+    async def work(store: FeedbackStore) -> tuple[Imported, list[str]]:
+        report = await import_items(store, [kept, outside, other])
+        return report, [response.question for response in (await store.responses()).items]
+
+    report, questions = with_store(url, work)
+    assert (report.stored, len(report.refused)) == (2, 1)
+    assert questions == ["Kept?"] * 2 + ["Other?"] * 2
+
+
+def test_a_batch_holds_what_one_person_said_twice(url: str, tmp_path: Path) -> None:
+    named = replace(ITEM, annotator="Ann", submission_id="s-1")
+    changed = replace(named, corrected="Rockets fly.")
+    report, items = through(url, named, named, changed, replace(changed, annotator=" ann"))
+    assert (report.stored, report.again, report.corrected) == (1, 2, 1)
+    assert [(item.annotator, item.corrected) for item in items] == [("Ann", "Rockets fly.")]
+
+
+def test_items_are_stored_in_transactions_of_a_hundred(tmp_path: Path) -> None:
+    batches = []
+
+    async def work(store: FeedbackStore) -> Imported:
+        stored = store.import_feedback
+
+        async def counted(items: Any) -> Any:
+            batches.append(len(items))
+            return await stored(items)
+
+        store.import_feedback = counted  # type: ignore[method-assign]
+        return await import_items(store, [replace(ITEM, question=f"{n}?") for n in range(2 * BATCH + 1)])
+
+    assert with_store(tmp_path, work).stored == 201
+    assert batches == [100, 100, 1]

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.sequential import ALPHA, MARGIN, MIN_RESPONSES, N_STAR, Arm, Sums, compare, half_width, rho_squared
+from policies.promotion.sequential import (
+    ALPHA,
+    MARGIN,
+    MIN_RESPONSES,
+    N_STAR,
+    Arm,
+    Sums,
+    compare,
+    half_width,
+    rho_squared,
+)
 
 PROBABILITIES = st.lists(st.floats(0, 1), min_size=1, max_size=50)
 

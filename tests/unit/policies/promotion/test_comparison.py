@@ -3,7 +3,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from policies.comparison import NotComparable, objection, paired_difference, reward_difference
+from policies.promotion.comparison import NotComparable, objection, paired_difference, reward_difference
 from policies.store import PolicyStore
 
 
