@@ -30,7 +30,7 @@ def test_the_profile_is_shown_only_after_the_answer_is_submitted(running, open_p
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_answers_done_last_can_be_gone_back_to(running, open_page, shots, width):
+def test_the_answers_done_last_can_be_gone_back_to(running, open_page, axe, shots, width):
     ids = running.keep(ANSWERS["medium"], ANSWERS["short"], ANSWERS["long"])
     page = begin(open_page, running, width=width)
     expect(page.locator("#last")).to_be_hidden()
@@ -53,6 +53,7 @@ def test_the_answers_done_last_can_be_gone_back_to(running, open_page, shots, wi
     expect(rows.first).to_contain_text("skipped · by “medium”")
     expect(rows.last).to_contain_text("2 marks · by “medium”")
     page.screenshot(path=shots / f"last-answers-{width}.png")
+    assert axe(page) == []  # "Skipped. Undo" is still shown
     assert overflows(page) <= 0
     rows.last.get_by_role("button").click()
     expect(page.locator("#status")).to_have_text(first)
@@ -71,7 +72,7 @@ def test_the_answers_done_last_can_be_gone_back_to(running, open_page, shots, wi
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_labels_stay_in_sight_on_a_long_answer_and_say_what_they_mean(running, open_page, shots, width):
+def test_the_labels_stay_in_sight_on_a_long_answer_and_say_what_they_mean(running, open_page, axe, shots, width):
     running.keep(LONG)
     page = begin(open_page, running, width=width)
     label = page.get_by_role("button", name="Irrelevant").first
@@ -83,6 +84,7 @@ def test_the_labels_stay_in_sight_on_a_long_answer_and_say_what_they_mean(runnin
     expect(page.get_by_role("button", name="Missing-Answer")).to_be_in_viewport(ratio=1)
     page.get_by_text("What the labels mean").click()
     expect(page.locator(".meanings")).to_contain_text("It contradicts the passages.")
+    assert axe(page) == []
     assert overflows(page) <= 0
 
 
