@@ -41,7 +41,8 @@ class BaseModel:
     path: Path
     """Directory that transformers and vLLM load."""
     digest: str
-    """SHA-256 over configuration, tokenizer and weights; an adapter names its base by this."""
+    """SHA-256 over configuration, tokenizer and weights, or over what a trunk is made of; an adapter names its base by
+    this."""
 
 
 def resolve_base(base: str | None = None) -> BaseModel:
