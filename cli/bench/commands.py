@@ -121,7 +121,7 @@ def evaluate(
     model, policies, settings = _served(base)
     store = PolicyStore(settings.policies)
     policy = candidate(store, profile, Weights.parse("1,1,1"), resolve_base(settings.base))
-    adapter = str(policy.files.adapter.resolve()) if policy.files.adapter else None
+    adapter = None if policy.files.adapter is None else str(policy.files.adapter.resolve())
     judge = Judge.load(resolve_base(None).path) if with_judge else None
     with engine_as_served(model, policies, settings) as work:
         report = measure(

@@ -160,9 +160,9 @@ def test_a_run_that_only_games_its_rewards_says_so_and_ends(train, tmp_path, mon
     manifest = train("run", "ppo.validation.patience=8", "ppo.steps=6")
     assert [e["step"] for e in lines(tmp_path / "run")] == [0, 2]
     assert manifest.steps == 2
-    warned = capsys.readouterr().err
-    assert "warning, guard 'ceiling': it earns more than people." in warned
-    assert "neither the validation reward nor the judge's has risen since 0 episodes" in warned
+    printed = capsys.readouterr().err
+    assert "warning, guard 'ceiling': it earns more than people." in printed
+    assert "neither the validation reward nor the judge's has risen since 0 episodes" in printed
     assert train("run", "ppo.validation.patience=8", "ppo.steps=6").version == manifest.version
     assert [e["step"] for e in lines(tmp_path / "run")] == [0, 2]
 
