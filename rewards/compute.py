@@ -1,7 +1,7 @@
 """Where models run and in which precision: the same rule for reward models, training and the engine."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -25,3 +25,10 @@ def compute_dtype() -> "torch.dtype":
         return torch.bfloat16
     fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
+
+
+def compute_dtype_name() -> Literal["bfloat16", "float32"]:
+    """The name of `compute_dtype`, as vLLM takes it."""
+    import torch
+
+    return "bfloat16" if compute_dtype() == torch.bfloat16 else "float32"

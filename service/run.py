@@ -58,6 +58,7 @@ def run(settings: Settings, host: str, port: int, load: LoadCore = load_core) ->
     app = create_app(settings, on_failure=stop, tracing=Tracing.of(settings), load=load)
     config = bounded_config(
         app, settings.max_head_bytes, settings.receive_timeout, host=host, port=port, timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=settings.keep_alive_timeout,
         # Lines of every request come from service/edge/middleware.py.
         access_log=False, log_config=None,
     )  # fmt: skip

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """Bytes of a request's URL and headers together; longer ones are answered by 431."""
     receive_timeout: float = Field(30.0, gt=0)
     """Seconds within which a request's headers must arrive, and then its body."""
+    keep_alive_timeout: float = Field(75.0, gt=0)
+    """Seconds that an idle connection stays open; pooled clients and load balancers should close theirs earlier."""
     waiting_requests: int = Field(512, ge=0)
     """Requests that may wait for the engine; more are answered by 503."""
     waiting_tokens: int = Field(1 << 20, ge=0)

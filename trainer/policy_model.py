@@ -1,4 +1,4 @@
-"""The model of a run: a frozen base on which policy and reference are LoRA adapters."""
+"""The model of a run: a frozen base or trunk with the policy's LoRA adapter and the reference."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from policies.base import BaseModel, load_tokenizer
 from policies.control_tokens import decode
 from rewards.compute import compute_dtype
 from trainer.bases.adapter_modules import lora_config
-from trainer.bases.load_base import load_model
+from trainer.bases.load_base import load_model, positions
 from trainer.bases.packed_attention import packed_row
 from trainer.bases.packed_check import check_packed_rows
 from trainer.bases.recompute import recompute_layers
@@ -44,7 +44,10 @@ class TokenLogProbs:
 
 
 class PolicyModel:
-    """A frozen causal language model with a trainable adapter `policy` and, with a parent, a frozen `reference`."""
+    """A frozen causal language model with a trainable adapter `policy`, and the reference.
+
+    The reference is another adapter, the parent's, or the model itself, as for a trunk, which holds the parent.
+    """
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class PolicyModel:
         recompute: bool = False,
         longest: int = 0,
     ) -> None:
-        """Load the base. With `parent`, policy and reference both start as that adapter.
+        """Load the base. With `parent`, policy and reference both start as that adapter; without, as the base itself.
 
         Probabilities are softmax(logits / temperature) throughout, in sampling as in training. `processes` may shard
         the base; the adapters stay whole. `dtype` is the base's precision, by default the one that is fast on this
@@ -106,13 +109,22 @@ class PolicyModel:
         return decode(self.tokenizer, tokens)
 
     @property
+    def positions(self) -> int:
+        """Tokens of the longest sequence that the base reads."""
+        return positions(self.peft.get_base_model().config)
+
+    @property
     def hidden_size(self) -> int:
         """Width of the last hidden state."""
         return int(self.peft.get_base_model().config.hidden_size)
 
-    def use(self, adapter: Adapter) -> None:
-        """Activate an adapter; only the policy ever gets gradients."""
-        self.peft.set_adapter(adapter)
+    def use(self, adapter: Adapter | None) -> None:
+        """Activate policy or reference, or for None the base alone; only the policy ever gets gradients."""
+        if adapter in self.peft.peft_config:
+            self.peft.base_model.enable_adapter_layers()
+            self.peft.set_adapter(adapter)
+        else:
+            self.peft.base_model.disable_adapter_layers()
         for name, parameter in self.peft.named_parameters():
             parameter.requires_grad_(".policy." in name and adapter == "policy")
 
@@ -123,14 +135,14 @@ class PolicyModel:
     def evaluate(
         self,
         packed: Packed,
-        adapter: Adapter = "policy",
+        adapter: Adapter | None = "policy",
         *,
         grad: bool = False,
         entropy: bool = False,
         features: bool = False,
         below: Tensor | None = None,
     ) -> TokenLogProbs:
-        """Log-probabilities of a packed row's response tokens under an adapter.
+        """Log-probabilities of a packed row's response tokens under policy or reference, or for None the base alone.
 
         `below` from an earlier pass over the same row skips the layers that no adapter changes.
         """

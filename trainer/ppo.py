@@ -15,6 +15,7 @@ from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
+from rewards.scores import ScoreRequest
 from trainer.credit import at_the_end, weighted
 from trainer.estimators.advantages import whiten
 from trainer.estimators.estimator import Setting, make_estimator
@@ -26,7 +27,7 @@ from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts.sampler import Sampler
 from trainer.rollouts.scored import sample_and_score
-from trainer.tracking.metrics import step_metrics
+from trainer.tracking.metrics import copied_metrics, step_metrics
 from trainer.tracking.stability import require_finite
 
 _NOTICEABLE = 0.02
@@ -55,6 +56,8 @@ class PpoTrainer:
         self._formatter = PromptFormatter(self.model.tokenizer, ppo.max_prompt_tokens)
         self._probe = self._formatter.format(self.examples[0].question, []).token_ids
         self._probed: tuple[list[float], Tensor] | None = None
+        self.samples: list[ScoreRequest] = []
+        """The last step's responses to its first question."""
 
     def state(self, step: int) -> dict[str, Any]:
         """The state to put into a checkpoint. Data order and sampling depend only on the seed and the step."""
@@ -134,11 +137,13 @@ class PpoTrainer:
             if step >= ppo.first_policy_step:
                 update = self._update_policy(step, minibatches, evaluated.policy, whiten(advantages, batch.mask))
             learned = self.estimator.learn()
+        self.samples = streams.requests[: ppo.samples_per_prompt]
         metrics = step_metrics(batch, streams, task, evaluated, self.weights)
         penalty = {"kl/coefficient": self._kl.coefficient}
         self._kl.update(metrics["kl/response"], len(streams.texts))
         return (
             metrics
+            | copied_metrics(streams.requests, shown)
             | holistic
             | penalty
             | learned

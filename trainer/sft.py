@@ -1,9 +1,7 @@
 """Supervised fine-tuning: trains the parent adapter, from which every policy starts and to which it is kept close."""
 
-import hashlib
 import math
 import random
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +16,7 @@ from policies.control_tokens import ControlTokens
 from policies.manifest import Named, PolicyManifest
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
-from rewards.dataset import Example, file_digest, question_key
-from rewards.errors import FgctlError
+from rewards.dataset import Example, file_digest
 from trainer.packing import Group, bins, pack
 from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
@@ -60,22 +57,22 @@ def _train(job: SftJob, store: PolicyStore, processes: Processes) -> PolicyManif
     processes.on_main(partial(store.require_writable, SFT))
     data_digest = file_digest(job.data) if job.data.is_file() else ""
     data = read_training_data(job.data, load_tokenizer(job.base), job.recipe, "sft")
-    training, validation = split_validation(data.examples[: settings.max_examples], settings.validation)
-    if not training:
-        raise FgctlError(" ".join(data.report()) + " Add data, or raise sft.max_response_tokens.")
+    training = data.examples[: settings.max_examples]
     identity = {
         "kind": "sft",
         "base": job.base.digest,
         "data": data_digest,
-        # Gradient checkpointing changes nothing but rounding.
-        "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True, "gradient_checkpointing": True}),
+        # How often the loss is measured changes nothing, and gradient checkpointing nothing but rounding.
+        "recipe": job.recipe.model_dump(
+            mode="json", exclude={"ppo": True, "sft": {"validation_steps"}, "gradient_checkpointing": True}
+        ),
     }
     processes.on_main(partial(claim_run, job.run, identity))
     model = PolicyModel(
-        job.base, job.recipe.lora, processes=processes, recompute=job.recipe.gradient_checkpointing,
+        job.base, job.recipe.parent_lora, processes=processes, recompute=job.recipe.gradient_checkpointing,
         longest=settings.max_prompt_tokens + settings.max_response_tokens,
     )  # fmt: skip
-    groups, unseen = (encode_examples(part, model, settings) for part in (training, validation))
+    groups, unseen = (encode_examples(part, model, settings) for part in (training, data.validation))
     batches = batch_order(len(groups), settings)
     parameters = model.policy_parameters()
     require_space(job.run, sum(p.numel() for p in parameters.values()))
@@ -108,12 +105,14 @@ def _train(job: SftJob, store: PolicyStore, processes: Processes) -> PolicyManif
         "weights": None,
         "base": Named(name=job.base.name, digest=job.base.digest),
         "parent": None,
-        "recipe": {"name": job.recipe_name} | job.recipe.model_dump(include={"lora", "sft"}, mode="json"),
+        "recipe": {"name": job.recipe_name, "lora": job.recipe.parent_lora.model_dump(mode="json")}
+        | job.recipe.model_dump(include={"sft": True}, exclude={"sft": {"lora"}}, mode="json"),
         "data": (Named(name=job.data.name, digest=data_digest),),
         "rewards": None,
         "steps": len(batches),
         "episodes": sum(map(len, batches)),
         "scores": {},
+        "merged": settings.merge,
     }
 
     def write() -> PolicyManifest:
@@ -133,18 +132,6 @@ def encode_examples(examples: list[Example], model: PolicyModel, settings: SftRe
             prompt = formatter.format(example.question, example.passages)
             groups.append(Group(prompt.token_ids, [[*answer, model.eos]]))
     return groups
-
-
-def split_validation(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
-    """The examples to train on, and about that share of the questions for validation, by a hash of the question.
-
-    So a question that occurs twice is on one side, and stays there when the data changes.
-    """
-    parts: tuple[list[Example], list[Example]] = ([], [])
-    for example in examples:
-        digest = hashlib.sha256(f"validation {question_key(example.question)}".encode()).digest()
-        parts[int.from_bytes(digest[:4]) / 2**32 < share].append(example)
-    return parts
 
 
 def batch_order(examples: int, settings: SftRecipe) -> list[list[int]]:

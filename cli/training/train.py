@@ -54,7 +54,7 @@ def sft(
     model = resolve_base(base)
     rows = read_training_data(path, load_tokenizer(model), settings, "sft")
     if dry_run:
-        _preview(settings, ("lora", "sft"), rows, where, strict, json_output)
+        _preview(settings, ("sft",) if settings.sft.lora else ("lora", "sft"), rows, where, strict, json_output)
         return
     processes = Processes()
     _report_data(rows, strict, processes.main)
@@ -70,6 +70,14 @@ def train(
     profile: Annotated[str, typer.Option(help="The profile that the policy is for.")],
     recipe: RecipeOption = "cpu",
     steps: Annotated[int | None, typer.Option(min=1, help="PPO steps.", show_default="of the recipe")] = None,
+    until_best: Annotated[
+        bool,
+        typer.Option(
+            "--until-best",
+            help="Store the best checkpoint on the validation questions, and end when none is better for "
+            "ppo.validation.patience episodes.",
+        ),
+    ] = False,
     rewards: RewardsOption = None,
     base: BaseOption = None,
     data: DataOption = None,
@@ -96,6 +104,7 @@ def train(
     from policies.base import load_tokenizer, resolve_base
     from policies.store import PolicyStore
     from rewards.dataset import data_file
+    from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.ppo_run import PpoJob, train_policy
     from trainer.processes import Processes
@@ -105,14 +114,14 @@ def train(
     own_rewards = [rewards] if rewards else []
     where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *own_rewards)
     model = resolve_base(base)
-    rows = read_training_data(path, load_tokenizer(model), settings, "ppo")
+    rows = read_training_data(path, load_tokenizer(model), settings, "ppo", until_best=until_best)
     if dry_run:
-        _preview(settings, ("ppo",), rows, where, strict, json_output)
+        _preview(settings, ("lora", "ppo"), rows, where, strict, json_output)
         return
     scorer, processes = Scorer.load(rewards), Processes()
     _report_data(rows, strict, processes.main)
-    job = PpoJob(profile, wanted, model, path, recipe, settings, where)
-    manifest = train_policy(job, PolicyStore(), scorer, processes)
+    job = PpoJob(profile, wanted, model, path, recipe, settings, where, until_best)
+    manifest = train_policy(job, PolicyStore(), scorer, processes, lambda: Judge.load(resolve_base(None).path))
     if processes.main:
         _report(manifest, where, promote, json_output)
 
@@ -137,9 +146,10 @@ def _preview(
     """Show every setting that the run reads, with its meaning, how much it would do, and which rows it would use."""
     questions = len(data.examples)
     work: dict[str, Any] = {"run": str(run), "data": str(data.path), "questions": questions}
+    work |= {"validation_questions": len(data.validation)}
     if "ppo" in parts:
         ppo = recipe.ppo
-        episodes = ppo.steps * ppo.prompts_per_step * ppo.samples_per_prompt
+        episodes = ppo.steps * ppo.episodes_per_step
         work |= {"steps": ppo.steps, "episodes": episodes, "most_tokens_sampled": episodes * ppo.max_new_tokens}
     else:
         examples = min(questions, recipe.sft.max_examples or questions)

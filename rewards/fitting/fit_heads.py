@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from rewards.categories import SEGMENT_CATEGORIES
 from rewards.errors import FgctlError
 from rewards.features.extractor import RESPONSE_FEATURES, RESPONSE_GROUPS, SEGMENT_FEATURES, SEGMENT_GROUPS
-from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments
+from rewards.fitting.feedback_table import FeedbackTable
 from rewards.fitting.folds import split_folds
+from rewards.fitting.labelled import Pairs, Segments, select_pairs, select_segments
 from rewards.heads.linear import Heads, LinearHead, fit_bradley_terry, fit_logistic, sigmoid
-from rewards.models.recipe import FitRecipe
+from rewards.models.recipe import FitRecipe, HeadRecipe
 from rewards.statistics.calibration import margin_slope, operating_point, platt
 
 Matrix = NDArray[np.float64]
@@ -40,7 +41,7 @@ def fit_heads(
         else:
             margins = []
             for part, fold in parts:
-                in_fold = _select_pairs(_pairs(table, name), fold)
+                in_fold = select_pairs(_pairs(table, name), fold)
                 scores = part[name].logits(table.responses)
                 margins.append(scores[in_fold.better] - scores[in_fold.worse])
             heads[name] = heads[name].scaled(margin_slope(np.concatenate(margins)))
@@ -103,31 +104,42 @@ def _fit(
     for name in names:
         head = getattr(recipe, name)
         if name in SEGMENT_CATEGORIES:
-            segments: Segments = getattr(table, name)
-            weight = np.ones(len(segments.y))
-            if name == "factuality":
-                # Sentences with only relevance errors blur what a factual error looks like; calibration restores their
-                # base rate.
-                weight = np.where(segments.only_relevance, recipe.relevance_only_weight, 1.0)
-            chosen = np.isin(segments.question, questions) & (weight > 0)
-            heads[name] = fit_logistic(
-                segments.x[chosen], segments.y[chosen], SEGMENT_FEATURES, head.strength, head.used(SEGMENT_GROUPS),
-                weight[chosen],
-            )  # fmt: skip
+            heads[name] = _segment_head(table, questions, recipe, name)
         elif name == "missing":
             heads[name] = fit_logistic(
                 table.annotated[questions], table.missing[questions], RESPONSE_FEATURES, head.strength,
                 head.used(RESPONSE_GROUPS),
             )  # fmt: skip
         else:
-            selected = _select_pairs(_pairs(table, name), questions)
-            heads[name] = fit_bradley_terry(
-                table.responses, selected.better, selected.worse, RESPONSE_FEATURES, head.strength,
-                head.used(RESPONSE_GROUPS),
-            )  # fmt: skip
+            heads[name] = _pair_head(table.responses, select_pairs(_pairs(table, name), questions), head)
+            factor, known = getattr(recipe.references, name), select_pairs(table.references.completeness, questions)
+            if factor and len(known.better):
+                heads[name] = heads[name].plus(_pair_head(table.references.responses, known, head), factor)
     return heads
 
 
-def _select_pairs(pairs: Pairs, questions: NDArray[np.int64]) -> Pairs:
-    chosen = np.isin(pairs.question, questions)
-    return Pairs(pairs.better[chosen], pairs.worse[chosen], pairs.question[chosen])
+def _segment_head(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe, name: str) -> LinearHead:
+    segments, head = getattr(table, name), getattr(recipe, name)
+    weights = np.ones(len(segments.y))
+    if name == "factuality":
+        # Sentences with only relevance errors blur what a factual error looks like; calibration restores their base
+        # rate.
+        weights = np.where(segments.only_relevance, recipe.relevance_only_weight, 1.0)
+    chosen = np.isin(segments.question, questions) & (weights > 0)
+    known = select_segments(getattr(table.references, name), questions)
+    counted = getattr(recipe.references, name)
+    used = slice(None) if counted else slice(0)
+    return fit_logistic(
+        np.concatenate([segments.x[chosen], known.x[used]]),
+        np.concatenate([segments.y[chosen], known.y[used]]),
+        SEGMENT_FEATURES,
+        head.strength,
+        head.used(SEGMENT_GROUPS),
+        np.concatenate([weights[chosen], np.full(len(known.y), counted)[used]]),
+    )
+
+
+def _pair_head(responses: Matrix, pairs: Pairs, head: HeadRecipe) -> LinearHead:
+    return fit_bradley_terry(
+        responses, pairs.better, pairs.worse, RESPONSE_FEATURES, head.strength, head.used(RESPONSE_GROUPS)
+    )

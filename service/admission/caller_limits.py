@@ -123,14 +123,20 @@ class CallerLimits:
         if usage.tokens is not None:
             usage.tokens.take(tokens)
 
-    def give_back(self, caller_id: str, unused_tokens: int) -> None:
-        """End a counted request and return the tokens that it did not use."""
+    def give_back(self, caller_id: str, unused_tokens: int, *, ended: bool = True, refused: bool = False) -> None:
+        """Return tokens that a counted request did not use, and end it unless parts of it go on.
+
+        One that was refused in the end costs its caller nothing.
+        """
         usage = self._usages.get(caller_id)
         if usage is None:
             return
-        usage.in_service = max(0, usage.in_service - 1)
         if usage.tokens is not None:
             usage.tokens.give_back(unused_tokens)
+        if ended:
+            usage.in_service = max(0, usage.in_service - 1)
+            if refused and usage.requests is not None:
+                usage.requests.give_back(1)
 
     def _usage(self, caller: Caller) -> _Usage | None:
         """The caller's usage, started anew when its limits have changed; None for a caller without limits."""

@@ -4,9 +4,11 @@ middleware.py         security headers, one log line and trace for each request,
 authentication.py     who sends a request, and whether its key has the scope that the route needs
 route_scope.py        the scope that a route needs, declared beside it
 keys.py               the file of API keys: add, revoke, follow changes
+error_replies.py      the reply to every failure, in the form that the clients of its path expect
 head_limit.py         limit a request's URL and headers while they arrive
+http_compatibility.py offers to upgrade a connection, and clients of HTTP/1.0
 client_disconnect.py  cancel work when the client disconnects
-sse.py                encode server-sent events
+sse.py                server-sent events
 request_context.py    what is known about the current request, for logs and traces
 logs.py               log lines as JSON or text
 tracing.py            OpenTelemetry traces

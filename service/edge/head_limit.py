@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from service.edge.http_compatibility import OffersIgnored, without_chunks
+
 if TYPE_CHECKING:
     from uvicorn import Config
 
@@ -13,19 +15,26 @@ _REFUSALS = {
 
 
 def bounded_config(app: Any, limit: int, seconds: float, **settings: Any) -> "Config":
-    """uvicorn's configuration with a limit on heads: about `limit` bytes, arriving within `seconds`."""
+    """uvicorn's configuration with a limit on heads: about `limit` bytes, arriving within `seconds`.
+
+    Offers to upgrade the connection are ignored, and clients of HTTP/1.0 get no chunks.
+    """
     from uvicorn import Config
 
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:  # without httptools uvicorn uses h11, which has its own limit
-        return Config(app, http="h11", h11_max_incomplete_event_size=limit, **settings)
+        return Config(app, http="h11", ws="none", h11_max_incomplete_event_size=limit, **settings)
 
     class Bounded(HttpToolsProtocol):
         """Closes connections whose head is too long or too slow."""
 
         _head = 0
         _timer: asyncio.TimerHandle | None = None
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.parser: Any = OffersIgnored(self)
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -37,8 +46,16 @@ def bounded_config(app: Any, limit: int, seconds: float, **settings: Any) -> "Co
                 self._start_head()
 
         def on_headers_complete(self) -> None:
+            if self.parser.offered:
+                return
             self._end_head()
             super().on_headers_complete()
+            if self.scope["http_version"] == "1.0":
+                without_chunks(self.cycle)
+
+        def on_message_complete(self) -> None:
+            if not self.parser.offered:
+                super().on_message_complete()
 
         def data_received(self, data: bytes) -> None:
             self._head += len(data)
@@ -69,4 +86,4 @@ def bounded_config(app: Any, limit: int, seconds: float, **settings: Any) -> "Co
                 self.transport.write(_REFUSALS[status])
             self.transport.close()
 
-    return Config(app, http=Bounded, **settings)
+    return Config(app, http=Bounded, ws="none", **settings)

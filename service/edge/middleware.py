@@ -11,10 +11,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.edge.client_disconnect import CLIENT_CLOSED
+from service.edge.error_replies import error_response
 from service.edge.logs import FIELDS
 from service.edge.request_context import RequestContext, entered
 from service.edge.tracing import Tracing
-from service.errors import HeadTooLarge, ServiceError, TooLarge, TooSlow, error_response
+from service.errors import HeadTooLarge, ServiceError, TooLarge, TooSlow
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class RequestLog:
                 if status != CLIENT_CLOSED:
                     raise  # the response has begun; the server closes the connection
                 error = ServiceError(f"Request {context.id} failed unexpectedly; the service's log says why.")
-                await error_response(error)(scope, receive, send_with_id)
+                await error_response(error, scope)(scope, receive, send_with_id)
             finally:
                 context.at_end.close()
                 fields = _fields(context, scope, status, time.monotonic() - began)
@@ -163,9 +164,31 @@ class HeadLimit:
                 error = HeadTooLarge(
                     f"URL and headers have {size} bytes, over the limit of {self.limit}; shorten them."
                 )
-                await error_response(error, {"connection": "close"})(scope, receive, send)
+                await error_response(error, scope, {"connection": "close"})(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+class HeadRequests:
+    """Answers HEAD wherever GET is answered: the same headers, no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask the application as by GET, and leave the body out."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        get = {**scope, "method": "GET"}
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        try:
+            await self.app(get, receive, send_without_body)
+        finally:
+            scope["route"] = get.get("route")  # for the log
 
 
 class BodyLimit:
@@ -196,11 +219,11 @@ class BodyLimit:
                     more = message.get("more_body", False) and size <= self.limit
         except TimeoutError:
             error: ServiceError = TooSlow(f"The body did not arrive within {self.seconds:g} s; send it again.", "body")
-            await error_response(error, {"connection": "close"})(scope, receive, send)
+            await error_response(error, scope, {"connection": "close"})(scope, receive, send)
             return
         if size > self.limit:
             error = TooLarge(f"The body is over {self.limit} bytes; send shorter or fewer passages.", "body")
-            await error_response(error, {"connection": "close"})(scope, receive, send)
+            await error_response(error, scope, {"connection": "close"})(scope, receive, send)
             return
         chunks.reverse()
 

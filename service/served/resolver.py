@@ -3,18 +3,18 @@
 import asyncio
 import logging
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime
 
+from policies.adapters.base_modules import BaseModules
 from policies.base import BaseModel
 from policies.manifest import Named
-from policies.mixing import MIXTURE, Mixture, anchors
+from policies.mixing import MIXTURE, Anchor, Mixture, is_anchor
 from policies.names import DEFAULT_PROFILE, no_such_profile
-from policies.sequential import CANARY, INCUMBENT
-from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore, Profile
+from policies.promotion.sequential import CANARY, INCUMBENT
+from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
-from service.domain.policy import Canary, ServedPolicy
+from service.domain.policy import ServedPolicy
 from service.domain.roster import Roster
 from service.domain.scored import CanaryTrial
 from service.domain.selection import Selection
@@ -23,7 +23,7 @@ from service.served.adapter_cache import AdapterCache, InUse
 from service.served.adapter_check import AdapterCheck, AdapterEngine
 from service.served.listener import PolicyListener
 from service.served.mixture_cache import MixtureCache
-from service.served.stored_policy import stored_policy
+from service.served.roster_builder import RosterBuilder
 from service.served.weights_lookup import WeightsLookup
 
 logger = logging.getLogger(__name__)
@@ -42,16 +42,19 @@ class Resolver:
         *,
         resident_adapters: int,
         grid: int,
+        modules: BaseModules | None = None,
     ) -> None:
-        """`resident_adapters` beyond the roster's stay loaded; `grid` is the number of steps from weight 0 to 1."""
+        """`base` is the engine's model, and `modules` are its modules, where they are known. `resident_adapters` beyond
+        the roster's stay loaded; `grid` is the number of steps from weight 0 to 1.
+        """
         self.roster = Roster()
         self._engine = engine
         self._store = store
-        self._base = Named(name=base.name, digest=base.digest)
         self._mixtures = mixtures
         self._listener = listener
         self._grid = grid
         self._check = AdapterCheck(engine)
+        self._builder = RosterBuilder(engine, store, Named(name=base.name, digest=base.digest), modules, self._check)
         self._in_use = InUse(self._when_idle)
         self._loaded = AdapterCache(self._load, engine.unload, self._in_use, resident_adapters)
         self._lookup = WeightsLookup((), grid)
@@ -94,17 +97,15 @@ class Resolver:
         nothing changes then.
         """
         async with self._reloading:
-            old, new = self.roster, Roster()
-            profiles = await asyncio.to_thread(self._store.profiles)
-            for name, profile in profiles.items():
-                if name != SFT and profile.served:
-                    await self._admit(name, profile, old, new)
-            self._lookup = WeightsLookup(await asyncio.to_thread(anchors, self._store, self._base.digest), self._grid)
+            old = self.roster
+            new = await self._builder.build(old)
+            among = [Anchor(policy.manifest, policy.path) for policy in new.mixable() if is_anchor(policy.manifest)]
+            self._lookup = WeightsLookup(among, self._grid)
             self.roster = new
             for reasons in (new.broken, new.refused):
                 for name, reason in reasons.items():
                     logger.error("profile %s: %s", name, reason)
-            self._listener.policies_available(new.policies())
+            self._listener.policies_available([*new.policies(), *([new.parent] if new.parent else [])])
             self._listener.roster_changed(new, await asyncio.to_thread(_promotion_times, self._store, new))
             staying = {policy.adapter_id for policy in new.policies()}
             for policy in old.policies():
@@ -131,6 +132,8 @@ class Resolver:
     def _current(self, profile: str, caller_id: str) -> ServedPolicy:
         """A profile's current version, or its canary. Raises NotFound, and Unavailable for a broken profile."""
         roster = self.roster
+        if profile == SFT and roster.parent is not None:
+            return roster.parent
         if profile in roster.served:
             canary = roster.canaries.get(profile)
             return canary.policy if canary and canary.takes(caller_id) else roster.served[profile]
@@ -141,71 +144,34 @@ class Resolver:
     def _no_profile(self, profile: str) -> NotFound:
         return NotFound(no_such_profile(profile, self.roster.served), "profile")
 
-    async def _admit(self, name: str, profile: Profile, old: Roster, new: Roster) -> None:
-        """Put a profile's policy, and its canary, on the new roster, or say there what is wrong with them."""
-        serving = old.served.get(name)
-        try:
-            new.served[name] = await self._checked(name, profile.version, profile, old, new)
-        except ServiceError:  # the engine is gone, which says nothing about the policy
-            raise
-        except FgctlError as error:
-            if serving is None:
-                new.broken[name] = str(error)
-                return
-            new.served[name], new.refused[name] = serving, f"{serving.adapter_name} is served instead. {error}"
-        if profile.canary is not None:
-            try:
-                policy = await self._checked(name, profile.canary.version, profile, old, new)
-            except ServiceError:
-                raise
-            except FgctlError as error:
-                new.refused[name] = f"The canary {name}@{profile.canary.version} gets no traffic. {error}"
-            else:
-                new.canaries[name] = Canary(policy, profile.canary.share)
-
-    async def _checked(self, name: str, version: str, profile: Profile, old: Roster, new: Roster) -> ServedPolicy:
-        """A version that is loaded and answers differently from the base and the other profiles. Raises FgctlError."""
-        weights = profile.weights if version == profile.version else None
-        if policy := old.version(name, version):
-            # Only its scores may have changed.
-            manifest = await asyncio.to_thread(self._store.manifest, name, version)
-            return replace(policy, weights=weights or policy.weights, decoding=profile.decoding, manifest=manifest)
-        policy = await self._stored(name, version, profile.decoding, weights)
-        await self._check.load(policy)
-        self._check.require_different(policy, list(new.served.values()))
-        return policy
-
     # By version
 
     async def _version(self, profile: str, version: str) -> ServedPolicy:
         """A stored version that is not on the roster, loaded when it is first asked for."""
 
         async def make() -> ServedPolicy:
-            profiles = await asyncio.to_thread(self._store.profiles)
-            if profile == SFT or profile not in profiles:
-                raise self._no_profile(profile)
-            stored = await asyncio.to_thread(self._store.versions, profile)
-            if version not in stored:
-                raise NotFound(f"{profile}@{version[:64]} is not stored; choose one of {', '.join(stored)}.")
             try:
-                policy = await self._stored(profile, version, profiles[profile].decoding)
+                profiles = await asyncio.to_thread(self._store.profiles)
+            except BrokenPolicy as error:
+                logger.error("the profiles cannot be read: %s", error)
+                message = "The policy store cannot be read now; ask for a profile without a version."
+                raise Unavailable(message, "profile") from None
+            try:
+                if profile == SFT or profile not in profiles:
+                    raise self._no_profile(profile)
+                stored = await asyncio.to_thread(self._store.versions, profile)
+                if version not in stored:
+                    listed = ", ".join(stored)
+                    raise NotFound(f"{profile}@{version[:64]} is not stored; choose one of {listed}.", "profile")
+                policy = await self._builder.stored(profile, version, profiles[profile].decoding)
             except ServiceError:
                 raise
             except FgctlError as error:
-                raise Unavailable(f"{profile}@{version} cannot be served: {error}") from None
+                raise _unusable(f"{profile}@{version}", error, "profile") from None
             self._listener.policies_available([policy])
             return policy
 
         return await self._loaded.get_or_load(f"{profile}@{version}", make)
-
-    async def _stored(
-        self, name: str, version: str, decoding: Decoding, weights: Weights | None = None
-    ) -> ServedPolicy:
-        """A stored version that the engine can take. Raises FgctlError."""
-        policy = await asyncio.to_thread(stored_policy, self._store, self._base, name, version, decoding, weights)
-        if reason := self._engine.why_not_loadable(policy):
-            raise FgctlError(reason)
-        return policy
 
     async def _load(self, policy: ServedPolicy) -> None:
         """Load a policy that a request asks for. Raises ServiceError."""
@@ -214,7 +180,7 @@ class Resolver:
         except ServiceError:
             raise
         except FgctlError as error:
-            raise Unavailable(f"{policy.adapter_name} cannot be served: {error}") from None
+            raise _unusable(policy.adapter_name, error, "weights" if policy.profile == MIXTURE else "profile") from None
 
     # By weights
 
@@ -237,9 +203,9 @@ class Resolver:
     async def _mixed(self, mixture: Mixture, rank: int) -> ServedPolicy:
         try:
             manifest, path, stored = await asyncio.to_thread(self._mixtures.get, mixture, rank)
-        except (OSError, FgctlError) as error:
+        except (OSError, FgctlError):
             logger.exception("no mixture for %s", mixture.served)
-            raise Unavailable(f"The policies cannot be mixed now ({error}); ask for a profile.", "weights") from None
+            raise Unavailable("The policies cannot be mixed now; ask for a profile.", "weights") from None
         if not stored:
             self._listener.mixture_built()
         policy = ServedPolicy(MIXTURE, manifest.version, mixture.served, Decoding(), path, manifest)
@@ -259,6 +225,11 @@ class Resolver:
             task = asyncio.get_running_loop().create_task(self._engine.unload(policy))
             self._unloading.add(task)
             task.add_done_callback(self._unloading.discard)
+
+
+def _unusable(name: str, error: FgctlError, param: str) -> NotFound:
+    """An adapter that no retry makes usable, so callers are not told to come back."""
+    return NotFound(f"{name} cannot be served: {error}", param)
 
 
 def _promotion_times(store: PolicyStore, roster: Roster) -> dict[str, datetime]:

@@ -7,7 +7,7 @@ from policies.mixing import Anchor, Mixture, mixture_for
 from policies.mixture_weights import on_grid
 from policies.weights import Weights
 from rewards.errors import FgctlError
-from service.errors import Unavailable
+from service.errors import NotFound
 
 _REMEMBERED = 10_000
 """Weights whose mixtures are remembered."""
@@ -23,7 +23,7 @@ class WeightsLookup:
         self._mixtures: dict[tuple[tuple[str, float], ...], Mixture] = {}
 
     async def mixture(self, weights: Weights) -> Mixture:
-        """The mixture for weights. Raises Unavailable where none can be made.
+        """The mixture for weights. Raises NotFound where none can be made.
 
         Weights of an anchor are served by the anchor alone; any others move to the grid, so that there are few.
         """
@@ -44,4 +44,4 @@ class WeightsLookup:
         try:
             return mixture_for(nearest, self._anchors)
         except FgctlError as error:
-            raise Unavailable(str(error), "weights") from None
+            raise NotFound(str(error), "weights") from None

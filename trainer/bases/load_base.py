@@ -1,5 +1,6 @@
 """A base's weights, or one sentence that says what is missing."""
 
+import sys
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ def load_model(base: BaseModel, dtype: torch.dtype, longest: int = 0) -> Any:
     from transformers import AutoModelForCausalLM
 
     config = load_config(base)
-    if longest > (most := getattr(config, "max_position_embeddings", None) or longest):
+    if longest > (most := positions(config)):
         raise FgctlError(
             f"Base model {base.name} reads at most {most} tokens, and prompt and response may have {longest}; lower "
             f"the recipe's max_prompt_tokens or the length of responses."
@@ -65,6 +66,11 @@ def load_config(base: BaseModel) -> Any:
     if config.is_encoder_decoder or type(config) not in AutoModelForCausalLM._model_mapping:
         raise FgctlError(f"{kind} is not a causal language model; use one that continues text.")
     return config
+
+
+def positions(config: Any) -> int:
+    """Tokens of the longest sequence that a base reads, by its configuration."""
+    return int(getattr(config, "max_position_embeddings", None) or sys.maxsize)
 
 
 def _reason(error: Exception) -> str:

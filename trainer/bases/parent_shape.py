@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from policies.adapter import LoraAdapter
+from policies.adapters.lora import LoraAdapter
 from policies.base import BaseModel
 from rewards.errors import FgctlError
 from trainer.bases.adapter_modules import target_modules
@@ -16,13 +16,13 @@ def parent_shape(lora: LoraRecipe, parent: Path, base: BaseModel) -> LoraRecipe:
 
     Raises FgctlError when the recipe names another shape: a policy starts as a copy of its parent.
     """
-    config = LoraAdapter(parent).config
-    layers = config.layers_to_transform
+    adapter = LoraAdapter(parent)
+    targets, layers = adapter.config.target_modules, adapter.config.layers_to_transform
     shape: dict[str, Any] = {
-        "rank": config.r,
-        "alpha": config.lora_alpha,
-        "target_modules": tuple(sorted(config.target_modules)),
-        "top_layers": None if layers is None else len(layers),
+        "rank": adapter.config.r,
+        "alpha": adapter.config.lora_alpha,
+        "target_modules": tuple(sorted(adapter.kinds if isinstance(targets, str) else targets)),
+        "top_layers": None if layers is None else len([layers] if isinstance(layers, int) else layers),
     }
     wanted = {name: getattr(lora, name) for name in lora.model_fields_set}
     if "target_modules" in wanted:

@@ -2,7 +2,7 @@
 
 training_data.py  the rows that a run can use, and why not the others
 checkpoint.py     resume an interrupted run, one training at a time
-run_log.py        progress line, TensorBoard and metrics.jsonl
+run_log.py        progress line, TensorBoard, metrics.jsonl and samples.jsonl
 metrics.py        a PPO step's metrics
 stability.py      early warnings, and when a run has diverged
 """

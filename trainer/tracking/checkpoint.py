@@ -45,12 +45,12 @@ def sole_training(run: Path, processes: Processes) -> Iterator[None]:
         lock.release()
 
 
-def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
-    """Replace the run's checkpoint by `state`: tensors, numbers, strings, and containers of them.
+def save_checkpoint(run: Path, state: dict[str, Any], name: str = _FILE) -> None:
+    """Replace the run's checkpoint of that name by `state`: tensors, numbers, strings, and containers of them.
 
     Raises OSError, and leaves the old one, when it cannot be written.
     """
-    scratch, content = run / f"{_FILE}.new", io.BytesIO()
+    scratch, content = run / f"{name}.new", io.BytesIO()
     torch.save(state, content)
     try:
         with scratch.open("wb") as file:
@@ -60,12 +60,12 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
     except OSError:
         scratch.unlink(missing_ok=True)
         raise
-    scratch.replace(run / _FILE)
+    scratch.replace(run / name)
 
 
 def require_space(run: Path, parameters: int) -> None:
     """Raises FgctlError when the run's disk has no room for the checkpoints of an adapter of so many parameters."""
-    needed = 2 * 3 * 4 * parameters  # the new one beside the old one: float32 weights, and AdamW's two moments
+    needed = 3 * 3 * 4 * parameters  # the last, the best and a new one: float32 weights, and AdamW's two moments
     free = shutil.disk_usage(run).free
     if free < needed:
         raise FgctlError(
@@ -74,9 +74,12 @@ def require_space(run: Path, parameters: int) -> None:
         )
 
 
-def load_checkpoint(run: Path) -> dict[str, Any] | None:
-    """The run's last checkpoint, or None when it has none yet. Raises FgctlError for one that is damaged."""
-    path = run / _FILE
+def load_checkpoint(run: Path, name: str = _FILE) -> dict[str, Any] | None:
+    """The run's checkpoint of that name, by default the last one, or None when it has none yet.
+
+    Raises FgctlError for one that is damaged.
+    """
+    path = run / name
     if not path.is_file():
         return None
     try:

@@ -71,7 +71,9 @@ def _length(first: Metrics, last: Metrics) -> dict[str, str]:
         for name in last
         if name.endswith(suffix) and (last[name] > _FOLLOWS if growth > 1 else last[name] < -_FOLLOWS)
     ]
-    because = f", and {' and '.join(moving)} follows it: read samples before trusting that reward" if moving else ""
+    because = (
+        f", and {' and '.join(moving)} follows it: read samples.jsonl before trusting that reward" if moving else ""
+    )
     return {"length": f"length went from {first['length/tokens']:.0f} to {last['length/tokens']:.0f} tokens{because}"}
 
 
@@ -94,7 +96,7 @@ def _rewards(first: Metrics, last: Metrics) -> dict[str, str]:
 def _text(first: Metrics, last: Metrics) -> dict[str, str]:
     warnings = {}
     if last["text/repetition"] > max(_REPETITION, 1.5 * first["text/repetition"]):
-        warnings["repetition"] = f"repetition rose to {last['text/repetition']:.2f}: a loop may pay; read samples"
+        warnings["repetition"] = f"repetition rose to {last['text/repetition']:.2f}: a loop may pay; read samples.jsonl"
     if last["length/truncated"] > max(_TRUNCATED, first["length/truncated"]):
         warnings["truncated"] = (
             f"{last['length/truncated']:.0%} of the responses are cut: raise ppo.max_new_tokens or "

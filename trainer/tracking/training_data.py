@@ -1,7 +1,7 @@
 """The rows that a training can use, and a report on the others, before anything is trained."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,13 +9,21 @@ from policies.control_tokens import ControlTokens
 from policies.prompt import PromptFormatter, PromptTooLong
 from rewards.dataset import Example, load_examples, question_key
 from rewards.errors import FgctlError
-from rewards.held_out import without_held_out
+from rewards.held_out import (
+    held_out_keys,
+    is_listed,
+    only_validation,
+    split_validation,
+    validation_keys,
+    without_held_out,
+)
 from trainer.recipe import Recipe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 HELD_OUT = "a held-out question, or nearly one"
+VALIDATION = "a validation question"
 _SHOWN = 8
 """Rows that the report names."""
 
@@ -30,6 +38,8 @@ class TrainingData:
     rows: int
     examples: list[Example]
     """The rows to train on, in order."""
+    validation: list[Example] = field(default_factory=list)
+    """The rows on which the run is watched; none if it is not."""
     dropped: dict[str, list[int]] = field(default_factory=dict)
     """Rows that are left out, by the reason."""
     repeated: list[int] = field(default_factory=list)
@@ -37,29 +47,55 @@ class TrainingData:
 
     def report(self) -> Iterator[str]:
         """Sentences about the rows: how many are used, and which are not."""
-        yield f"{len(self.examples)} of the {self.rows} rows of {self.path} are used."
+        validation = f", and {len(self.validation)} for validation" if self.validation else ""
+        yield f"{len(self.examples)} of the {self.rows} rows of {self.path} are used{validation}."
         for reason, rows in self.dropped.items():
             yield f"Left out for {reason}: {_rows(rows)}."
         if self.repeated:
             yield f"Used, though an earlier row asks the same: {_rows(self.repeated)}."
 
     def require_clean(self) -> None:
-        """Raises FgctlError when rows are left out or repeated, except for held-out questions."""
-        faults = [f"{reason} in {_rows(rows)}" for reason, rows in self.dropped.items() if reason != HELD_OUT]
+        """Raises FgctlError when rows are left out or repeated, except for questions that are set aside."""
+        aside = {HELD_OUT, VALIDATION}
+        faults = [f"{reason} in {_rows(rows)}" for reason, rows in self.dropped.items() if reason not in aside]
         faults += [f"an earlier question in {_rows(self.repeated)}"] if self.repeated else []
         if faults:
             raise FgctlError(f"{self.path}: {'; '.join(faults)}; fix these rows, or leave out --strict.")
 
 
 def read_training_data(
-    path: Path, tokenizer: "PreTrainedTokenizerBase", recipe: Recipe, kind: Literal["sft", "ppo"]
+    path: Path,
+    tokenizer: "PreTrainedTokenizerBase",
+    recipe: Recipe,
+    kind: Literal["sft", "ppo"],
+    *,
+    until_best: bool = False,
 ) -> TrainingData:
-    """The rows of a file that a training by the recipe can use. Raises FgctlError for a file that cannot be read."""
+    """The rows of a file that a training by the recipe can use.
+
+    A run is watched on the listed validation questions. With `until_best`, and in supervised fine-tuning, a tenth of
+    the rows stands for them where none is listed. Raises FgctlError for a file that cannot be read, or that leaves
+    nothing to train on or, with `until_best`, to validate on.
+    """
     if kind == "sft":
         problems = [_question(tokenizer, recipe.sft.max_prompt_tokens), _answer(tokenizer, recipe)]
+        watched = draws = recipe.sft.validation
     else:
         problems = [_question(tokenizer, recipe.ppo.max_prompt_tokens)]
-    return sort_rows(path, load_examples(path), problems)
+        watched = until_best or recipe.ppo.steps * recipe.ppo.episodes_per_step >= recipe.ppo.validation.every
+        draws = until_best
+    data = sort_rows(path, load_examples(path), problems if watched else [_validation, *problems])
+    if draws:
+        training, validation = split_validation(data.examples)
+    else:
+        training, validation = without_held_out(data.examples), only_validation(data.examples)
+    if not training:
+        raise FgctlError(_nothing_left(data, "example" if kind == "sft" else "question"))
+    if until_best and not validation:
+        raise FgctlError(
+            f"{path} has too few questions to set some aside for validation; add more, or leave out --until-best."
+        )
+    return replace(data, examples=training, validation=validation)
 
 
 def sort_rows(path: Path, examples: Sequence[Example], problems: Sequence[Problem]) -> TrainingData:
@@ -67,8 +103,7 @@ def sort_rows(path: Path, examples: Sequence[Example], problems: Sequence[Proble
     data = TrainingData(path, len(examples), [])
     asked: set[str] = set()
     for row, example in enumerate(examples):
-        reason = HELD_OUT if not without_held_out([example]) else None
-        reason = reason or next(filter(None, (problem(example) for problem in problems)), None)
+        reason = next(filter(None, (problem(example) for problem in (_held_out, *problems))), None)
         if reason:
             data.dropped.setdefault(reason, []).append(row)
             continue
@@ -77,6 +112,14 @@ def sort_rows(path: Path, examples: Sequence[Example], problems: Sequence[Proble
             data.repeated.append(row)
         asked.add(key)
     return data
+
+
+def _held_out(example: Example) -> str | None:
+    return HELD_OUT if is_listed(example.question, held_out_keys()) else None
+
+
+def _validation(example: Example) -> str | None:
+    return VALIDATION if is_listed(example.question, validation_keys()) else None
 
 
 def _question(tokenizer: "PreTrainedTokenizerBase", max_prompt_tokens: int) -> Problem:
@@ -105,6 +148,14 @@ def _answer(tokenizer: "PreTrainedTokenizerBase", recipe: Recipe) -> Problem:
         return None
 
     return problem
+
+
+def _nothing_left(data: TrainingData, what: str) -> str:
+    reasons = "; ".join(f"{reason}: {_rows(rows)}" for reason, rows in data.dropped.items())
+    return (
+        f"{data.path} leaves no {what} to train on ({reasons or 'it has no rows'}); add rows that can be used, outside "
+        f"the held-out and validation lists."
+    )
 
 
 def _rows(rows: Sequence[int]) -> str:

@@ -1,6 +1,7 @@
 """What several endpoints share.
 
 wire.py        wire types
+query.py       query parameters that an endpoint does not read
 selection.py   the policy that `profile`, `weights` or a model name asks for
 reply.py       an answer's sources, completions and choice as JSON
 profiles.py    the served profiles as JSON

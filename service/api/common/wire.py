@@ -1,8 +1,18 @@
 """Wire types that several endpoints share."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from service.errors import InvalidField
 
 MAX_STOPS = 4
 
@@ -16,8 +26,36 @@ def _encodable(text: str) -> str:
     return text
 
 
+def one_message(sentence: str) -> WrapValidator:
+    """One sentence for a value that fits no form of a field, instead of one complaint for each form.
+
+    Where a form fits but for a reason of our own, that reason is the message.
+    """
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            causes = (detail.get("ctx", {}).get("error") for detail in error.errors())
+            own = next((cause for cause in causes if isinstance(cause, ValueError)), None)
+            raise own or ValueError(sentence) from None
+
+    return WrapValidator(validate)
+
+
+def _random_if_negative(seed: int) -> int | None:
+    """-1 is no seed, as other servers have it."""
+    return None if seed == -1 else seed
+
+
 Text = Annotated[str, AfterValidator(_encodable)]
 StopText = Annotated[Text, Field(min_length=1, max_length=200)]
+Stops = Annotated[
+    StopText | list[StopText] | None,
+    one_message("stop is a text of at most 200 characters or a list of such texts; correct it and send it again."),
+]
+Seed = Annotated[int, Field(ge=-1, lt=1 << 63), AfterValidator(_random_if_negative)]
+"""-1 for a random one, like none."""
 
 
 class Wire(BaseModel):
@@ -32,9 +70,9 @@ class PassageIn(Wire):
 
 
 def check_stops(stop: str | list[str] | None) -> None:
-    """Raises ValueError for more stop texts than a request may have."""
+    """Raises InvalidField for more stop texts than a request may have."""
     if isinstance(stop, list) and len(stop) > MAX_STOPS:
-        raise ValueError(f"There are {len(stop)} stop texts; give at most {MAX_STOPS}.")
+        raise InvalidField("stop", f"There are {len(stop)} stop texts; give at most {MAX_STOPS}.")
 
 
 def listed_stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import pytest
 
 from rewards.errors import FgctlError
 from service import run as module
+from service.app import create_app
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
 from service.run import run
@@ -42,3 +43,19 @@ def test_it_is_open_to_other_machines_only_with_keys_or_when_that_is_meant(host,
 def test_this_machine_alone_needs_no_keys(host):
     with pytest.raises(Started):
         run(Settings(), host, 0)
+
+
+@pytest.mark.parametrize(("settings", "seconds"), [({}, 75), ({"keep_alive_timeout": 20}, 20)])
+def test_idle_connections_stay_open_as_long_as_the_setting_says(monkeypatch, settings, seconds):
+    configs = []
+
+    class Server:
+        def __init__(self, config, drain):
+            configs.append(config)
+            raise Started
+
+    monkeypatch.setattr(module, "create_app", create_app)
+    monkeypatch.setattr(module, "_Server", Server)
+    with pytest.raises(Started):
+        run(Settings(**settings), "127.0.0.1", 0)
+    assert configs[0].timeout_keep_alive == seconds

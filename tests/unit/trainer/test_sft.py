@@ -8,6 +8,7 @@ from policies.base import resolve_base
 from policies.store import PolicyStore
 from rewards.dataset import SAMPLE, Example, Passage, load_examples
 from rewards.errors import FgctlError
+from rewards.held_out import split_validation
 from trainer.packing import pack
 from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
@@ -17,7 +18,6 @@ from trainer.sft import (
     batch_order,
     cosine_schedule,
     encode_examples,
-    split_validation,
     train_sft,
     validation_loss,
 )
@@ -64,15 +64,14 @@ def test_a_base_that_is_not_finite_stops_training_and_nothing_is_stored(poisoned
 
 
 def test_the_loss_on_questions_that_are_not_trained_on_is_measured(tiny, tmp_path):
-    rows = [{"question": f"Is it {i}?", "passages": [], "answer": "Yes."} for i in range(12)]
+    rows = [{"question": f"Is it {i}?", "passages": [], "answer": "Yes."} for i in range(20)]
     (tmp_path / "train.json").write_text(json.dumps(rows))
-    overrides = [*BYTES, "sft.max_examples=12", "sft.validation=0.3", "sft.validation_steps=2", "sft.epochs=2"]
+    overrides = [*BYTES, "sft.max_examples=20", "sft.validation=true", "sft.validation_steps=2"]
     job = SftJob(tiny, tmp_path / "train.json", "smoke", load_recipe("smoke", overrides), tmp_path / "run")
     manifest = train_sft(job, PolicyStore(tmp_path / "policies"))
-    training, validation = split_validation(load_examples(job.data), 0.3)
-    assert len(training) + len(validation) == 12
-    assert 0 < len(validation) < 8
-    assert manifest.episodes == 2 * len(training)
+    training, validation = split_validation(load_examples(job.data))
+    assert (len(training), len(validation)) == (18, 2)
+    assert manifest.episodes == len(training)
     log = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     measured = [row["step"] for row in log if "sft/validation_loss" in row]
     assert measured == sorted({*range(1, manifest.steps, 2), manifest.steps - 1})
@@ -81,11 +80,3 @@ def test_the_loss_on_questions_that_are_not_trained_on_is_measured(tiny, tmp_pat
     by_hand = sum(-model.evaluate(pack([group])).logprobs.sum().item() for group in groups)
     tokens = sum(len(group.responses[0]) for group in groups)
     assert validation_loss(model, groups, 64, Processes()) == pytest.approx(by_hand / tokens, rel=1e-5)
-
-
-def test_questions_for_validation_are_chosen_by_what_they_ask():
-    examples = [Example(question=f"Is it {i}?", passages=(), answer="") for i in range(2000)]
-    validation = split_validation(examples, 0.1)[1]
-    assert 150 < len(validation) < 250
-    assert split_validation(examples[1000:], 0.1)[1] == [e for e in validation if e in examples[1000:]]
-    assert split_validation(examples, 0.0) == (examples, [])

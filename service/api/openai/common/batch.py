@@ -52,7 +52,7 @@ async def prepare(
     extra: dict[str, Any] | None = None,
 ) -> Batch:
     """Check every prompt of a request. Raises ServiceError."""
-    prompts = tuple([await pipeline.prepare(request) for request in requests])
+    prompts = tuple(await pipeline.prepare_all(requests))
     return Batch(body.model, prompts, answer_format, body.include_usage, extra or {})
 
 

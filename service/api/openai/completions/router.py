@@ -4,7 +4,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.api.openai.common.batch import prepare
-from service.api.openai.common.errors import OpenAIRoute
 from service.api.openai.common.http import STREAM, respond
 from service.api.openai.completions.answer_format import CompletionFormat
 from service.api.openai.completions.protocol import CompletionRequest, CompletionResponse
@@ -14,7 +13,7 @@ from service.edge.authentication import caller_of
 from service.edge.route_scope import needs
 from service.errors import GENERATING
 
-router = APIRouter(route_class=OpenAIRoute)
+router = APIRouter()
 
 
 @router.post("/completions", response_model=CompletionResponse, responses=GENERATING | STREAM)

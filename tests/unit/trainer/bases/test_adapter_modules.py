@@ -1,6 +1,7 @@
 import pytest
 
-from policies.adapter import LoraAdapter
+from policies.adapters.base_modules import modules_of
+from policies.adapters.lora import LoraAdapter
 from rewards.errors import FgctlError
 from trainer.bases.adapter_modules import target_modules
 from trainer.bases.load_base import load_skeleton
@@ -47,10 +48,11 @@ def test_a_module_that_the_base_lacks_is_refused_with_those_it_has(make_base):
 
 
 def test_an_adapter_on_transposed_weights_is_stored_whole(make_base, tmp_path):
-    model = PolicyModel(make_base("gpt2"), LoraRecipe(top_layers=1, target_modules="all-linear"))
+    base = make_base("gpt2")
+    model = PolicyModel(base, LoraRecipe(top_layers=1, target_modules="all-linear"))
     model.save_adapter(tmp_path / "adapter")
     adapter = LoraAdapter(tmp_path / "adapter")
-    adapter.check()
+    adapter.check(modules_of(base.path))
     assert {module.rpartition(".h.1.")[2] for module in adapter.modules} == {
         *("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"),
     }

@@ -79,7 +79,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_no_half_of_a_new_one(tmp_path
 
 
 def test_a_disk_without_room_for_checkpoints_is_found_before_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=24_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=36_000_000))
     require_space(tmp_path, 1_000_000)
-    with pytest.raises(FgctlError, match="has 22 MiB left, and checkpoints take 23; free some space"):
+    with pytest.raises(FgctlError, match="has 34 MiB left, and checkpoints take 35; free some space"):
         require_space(tmp_path, 1_000_001)

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from policies.base import load_tokenizer
-from rewards import held_out
 from rewards.dataset import question_key
 from rewards.errors import FgctlError
 from trainer.recipe import load_recipe
+from trainer.tracking import training_data
 from trainer.tracking.training_data import read_training_data
 
 RECIPE = load_recipe("smoke", ["sft.max_prompt_tokens=150", "sft.max_response_tokens=20", "ppo.max_prompt_tokens=150"])
@@ -16,10 +16,10 @@ RECIPE = load_recipe("smoke", ["sft.max_prompt_tokens=150", "sft.max_response_to
 def read(tiny, tmp_path):
     """Reads pairs of question and answer, with a tokenizer that reads bytes."""
 
-    def read(pairs, kind):
+    def read(pairs, kind, recipe=RECIPE, **how):
         rows = [{"question": question, "passages": [], "answer": answer} for question, answer in pairs]
         (tmp_path / "train.json").write_text(json.dumps(rows))
-        return read_training_data(tmp_path / "train.json", load_tokenizer(tiny), RECIPE, kind)
+        return read_training_data(tmp_path / "train.json", load_tokenizer(tiny), recipe, kind, **how)
 
     return read
 
@@ -68,8 +68,49 @@ WRITTEN = ["Who built  it?", "who built it ?", "Who built it", "Who built it?!",
 
 @pytest.mark.parametrize("question", WRITTEN)
 def test_a_held_out_question_that_is_written_a_little_differently_is_held_out(read, monkeypatch, question):
-    monkeypatch.setattr(held_out, "held_out_keys", lambda: frozenset({question_key("Who built it?")}))
+    monkeypatch.setattr(training_data, "held_out_keys", lambda: frozenset({question_key("Who built it?")}))
     data = read([(question, "He."), ("Who built them?", "He.")], "sft")
     assert [example.question for example in data.examples] == ["Who built them?"]
     assert data.dropped == {"a held-out question, or nearly one": [0]}
     data.require_clean()
+
+
+QUESTIONS = [(f"Is it {i}?", "Yes.") for i in range(30)]
+
+
+def test_the_listed_validation_questions_are_for_validation_alone(read, monkeypatch):
+    listed = frozenset(map(question_key, ("Is it 3?", "Is it 5?")))
+    for module in ("rewards.held_out", "trainer.tracking.training_data"):
+        monkeypatch.setattr(f"{module}.validation_keys", lambda: listed)
+    unwatched = read(QUESTIONS, "ppo")
+    assert (len(unwatched.examples), unwatched.validation) == (28, [])
+    assert unwatched.dropped == {"a validation question": [3, 5]}
+    unwatched.require_clean()
+    long = load_recipe("smoke", ["ppo.steps=500"])
+    for watched in (read(QUESTIONS, "ppo", long), read(QUESTIONS, "ppo", until_best=True)):
+        assert [example.question for example in watched.validation] == ["Is it 3?", "Is it 5?"]
+        assert len(watched.examples) == 28
+        assert next(watched.report()) == f"28 of the 30 rows of {watched.path} are used, and 2 for validation."
+    sft = load_recipe("smoke", ["sft.validation=true"])
+    assert [example.question for example in read(QUESTIONS, "sft", sft).validation] == ["Is it 3?", "Is it 5?"]
+
+
+def test_of_data_without_listed_questions_a_tenth_is_set_aside_where_a_run_needs_them(read):
+    assert len(read(QUESTIONS, "ppo", load_recipe("smoke", ["ppo.steps=500"])).examples) == 30
+    assert len(read(QUESTIONS, "sft").examples) == 30
+    drawn = read(QUESTIONS, "ppo", until_best=True)
+    assert (len(drawn.examples), len(drawn.validation)) == (27, 3)
+    assert read(QUESTIONS, "sft", load_recipe("smoke", ["sft.validation=true"])).validation == drawn.validation
+
+
+def test_data_that_leaves_too_little_is_one_sentence(read):
+    with pytest.raises(FgctlError) as error:
+        read(PAIRS[1:4], "sft")
+    assert str(error.value).endswith(
+        "train.json leaves no example to train on (a blank question: row 0; a question over the prompt budget of 150 "
+        "tokens: row 1; an empty answer: row 2); add rows that can be used, outside the held-out and validation lists."
+    )
+    with pytest.raises(FgctlError, match=r"leaves no question to train on \(it has no rows\); add"):
+        read([], "ppo")
+    with pytest.raises(FgctlError, match="too few questions to set some aside for validation; add more, or leave out"):
+        read(PAIRS[:1], "ppo", until_best=True)
