@@ -12,7 +12,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING
 from policies.adapters.base_modules import modules_of
 from policies.adapters.lora import LoraAdapter, base_name
 from policies.base import MARKER, BaseModel, cache_directory, intact_digest, make_once
-from policies.manifest import Named
+from policies.errors import OtherBase
+from policies.manifest import Named, trunk_label
 from policies.names import DEFAULT_PROFILE, SFT
 from policies.store import ADAPTER, PolicyStore
 from rewards.dataset import file_digest
@@ -55,7 +55,7 @@ def policy_files(base: BaseModel, store: PolicyStore, profile: str, version: str
         adapter, named = store.verify(SFT, version, plain), trunk_name(store, version)
         return PolicyFiles(base, adapter) if named is None else PolicyFiles(_trunk(base, named, adapter), None)
     parent = manifest.parent
-    named = trunk_name(store, parent.version) if parent and manifest.base.digest != base.digest else None
+    named = trunk_name(store, parent.version) if parent and manifest.on_trunk else None
     adapter = store.verify(profile, version, named or plain)
     if parent is None or named is None:
         return PolicyFiles(base, adapter)
@@ -67,7 +67,8 @@ def trunk_of(base: BaseModel, store: PolicyStore) -> BaseModel:
 
     It is that of the default profile's current version, or of another profile's where that is missing or unusable;
     without policies, that of the current parent. So a new parent changes nothing for a service until policies that were
-    trained on it are promoted. Raises BrokenPolicy when `profiles.toml` cannot be read.
+    trained on it are promoted. Raises BrokenPolicy when `profiles.toml` cannot be read, and when no current version can
+    be loaded because one of them, or its merged parent, is broken; where all were trained on other bases, it is `base`.
     """
     return next(_models(base, store), base)
 
@@ -75,7 +76,7 @@ def trunk_of(base: BaseModel, store: PolicyStore) -> BaseModel:
 def trunks(base: BaseModel, store: PolicyStore) -> list[BaseModel]:
     """Every trunk that a current version needs, first that of `trunk_of`; several while a new parent replaces another.
 
-    Raises BrokenPolicy when `profiles.toml` cannot be read.
+    Raises BrokenPolicy as `trunk_of`.
     """
     models = {model.digest: model for model in _models(base, store)}
     return [model for digest, model in models.items() if digest != base.digest]
@@ -92,15 +93,28 @@ def trunk_name(store: PolicyStore, parent: str) -> Named | None:
     adapter = file_digest(store.verify(SFT, parent) / ADAPTER)
     inputs = {"format": _FORMAT, "base": manifest.base.digest, "parent": parent, "adapter": adapter}
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-    return Named(name=f"{manifest.base.name}+{SFT}@{parent}", digest=digest)
+    return Named(name=trunk_label(manifest.base.name, parent), digest=digest)
 
 
 def _models(base: BaseModel, store: PolicyStore) -> Iterator[BaseModel]:
-    """The model of each profile's current version: the default profile's first, the parent's last."""
-    profiles = store.profiles()
+    """The model of each profile's current version: the default profile's first, the parent's last.
+
+    Raises BrokenPolicy, after them, when there is none and one is broken.
+    """
+    profiles, loaded = store.profiles(), False
+    broken: FgctlError | None = None
     for name in sorted(profiles, key=lambda name: (name == SFT, name != DEFAULT_PROFILE)):
-        with suppress(FgctlError):
-            yield policy_files(base, store, name, profiles[name].version).model
+        try:
+            model = policy_files(base, store, name, profiles[name].version).model
+        except OtherBase:
+            continue
+        except FgctlError as error:
+            broken = broken or error
+            continue
+        loaded = True
+        yield model
+    if broken and not loaded:
+        raise broken
 
 
 def _trunk(base: BaseModel, named: Named, adapter: Path) -> BaseModel:

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from policies.adapters.base_modules import BaseModules, local_modules
 from policies.adapters.configuration import ADAPTER_CONFIG
 from policies.adapters.lora import ADAPTER, LoraAdapter
-from policies.errors import BrokenPolicy, first_error
+from policies.errors import BrokenPolicy, OtherBase, first_error
 from policies.manifest import SERVED, VALIDATION, Named, PolicyManifest, card
 from policies.names import SFT, check_name, is_name
 from policies.store.location import Location
@@ -125,11 +125,20 @@ class VersionStore:
             file = pickled[0].relative_to(directory)
             raise BrokenPolicy(f"{name} holds {file}, which is pickled, and only safetensors are accepted; remove it.")
         if base is not None and manifest.base.digest != base.digest:
-            raise BrokenPolicy(
+            self._require_parent(manifest)
+            raise OtherBase(
                 f"{name} was trained on the base {manifest.base.short}, not on this {base.short}; serve its own "
                 f"base or train it on this one."
             )
         return directory
+
+    def _require_parent(self, manifest: PolicyManifest) -> None:
+        """Raises BrokenPolicy for a policy on a trunk that cannot be made, because its parent is missing or broken."""
+        if manifest.on_trunk and manifest.parent and not self.intact(SFT, manifest.parent.version):
+            raise BrokenPolicy(
+                f"{manifest.profile}@{manifest.version} was trained on the base with its parent merged into it, and "
+                f"that parent, {SFT}@{manifest.parent.version}, is missing or broken; restore it."
+            )
 
     def write(self, profile: str, adapter: Path, manifest: dict[str, Any]) -> PolicyManifest:
         """Store an adapter directory (as PEFT saves it) as a new version, unless it is stored already.

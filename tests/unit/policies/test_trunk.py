@@ -269,3 +269,30 @@ def test_without_a_merged_parent_the_trunk_is_the_base(tiny, tiny_parents, trunk
     assert trunks(tiny, trunk_store) == merges == []
     foreign = BaseModel("foreign", tiny.path, "f" * 64)
     assert trunk_of(foreign, trunk_store) is foreign
+
+
+@pytest.mark.parametrize("damage", ["removed", "changed"])
+def test_a_broken_merged_parent_is_named_instead_of_falling_back_to_the_base(tiny, trunk_store, write_on_trunk, damage):
+    policy, parent = write_on_trunk(), trunk_store.profile(SFT).version
+    trunk_store.promote("medium", policy)
+    directory = trunk_store.path(SFT, parent)
+    if damage == "removed":
+        shutil.rmtree(directory)
+        message = f"Policy sft@{parent} is not stored"
+    else:
+        save_file({"x": torch.ones(1)}, directory / ADAPTER)
+        message = f"sft@{parent}: the adapter is missing or changed since it was stored; restore it."
+    for look in (trunk_of, trunks):
+        with pytest.raises(BrokenPolicy, match=f"^{re.escape(message)}"):
+            look(tiny, trunk_store)
+    with pytest.raises(
+        BrokenPolicy, match=rf"^medium@{policy} .* that parent, sft@{parent}, is missing or broken; res"
+    ):
+        trunk_store.verify("medium", policy, Named(name=tiny.name, digest=tiny.digest))
+
+
+def test_a_broken_parent_does_not_stop_what_needs_none(tiny, tiny_parents, trunk_store, write_adapter):
+    plain = write_adapter(trunk_store, "medium", tiny_parents[1], tiny, WEIGHTS).version
+    trunk_store.promote("medium", plain)
+    shutil.rmtree(trunk_store.path(SFT, trunk_store.profile(SFT).version))
+    assert trunk_of(tiny, trunk_store) is tiny
