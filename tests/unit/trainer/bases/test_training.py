@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from policies.store import PolicyStore
 from policies.weights import Weights
@@ -36,7 +37,8 @@ def test_a_base_trains_from_parent_to_policy(make_base, architecture, tmp_path):
     recipe = load_recipe("smoke", RECIPE)
     parent = train_sft(SftJob(base, SAMPLE / "train.json", "smoke", recipe, tmp_path / "run"), store)
     path = store.verify("sft", parent.version)
-    model = PolicyModel(base, parent_shape(recipe.lora, path, base), path, recipe.ppo.temperature)
+    lora = parent_shape(recipe.lora, path, base)
+    model = PolicyModel(base, lora, path, recipe.ppo.temperature, dtype=torch.float32)
     scorer = SimpleNamespace(categories=BUILT_IN, score=score)
     examples = [Example(question="Is it?", passages=(), answer="Yes.")]
     trainer = PpoTrainer(model, scorer, Weights.parse("1,1,1"), recipe, examples)
