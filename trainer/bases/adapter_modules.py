@@ -4,7 +4,7 @@ Architectures name their modules differently (`q_proj`, `qkv_proj`, `c_attn`, `q
 `all-linear` are resolved to the names that the base at hand has.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from peft import LoraConfig
@@ -39,12 +39,12 @@ def target_modules(lora: LoraRecipe, model: nn.Module, base: str) -> list[str]:
 
     Raises FgctlError, naming the linear modules there are, when the base lacks one.
     """
-    linear = linear_modules(model)
+    linear, every = linear_modules(model), [name for name, module in model.named_modules() if _is_linear(module)]
     if lora.target_modules == "all-linear":
-        return _shortest(linear, linear)
+        return _shortest(linear, every)
     if lora.target_modules == "attention":
         if attention := [name for name in linear if _in_attention(model, name)]:
-            return _shortest(attention, linear)
+            return _shortest(attention, every)
         missing = "no module of attention"
     else:
         absent = [name for name in lora.target_modules if not any(_ends(module, [name]) for module in linear)]
@@ -53,17 +53,25 @@ def target_modules(lora: LoraRecipe, model: nn.Module, base: str) -> list[str]:
         missing = f"no module {', '.join(absent)}"
     raise FgctlError(
         f"Base model {base} has {missing} for an adapter; its linear modules are "
-        f"{', '.join(_shortest(linear, linear)) or 'none'}: name some by lora.target_modules."
+        f"{', '.join(_shortest(linear, every)) or 'none'}: name some by lora.target_modules."
     )
 
 
 def linear_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """The linear modules of the model's layers by their whole names: those of numbered blocks, not the output's."""
+    """The linear modules of the model's layers by their whole names: those of numbered blocks, not the output's.
+
+    Routers, which choose experts, are left out: some return more than a product.
+    """
     return {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and any(part.isdigit() for part in name.split("."))
+        if _is_linear(module) and any(part.isdigit() for part in name.split("."))
+        if "router" not in type(module).__name__.lower()
     }
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | Conv1D)
 
 
 def _in_attention(model: nn.Module, name: str) -> bool:
@@ -73,16 +81,16 @@ def _in_attention(model: nn.Module, name: str) -> bool:
     return any("attention" in type(module).__name__.lower() for module in around)
 
 
-def _shortest(chosen: Iterable[str], every: Mapping[str, nn.Module]) -> list[str]:
+def _shortest(chosen: Iterable[str], every: Iterable[str]) -> list[str]:
     """The shortest ends of the chosen names that no other name has, sorted: `o_proj`, or `attn.c_proj` where the
     feed-forward layers have a `c_proj` as well."""
     chosen = set(chosen)
-    ends = set()
+    others, ends = set(every) - chosen, set()
     for name in chosen:
         parts = name.split(".")
         for length in range(1, len(parts)):
             end = ".".join(parts[-length:])
-            if not any(_ends(other, [end]) for other in every.keys() - chosen):
+            if not any(_ends(other, [end]) for other in others):
                 ends.add(end)
                 break
     return sorted(ends)

@@ -22,6 +22,7 @@ ALL_LINEAR = {
     "llama": ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"],
     "phi3": ["down_proj", "gate_up_proj", "o_proj", "qkv_proj"],
     "gpt2": ["c_attn", "c_fc", "c_proj"],
+    "llama4": ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"],
 }
 
 
@@ -32,7 +33,7 @@ def test_the_default_is_all_of_attention_by_the_names_of_the_architecture(make_b
 
 
 @pytest.mark.parametrize("architecture", ALL_LINEAR)
-def test_all_linear_is_every_linear_module_but_the_output(make_base, architecture):
+def test_all_linear_is_every_linear_module_but_output_and_routers(make_base, architecture):
     lora = load_recipe("cpu", ["lora.target_modules=all-linear"]).lora
     assert target_modules(lora, load_skeleton(make_base(architecture)), architecture) == ALL_LINEAR[architecture]
 

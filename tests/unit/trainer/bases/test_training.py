@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from policies.store import PolicyStore
+from policies.trunk import policy_files
 from policies.weights import Weights
 from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, Example
@@ -18,7 +19,7 @@ from trainer.recipe import load_recipe
 from trainer.rollouts.transformers import TransformersSampler
 from trainer.sft import SftJob, train_sft
 
-TRAINED = "llama mistral qwen2 gemma2 gemma3 phi3 opt gpt2 gptj gpt_neox falcon starcoder2 olmo3 gpt_oss".split()
+TRAINED = "llama mistral qwen2 gemma2 gemma3 phi3 opt gpt2 gptj gpt_neox falcon starcoder2 olmo3 gpt_oss mixtral".split()
 RECIPE = [
     *("lora.top_layers=1", "sft.max_examples=2", "sft.max_prompt_tokens=200", "sft.max_response_tokens=300"),
     *("ppo.prompts_per_step=1", "ppo.max_prompt_tokens=200", "ppo.max_new_tokens=24", "ppo.logprob_tolerance=1e-3"),
@@ -38,7 +39,25 @@ def test_a_base_trains_from_parent_to_policy(make_base, architecture, tmp_path):
     parent = train_sft(SftJob(base, SAMPLE / "train.json", "smoke", recipe, tmp_path / "run"), store)
     path = store.verify("sft", parent.version)
     lora = parent_shape(recipe.lora, path, base)
-    model = PolicyModel(base, lora, path, recipe.ppo.temperature, dtype=torch.float32)
+    take_a_step(PolicyModel(base, lora, path, recipe.ppo.temperature, dtype=torch.float32), recipe)
+
+
+@pytest.mark.parametrize("architecture", TRAINED)
+def test_a_base_trains_from_a_parent_that_is_merged_into_it(make_base, architecture, tmp_path, monkeypatch):
+    """As recipes `cpu` and `gpu` train it: all linear modules of the parent, attention of the policy."""
+    monkeypatch.setenv("FGCTL_CACHE", str(tmp_path / "cache"))
+    base, store = make_base(architecture), PolicyStore(tmp_path / "policies")
+    recipe = load_recipe("smoke", [*RECIPE, "sft.merge=true", "sft.lora.rank=8"])
+    parent = train_sft(SftJob(base, SAMPLE / "train.json", "smoke", recipe, tmp_path / "run"), store)
+    trunk = policy_files(base, store, "sft", parent.version).model
+    model = PolicyModel(trunk, recipe.lora, None, recipe.ppo.temperature, dtype=torch.float32)
+    path = store.verify("sft", parent.version)
+    unmerged = PolicyModel(base, recipe.lora, path, recipe.ppo.temperature, dtype=torch.float32)
+    assert (model.logprobs(range(40, 80)) - unmerged.logprobs(range(40, 80))).abs().max() < 1e-3
+    take_a_step(model, recipe)
+
+
+def take_a_step(model, recipe):
     scorer = SimpleNamespace(categories=BUILT_IN, score=score)
     examples = [Example(question="Is it?", passages=(), answer="Yes.")]
     trainer = PpoTrainer(model, scorer, Weights.parse("1,1,1"), recipe, examples)
