@@ -19,7 +19,9 @@ from trainer.recipe import load_recipe
 from trainer.rollouts.transformers import TransformersSampler
 from trainer.sft import SftJob, train_sft
 
-TRAINED = "llama mistral qwen2 gemma2 gemma3 phi3 opt gpt2 gptj gpt_neox falcon starcoder2 olmo3 gpt_oss mixtral".split()
+TRAINED = (
+    "llama mistral qwen2 gemma2 gemma3 phi3 opt gpt2 gptj gpt_neox falcon starcoder2 olmo3 gpt_oss mixtral".split()
+)
 RECIPE = [
     *("lora.top_layers=1", "sft.max_examples=2", "sft.max_prompt_tokens=200", "sft.max_response_tokens=300"),
     *("ppo.prompts_per_step=1", "ppo.max_prompt_tokens=200", "ppo.max_new_tokens=24", "ppo.logprob_tolerance=1e-3"),
