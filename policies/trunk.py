@@ -11,7 +11,7 @@ the last bit of a matrix product.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 """Raised when the same base and parent are to give another trunk."""
+_PRECISIONS = frozenset({"BF16", "F16", "F32", "F64"})
+"""Types of tensors, as safetensors name them, to which an update can be added."""
 _COPIED = frozenset({".jinja", ".json", ".model", ".txt"})
 """Suffixes of the base's files that the trunk has unchanged: configuration and tokenizer."""
 
@@ -142,32 +144,52 @@ def merge(base: Path, adapter: LoraAdapter, directory: Path) -> None:
     from safetensors.torch import save_file
 
     adapter.check(modules_of(base))
-    changed = {f"{base_name(module)}.weight": module for module in adapter.modules}
-    missing = set(changed)
+    require_mergeable(base, adapter.modules)
+    changed = {name: module for module in adapter.modules for name in _stored_names(module)}
     for source in _weight_files(base):
         with safe_open(source, framework="pt") as weights:
             tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118 - no dictionary
             metadata = weights.metadata()
-        for name in missing & tensors.keys():
-            tensors[name] = _merged(name, tensors[name], adapter, changed[name])
-        missing -= tensors.keys()
+        for name in changed.keys() & tensors.keys():
+            tensors[name] = _merged(tensors[name], adapter, changed[name])
         save_file(tensors, directory / source.name, metadata)
-    if missing:
-        raise FgctlError(
-            f"{base} has no weights {min(missing)}, which {adapter.name} changes; train the parent with "
-            f"--set sft.merge=false."
-        )
     for file in base.iterdir():
         if file.suffix in _COPIED and file.name != MARKER and file.is_file():
             shutil.copyfile(file, directory / file.name)
 
 
-def _merged(name: str, weight: "Tensor", adapter: LoraAdapter, module: str) -> "Tensor":
-    if not weight.dtype.is_floating_point or weight.dtype.itemsize < 2:
+def require_mergeable(base: Path, modules: Iterable[str]) -> None:
+    """Check that updates of some modules can be merged into a base, by its files' headers; before a long training, too.
+
+    Raises FgctlError when the base has no weights for a module, or has them quantized.
+    """
+    from safetensors import safe_open
+
+    missing = set(modules)
+    changed = {name: module for module in missing for name in _stored_names(module)}
+    for source in _weight_files(base):
+        with safe_open(source, framework="pt") as weights:
+            for name in changed.keys() & set(weights.keys()):
+                if (dtype := weights.get_slice(name).get_dtype()) not in _PRECISIONS:
+                    raise FgctlError(
+                        f"The base's weights {name} are quantized ({dtype}), so no parent can be merged into them; "
+                        f"train it with --set sft.merge=false."
+                    )
+                missing.discard(changed[name])
+    if missing:
         raise FgctlError(
-            f"The base's weights {name} are quantized ({weight.dtype}), so no parent can be merged into them; train it "
+            f"{base} has no weights {base_name(min(missing))}.weight, which a merged parent changes; train the parent "
             f"with --set sft.merge=false."
         )
+
+
+def _stored_names(module: str) -> tuple[str, str]:
+    """The names that a module's weights may have in a checkpoint: transformers also reads those of a bare decoder."""
+    whole = f"{base_name(module)}.weight"
+    return whole, whole.partition(".")[2]
+
+
+def _merged(weight: "Tensor", adapter: LoraAdapter, module: str) -> "Tensor":
     update = adapter.update(module)
     return (weight.float() + (update.T if adapter.config.fan_in_fan_out else update)).to(weight.dtype)
 

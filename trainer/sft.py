@@ -16,6 +16,7 @@ from policies.control_tokens import ControlTokens
 from policies.manifest import Named, PolicyManifest
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
+from policies.trunk import require_mergeable
 from rewards.dataset import Example, file_digest
 from trainer.packing import Group, bins, pack
 from trainer.policy_model import PolicyModel
@@ -75,6 +76,8 @@ def _train(job: SftJob, store: PolicyStore, processes: Processes) -> PolicyManif
     groups, unseen = (encode_examples(part, model, settings) for part in (training, data.validation))
     batches = batch_order(len(groups), settings)
     parameters = model.policy_parameters()
+    if settings.merge:
+        require_mergeable(job.base.path, {name.partition(".lora_")[0] for name in parameters})
     require_space(job.run, sum(p.numel() for p in parameters.values()))
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
     start = _restore(processes.on_main(partial(load_checkpoint, job.run)), parameters, optimizer)

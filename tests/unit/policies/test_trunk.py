@@ -178,6 +178,21 @@ def test_a_base_that_nothing_can_be_merged_into_is_refused(tmp_path, tiny_parent
     assert "sft.merge=false" in str(error.value)
 
 
+def test_weights_of_a_bare_decoder_are_found(tiny, tiny_parents, tmp_path):
+    """As those of GPT-2 on the hub, whose names lack the prefix of the decoder."""
+    whole, bare = tmp_path / "whole", tmp_path / "bare"
+    shutil.copytree(tiny.path, bare)
+    weights = load_file(bare / "model.safetensors")
+    renamed = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+    save_file(renamed, bare / "model.safetensors", {"format": "pt"})
+    for base, directory in ((tiny.path, whole), (bare, tmp_path / "merged")):
+        directory.mkdir()
+        merge(base, LoraAdapter(tiny_parents[0]), directory)
+    expected, merged = load_file(whole / "model.safetensors"), load_file(tmp_path / "merged" / "model.safetensors")
+    assert all(torch.equal(tensor, merged[name.removeprefix("model.")]) for name, tensor in expected.items())
+    assert not torch.equal(merged["layers.0.mlp.up_proj.weight"], renamed["layers.0.mlp.up_proj.weight"])
+
+
 @pytest.fixture
 def narrow(tiny_parents, tmp_path):
     """An adapter whose update of one module is narrower than that base's."""

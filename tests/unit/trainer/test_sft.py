@@ -1,10 +1,12 @@
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
-from transformers import AutoTokenizer
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from policies.base import resolve_base
+from policies.base import BaseModel, resolve_base
 from policies.store import PolicyStore
 from rewards.dataset import SAMPLE, Example, Passage, load_examples
 from rewards.errors import FgctlError
@@ -80,3 +82,16 @@ def test_the_loss_on_questions_that_are_not_trained_on_is_measured(tiny, tmp_pat
     by_hand = sum(-model.evaluate(pack([group])).logprobs.sum().item() for group in groups)
     tokens = sum(len(group.responses[0]) for group in groups)
     assert validation_loss(model, groups, 64, Processes()) == pytest.approx(by_hand / tokens, rel=1e-5)
+
+
+def test_a_base_that_no_parent_can_be_merged_into_stops_before_training(tiny, tmp_path):
+    shutil.copytree(tiny.path, tmp_path / "pickled")
+    model = AutoModelForCausalLM.from_pretrained(tiny.path)
+    torch.save(model.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
+    (tmp_path / "pickled" / "model.safetensors").unlink()
+    base = BaseModel("pickled", tmp_path / "pickled", "0" * 64)
+    recipe = load_recipe("smoke", [*BYTES, "sft.merge=true", "sft.lora.rank=8"])
+    job = SftJob(base, SAMPLE / "train.json", "smoke", recipe, tmp_path / "run")
+    with pytest.raises(FgctlError, match=r"has no safetensors; save .*, or train with --set sft.merge=false\."):
+        train_sft(job, PolicyStore(tmp_path / "policies"))
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
