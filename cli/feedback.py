@@ -74,7 +74,7 @@ def import_file(
         )
         if report.left_out:
             parts = ", ".join(f"{number} {what}" for what, number in report.left_out.most_common())
-            remarks.print(f"Left out of imported records: {parts}.", markup=False)
+            remarks.print(f"Left out of imported records: {parts}.")
         for refusal in report.refused[:_REFUSALS_SHOWN]:
             remarks.print(f"{refusal.where}: {refusal.reason}")
         if len(report.refused) > _REFUSALS_SHOWN:
