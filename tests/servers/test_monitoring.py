@@ -150,8 +150,14 @@ SILENT = {
 SILENT_TOO = SILENT | {"instance": "a"}
 ABSENT = {"alertname": "FgctlTargetAbsent", "severity": "page", "component": "engine", "job": "fgctl"}
 FULL = SILENT | {"alertname": "FgctlScoringQueueSaturated", "severity": "ticket"}
-LOSES = {"alertname": "FgctlScoringLosesAnswers", "severity": "ticket", "component": "scoring", "job": "fgctl", "profile": "short"}
-LOST = {"alertname": "FgctlFeedbackLost", "severity": "ticket", "component": "feedback", "job": "fgctl", "instance": "a"}
+LOSES = {
+    "alertname": "FgctlScoringLosesAnswers",
+    "severity": "ticket",
+    "component": "scoring",
+    "job": "fgctl",
+    "profile": "short",
+}
+LOST = {"alertname": "FgctlFeedbackLost", "severity": "ticket", "component": "feedback", "job": "fgctl"}
 REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component": "serving", "job": "fgctl"}
 
 
