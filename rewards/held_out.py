@@ -44,15 +44,15 @@ def _listed(path: Path) -> frozenset[str]:
 def without_held_out(rows: Iterable[_Row]) -> list[_Row]:
     """The rows whose questions training may use: neither held out nor for validation."""
     aside = held_out_keys() | validation_keys()
-    return [row for row in rows if not is_listed(row.question, aside)]
+    return [row for row in rows if not _is_listed(row.question, aside)]
 
 
 def only_held_out(rows: Iterable[_Row]) -> list[_Row]:
     """The rows whose questions are held out."""
-    return [row for row in rows if is_listed(row.question, held_out_keys())]
+    return [row for row in rows if _is_listed(row.question, held_out_keys())]
 
 
-def is_listed(question: str, keys: frozenset[str]) -> bool:
+def _is_listed(question: str, keys: frozenset[str]) -> bool:
     """Whether a list of keys has a question, or one that differs from it only in how it is written at its end."""
     plain = unicodedata.normalize("NFKC", question).translate(_STRAIGHT).rstrip(" \t\r\n?!.…:;,")
     written = {question, *(plain + end for end in ("?", "", " ?", ".", "!", "??"))}
@@ -61,7 +61,7 @@ def is_listed(question: str, keys: frozenset[str]) -> bool:
 
 def only_validation(rows: Iterable[_Row]) -> list[_Row]:
     """The rows whose questions are for validation."""
-    return [row for row in rows if is_listed(row.question, validation_keys())]
+    return [row for row in rows if _is_listed(row.question, validation_keys())]
 
 
 def split_validation(rows: Iterable[_Row]) -> tuple[list[_Row], list[_Row]]:

@@ -9,14 +9,7 @@ from policies.control_tokens import ControlTokens
 from policies.prompt import PromptFormatter, PromptTooLong
 from rewards.dataset import Example, load_examples, question_key
 from rewards.errors import FgctlError
-from rewards.held_out import (
-    held_out_keys,
-    is_listed,
-    only_validation,
-    split_validation,
-    validation_keys,
-    without_held_out,
-)
+from rewards.held_out import only_held_out, only_validation, split_validation, without_held_out
 from trainer.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -115,11 +108,11 @@ def sort_rows(path: Path, examples: Sequence[Example], problems: Sequence[Proble
 
 
 def _held_out(example: Example) -> str | None:
-    return HELD_OUT if is_listed(example.question, held_out_keys()) else None
+    return HELD_OUT if only_held_out([example]) else None
 
 
 def _validation(example: Example) -> str | None:
-    return VALIDATION if is_listed(example.question, validation_keys()) else None
+    return VALIDATION if only_validation([example]) else None
 
 
 def _question(tokenizer: "PreTrainedTokenizerBase", max_prompt_tokens: int) -> Problem:

@@ -6,7 +6,6 @@ from policies.base import load_tokenizer
 from rewards.dataset import question_key
 from rewards.errors import FgctlError
 from trainer.recipe import load_recipe
-from trainer.tracking import training_data
 from trainer.tracking.training_data import read_training_data
 
 RECIPE = load_recipe("smoke", ["sft.max_prompt_tokens=150", "sft.max_response_tokens=20", "ppo.max_prompt_tokens=150"])
@@ -68,7 +67,7 @@ WRITTEN = ["Who built  it?", "who built it ?", "Who built it", "Who built it?!",
 
 @pytest.mark.parametrize("question", WRITTEN)
 def test_a_held_out_question_that_is_written_a_little_differently_is_held_out(read, monkeypatch, question):
-    monkeypatch.setattr(training_data, "held_out_keys", lambda: frozenset({question_key("Who built it?")}))
+    monkeypatch.setattr("rewards.held_out.held_out_keys", lambda: frozenset({question_key("Who built it?")}))
     data = read([(question, "He."), ("Who built them?", "He.")], "sft")
     assert [example.question for example in data.examples] == ["Who built them?"]
     assert data.dropped == {"a held-out question, or nearly one": [0]}
@@ -80,8 +79,7 @@ QUESTIONS = [(f"Is it {i}?", "Yes.") for i in range(30)]
 
 def test_the_listed_validation_questions_are_for_validation_alone(read, monkeypatch):
     listed = frozenset(map(question_key, ("Is it 3?", "Is it 5?")))
-    for module in ("rewards.held_out", "trainer.tracking.training_data"):
-        monkeypatch.setattr(f"{module}.validation_keys", lambda: listed)
+    monkeypatch.setattr("rewards.held_out.validation_keys", lambda: listed)
     unwatched = read(QUESTIONS, "ppo")
     assert (len(unwatched.examples), unwatched.validation) == (28, [])
     assert unwatched.dropped == {"a validation question": [3, 5]}
