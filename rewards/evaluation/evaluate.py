@@ -59,7 +59,7 @@ def cross_validate(
 
     With `before`, heads that the table cannot teach have no figures (rewards.fitting.fit_heads).
     """
-    unfitted = heads_without_examples(table, np.arange(len(table.keys)))
+    unfitted = heads_without_examples(table, np.arange(len(table.keys))) if before else {}
     figures = agreement(table, out_of_fold(table, recipe, count, before), unfitted)
     return {"protocol": "cross-validated", "folds": count} | figures
 

@@ -24,11 +24,13 @@ def fit_heads(
     """Fit every head on some rows of the table, with calibration and thresholds.
 
     Both are chosen on out-of-fold predictions over all segments. Heads for which the rows have no examples are those of
-    `before`; without it, raises FgctlError naming them.
+    `before`. Without it, raises FgctlError, naming what is missing, when there are too few comparisons.
     """
     lacking = heads_without_examples(table, questions)
-    if lacking and before is None:
-        raise FgctlError(f"Too little feedback: {'; '.join(lacking.values())}; annotate more answers.")
+    if before is None:
+        if lacking.keys() & {"completeness", "preference"}:
+            raise FgctlError(f"Too little feedback: {'; '.join(lacking.values())}; annotate more answers.")
+        lacking = {}  # judgements that are all alike teach a head to say the same
     names = [name for name in Heads.model_fields if name not in lacking]
     parts = [(_fit(table, rest, recipe, names), fold) for rest, fold in split_folds(questions, groups=table.groups)]
     heads = _fit(table, questions, recipe, names)
