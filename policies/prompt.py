@@ -7,8 +7,11 @@ spell is text like any other: only the template's own count, and those of a prom
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from jinja2 import TemplateError
 
 from policies.control_tokens import ControlTokens
 from rewards.dataset import Passage
@@ -154,12 +157,55 @@ class PromptFormatter:
 
     def _template(self, messages: list[dict[str, str]]) -> str:
         if self._tokenizer.chat_template is None:
-            return "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            return self._begin + "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
+        try:
+            return self._apply(messages if self._has_system else _without_system(messages))
+        except TemplateError as error:
+            raise FgctlError(
+                f"The base model's chat template refuses the messages ({error}); change their roles or their order."
+            ) from None
+
+    def _apply(self, messages: list[dict[str, str]]) -> str:
+        """The template's text. For templates that write the date, it is always the same day."""
+        rendered = self._tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, strftime_now=_DAY.strftime
+        )
+        return str(rendered)
+
+    @cached_property
+    def _has_system(self) -> bool:
+        """Whether the template writes a system message; some leave it out, and others refuse it."""
+        try:
+            text = self._apply([{"role": "system", "content": SYSTEM}, {"role": "user", "content": _NEUTRAL}])
+        except TemplateError:
+            return False
+        return SYSTEM in text
+
+    @cached_property
+    def _begin(self) -> str:
+        """The beginning-of-text token of a base without a template, if its tokenizer begins texts with one."""
+        bos = self._tokenizer.bos_token_id
+        begins = bos is not None and self._tokenizer(_NEUTRAL)["input_ids"][:1] == [bos]
+        return str(self._tokenizer.bos_token) if begins else ""
 
 
 _NEUTRAL = "x"
 """A text without control tokens."""
+_DAY = datetime(2024, 7, 26)
+"""Today, as templates are told: a prompt must be the same in training and in service, on any day."""
+
+
+def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The messages with the content of system messages before that of the next other one."""
+    turns: list[dict[str, str]] = []
+    instructions: list[str] = []
+    for message in messages:
+        if message["role"] == "system":
+            instructions.append(message["content"])
+        else:
+            turns.append(message | {"content": "\n\n".join([*instructions, message["content"]])})
+            instructions = []
+    return [*turns, *({"role": "user", "content": text} for text in instructions)]
 
 
 def _cut(text: str, starts: Sequence[int], tokens: int) -> str:

@@ -18,6 +18,7 @@ What other packages import:
     protocol.py        what a reward model of a further category implements
     segmentation.py    cuts a response into sentences and sub-sentences
     dataset.py         QA-Feedback: questions with reference answers, and span feedback
+    json_rows.py       rows of a JSON file, checked against a schema
     held_out.py        the questions that no training may see
     compute.py         device and precision of every model
     errors.py          the error that carries a message for the user

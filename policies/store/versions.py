@@ -19,13 +19,14 @@ from pydantic import ValidationError
 from policies.adapters.base_modules import BaseModules, local_modules
 from policies.adapters.configuration import ADAPTER_CONFIG
 from policies.adapters.lora import ADAPTER, LoraAdapter
-from policies.errors import BrokenPolicy, first_error
+from policies.errors import BrokenPolicy, OtherBase, first_error
 from policies.manifest import SERVED, VALIDATION, Named, PolicyManifest, card
 from policies.names import SFT, check_name, is_name
 from policies.store.location import Location
 from policies.store.profiles import PROFILES
 from policies.store.replace_file import replace_file
 from rewards.dataset import file_digest
+from rewards.errors import FgctlError
 
 MANIFEST = "policy.json"
 
@@ -54,14 +55,16 @@ class VersionStore:
         return sorted({path.parent.name for path in self.directories() if (path / MANIFEST).is_file()})
 
     def versions(self, profile: str) -> list[str]:
-        """The stored versions of a profile, oldest first; broken ones are left out."""
+        """The stored versions of a profile, oldest first, without broken ones and copies under another name."""
         check_name(profile)
         manifests = []
         for version in self._version_names(profile):
             try:
-                manifests.append(self.manifest(profile, version))
+                manifest = self.manifest(profile, version)
             except BrokenPolicy:
                 continue
+            if (manifest.profile, manifest.version) == (profile, version):
+                manifests.append(manifest)
         return [m.version for m in sorted(manifests, key=lambda m: (m.created, m.version))]
 
     def path(self, profile: str, version: str) -> Path:
@@ -85,6 +88,9 @@ class VersionStore:
             raise BrokenPolicy(f"Policy {profile}@{version} is not stored; stored versions: {stored}.") from None
         except ValidationError as error:
             reason = f"{profile}@{version}: {MANIFEST}: {first_error(error)}"
+            raise BrokenPolicy(f"{reason}; restore it or train the policy again.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = f"{profile}@{version}: {MANIFEST} cannot be read ({getattr(error, 'strerror', None) or error})"
             raise BrokenPolicy(f"{reason}; restore it or train the policy again.") from None
 
     def usable(self, profile: str, version: str, base: Named | None = None, modules: BaseModules | None = None) -> Path:
@@ -119,11 +125,20 @@ class VersionStore:
             file = pickled[0].relative_to(directory)
             raise BrokenPolicy(f"{name} holds {file}, which is pickled, and only safetensors are accepted; remove it.")
         if base is not None and manifest.base.digest != base.digest:
-            raise BrokenPolicy(
+            self._require_parent(manifest)
+            raise OtherBase(
                 f"{name} was trained on the base {manifest.base.short}, not on this {base.short}; serve its own "
                 f"base or train it on this one."
             )
         return directory
+
+    def _require_parent(self, manifest: PolicyManifest) -> None:
+        """Raises BrokenPolicy for a policy on a trunk that cannot be made, because its parent is missing or broken."""
+        if manifest.on_trunk and manifest.parent and not self.intact(SFT, manifest.parent.version):
+            raise BrokenPolicy(
+                f"{manifest.profile}@{manifest.version} was trained on the base with its parent merged into it, and "
+                f"that parent, {SFT}@{manifest.parent.version}, is missing or broken; restore it."
+            )
 
     def write(self, profile: str, adapter: Path, manifest: dict[str, Any]) -> PolicyManifest:
         """Store an adapter directory (as PEFT saves it) as a new version, unless it is stored already.
@@ -166,6 +181,19 @@ class VersionStore:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return new
+
+    def require_writable(self, profile: str) -> None:
+        """Raises FgctlError when no version of a profile can be stored; to be asked before a long training."""
+        directory = self.root / profile
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=directory if directory.exists() else self.root):
+                pass
+        except OSError as error:
+            raise FgctlError(
+                f"No policy can be stored in {directory} ({error.strerror}); make it writable, or name another store "
+                f"by FGCTL_POLICIES."
+            ) from None
 
     def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         """Put an evaluation of greedy answers to the held-out questions into a version's manifest; other scores stay.

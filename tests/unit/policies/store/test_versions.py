@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -169,3 +170,32 @@ def test_what_is_read_at_a_glance_has_no_distributions(store, tmp_path):
     assert store.manifest("medium", version).figures == {"n": 80, "served": {"responses": 160}}
     store.promote("medium", version)
     assert store.promotions("medium")[0].scores == {"n": 80, "served": {"responses": 160}}
+
+
+@pytest.mark.parametrize(
+    "leftover", ["medium/.new-k3x", "medium/{}.bak", "medium/{}-old", "medium.bak/{}", "medium-old/{}"]
+)
+def test_a_leftover_directory_is_no_version(store, write_policy, leftover):
+    version = write_policy(store, "medium", 1).version
+    shutil.copytree(store.path("medium", version), store.root / leftover.format(version))
+    (store.root / "medium" / "empty").mkdir()
+    (store.root / "medium" / "notes.txt").write_text("mine")
+    (store.root / "medium" / "binary").mkdir()
+    (store.root / "medium" / "binary" / "policy.json").write_bytes(b"\xff")
+    assert {profile: store.versions(profile) for profile in store.stored_profiles() if store.versions(profile)} == {
+        "medium": [version]
+    }
+
+
+@pytest.mark.parametrize("blocked", ["store", "profile"])
+def test_a_store_that_cannot_be_written_is_found_before_training(tmp_path, blocked):
+    store = PolicyStore(tmp_path / "policies")
+    store.require_writable("medium")
+    assert not list(store.root.iterdir())
+    if blocked == "profile":
+        (store.root / "medium").write_text("a file where the directory should be")
+    else:
+        store = PolicyStore(tmp_path / "file" / "policies")
+        (tmp_path / "file").write_text("a file where the directory should be")
+    with pytest.raises(FgctlError, match=r"No policy can be stored in .*medium \(Not a directory\); make it writable"):
+        store.require_writable("medium")
