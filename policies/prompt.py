@@ -40,6 +40,8 @@ class PromptFormatter:
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", max_tokens: int = DEFAULT_PROMPT_TOKENS) -> None:
         self._tokenizer = tokenizer
         self.max_tokens = max_tokens
+        self._max_characters = max_tokens * max(map(len, tokenizer.get_vocab()))
+        """No text of more characters fits the budget, whatever its tokens are."""
 
     def format(self, question: str, passages: Sequence[Passage]) -> Prompt:
         """Format one question.
@@ -49,11 +51,14 @@ class PromptFormatter:
         question = question.strip()
         if not question:
             raise FgctlError("The question is empty; ask one.")
-        whole = [self._lead(p) + p.text for p in passages]
-        text = self._render(question, [passage for passage in whole if passage])
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        if len(ids) <= self.max_tokens:  # the usual case: no passage has to be measured
-            return Prompt(text, tuple(ids), tuple(p for p in passages if p.text))
+        self._check_characters(len(question))
+        # What lies beyond can never be part of the prompt, and reading it would take long.
+        whole = [(self._lead(p) + p.text)[: self._max_characters + 1] for p in passages]
+        if sum(map(len, whole)) <= self._max_characters:
+            text = self._render(question, [passage for passage in whole if passage])
+            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+            if len(ids) <= self.max_tokens:  # the usual case: no passage has to be measured
+                return Prompt(text, tuple(ids), tuple(p for p in passages if p.text))
         encoded = [self._tokenizer(passage, add_special_tokens=False, **_OFFSETS) for passage in whole]
         lengths = [len(encoding["input_ids"]) for encoding in encoded]
         # Tokens merge where pieces are joined, so a budget by pieces can be off by a few tokens: shrink it and retry.
@@ -80,10 +85,12 @@ class PromptFormatter:
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
         """Format a conversation by the chat template. Raises PromptTooLong beyond the budget."""
+        self._check_characters(sum(len(message["content"]) for message in messages))
         return self.raw(self._template([dict(message) for message in messages]))
 
     def raw(self, text: str) -> Prompt:
         """Take a text as the whole prompt. Raises PromptTooLong beyond the budget, FgctlError for an empty text."""
+        self._check_characters(len(text))
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         self._check(ids)
         return Prompt(text, tuple(ids))
@@ -93,11 +100,18 @@ class PromptFormatter:
 
         Raises PromptTooLong beyond the budget, FgctlError for ids outside the base model's vocabulary.
         """
+        self._check(ids)
         size = len(self._tokenizer)
         if unknown := [i for i in ids if not 0 <= i < size]:
             raise FgctlError(f"Token {unknown[0]} is not among the {size} of the base model; use its tokenizer.")
-        self._check(ids)
         return Prompt(str(self._tokenizer.decode(list(ids))), tuple(ids))
+
+    def _check_characters(self, count: int) -> None:
+        """Refuse what is certainly too long before its tokens are counted."""
+        if count > self._max_characters:
+            raise PromptTooLong(
+                f"The prompt has {count} characters, far over the budget of {self.max_tokens} tokens; shorten it."
+            )
 
     def _check(self, ids: Sequence[int]) -> None:
         if not ids:

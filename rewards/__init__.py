@@ -20,6 +20,7 @@ What other packages import:
     dataset.py         QA-Feedback: questions with reference answers, and span feedback
     held_out.py        the questions that no training may see
     errors.py          the error that carries a message for the user
+    child_processes.py child processes that end with their parent
 
 How scores come about, each folder importing only the ones above it:
 

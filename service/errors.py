@@ -103,6 +103,13 @@ class Unavailable(ServiceError):
     status, type = 503, "unavailable"
 
 
+class EngineFull(Unavailable):
+    """As many adapters as the engine can hold: vLLM would drop one of them by itself."""
+
+    def __init__(self, adapters: int) -> None:
+        super().__init__(f"The engine holds {adapters} adapters, as many as it can; try again later.")
+
+
 class Overloaded(ServiceError):
     """More requests than the service can answer soon."""
 
@@ -232,5 +239,5 @@ def from_validation(error: RequestValidationError) -> ServiceError:
 
 def _quoted(value: str | float) -> str:
     """A value as JSON writes it, cut to a sensible length."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value[: 2 * _MAX_QUOTED] if isinstance(value, str) else value, ensure_ascii=False)
     return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"

@@ -103,7 +103,7 @@ class Admission:
         except (RateLimited, Overloaded) as error:
             self._count_refusal(profile, error)
             raise
-        self._limits.take(caller, tokens)
+        self._limits.take(caller, tokens, completions)
         timeouts = (self._settings.queue_timeout, self._settings.request_timeout)
         place = Place(caller.id, profile, tokens, completions, timeouts)
         self._in_service += 1
@@ -149,7 +149,7 @@ class Admission:
             if finished:
                 self._measure(place)
         place.state = PlaceState.LEFT
-        self._limits.give_back(place.caller_id, unused)
+        self._limits.give_back(place.caller_id, unused, place.completions)
         self._in_service -= 1
         if not self._in_service:
             self._empty.set()
@@ -174,7 +174,7 @@ class Admission:
     def _check(self, caller: Caller, tokens: int, completions: int) -> None:
         if self._stopping:
             raise self._stopping_error()
-        self._limits.check(caller, tokens, self._seconds)
+        self._limits.check(caller, tokens, self._seconds, completions)
         if self._queue.requests == 0 and completions <= self._free:
             return
         if self._queue.requests >= self._settings.waiting_requests:

@@ -8,22 +8,23 @@ from contextlib import ExitStack, aclosing
 from functools import partial
 from typing import Literal
 
-from policies.prompt import Prompt, PromptFormatter
-from rewards.errors import FgctlError
+from policies.prompt import PromptFormatter
 from rewards.scores import ScoreRequest
 from service.admission.places import Admission, PlaceState
 from service.answering.best_of import BestOfChooser
 from service.answering.deadline import until
+from service.answering.formatting import RequestFormatter
 from service.answering.prepared import Prepared
 from service.answering.sampling import SamplingLimits, sampling_params
 from service.domain.answer import Answer, Completion, Piece, TokenLogprob
+from service.domain.caller import Caller
 from service.domain.finished import FinishedCompletion
 from service.domain.policy import ServedPolicy
-from service.domain.request import AnswerRequest, Conversation, Question
+from service.domain.request import AnswerRequest, Question
 from service.edge.request_context import current
 from service.edge.tracing import NO_SPAN, Span
 from service.engine.engine import Engine
-from service.errors import InvalidRequest, RequestTimedOut, ServiceError, Unavailable
+from service.errors import RequestTimedOut, ServiceError, Unavailable
 from service.metrics.traffic import UNKNOWN, TrafficMetrics
 from service.served.resolver import Resolver
 
@@ -50,13 +51,24 @@ class Pipeline:
         """`on_finished` are told of each finished completion, in their order."""
         self._engine = engine
         self._resolver = resolver
-        self._formatter = formatter
+        self._prompts = RequestFormatter(formatter)
         self._admission = admission
         self._chooser = chooser
         self._metrics = metrics
-        self._limits = limits
+        self.limits = limits
         self._on_finished = on_finished
         self._log_prompts = log_prompts
+
+    def check_allowance(self, caller: Caller) -> None:
+        """Refuse a caller whose request would be refused whatever it holds, after counting it.
+
+        Raises RateLimited, Overloaded.
+        """
+        try:
+            self._admission.check(caller, UNKNOWN)
+        except ServiceError as error:
+            self._count(None, error.outcome)
+            raise
 
     async def prepare(self, request: AnswerRequest) -> Prepared:
         """Check a request, resolve its policy, format its prompt, reserve its place.
@@ -65,18 +77,21 @@ class Pipeline:
         """
         began = time.monotonic()
         policy: ServedPolicy | None = None
-        try:
-            policy = await self._resolver.resolve(request.selection, request.caller.id)
-            self._admission.check(request.caller, policy.profile)
-            prompt = self._format(request)
-            params = sampling_params(request.sampling, policy.decoding, prompt, self._limits)
-            tokens = len(prompt.token_ids) + params.n * (params.max_tokens or self._limits.max_tokens)
-            place = self._admission.reserve(request.caller, policy.profile, tokens, params.n)
-        except ServiceError as error:
-            self._count(policy, error.outcome)
-            raise
-        held = ExitStack()
-        held.enter_context(self._resolver.hold(policy))
+        # What must be loaded first costs more than an answer, so the caller's allowance is checked before that.
+        allow = partial(self._admission.check, request.caller, UNKNOWN)
+        with ExitStack() as holding:
+            try:
+                policy = await self._resolver.resolve(request.selection, request.caller.id, allow)
+                holding.enter_context(self._resolver.hold(policy))
+                self._admission.check(request.caller, policy.profile)
+                prompt = await self._prompts.format(request)
+                params = sampling_params(request.sampling, policy.decoding, prompt, self.limits)
+                tokens = len(prompt.token_ids) + params.n * (params.max_tokens or self.limits.max_tokens)
+                place = self._admission.reserve(request.caller, policy.profile, tokens, params.n)
+            except ServiceError as error:
+                self._count(policy, error.outcome)
+                raise
+            held = holding.pop_all()
         prepared = Prepared(
             id=f"resp_{uuid.uuid4().hex}",
             policy=policy,
@@ -195,19 +210,6 @@ class Pipeline:
             finished = FinishedCompletion(answer, completion, request, prepared.place.caller_id, prepared.trial)
             for listener in self._on_finished:
                 listener(finished)
-
-    def _format(self, request: AnswerRequest) -> Prompt:
-        content = request.content
-        try:
-            if isinstance(content, Question):
-                return self._formatter.format(content.text, content.passages)
-            if isinstance(content, Conversation):
-                return self._formatter.chat(content.messages)
-            if isinstance(content, tuple):
-                return self._formatter.tokens(content)
-            return self._formatter.raw(content)
-        except FgctlError as error:
-            raise InvalidRequest(str(error), request.param) from None
 
     def _end(self, prepared: Prepared, outcome: str, tokens: int = 0) -> None:
         """Give up the place of a request and count how it ended; only the first call has an effect."""

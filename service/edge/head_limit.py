@@ -3,6 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from service.edge.connections import allowed_connections, limited
+
 if TYPE_CHECKING:
     from uvicorn import Config
 
@@ -12,8 +14,19 @@ _REFUSALS = {
 }
 
 
-def bounded_config(app: Any, limit: int, seconds: float, **settings: Any) -> "Config":
-    """uvicorn's configuration with a limit on heads: about `limit` bytes, arriving within `seconds`."""
+def bounded_config(
+    app: Any,
+    limit: int,
+    seconds: float,
+    *,
+    send_seconds: float = 10.0,
+    max_connections: int | None = None,
+    **settings: Any,
+) -> "Config":
+    """uvicorn's configuration with a limit on heads: about `limit` bytes, arriving within `seconds`.
+
+    `send_seconds` and `max_connections` limit connections as `connections.py` says.
+    """
     from uvicorn import Config
 
     try:
@@ -69,4 +82,4 @@ def bounded_config(app: Any, limit: int, seconds: float, **settings: Any) -> "Co
                 self.transport.write(_REFUSALS[status])
             self.transport.close()
 
-    return Config(app, http=Bounded, **settings)
+    return Config(app, http=limited(Bounded, allowed_connections(max_connections), send_seconds), **settings)

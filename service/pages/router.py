@@ -16,6 +16,7 @@ from service.backend import backend_of
 from service.edge.route_scope import needs
 from service.feedback.runtime import STORELESS
 from service.feedback.validation import MISSING_LABELS, NEEDS_SOURCES
+from service.pages.api_reference import object_types, operations
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,6 +38,7 @@ PAGES = (
     Page("annotate", "/annotate", "Annotate"),
     Page("compare", "/compare", "Compare"),
     Page("agreement", "/agreement", "Agreement"),
+    Page("docs", "/docs", "API", needs_store=False),
 )
 """In the order of the navigation."""
 POLICY = (
@@ -74,6 +76,7 @@ def _endpoint(page: Page) -> Callable[[Request], Awaitable[HTMLResponse]]:
             data=_data(backend.categories),
             feedback=has_store,
             storeless=STORELESS if page.needs_store and not has_store else None,
+            **(_reference(request.app.openapi()) if page.name == "docs" else {}),
         )
         return HTMLResponse(content, headers={"content-security-policy": POLICY})
 
@@ -95,6 +98,11 @@ async def agreement_tables(request: Request) -> HTMLResponse:
         report=report, annotations=annotations, shared=shared
     )
     return HTMLResponse(content)
+
+
+def _reference(api: dict[str, Any]) -> dict[str, Any]:
+    """What the API reference shows."""
+    return {"operations": operations(api), "objects": object_types(api)}
 
 
 def _data(categories: Mapping[str, CategorySpec]) -> dict[str, Any]:

@@ -53,18 +53,21 @@ class AdapterCheck:
             raise FgctlError(f"The engine cannot load {policy.path} ({error}); train it again.") from None
         if self._base is None:
             self._base = await self._engine.probe(None)
-        _require_different(policy, probe, {"the base": self._base})
+        await self._require_different(policy, probe, {"the base": self._base})
         self._probes[policy.adapter_name] = probe
 
-    def require_different(self, policy: ServedPolicy, others: Sequence[ServedPolicy]) -> None:
+    async def require_different(self, policy: ServedPolicy, others: Sequence[ServedPolicy]) -> None:
         """Raises FgctlError when a loaded policy answers just like one of the others, which are loaded too."""
         probes = {f"profile {other.profile}": self._probes[other.adapter_name] for other in others}
-        _require_different(policy, self._probes[policy.adapter_name], probes)
+        await self._require_different(policy, self._probes[policy.adapter_name], probes)
 
-
-def _require_different(policy: ServedPolicy, probe: Sequence[float], others: Mapping[str, Sequence[float]]) -> None:
-    if twin := next((name for name, other in others.items() if same_probe(probe, other)), None):
-        raise FgctlError(f"{policy.adapter_name} answers just like {twin}; train it again.")
+    async def _require_different(
+        self, policy: ServedPolicy, probe: Sequence[float], others: Mapping[str, Sequence[float]]
+    ) -> None:
+        """A policy that is refused gives its place in the engine back."""
+        if twin := next((name for name, other in others.items() if same_probe(probe, other)), None):
+            await self._engine.unload(policy)
+            raise FgctlError(f"{policy.adapter_name} answers just like {twin}; train it again.")
 
 
 def same_probe(first: Sequence[float], second: Sequence[float]) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -11,14 +12,14 @@ from policies.manifest import Named
 from policies.mixing import MIXTURE, Mixture, anchors
 from policies.names import DEFAULT_PROFILE, no_such_profile
 from policies.sequential import CANARY, INCUMBENT
-from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore, Profile
+from policies.store import PROFILES, SFT, BrokenPolicy, Decoding, PolicyStore, Profile
 from policies.weights import Weights
 from rewards.errors import FgctlError
 from service.domain.policy import Canary, ServedPolicy
 from service.domain.roster import Roster
 from service.domain.scored import CanaryTrial
 from service.domain.selection import Selection
-from service.errors import NotFound, ServiceError, Unavailable
+from service.errors import EngineFull, NotFound, ServiceError, Unavailable
 from service.served.adapter_cache import AdapterCache, InUse
 from service.served.adapter_check import AdapterCheck, AdapterEngine
 from service.served.listener import PolicyListener
@@ -59,14 +60,21 @@ class Resolver:
         self._retired: set[int] = set()
         self._unloading: set[asyncio.Task[None]] = set()
 
-    async def resolve(self, selection: Selection, caller_id: str) -> ServedPolicy:
-        """The policy for a selection; `caller_id` decides about canaries. Raises ServiceError if there is none."""
+    async def resolve(
+        self, selection: Selection, caller_id: str, allow: Callable[[], None] = lambda: None
+    ) -> ServedPolicy:
+        """The policy for a selection; `caller_id` decides about canaries. `hold` it at once.
+
+        `allow` is called before a policy is made or loaded. Raises what `allow` raises, and ServiceError if there is no
+        policy.
+        """
         if selection.weights is not None:
-            return await self._by_weights(selection.weights)
+            return await self._by_weights(selection.weights, allow)
         profile = DEFAULT_PROFILE if selection.profile is None else selection.profile
         if selection.version is None:
             return self._current(profile, caller_id)
-        return self.roster.version(profile, selection.version) or await self._version(profile, selection.version)
+        on_roster = self.roster.version(profile, selection.version)
+        return on_roster or await self._version(profile, selection.version, allow)
 
     def hold(self, policy: ServedPolicy) -> AbstractContextManager[None]:
         """Keep a policy loaded while a request is answered by it."""
@@ -89,17 +97,24 @@ class Resolver:
     async def reload(self) -> Roster:
         """Read the store again, load and check what is new beside what is served, then switch to it at once.
 
-        What cannot be used is refused: the older version stays where there is one. Requests that are being answered go
-        on with the version they began with. Raises BrokenPolicy when `profiles.toml` cannot be read, and EngineGone;
-        nothing changes then.
+        What cannot be used is refused: the older version stays where there is one. So it does for a profile that the
+        file no longer names, because a file that was cut short looks like that. Requests that are being answered go on
+        with the version they began with. Raises BrokenPolicy when `profiles.toml` cannot be read or names no profile
+        any more, and EngineGone; nothing changes then.
         """
         async with self._reloading:
             old, new = self.roster, Roster()
             profiles = await asyncio.to_thread(self._store.profiles)
+            if old.served and not profiles:
+                raise BrokenPolicy(f"{self._store.root / PROFILES} names no profile; restore it.")
             for name, profile in profiles.items():
                 if name != SFT and profile.served:
                     await self._admit(name, profile, old, new)
-            self._lookup = WeightsLookup(await asyncio.to_thread(anchors, self._store, self._base.digest), self._grid)
+            for name in old.served.keys() - profiles.keys():
+                _keep(name, old, new)
+            usable = await asyncio.to_thread(anchors, self._store, self._base.digest)
+            kept = [anchor for anchor in self._lookup.anchors if anchor.manifest.profile not in profiles]
+            self._lookup = WeightsLookup((*usable, *kept), self._grid)
             self.roster = new
             for reasons in (new.broken, new.refused):
                 for name, reason in reasons.items():
@@ -116,11 +131,17 @@ class Resolver:
     async def engine_restarted(self) -> None:
         """Load the roster's policies into a new engine, and whatever was promoted while there was none.
 
-        Other policies follow when they are asked for. Raises what the engine says of a policy that it held before.
+        Other policies follow when they are asked for. Raises EngineGone.
         """
         self._loaded.forget()
         for policy in self.roster.policies():
-            await self._engine.load(policy)
+            try:
+                await self._engine.load(policy)
+            except ServiceError:
+                raise
+            except Exception:  # the engine raises bare Exception; the others can still be served
+                logger.exception("%s could not be loaded again", policy.adapter_name)
+                self.roster.drop(policy)
         try:
             await self.reload()
         except BrokenPolicy as error:
@@ -171,13 +192,20 @@ class Resolver:
             manifest = await asyncio.to_thread(self._store.manifest, name, version)
             return replace(policy, weights=weights or policy.weights, decoding=profile.decoding, manifest=manifest)
         policy = await self._stored(name, version, profile.decoding, weights)
-        await self._check.load(policy)
-        self._check.require_different(policy, list(new.served.values()))
+        try:
+            await self._check.load(policy)
+        except EngineFull as full:  # others were promoted together with it
+            try:
+                await self._loaded.make_room()
+            except Unavailable:
+                raise FgctlError(str(full)) from None
+            await self._check.load(policy)
+        await self._check.require_different(policy, list(new.served.values()))
         return policy
 
     # By version
 
-    async def _version(self, profile: str, version: str) -> ServedPolicy:
+    async def _version(self, profile: str, version: str, allow: Callable[[], None]) -> ServedPolicy:
         """A stored version that is not on the roster, loaded when it is first asked for."""
 
         async def make() -> ServedPolicy:
@@ -196,7 +224,7 @@ class Resolver:
             self._listener.policies_available([policy])
             return policy
 
-        return await self._loaded.get_or_load(f"{profile}@{version}", make)
+        return await self._loaded.get_or_load(f"{profile}@{version}", make, allow)
 
     async def _stored(
         self, name: str, version: str, decoding: Decoding, weights: Weights | None = None
@@ -218,7 +246,7 @@ class Resolver:
 
     # By weights
 
-    async def _by_weights(self, weights: Weights) -> ServedPolicy:
+    async def _by_weights(self, weights: Weights, allow: Callable[[], None]) -> ServedPolicy:
         if trained := self.roster.with_weights(weights):
             self._listener.weights_requested("trained")
             return trained
@@ -227,12 +255,15 @@ class Resolver:
             self._listener.weights_requested("trained")
             manifest = mixture.anchor.manifest
             on_roster = self.roster.version(manifest.profile, manifest.version)
-            return on_roster or await self._version(manifest.profile, manifest.version)
+            return on_roster or await self._version(manifest.profile, manifest.version, allow)
         rank = self._engine.max_rank
         key = f"{MIXTURE} {mixture.key(rank)}"
         resident = self._loaded.get(key)
         self._listener.weights_requested("loaded" if resident is None else "resident")
-        return resident or await self._loaded.get_or_load(key, lambda: self._mixed(mixture, rank))
+        if resident is not None:
+            self._mixtures.used(mixture, rank)
+            return resident
+        return await self._loaded.get_or_load(key, lambda: self._mixed(mixture, rank), allow)
 
     async def _mixed(self, mixture: Mixture, rank: int) -> ServedPolicy:
         try:
@@ -259,6 +290,17 @@ class Resolver:
             task = asyncio.get_running_loop().create_task(self._engine.unload(policy))
             self._unloading.add(task)
             task.add_done_callback(self._unloading.discard)
+
+
+def _keep(name: str, old: Roster, new: Roster) -> None:
+    """Go on serving a profile that `profiles.toml` does not name any more."""
+    policy = new.served[name] = old.served[name]
+    if name in old.canaries:
+        new.canaries[name] = old.canaries[name]
+    new.refused[name] = (
+        f"{PROFILES} does not name {name} any more; {policy.adapter_name} is served until a restart. Restore the "
+        "entry, or set `served = false` in it to stop serving the profile."
+    )
 
 
 def _promotion_times(store: PolicyStore, roster: Roster) -> dict[str, datetime]:

@@ -18,7 +18,7 @@ class WeightsLookup:
 
     def __init__(self, anchors: Sequence[Anchor], grid: int) -> None:
         """`grid` is the number of steps from weight 0 to 1."""
-        self._anchors = anchors
+        self.anchors = anchors
         self._grid = grid
         self._mixtures: dict[tuple[tuple[str, float], ...], Mixture] = {}
 
@@ -36,12 +36,12 @@ class WeightsLookup:
         return self._mixtures[key]
 
     def _compute(self, weights: Weights) -> Mixture:
-        trained = next((anchor for anchor in self._anchors if anchor.weights.same_as(weights)), None)
+        trained = next((anchor for anchor in self.anchors if anchor.weights.same_as(weights)), None)
         if trained is not None:
             return Mixture(trained.weights, ((trained, 1.0),))
         values = weights.as_dict()
         nearest = Weights(dict(zip(values, on_grid(list(values.values()), self._grid), strict=True)))
         try:
-            return mixture_for(nearest, self._anchors)
+            return mixture_for(nearest, self.anchors)
         except FgctlError as error:
             raise Unavailable(str(error), "weights") from None

@@ -1,10 +1,10 @@
 """Wire types that several endpoints share."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-MAX_STOPS = 4
+from service.api.common.limits import FIELDS, PASSAGES, STOPS, at_most
 
 
 def _encodable(text: str) -> str:
@@ -18,10 +18,20 @@ def _encodable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_encodable)]
 StopText = Annotated[Text, Field(min_length=1, max_length=200)]
+StopTexts = Annotated[list[StopText], Field(fail_fast=True)]
+few_stops = at_most(STOPS, "stop texts")
 
 
 class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        """Each unknown field would be an error of its own."""
+        if isinstance(value, dict) and len(value) > FIELDS:
+            raise ValueError(f"An object has {len(value)} fields; /docs lists those that it may have.")
+        return value
 
 
 class PassageIn(Wire):
@@ -31,10 +41,7 @@ class PassageIn(Wire):
     text: Text
 
 
-def check_stops(stop: str | list[str] | None) -> None:
-    """Raises ValueError for more stop texts than a request may have."""
-    if isinstance(stop, list) and len(stop) > MAX_STOPS:
-        raise ValueError(f"There are {len(stop)} stop texts; give at most {MAX_STOPS}.")
+Passages = Annotated[list[PassageIn], Field(fail_fast=True), at_most(PASSAGES, "passages")]
 
 
 def listed_stops(stop: str | list[str] | None) -> tuple[str, ...]:

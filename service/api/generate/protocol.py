@@ -1,10 +1,21 @@
 """Wire types of POST /generate."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from service.api.common.wire import BestOf, PassageIn, PolicyName, StopText, Text, Wire, check_stops, listed_stops
+from service.api.common.limits import MESSAGES, NAME, WEIGHTS, at_most
+from service.api.common.wire import (
+    BestOf,
+    Passages,
+    PolicyName,
+    StopText,
+    StopTexts,
+    Text,
+    Wire,
+    few_stops,
+    listed_stops,
+)
 
 
 class Message(Wire):
@@ -17,17 +28,19 @@ class Message(Wire):
 class GenerateRequest(Wire):
     """What to answer, in one of three forms, by what, and how to sample."""
 
-    profile: str | None = None
+    profile: Annotated[str, Field(max_length=NAME)] | None = None
     """Instead of the query's."""
-    weights: str | dict[str, float] | None = None
+    weights: Annotated[
+        Annotated[str, Field(max_length=NAME)] | dict[str, float] | None, at_most(WEIGHTS, "weights")
+    ] = None
     """Instead of the query's: the same text, or a number for each category that counts, by name."""
     question: Text | None = None
     """A question, answered from `passages`; the form the policies were trained on and the only one that is scored."""
-    passages: list[PassageIn] = Field(default_factory=list)
+    passages: Passages = Field(default_factory=list)
     """Cut to the prompt budget, in a fair share each."""
     prompt: Text | None = None
     """The whole prompt, used as it is."""
-    messages: list[Message] | None = None
+    messages: Annotated[Annotated[list[Message], Field(fail_fast=True)] | None, at_most(MESSAGES, "messages")] = None
     """A conversation, formatted by the base model's chat template."""
     max_tokens: int | None = Field(None, ge=1)
     """The profile's default without it."""
@@ -37,7 +50,7 @@ class GenerateRequest(Wire):
     """Sample from the likeliest tokens that together have this probability."""
     seed: int | None = Field(None, ge=0, lt=1 << 63)
     """The same seed on the same policy gives the same text, up to the rounding that other requests' company causes."""
-    stop: StopText | list[StopText] | None = None
+    stop: Annotated[StopText | StopTexts | None, few_stops] = None
     """Text at which generation ends; it is not part of the answer."""
     stream: bool = False
     """Answer by server-sent events: `token` for each piece, then `done`, or `error`."""
@@ -57,7 +70,6 @@ class GenerateRequest(Wire):
             raise ValueError(f"The {fields[0]} is empty; ask something.")
         if self.passages and self.question is None:
             raise ValueError("Passages go with a question; put them into the prompt or the messages yourself.")
-        check_stops(self.stop)
         return self
 
     @property

@@ -21,7 +21,7 @@ def ask(app, loop):
     from service.engine.engine import _lora_request
 
     backend = app.state.backend
-    engine, formatter, served = backend.core.engine, backend.pipeline._formatter, backend.roster.served
+    engine, formatter, served = backend.core.engine, backend.pipeline._prompts.formatter, backend.roster.served
     count = iter(range(1000))
 
     async def ask(profile, question):

@@ -5,18 +5,18 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 
+from service.api.common.route import GeneratingRoute
 from service.errors import NotFound, ServiceError, from_validation
 
 _CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 
-class OpenAIRoute(APIRoute):
+class OpenAIRoute(GeneratingRoute):
     """A route whose errors are for OpenAI's clients."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler that FastAPI makes, with its errors translated."""
+        """The handler of any route that generates, with its errors translated."""
         handle = super().get_route_handler()
 
         async def translated(request: Request) -> Response:

@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from policies.names import DEFAULT_PROFILE
-from service.api.common.wire import BestOf, PassageIn, PolicyName, StopText, check_stops, listed_stops
+from service.api.common.limits import NAME
+from service.api.common.wire import BestOf, Passages, PolicyName, StopText, StopTexts, few_stops, listed_stops
 from service.domain.request import Sampling
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
@@ -77,9 +78,9 @@ class CompletionsRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True, use_attribute_docstrings=True)
 
-    model: str = DEFAULT_PROFILE
+    model: str = Field(DEFAULT_PROFILE, max_length=NAME)
     """A profile, `profile@version`, or `weights:0.3,0.5,0.2`; GET /v1/models lists the profiles."""
-    passages: list[PassageIn] | None = None
+    passages: Passages | None = None
     """Passages that the question is answered from; such answers are scored. No part of OpenAI's interface."""
     n: int | None = Field(None, ge=1)
     """Answers to return; 1 without it."""
@@ -91,8 +92,9 @@ class CompletionsRequest(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     seed: int | None = Field(None, ge=0, lt=1 << 63)
     stop: Annotated[
-        StopText | list[StopText] | None,
+        StopText | StopTexts | None,
         one_message("stop is a text of at most 200 characters or a list of such texts; correct it and send it again."),
+        few_stops,
     ] = None
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
@@ -118,7 +120,6 @@ class CompletionsRequest(BaseModel):
 
     @model_validator(mode="after")
     def _sensible(self) -> "CompletionsRequest":
-        check_stops(self.stop)
         if self.best_of is not None and self.best_of < self.answers:
             raise ValueError(f"best_of is {self.best_of}, fewer than n, {self.answers}; sample at least as many.")
         return self

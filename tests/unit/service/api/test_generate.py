@@ -111,7 +111,7 @@ QUESTION = {"question": "Where?"}
         (QUESTION | {"top_p": 0}, {}, 422, "top_p", "fix it and send it again"),
         (QUESTION | {"seed": "x"}, {}, 422, "seed", "fix it and send it again"),
         (QUESTION | {"stop": [""]}, {}, 422, "stop", "fix it and send it again"),
-        (QUESTION | {"stop": list("abcde")}, {}, 422, "body", "at most 4"),
+        (QUESTION | {"stop": list("abcde")}, {}, 422, "stop", "at most 4"),
         (QUESTION | {"best_of": 4}, {}, 422, "best_of", "question with passages"),
         (QUESTION | {"profile": "short"}, {"profile": "long"}, 400, "profile", "give it once"),
         (QUESTION | {"weights": "1,1,1"}, {"weights": "1,1,2"}, 400, "weights", "give it once"),

@@ -304,7 +304,7 @@ PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
         (PROMPT | {"logprobs": 21}, "logprobs", "fix it and send it again"),
         (PROMPT | {"seed": "x"}, "seed", "fix it and send it again"),
         (PROMPT | {"stop": [""]}, "stop", "a list of such texts"),
-        (PROMPT | {"stop": list("abcde")}, "body", "at most 4"),
+        (PROMPT | {"stop": list("abcde")}, "stop", "at most 4"),
         (PROMPT | {"echo": True}, "body", "echo is not served (put the prompt"),
         (PROMPT | {"logit_bias": {"1": 5}}, "body", "logit_bias is not served"),
         ({"messages": []}, "messages", "fix it and send it again"),
