@@ -38,8 +38,9 @@ RUN apt-get update \
     && install --directory --owner 10001 --group 10001 /etc/fgctl
 COPY --from=build /opt/fgctl /opt/fgctl
 ENV PATH=/opt/fgctl/bin:$PATH
-# Convert the base model now, so that a container starts in half a minute. The service is told its directory: looked for
-# in a cache, it would be converted again, because layers keep no fractions of seconds by which a cache is known intact.
+# Convert the base model now, and merge the shipped parent into it if it is to be merged, so that a container starts in
+# half a minute. The service is told the base's directory, and finds the merged model beside it; its own cache is in the
+# home directory, where it also merges the parent of another policy store.
 RUN FGCTL_CACHE=/opt/base fgctl base \
     && chmod -R a+rX /opt/base
 ENV FGCTL_BASE=/opt/base/smollm2-135m-instruct

@@ -10,12 +10,12 @@ INSTALLED := $(VENV)/.installed
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-fast lint hooks servers browser monitoring
+.PHONY: help setup serve test test-fast lint hooks servers label-studio browser monitoring
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/'
 
-setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and convert the base model.
+setup: $(INSTALLED) ## Install the pinned packages and fgctl into .venv, and prepare the base model.
 	@$(VENV)/bin/fgctl base
 
 serve: setup ## Serve every profile on HOST:PORT, in the foreground.
@@ -62,6 +62,17 @@ endif
 $(SERVERS)/.unpacked: tests/servers/get.sh
 	@echo "Fetching Prometheus, Alertmanager and PostgreSQL for the tests."
 	@tests/servers/get.sh $(SERVERS) prometheus prometheus-alertmanager postgresql
+	@touch $@
+
+# Label Studio, with hundreds of packages of its own, for the test that passes feedback through it. `make test` does not
+# install it and leaves the test out without it.
+LABEL_STUDIO := $(SERVERS)/label-studio
+label-studio: $(LABEL_STUDIO)/.installed ## Install Label Studio for the test that needs it.
+
+$(LABEL_STUDIO)/.installed: requirements/label-studio.txt
+	@test -d $(LABEL_STUDIO) || $(PYTHON) -m venv $(LABEL_STUDIO)
+	@echo "Installing Label Studio for the tests; this takes a minute."
+	@$(LABEL_STUDIO)/bin/pip install -q --disable-pip-version-check -r requirements/label-studio.txt
 	@touch $@
 
 # Chromium, which tests drive, and axe-core, by which they judge accessibility; without npm that is left out.

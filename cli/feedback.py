@@ -21,6 +21,15 @@ app = typer.Typer(
     help="Import, export, count and delete the feedback that people give on answers.", no_args_is_help=True
 )
 
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="NAME=CONTROL",
+        help="What a control, question or column of another name stands for, for example label=errors; NAME=ignore "
+        "leaves it out. May be repeated.",
+    ),
+]
 StoreOption = Annotated[
     str | None,
     typer.Option("--store", envvar="FGCTL_FEEDBACK_STORE", help="sqlite:///PATH or postgresql://USER@HOST/DATABASE."),
@@ -34,13 +43,20 @@ _REFUSALS_SHOWN = 20
 def import_file(
     file: Annotated[Path, typer.Argument(help="A JSON list, or JSON lines.")],
     file_format: FormatOption = "qa-feedback",
+    names: MapOption = None,
+    empty_is_clean: Annotated[
+        bool, typer.Option("--empty-is-clean", help="In doccano's files: texts without spans were annotated.")
+    ] = False,
     store: StoreOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Import feedback into the store. What is already stored is skipped; refused records are listed with reasons."""
-    from service.feedback.exchange.transfer import Imported, import_items
+    from service.feedback.exchange.importing import Imported, import_items
+    from service.feedback.exchange.item import LeftOut, ReadOptions
 
-    records = list(format_named(file_format).read(file))
+    chosen = format_named(file_format)
+    options = ReadOptions(_names(names or [], file_format, chosen.CONTROLS), empty_is_clean)
+    records = list(chosen.read(file, options))
 
     async def import_all(opened: "FeedbackStore") -> Imported:
         with counting(f"Importing {file.name}", len(records)) as advance:
@@ -49,18 +65,38 @@ def import_file(
     report = _with_store(store, import_all)
     if json_output:
         refused = [{"where": refusal.where, "reason": refusal.reason} for refusal in report.refused]
-        print_json({"stored": report.stored, "corrected": report.corrected, "again": report.again, "refused": refused})
+        counts = {"stored": report.stored, "corrected": report.corrected, "again": report.again}
+        print_json({**counts, "refused": refused, "left_out": dict(report.left_out)})
     else:
         remarks.print(
             f"{report.stored} stored, {report.corrected} stored as corrections, "
             f"{report.again} already stored, {len(report.refused)} refused."
         )
+        if report.left_out:
+            parts = ", ".join(f"{number} {what}" for what, number in report.left_out.most_common())
+            remarks.print(f"Left out of imported records: {parts}.", markup=False)
         for refusal in report.refused[:_REFUSALS_SHOWN]:
             remarks.print(f"{refusal.where}: {refusal.reason}", markup=False)
         if len(report.refused) > _REFUSALS_SHOWN:
             remarks.print(f"and {len(report.refused) - _REFUSALS_SHOWN} more; add --json to list all.")
-    if report.refused and len(report.refused) == len(records):
+    if report.refused and len(report.refused) == sum(not isinstance(part, LeftOut) for part in records):
         raise FgctlError(f"No record of {file} could be imported; check that its format is {file_format}.")
+
+
+def _names(mappings: list[str], file_format: str, controls: tuple[str, ...]) -> dict[str, str]:
+    """What `--map` says. Raises FgctlError for a mapping to what the format does not read."""
+    from service.feedback.exchange.tasks.controls import IGNORED
+
+    names = {}
+    for mapping in mappings:
+        name, equals, meant = mapping.partition("=")
+        if not controls:
+            raise FgctlError(f"The format {file_format} has no controls of other names; leave --map out.")
+        if not (name and equals and meant in (*controls, IGNORED)):
+            choices = f"{', '.join(controls)} or {IGNORED}"
+            raise FgctlError(f"--map {mapping} is not NAME=CONTROL; of {file_format} the control is {choices}.")
+        names[name] = meant
+    return names
 
 
 @app.command(name="export")
@@ -71,8 +107,8 @@ def export_file(
     json_output: JsonOption = False,
 ) -> None:
     """Export the latest version of every annotation to a file."""
+    from service.feedback.exchange.exporting import export_items
     from service.feedback.exchange.item import Item
-    from service.feedback.exchange.transfer import export_items
 
     chosen = format_named(file_format)
 
@@ -98,7 +134,7 @@ def stats(
     from rewards.dataset import question_key
     from rewards.models.feedback_rewards import FITTED_REWARDS, load_rewards
     from service.feedback.agreement.from_store import measure_agreement
-    from service.feedback.exchange.transfer import export_items
+    from service.feedback.exchange.exporting import export_items
 
     fitted = load_rewards(model or FITTED_REWARDS)[0]
 
@@ -125,6 +161,13 @@ def _print_stats(report: dict[str, Any]) -> None:
     counts = [[name.replace("_", " "), number] for name, number in (report["counts"] | report["labels"]).items()]
     print_table("Feedback", ["what", "number"], counts)
     agreement = report["agreement"]
+    skips = [
+        [kind, reason.replace("_", " "), number]
+        for kind, reasons in agreement["feedback"]["skips"].items()
+        for reason, number in reasons.items()
+    ]
+    if skips:
+        print_table("Skipped", ["what", "reason", "number"], skips)
     people, models = agreement["people"]["categories"], agreement["models"]
     rows = [
         [

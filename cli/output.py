@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 _PIPE_WIDTH = 160
 _LINE_EVERY = 25
+_SECONDS_BETWEEN_LINES = 10
 _COLUMNS = (
     TextColumn("{task.description}"),
     BarColumn(),
@@ -65,6 +67,36 @@ def steps(what: str) -> Iterator[Callable[[int, int, float], None]]:
                 remarks.print(f"{what}: {step} of {total}, loss {loss:.3f}")
 
         yield advance
+
+
+@contextlib.contextmanager
+def phases() -> Iterator[Callable[[str, int, int], None]]:
+    """A function to call with what is being done, how much of it is done, and how much there is.
+
+    It moves a progress bar; without a terminal it prints a line when a phase begins, every ten seconds, and at its end.
+    """
+    if remarks.is_terminal:
+        with Progress(*_COLUMNS, console=remarks) as bar:
+            task = bar.add_task("", total=None, loss="")
+            yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """Progress as lines of a log."""
+
+    def __init__(self) -> None:
+        self._what, self._began, self._printed = "", 0.0, 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        begins = what != self._what
+        if begins:
+            self._what, self._began = what, now
+        if begins or done >= total or now - self._printed >= _SECONDS_BETWEEN_LINES:
+            self._printed = now
+            remarks.print(f"{what}: {done} of {total}, {now - self._began:.0f} s")
 
 
 @contextlib.contextmanager

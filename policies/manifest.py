@@ -1,6 +1,7 @@
 """The description of a stored policy: `policy.json`, and the README for people."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -8,7 +9,10 @@ from pydantic import BaseModel, ConfigDict
 from policies.weights import Weights
 
 SERVED = "served"
-"""The key of the scores of answers sampled as the profile is served; the other scores are those of greedy answers."""
+"""The key of the scores of answers sampled as the profile is served."""
+VALIDATION = "validation"
+"""The key of the scores of greedy answers to the validation questions; what has no key of its own are the scores of
+greedy answers to the held-out questions."""
 
 
 class Named(BaseModel):
@@ -18,6 +22,11 @@ class Named(BaseModel):
 
     name: str
     digest: str
+
+    @property
+    def short(self) -> str:
+        """For messages: the name, which may be a directory, without those around it, and the start of the digest."""
+        return f"{Path(self.name).name} ({self.digest[:12]})"
 
 
 class Versioned(BaseModel):
@@ -67,16 +76,21 @@ class PolicyManifest(BaseModel):
     scores: dict[str, Any]
     created: datetime
     fgctl: str
+    merged: bool = False
+    """Of the supervised parent: whether policies are trained on the base with this adapter merged into it (the trunk)
+    instead of starting from the adapter."""
 
     @property
     def greedy_scores(self) -> dict[str, Any]:
-        """The scores of greedy answers, which promotions compare; empty when only answers as served were evaluated."""
-        return {name: value for name, value in self.scores.items() if name != SERVED}
+        """The scores of greedy answers to the held-out questions, which promotions compare; empty if there are none."""
+        return {name: value for name, value in self.scores.items() if name not in (SERVED, VALIDATION)}
 
     @property
     def figures(self) -> dict[str, Any]:
         """The scores without the values by question and the distributions, for tables."""
         figures = {name: value for name, value in self.scores.items() if name != "per_question"}
+        if VALIDATION in figures:
+            figures[VALIDATION] = {k: v for k, v in figures[VALIDATION].items() if k != "per_question"}
         if SERVED in figures:
             figures[SERVED] = {k: v for k, v in figures[SERVED].items() if k not in ("score_ratio", "input_ratio")}
         return figures
@@ -101,8 +115,49 @@ def card(manifest: PolicyManifest) -> str:
         origin = f"Trained by PPO on dense, per-category rewards weighted {by}."
     else:
         origin = "Supervised fine-tuning only; the parent of the profiles."
+        if manifest.merged:
+            origin += " They are adapters of the trunk: the base with this adapter merged into it."
     return (
         f"# {manifest.profile} {manifest.version}\n\n{origin}\n\n"
         f"A LoRA adapter for {manifest.base.name}. {length}"
         f"{manifest.created:%Y-%m-%d}. `policy.json` has its lineage and scores.\n"
+        f"{_figures(manifest.greedy_scores)}"
     )
+
+
+def _figures(scores: dict[str, Any]) -> str:
+    """A table of greedy answers' figures beside those of the reference answers; nothing without scores."""
+    rows = [(label, _at(scores, path), _at(scores.get("references", {}), path)) for label, path in _CARD]
+    lines = [f"| {label} | {_short(mine)} | {_short(theirs)} |" for label, mine, theirs in rows if mine is not None]
+    if not lines:
+        return ""
+    title = f"Greedy answers to {scores['n']} held-out questions" if "n" in scores else "Greedy answers"
+    return "\n".join(
+        ["", f"{title}, and the reference answers:", "", "| | policy | references |", "|---|---|---|", *lines, ""]
+    )
+
+
+_CARD = (
+    ("words", ("length", "words")),
+    ("relevance, share of clean segments", ("clean_rate", "relevance")),
+    ("factuality, share of clean segments", ("clean_rate", "factuality")),
+    ("completeness, log-odds", ("completeness",)),
+    ("reward, by its weights", ("weighted_reward",)),
+    ("ROUGE-Lsum", ("rouge_lsum",)),
+    ("repetition", ("repetition",)),
+    ("words in copied 8-grams", ("copied", "share")),
+    ("longest copied run, words", ("copied", "longest")),
+    ("the judge's reward", ("judge", "weighted_reward")),
+)
+"""The figures of a card, and where an evaluation's report has them."""
+
+
+def _at(report: Any, path: tuple[str, ...]) -> float | None:
+    for key in path:
+        report = report.get(key) if isinstance(report, dict) else None
+    return None if report is None else float(report)
+
+
+def _short(value: float | None) -> str:
+    """Three decimals for small figures, one for large ones."""
+    return "" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from policies.adapter import LoraAdapter
+from policies.adapters.lora import LoraAdapter, base_name
 from policies.manifest import PolicyManifest
 from policies.mixture_weights import barycentric
 from policies.names import SFT
@@ -82,21 +82,26 @@ class Mixed:
 
 
 def anchors(store: PolicyStore, base_digest: str) -> tuple[Anchor, ...]:
-    """The current version of every profile that was trained for weights on that base and is no mixture itself.
+    """The current version of every profile, as far as it can be used, is of that base and `is_anchor`.
 
-    Broken versions are left out. Raises BrokenPolicy when `profiles.toml` cannot be read.
+    Raises BrokenPolicy when `profiles.toml` cannot be read.
     """
     usable = []
     for name, profile in store.profiles().items():
         if name == SFT:
             continue
         try:
-            path, manifest = store.verify(name, profile.version), store.manifest(name, profile.version)
+            path, manifest = store.usable(name, profile.version), store.manifest(name, profile.version)
         except FgctlError:
             continue
-        if manifest.weights and manifest.base.digest == base_digest and MIXTURE not in manifest.recipe:
+        if manifest.base.digest == base_digest and is_anchor(manifest):
             usable.append(Anchor(manifest, path))
     return tuple(usable)
+
+
+def is_anchor(manifest: PolicyManifest) -> bool:
+    """Whether mixtures are made of a policy: it was trained for weights, and is no mixture itself."""
+    return manifest.weights is not None and MIXTURE not in manifest.recipe
 
 
 def mixture_for(wanted: Weights, among: Sequence[Anchor]) -> Mixture:
@@ -117,29 +122,38 @@ def mixture_for(wanted: Weights, among: Sequence[Anchor]) -> Mixture:
 def mix(parts: Sequence[tuple[LoraAdapter, float]], rank: int | None = None) -> Mixed:
     """The weighted sum of adapters' updates: exact, or the best approximation of a given rank.
 
-    Raises FgctlError unless all of them change the same modules.
+    An adapter that leaves a module alone adds nothing to it. Raises FgctlError for adapters of different bases.
     """
     import torch
 
-    modules = parts[0][0].modules
-    for adapter, _ in parts:
-        if adapter.modules != modules:
-            raise FgctlError(
-                f"{adapter.directory} and {parts[0][0].directory} change different modules; train both by the same "
-                f"settings of lora."
-            )
-    factors, left_out, energy = {}, 0.0, 0.0
-    for module in sorted(modules):
-        pairs = [(adapter.factors(module), share * adapter.config.scale) for adapter, share in parts]
+    modules = sorted(frozenset[str]().union(*(adapter.modules for adapter, _ in parts)))
+    stacked = {}
+    for module in modules:
+        pairs = [
+            (adapter.factors(module), share * adapter.scale(module))
+            for adapter, share in parts
+            if module in adapter.modules
+        ]
+        if len({(down.shape[1], up.shape[0]) for (down, up), _ in pairs}) > 1:
+            names = " and ".join(adapter.name for adapter, _ in parts)
+            raise FgctlError(f"{names} have different shapes of {base_name(module)}; mix policies of one base.")
         down = torch.cat([a for (a, _), _ in pairs])
         up = torch.cat([factor * b for (_, b), factor in pairs], dim=1)
-        if rank is not None and rank < len(down):
-            down, up, squares = compress(down, up, rank)
-            left_out += float(squares[rank:].sum())
+        stacked[module] = (down, up)
+    whole = max(len(down) for down, _ in stacked.values())
+    kept = whole if rank is None else min(rank, whole)
+    factors, left_out, energy = {}, 0.0, 0.0
+    for module, (down, up) in stacked.items():
+        if len(down) > kept:
+            *pair, squares = compress(down, up, kept)
+            left_out += float(squares[kept:].sum())
             energy += float(squares.sum())
-        factors[module] = (down, up)
-    whole = sum(adapter.config.r for adapter, _ in parts)
-    return Mixed(factors, whole if rank is None else min(rank, whole), left_out / energy if energy else 0.0)
+            factors[module] = pair[0], pair[1]
+            continue
+        if rank is not None:
+            energy += float(((up.T @ up) * (down @ down.T)).sum())  # of up @ down, without computing it
+        factors[module] = _padded(down, up, kept)
+    return Mixed(factors, kept, left_out / energy if energy else 0.0)
 
 
 def compress(down: "Tensor", up: "Tensor", rank: int) -> "tuple[Tensor, Tensor, Tensor]":
@@ -155,10 +169,16 @@ def compress(down: "Tensor", up: "Tensor", rank: int) -> "tuple[Tensor, Tensor, 
     right, of_down = torch.linalg.qr(down.T)
     u, values, v = torch.linalg.svd(of_up @ of_down.T, full_matrices=False)
     root = values[:rank].sqrt()
-    missing = rank - len(root)  # where a module is smaller than the rank
     small_down, small_up = (root[:, None] * v[:rank]) @ right.T, left @ (u[:, :rank] * root)
-    pad = torch.nn.functional.pad
-    return pad(small_down, (0, 0, 0, missing)), pad(small_up, (0, missing)), values.square()
+    return *_padded(small_down, small_up, rank), values.square()  # a module may be smaller than the rank
+
+
+def _padded(down: "Tensor", up: "Tensor", rank: int) -> "tuple[Tensor, Tensor]":
+    """The same update at a rank that is no lower."""
+    from torch.nn.functional import pad
+
+    missing = rank - len(down)
+    return pad(down, (0, 0, 0, missing)), pad(up, (0, missing))
 
 
 def store_mixture(
@@ -166,23 +186,36 @@ def store_mixture(
 ) -> PolicyManifest:
     """Compute a mixture and store its adapter, compressed to `rank` unless that is None.
 
-    The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError when the anchors change different
-    modules.
+    The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError for anchors of different bases.
     """
-    mixed = mix([(LoraAdapter(anchor.path), share) for anchor, share in mixture.shares], rank)
     manifests = [anchor.manifest for anchor, _ in mixture.shares]
+    first = mixture.shares[0][0]
+    for anchor, _ in mixture.shares:
+        if anchor.manifest.base.digest != first.manifest.base.digest:
+            raise FgctlError(
+                f"{first.name} was trained on {first.manifest.base.name!r} and {anchor.name} on "
+                f"{anchor.manifest.base.name!r}; mix policies of one base."
+            )
+    mixed = mix([(LoraAdapter(anchor.path), share) for anchor, share in mixture.shares], rank)
     with tempfile.TemporaryDirectory() as scratch:
-        write_adapter(Path(scratch), mixed, mixture.shares[0][0].path)
+        write_adapter(Path(scratch), mixed)
         return store.write(profile, Path(scratch), _manifest(mixture, mixed, manifests))
 
 
-def write_adapter(directory: Path, mixed: Mixed, source: Path) -> None:
-    """Write a mixture as PEFT writes an adapter, with the configuration of one of its anchors, `source`."""
+def write_adapter(directory: Path, mixed: Mixed) -> None:
+    """Write a mixture as PEFT writes an adapter: one rank, scale 1, and its modules by their whole names."""
     import torch
     from safetensors.torch import save_file
 
-    config = json.loads((source / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    config |= {"r": mixed.rank, "lora_alpha": mixed.rank, "use_rslora": False}
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "inference_mode": True,
+        "r": mixed.rank,
+        "lora_alpha": mixed.rank,
+        "target_modules": sorted(base_name(module) for module in mixed.factors),
+        "bias": "none",
+    }
     tensors = {
         f"{module}.{name}.weight": factor.to(torch.bfloat16).contiguous()
         for module, pair in mixed.factors.items()

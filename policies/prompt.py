@@ -1,13 +1,16 @@
 """The prompt formatter of supervised fine-tuning, rollouts, evaluation and the service.
 
 A prompt is the base model's own chat template, or a plain layout where it has none, around the passages and, last, the
-question. Passages are cut to a token budget; the question never is.
+question. Passages are cut to a token budget; the question never is. A control token that question, passages or messages
+spell is text like any other: only the template's own count, and those of a prompt that is given whole.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from policies.control_tokens import ControlTokens
 from rewards.dataset import Passage
 from rewards.errors import FgctlError
 
@@ -27,6 +30,7 @@ class Prompt:
     """A formatted prompt."""
 
     text: str
+    """For people: read as tokens, it may hold control tokens that the prompt does not have."""
     token_ids: tuple[int, ...]
     passages: tuple[Passage, ...] = ()
     """The passages, as much of them as the prompt holds."""
@@ -39,6 +43,7 @@ class PromptFormatter:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", max_tokens: int = DEFAULT_PROMPT_TOKENS) -> None:
         self._tokenizer = tokenizer
+        self._controls = ControlTokens(tokenizer)
         self.max_tokens = max_tokens
         self._max_characters = max_tokens * max(map(len, tokenizer.get_vocab()))
         """No text of more characters fits the budget, whatever its tokens are."""
@@ -54,39 +59,53 @@ class PromptFormatter:
         self._check_characters(len(question))
         # What lies beyond can never be part of the prompt, and reading it would take long.
         whole = [(self._lead(p) + p.text)[: self._max_characters + 1] for p in passages]
-        if sum(map(len, whole)) <= self._max_characters:
-            text = self._render(question, [passage for passage in whole if passage])
-            ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-            if len(ids) <= self.max_tokens:  # the usual case: no passage has to be measured
-                return Prompt(text, tuple(ids), tuple(p for p in passages if p.text))
-        encoded = [self._tokenizer(passage, add_special_tokens=False, **_OFFSETS) for passage in whole]
-        lengths = [len(encoding["input_ids"]) for encoding in encoded]
+        text = self._render(question, whole)
+        ids = self._controls.encode(text)
+        if self._controls.among(ids) != self._own_controls:
+            question, whole = self._as_text(question, whole)
+            text = self._render(question, whole)
+            ids = self._controls.encode(text)
+        if len(ids) <= self.max_tokens:  # the usual case: no passage has to be measured
+            return Prompt(self._controls.unmark(text), tuple(ids), tuple(p for p in passages if p.text))
+        starts = [self._controls.starts(passage) for passage in whole]
+        lengths = [len(offsets) for offsets in starts]
         # Tokens merge where pieces are joined, so a budget by pieces can be off by a few tokens: shrink it and retry.
-        budget = self.max_tokens - len(self._encode(question, []))
+        budget = self.max_tokens - len(self._controls.encode(self._render(question, [])))
         if budget < 0:
             raise PromptTooLong(
                 f"The question needs {-budget} tokens more than the prompt budget of {self.max_tokens}; shorten it."
             )
         while True:
             shares = share_budget(lengths, budget)
-            pieces = zip(whole, encoded, shares, strict=True)
-            texts = [_cut(passage, encoding["offset_mapping"], share) for passage, encoding, share in pieces]
-            ids = self._encode(question, [text for text in texts if text])
+            pieces = zip(whole, starts, shares, strict=True)
+            texts = [_cut(passage, offsets, share) for passage, offsets, share in pieces]
+            text = self._render(question, texts)
+            ids = self._controls.encode(text)
             if len(ids) <= self.max_tokens or budget == 0:
                 break
             budget = max(0, budget - (len(ids) - self.max_tokens))
-        text = self._render(question, [text for text in texts if text])
+        texts = [self._controls.unmark(piece) for piece in texts]
         shown = tuple(
-            Passage(title=p.title, text=text.removeprefix(self._lead(p)))
-            for p, text in zip(passages, texts, strict=True)
-            if len(text) > len(self._lead(p))
+            Passage(title=p.title, text=piece.removeprefix(self._lead(p)))
+            for p, piece in zip(passages, texts, strict=True)
+            if len(piece) > len(self._lead(p))
         )
-        return Prompt(text, tuple(ids), shown, passages_cut=sum(shares) < sum(lengths))
+        return Prompt(self._controls.unmark(text), tuple(ids), shown, passages_cut=sum(shares) < sum(lengths))
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
         """Format a conversation by the chat template. Raises PromptTooLong beyond the budget."""
         self._check_characters(sum(len(message["content"]) for message in messages))
-        return self.raw(self._template([dict(message) for message in messages]))
+        turns = [dict(message) for message in messages]
+        text = self._template(turns)
+        ids = self._controls.encode(text)
+        roles = {role: role if role.isalpha() else self._controls.mark(role) for role in {t["role"] for t in turns}}
+        blank = self._template([turn | {"role": roles[turn["role"]], "content": _NEUTRAL} for turn in turns])
+        if self._controls.among(ids) != self._controls.among(self._controls.encode(blank)):
+            self._check(ids)  # spelt as text, control tokens are several tokens each
+            text = self._template([{k: self._controls.mark(v) for k, v in turn.items()} for turn in turns])
+            ids = self._controls.encode(text)
+        self._check(ids)
+        return Prompt(self._controls.unmark(text), tuple(ids))
 
     def raw(self, text: str) -> Prompt:
         """Take a text as the whole prompt. Raises PromptTooLong beyond the budget, FgctlError for an empty text."""
@@ -123,9 +142,27 @@ class PromptFormatter:
     def _lead(passage: Passage) -> str:
         return f"{passage.title}: " if passage.title else ""
 
+    @cached_property
+    def _own_controls(self) -> list[int]:
+        """The control tokens of a prompt whose question and passages spell none."""
+        return self._controls.among(self._controls.encode(self._render(_NEUTRAL, [])))
+
+    def _as_text(self, question: str, passages: Sequence[str]) -> tuple[str, list[str]]:
+        """Question and passages, marked so that control tokens in them are text. Raises PromptTooLong.
+
+        Passages are cut to what could fit; as text, control tokens only take more tokens.
+        """
+        self._check(self._controls.encode(self._render(question, [])))
+        return self._controls.mark(question), [self._controls.mark(self._beginning(passage)) for passage in passages]
+
+    def _beginning(self, passage: str) -> str:
+        if len(self._controls.encode(passage)) <= self.max_tokens:
+            return passage
+        return passage[: self._controls.starts(passage)[self.max_tokens]]
+
     def _render(self, question: str, passages: Sequence[str]) -> str:
-        blocks = "".join(f"[{i}] {text}\n" for i, text in enumerate(passages, 1))
-        user = f"Passages:\n{blocks}\nQuestion: {question}" if passages else f"Question: {question}"
+        blocks = "".join(f"[{i}] {text}\n" for i, text in enumerate(filter(None, passages), 1))
+        user = f"Passages:\n{blocks}\nQuestion: {question}" if blocks else f"Question: {question}"
         return self._template([{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}])
 
     def _template(self, messages: list[dict[str, str]]) -> str:
@@ -133,18 +170,16 @@ class PromptFormatter:
             return "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
         return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
-    def _encode(self, question: str, passages: Sequence[str]) -> list[int]:
-        return list(self._tokenizer(self._render(question, passages), add_special_tokens=False)["input_ids"])
+
+_NEUTRAL = "x"
+"""A text without control tokens."""
 
 
-_OFFSETS = {"return_offsets_mapping": True}
-
-
-def _cut(text: str, offsets: Sequence[tuple[int, int]], tokens: int) -> str:
-    """The first `tokens` tokens of the text, without trailing white space."""
-    if tokens >= len(offsets):
+def _cut(text: str, starts: Sequence[int], tokens: int) -> str:
+    """The first `tokens` tokens of the text, which begin at `starts`, without trailing white space."""
+    if tokens >= len(starts):
         return text
-    return text[: offsets[tokens][0]].rstrip() if tokens else ""
+    return text[: starts[tokens]].rstrip() if tokens else ""
 
 
 def share_budget(lengths: Sequence[int], budget: int) -> list[int]:

@@ -1,11 +1,13 @@
-"""What can be checked of a stored policy without loading its base model."""
+"""What can be checked of a stored policy without loading its base model's weights."""
 
 import re
+from collections.abc import Iterable
 
-from policies.adapter import LoraAdapter
+from policies.base import local_path
 from policies.manifest import PolicyManifest
 from policies.names import SFT
 from policies.store import ADAPTER, BrokenPolicy, PolicyStore
+from policies.trunk import trunk_name
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
 
@@ -27,17 +29,28 @@ def stored_policies(store: PolicyStore, profile: str | None = None) -> list[tupl
 
 def problem(store: PolicyStore, profile: str, version: str) -> str | None:
     """The first thing that is wrong with a stored version, as a sentence; None when it is sound."""
+    name = f"{profile}@{version}"
     try:
-        manifest, directory = store.manifest(profile, version), store.verify(profile, version)
+        manifest = store.manifest(profile, version)
+        store.verify(profile, version)
         if (manifest.profile, manifest.version) != (profile, version):
-            raise BrokenPolicy(f"{directory} claims to be {manifest.profile}@{manifest.version}; restore it.")
+            raise BrokenPolicy(f"{name} claims to be {manifest.profile}@{manifest.version}; restore it.")
         if not _SHA256.fullmatch(manifest.base.digest):
-            raise BrokenPolicy(f"{directory} does not name its base by a digest; train the policy again.")
+            raise BrokenPolicy(f"{name} does not name its base by a digest; train the policy again.")
         _check_parent(store, manifest)
-        LoraAdapter(directory).check()
+        store.usable(profile, version)
     except FgctlError as error:
         return str(error)
     return None
+
+
+def absent_bases(store: PolicyStore, policies: Iterable[tuple[str, str]]) -> list[str]:
+    """The names of these policies' bases that are not on this machine, so that shapes cannot be compared with them."""
+    bases = set()
+    for profile, version in policies:
+        if (manifest := store.intact(profile, version)) is not None:
+            bases.add(store.plain_base(manifest))
+    return sorted(base.name for base in bases if local_path(base.name, base.digest) is None)
 
 
 def _check_parent(store: PolicyStore, manifest: PolicyManifest) -> None:
@@ -49,3 +62,9 @@ def _check_parent(store: PolicyStore, manifest: PolicyManifest) -> None:
         raise BrokenPolicy(f"The parent of {name}, {SFT}@{manifest.parent.version}, is not stored; restore it.")
     if file_digest(file) != manifest.parent.digest:
         raise BrokenPolicy(f"{SFT}@{manifest.parent.version} is not the adapter {name} began from; restore it.")
+    base = trunk_name(store, manifest.parent.version) or store.manifest(SFT, manifest.parent.version).base
+    if manifest.base.digest != base.digest:
+        raise BrokenPolicy(
+            f"{name} was trained on {manifest.base.name!r}, but {SFT}@{manifest.parent.version}, its parent, belongs "
+            f"to {base.name!r}; train it again."
+        )

@@ -19,6 +19,7 @@ What other packages import:
     segmentation.py    cuts a response into sentences and sub-sentences
     dataset.py         QA-Feedback: questions with reference answers, and span feedback
     held_out.py        the questions that no training may see
+    compute.py         device and precision of every model
     errors.py          the error that carries a message for the user
     child_processes.py child processes that end with their parent
 

@@ -23,7 +23,7 @@ from rewards.categories import BUILT_IN, Category, CategorySpec, Density
 from rewards.errors import FgctlError
 
 RESERVED = frozenset(
-    ["agreement", "critic", "entropy", "kl", "length", "policy", "reward", "sampler", "seconds", "text"]
+    ["agreement", "critic", "entropy", "kl", "length", "policy", "reward", "sampler", "seconds", "text", "validation"]
 )
 """Names that no category may have, because a run's logs use them for other groups of metrics."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

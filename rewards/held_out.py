@@ -1,5 +1,11 @@
-"""The questions held out for evaluation. No training may see them, whatever file they are in."""
+"""The questions that are set aside: held out for evaluation, or for validation while policies are trained.
 
+No training may see either, whatever file they are in: neither that of policies nor that of reward models. Policies are
+chosen by what they earn on the validation questions, and the reference answers to these are the ceiling of what
+training may reach; rewards that were fitted on those references would pay them too much.
+"""
+
+import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -9,22 +15,63 @@ from rewards.dataset import PACKAGE, Example, FeedbackExample, question_key
 
 HELD_OUT = PACKAGE / "splits" / "held_out.txt"
 """Keys of the held-out questions (rewards.dataset.question_key), one a line."""
+VALIDATION = PACKAGE / "splits" / "validation.txt"
+"""Keys of the validation questions."""
+VALIDATION_QUESTIONS = 80
 
 _Row = TypeVar("_Row", Example, FeedbackExample)
 
 
-@cache
 def held_out_keys(path: Path = HELD_OUT) -> frozenset[str]:
     """Keys of the held-out questions."""
+    return _listed(path)
+
+
+def validation_keys(path: Path = VALIDATION) -> frozenset[str]:
+    """Keys of the validation questions."""
+    return _listed(path)
+
+
+@cache
+def _listed(path: Path) -> frozenset[str]:
     lines = path.read_text(encoding="utf-8").splitlines()
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
 def without_held_out(rows: Iterable[_Row]) -> list[_Row]:
-    """The rows whose questions training may use."""
-    return [row for row in rows if question_key(row.question) not in held_out_keys()]
+    """The rows whose questions training may use: neither held out nor for validation."""
+    aside = held_out_keys() | validation_keys()
+    return [row for row in rows if question_key(row.question) not in aside]
 
 
 def only_held_out(rows: Iterable[_Row]) -> list[_Row]:
     """The rows whose questions are held out."""
     return [row for row in rows if question_key(row.question) in held_out_keys()]
+
+
+def only_validation(rows: Iterable[_Row]) -> list[_Row]:
+    """The rows whose questions are for validation."""
+    return [row for row in rows if question_key(row.question) in validation_keys()]
+
+
+def split_validation(rows: Iterable[_Row]) -> tuple[list[_Row], list[_Row]]:
+    """The rows to train on, and those for validation.
+
+    Of rows without any listed question, such as data of your own, a tenth is drawn, at most VALIDATION_QUESTIONS.
+    """
+    rows = list(rows)
+    training, validation = without_held_out(rows), only_validation(rows)
+    if not validation:
+        keys = draw_validation({question_key(row.question) for row in training}, len(training) // 10)
+        validation = [row for row in training if question_key(row.question) in keys]
+        training = [row for row in training if question_key(row.question) not in keys]
+    return training, validation
+
+
+def draw_validation(keys: Iterable[str], most: int = VALIDATION_QUESTIONS) -> list[str]:
+    """Draw at most VALIDATION_QUESTIONS questions, by their keys: those with the least SHA-256 of `validation KEY`.
+
+    Whether a question is drawn hardly depends on which others there are, so the choice survives changes of the data.
+    """
+    order = sorted(keys, key=lambda key: hashlib.sha256(f"validation {key}".encode()).hexdigest())
+    return order[: min(most, VALIDATION_QUESTIONS)]

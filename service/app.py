@@ -13,11 +13,11 @@ from service.api.generate.router import router as generate_router
 from service.api.openai.router import router as openai_router
 from service.backend import Backend, LoadCore, start_or_fail
 from service.edge.authentication import Authentication
+from service.edge.error_replies import install_handlers
 from service.edge.host_check import HostCheck
 from service.edge.keys import Keyring
-from service.edge.middleware import BodyLimit, HeadLimit, RequestLog, SecurityHeaders
+from service.edge.middleware import BodyLimit, HeadLimit, HeadRequests, RequestLog, SecurityHeaders
 from service.edge.tracing import Tracing
-from service.errors import install_handlers
 from service.pages.router import assets
 from service.pages.router import router as pages_router
 from service.parts import load_core
@@ -69,6 +69,7 @@ def create_app(
     app.include_router(pages_router)
     app.mount("/static", assets)
     # What is added last is outermost.
+    app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, seconds=settings.receive_timeout)
     keyring = None if settings.keys is None else Keyring(settings.keys)
     app.add_middleware(Authentication, routes=app.routes, keyring=keyring, metrics_open=settings.metrics_open)
@@ -77,7 +78,7 @@ def create_app(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id", "traceparent"],
+            allow_headers=["*"],  # OpenAI's clients send x-stainless-* headers, and more with every version
             expose_headers=["retry-after", "x-request-id"],
         )
     if this_machine_only:

@@ -3,15 +3,9 @@
 {"error": {"type": "…", "message": "one sentence that says what is wrong and what to do", "param": "…"}}
 """
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 
 from rewards.errors import FgctlError
 
@@ -50,6 +44,14 @@ class InvalidRequest(ServiceError):
     status, type = 422, "invalid_request"
 
 
+class InvalidField(ValueError):
+    """What a validator of a whole request raises for one of its fields."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
 class NotFound(ServiceError):
     """A name that does not exist."""
 
@@ -78,6 +80,12 @@ class TooLarge(ServiceError):
     """A request body over the limit."""
 
     status, type = 413, "too_large"
+
+
+class UnsupportedMediaType(ServiceError):
+    """A request body that is not JSON by its headers."""
+
+    status, type = 415, "unsupported_media_type"
 
 
 class HeadTooLarge(ServiceError):
@@ -140,8 +148,6 @@ REFUSALS = (
 
 _MAX_CHARACTERS = 1000
 """Of a message or a parameter's name; both may quote the request."""
-_MAX_QUOTED = 100
-"""Characters of a value that a message quotes."""
 
 
 def _printable(text: str) -> str:
@@ -160,7 +166,11 @@ class ErrorDetail(BaseModel):
     code: str | None = None
     """OpenAI's code for the error; only on /v1."""
     violations: list[dict[str, str]] | None = None
-    """For an annotation: every rule that it breaks, as `code`, `field` and `message`."""
+    """For an annotation: the rules that it breaks, 20 at most, as `code`, `field` and `message`."""
+    version: int | None = None
+    """For stale feedback: the version that it would replace, to be sent as `based_on` by whoever wants that."""
+    question: str | None = None
+    """For stale feedback: asks the person whether to replace it."""
 
 
 class ErrorBody(BaseModel):
@@ -174,9 +184,10 @@ _DESCRIPTIONS = {
     401: "The API key is missing or unknown.",
     403: "The key lacks the required scope, or the annotator's name belongs to another key.",
     404: "There is nothing of that name.",
-    409: "The submission_id was used before with other content.",
+    409: "The submission_id was used before with other content, or somebody submitted since `based_on`.",
     408: "The body did not arrive in time.",
     413: "The body is over the limit.",
+    415: "The body is compressed, or its content type is not JSON.",
     422: "A parameter has an invalid value.",
     429: "The caller is over its limits; Retry-After says when to try again.",
     431: "URL and headers are over the limit.",
@@ -191,53 +202,7 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 ANY_ROUTE = error_responses(401, 403, 408, 413, 422, 431)
 """Errors of every route that requires a key."""
-GENERATING = ANY_ROUTE | error_responses(400, 404, 429, 503)
+WITH_BODY = ANY_ROUTE | error_responses(400, 415)
+"""Errors of every route that reads a body."""
+GENERATING = WITH_BODY | error_responses(404, 429, 503)
 """Errors of every route that generates."""
-
-
-def error_response(error: ServiceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The response for an error; a 503 without `retry_after` advises five seconds."""
-    retry = error.retry_after or (5 if error.status == 503 else None)
-    advice = {} if retry is None else {"retry-after": str(retry)}
-    return JSONResponse(error.body(), error.status, headers={**advice, **(headers or {})})
-
-
-def install_handlers(app: FastAPI) -> None:
-    """Answer every failure of the application with the error body."""
-
-    @app.exception_handler(ServiceError)
-    async def service_error(request: Request, error: ServiceError) -> JSONResponse:
-        return error_response(error)
-
-    @app.exception_handler(RequestValidationError)
-    async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
-        return error_response(from_validation(error))
-
-    @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 404:
-            return error_response(NotFound(f"The path {request.url.path} does not exist; /docs lists all paths."))
-        refusal = ServiceError(f"{error.detail}; /docs describes what {request.url.path} accepts.")
-        refusal.status, refusal.type = error.status_code, "bad_request"
-        return error_response(refusal, error.headers)
-
-
-def from_validation(error: RequestValidationError) -> ServiceError:
-    """The first error of a request's validation, with its parameter."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return BadRequest(f"The body is not JSON ({first['ctx']['error']}); send a JSON object.", "body")
-    location = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    param = ".".join(location) or "body"
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, ValueError):
-        return InvalidRequest(str(cause), param)
-    value = first.get("input")
-    quoted = f"{param} is {_quoted(value)}" if isinstance(value, str | int | float) else param
-    return InvalidRequest(f"{quoted}: {first['msg']}; fix it and send it again.", param)
-
-
-def _quoted(value: str | float) -> str:
-    """A value as JSON writes it, cut to a sensible length."""
-    text = json.dumps(value[: 2 * _MAX_QUOTED] if isinstance(value, str) else value, ensure_ascii=False)
-    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"

@@ -125,11 +125,12 @@ async def load_core(front: Front, make_engine: MakeEngine = Engine) -> Core:
     """Load the base, every policy and the reward models, and check the policies. Raises FgctlError."""
     from transformers import AutoTokenizer
 
+    from policies.adapters.base_modules import modules_of
     from policies.base import cache_directory, resolve_base
+    from policies.trunk import trunk_of
 
-    settings = front.settings
-    base = await asyncio.to_thread(resolve_base, settings.base)
-    store = PolicyStore(settings.policies)
+    settings, store = front.settings, PolicyStore(front.settings.policies)
+    base = await asyncio.to_thread(lambda: trunk_of(resolve_base(settings.base), store))
     shapes = await asyncio.to_thread(_shapes, store, settings.resident_adapters)
     with ExitStack() as on_failure:
         engine = make_engine(base, shapes, settings)
@@ -144,6 +145,7 @@ async def load_core(front: Front, make_engine: MakeEngine = Engine) -> Core:
             PolicyMetrics(front.metrics, front.categories),
             resident_adapters=settings.resident_adapters,
             grid=settings.weights_grid,
+            modules=await asyncio.to_thread(modules_of, base.path),
         )
         await resolver.reload()
         if not resolver.roster.served:

@@ -13,7 +13,7 @@ from rewards.errors import FgctlError
 from service.app import create_app
 from service.backend import LoadCore
 from service.edge import logs
-from service.edge.head_limit import bounded_config
+from service.edge.http_protocol.head_limit import bounded_config
 from service.edge.tracing import Tracing
 from service.parts import load_core
 from service.settings import Settings
@@ -63,6 +63,7 @@ def run(settings: Settings, host: str, port: int, load: LoadCore = load_core) ->
     config = bounded_config(
         app, settings.max_head_bytes, settings.receive_timeout, send_seconds=settings.send_timeout,
         max_connections=settings.max_connections, host=host, port=port, timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=settings.keep_alive_timeout,
         # Lines of every request come from service/edge/middleware.py.
         access_log=False, log_config=None,
     )  # fmt: skip

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
     """Seconds within which a request's headers must arrive, and then its body."""
     send_timeout: float = Field(10.0, gt=0)
     """Seconds for which a client may read nothing of a response that waits for it; then its connection is closed."""
+    keep_alive_timeout: float = Field(75.0, gt=0)
+    """Seconds that an idle connection stays open; pooled clients and load balancers should close theirs earlier."""
     max_connections: int | None = Field(None, ge=1)
     """Connections at once; more close the one that has been idle longest. None for what the system's limits allow."""
     waiting_requests: int = Field(512, ge=0)

@@ -121,7 +121,7 @@ class Postgres:
     def stop(self):
         """End it and every connection."""
         self.process.send_signal(2)
-        self.process.wait(60)
+        self.process.wait(300)  # a last checkpoint of every database on a busy disk
 
     def database(self):
         """The URL of a new, empty database."""

@@ -16,6 +16,7 @@ processes.py     several processes that share a step
 rollouts/        sampling responses: vLLM, transformers or vLLM servers
 estimators/      advantages from token rewards
 tracking/        checkpoints, logs, metrics and early warnings of a run
+validation/      watching a policy while it is trained
 evaluation/      judging policies on held-out questions
 experiments/     training several ways and comparing them
 bench/           what a step and a score cost

@@ -1,36 +1,46 @@
 """Credit placement: each segment's reward goes to the token that completes the segment."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from policies.control_tokens import decode, special_ids
 from policies.weights import Weights
 from rewards.categories import Category, CategorySpec
 from rewards.scores import CategoryScores, ScoredResponse
 from trainer.recipe import Pay
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-def token_ends(token_ids: Sequence[int], text: str, tokenizer: object) -> list[int]:
+
+def token_ends(token_ids: Sequence[int], text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """The code-point offset in `text` at which each token ends; special tokens end where the one before them does.
 
-    `text` is the decoding of `token_ids` without special tokens. Offsets come from tokenising the text once, or, where
-    sampling split the same text into other tokens, from the lengths of decoded prefixes.
+    `text` is the decoding of `token_ids` by policies.control_tokens.decode. Offsets come from tokenising the text once,
+    or, where sampling split the same text into other tokens, from the lengths of decoded prefixes.
     """
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)  # type: ignore[operator]
-    special = set(tokenizer.all_special_ids)  # type: ignore[attr-defined]
-    plain = [token for token in token_ids if token not in special]
-    if list(encoded["input_ids"]) == plain:
-        ends = [end for _, end in encoded["offset_mapping"]]
-    else:
-        decode = tokenizer.decode  # type: ignore[attr-defined]
-        ends = [min(len(decode(plain[: i + 1])), len(text)) for i in range(len(plain))]
-        ends[-1:] = [len(text)] if ends else []
+    special = special_ids(tokenizer)
+    following = iter(_plain_ends([token for token in token_ids if token not in special], text, tokenizer))
     result: list[int] = []
-    following = iter(ends)
     for token in token_ids:
         result.append(next(following) if token not in special else (result[-1] if result else 0))
     return result
+
+
+def _plain_ends(tokens: Sequence[int], text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """Where in `text` tokens that are not special end."""
+    if tokenizer.is_fast:
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        if list(encoded["input_ids"]) == tokens:
+            return [end for _, end in encoded["offset_mapping"]]
+    lengths = [len(decode(tokenizer, tokens[: i + 1])) for i in range(len(tokens))]
+    lengths[-1:] = [len(text)] if lengths else []
+    # Decoded alone, the first bytes of a character can be longer than the character.
+    return list(accumulate(reversed(lengths), min))[::-1]
 
 
 def segment_rewards(scores: CategoryScores, spec: CategorySpec, pay: Pay) -> tuple[float, ...]:

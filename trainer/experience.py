@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from trainer.policy_model import Adapter, PolicyModel, TokenLogProbs
 from trainer.processes import Processes
 from trainer.recipe import Pay
 from trainer.rollouts.sampler import Sampled
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass
@@ -203,7 +207,7 @@ def reward_streams(
     requests: list[ScoreRequest],
     scores: Sequence[ScoredResponse],
     categories: Mapping[Category, CategorySpec],
-    tokenizer: object,
+    tokenizer: "PreTrainedTokenizerBase",
     pay: Pay = "calibrated",
 ) -> Streams:
     """Place each segment's reward on the segment's last token.

@@ -1,5 +1,6 @@
 """The KL penalty: how far the policy is from its supervised parent, and what that costs."""
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -29,11 +30,14 @@ class KlController:
         self.coefficient = recipe.coefficient
 
     def update(self, kl: float, episodes: int) -> None:
-        """Adapt the coefficient to a step's KL, in nats a response, over so many episodes."""
-        if self._recipe.target is None:
+        """Adapt the coefficient to a step's KL, in nats a response, over so many episodes; a KL of NaN says nothing.
+
+        A step of more episodes than the horizon counts as one horizon, so that the coefficient never changes its sign.
+        """
+        if self._recipe.target is None or math.isnan(kl):
             return
         error = min(max(kl / self._recipe.target - 1, -_STRETCH), _STRETCH)
-        self.coefficient *= 1 + error * episodes / self._recipe.horizon
+        self.coefficient *= 1 + error * min(1.0, episodes / self._recipe.horizon)
 
     def state(self) -> dict[str, Any]:
         """The state to put into a checkpoint."""

@@ -1,4 +1,4 @@
-"""The model of a run: a frozen base on which policy and reference are LoRA adapters."""
+"""The model of a run: a frozen base or trunk with the policy's LoRA adapter and the reference."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from policies.base import BaseModel
+from policies.control_tokens import decode
+from rewards.compute import compute_dtype
 from rewards.errors import FgctlError
 from trainer.logprobs import chosen_logprobs
 from trainer.packing import Group, Packed, pack
@@ -39,7 +41,10 @@ class TokenLogProbs:
 
 
 class PolicyModel:
-    """A frozen causal language model with a trainable adapter `policy` and, with a parent, a frozen `reference`."""
+    """A frozen causal language model with a trainable adapter `policy`, and the reference.
+
+    The reference is another adapter, the parent's, or the model itself, as for a trunk, which holds the parent.
+    """
 
     def __init__(
         self,
@@ -48,14 +53,15 @@ class PolicyModel:
         parent: Path | None = None,
         temperature: float = 1.0,
         processes: Processes | None = None,
-        dtype: torch.dtype = torch.bfloat16,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        """Load the base. With `parent`, policy and reference both start as that adapter.
+        """Load the base. With `parent`, policy and reference both start as that adapter; without, as the base itself.
 
         Probabilities are softmax(logits / temperature) throughout, in sampling as in training. `processes` may shard
-        the base; the adapters stay whole. float32 is for tests of exact equality.
+        the base; the adapters stay whole. `dtype` is the base's precision, by default the one that is fast on this
+        machine (rewards.compute); float32 is also for tests of exact equality.
         """
-        processes = processes or Processes()
+        processes, dtype = processes or Processes(), dtype or compute_dtype()
         self.temperature, self.dtype, self.device = temperature, dtype, processes.device
         base_model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
         self.tokenizer = AutoTokenizer.from_pretrained(base.path)
@@ -87,16 +93,20 @@ class PolicyModel:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of a response's tokens, without special tokens."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return decode(self.tokenizer, tokens)
 
     @property
     def hidden_size(self) -> int:
         """Width of the last hidden state."""
         return int(self.peft.get_base_model().config.hidden_size)
 
-    def use(self, adapter: Adapter) -> None:
-        """Activate an adapter; only the policy ever gets gradients."""
-        self.peft.set_adapter(adapter)
+    def use(self, adapter: Adapter | None) -> None:
+        """Activate policy or reference, or for None the base alone; only the policy ever gets gradients."""
+        if adapter in self.peft.peft_config:
+            self.peft.base_model.enable_adapter_layers()
+            self.peft.set_adapter(adapter)
+        else:
+            self.peft.base_model.disable_adapter_layers()
         for name, parameter in self.peft.named_parameters():
             parameter.requires_grad_(".policy." in name and adapter == "policy")
 
@@ -107,14 +117,14 @@ class PolicyModel:
     def evaluate(
         self,
         packed: Packed,
-        adapter: Adapter = "policy",
+        adapter: Adapter | None = "policy",
         *,
         grad: bool = False,
         entropy: bool = False,
         features: bool = False,
         below: Tensor | None = None,
     ) -> TokenLogProbs:
-        """Log-probabilities of a packed row's response tokens under an adapter.
+        """Log-probabilities of a packed row's response tokens under policy or reference, or for None the base alone.
 
         `below` from an earlier pass over the same row skips the layers that no adapter changes.
         """

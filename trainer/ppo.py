@@ -15,6 +15,7 @@ from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
+from rewards.scores import ScoreRequest
 from trainer.credit import at_the_end, weighted
 from trainer.estimators.advantages import whiten
 from trainer.estimators.estimator import Setting, make_estimator
@@ -26,7 +27,8 @@ from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts.sampler import Sampler
 from trainer.rollouts.scored import sample_and_score
-from trainer.tracking.metrics import step_metrics
+from trainer.tracking.metrics import copied_metrics, step_metrics
+from trainer.tracking.stability import require_finite
 
 
 @dataclass
@@ -52,6 +54,8 @@ class PpoTrainer:
         self._probe = self._formatter.format(self.examples[0].question, []).token_ids
         self._probed: list[float] | None = None
         self._updated = False
+        self.samples: list[ScoreRequest] = []
+        """The last step's responses to its first question."""
 
     def state(self, step: int) -> dict[str, Any]:
         """The state to put into a checkpoint. Data order and sampling depend only on the seed and the step."""
@@ -76,7 +80,11 @@ class PpoTrainer:
         return int(state["step"])
 
     def step(self, step: int, sampler: Sampler) -> dict[str, float]:
-        """Sample, score, place credit, update the policy. Returns the step's metrics over all processes."""
+        """Sample, score, place credit, update the policy. Returns the step's metrics over all processes.
+
+        Raises FgctlError when the sampler's weights are not the policy's, and for log-probabilities, advantages or a
+        loss that are not finite.
+        """
         ppo, clock, processes = self.recipe.ppo, Clock(), self.processes
         order = list(range(ppo.prompts_per_step))
         random.Random(f"ppo-{ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets
@@ -108,6 +116,8 @@ class PpoTrainer:
             rows = [row for minibatch in minibatches for row in minibatch]
             wants_features = self.estimator.wants_features
             evaluated = evaluate_batch(self.model, batch, rows, features=wants_features).completed(processes)
+        require_finite("The parent's log-probabilities are", evaluated.reference)
+        require_finite("The policy's log-probabilities are", evaluated.policy)
         gap = self._check_sampler(batch, evaluated.policy)
         kl, _ = kl_estimates(evaluated.policy, evaluated.reference)
         cut = ppo.missing_end_penalty * at_the_end(batch.truncated.float(), batch.mask)
@@ -119,16 +129,19 @@ class PpoTrainer:
         advantages = self.estimator.advantages(
             objective - self._kl.coefficient * kl * batch.mask, batch, evaluated.features
         )
+        require_finite("The advantages are", advantages[batch.mask])
         with clock.phase("update"):
             update: dict[str, float] = {}
             if step >= ppo.first_policy_step:
                 update = self._update_policy(step, minibatches, evaluated.policy, whiten(advantages, batch.mask))
             learned = self.estimator.learn()
+        self.samples = streams.requests[: ppo.samples_per_prompt]
         metrics = step_metrics(batch, streams, task, evaluated, self.weights)
         penalty = {"kl/coefficient": self._kl.coefficient}
         self._kl.update(metrics["kl/response"], len(streams.texts))
         return (
             metrics
+            | copied_metrics(streams.requests, shown)
             | holistic
             | penalty
             | learned
@@ -159,7 +172,7 @@ class PpoTrainer:
     def _check_sampler(self, batch: Batch, old: Tensor) -> float:
         """Mean absolute difference of sampler and trainer, nats a token; bf16 explains a few hundredths."""
         gap = (old - batch.sampler_logprobs)[batch.mask].abs().mean().item()
-        if gap > self.recipe.ppo.logprob_tolerance:
+        if not gap <= self.recipe.ppo.logprob_tolerance:
             raise FgctlError(
                 f"The sampler's log-probabilities differ from the trainer's by {gap:.3f} nats a token, more than "
                 f"ppo.logprob_tolerance, so its weights are not the policy's; try ppo.rollouts=transformers."
@@ -194,6 +207,7 @@ class PpoTrainer:
             report["approximate_kl"] += share * result.approximate_kl
         (summed,) = self.processes.sum(torch.tensor(list(report.values()), dtype=torch.float64))
         report = dict(zip(report, summed.tolist(), strict=True))
+        require_finite("The loss is", summed[0])
         self.processes.sum_gradients(self._parameters.values())
         # The norm is the same in every process, and so is the decision to skip.
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self.recipe.ppo.max_grad_norm)

@@ -1,5 +1,6 @@
 """A PPO run: from the supervised parent to a stored version, step by step, with its log and checkpoints."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -7,12 +8,16 @@ from pathlib import Path
 
 from policies.base import BaseModel
 from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, Versioned
-from policies.store import SFT, PolicyStore
+from policies.store import ADAPTER, SFT, PolicyStore
+from policies.trunk import policy_files
 from policies.weights import Weights
-from rewards.dataset import file_digest, load_examples
+from rewards.dataset import Example, file_digest, load_examples, questions_digest
 from rewards.errors import FgctlError
-from rewards.held_out import without_held_out
+from rewards.held_out import only_validation, split_validation, without_held_out
+from rewards.models.judge import Judge
 from rewards.scorer import Scorer
+from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
+from trainer.evaluation.candidates import Candidate
 from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer
 from trainer.processes import Processes
@@ -21,6 +26,8 @@ from trainer.rollouts.choose_sampler import training_sampler
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.tracking.run_log import RunLog
 from trainer.tracking.stability import diverged, early_warnings
+from trainer.validation.selection import RULE
+from trainer.validation.validator import BEST, Validator
 
 
 @dataclass(frozen=True)
@@ -34,14 +41,29 @@ class PpoJob:
     recipe_name: str
     recipe: Recipe
     run: Path
+    until_best: bool = False
+    """Whether to store the best checkpoint on the validation questions, and to end when there is no better one to
+    come (trainer.validation.selection); if not, the last one is stored after all steps."""
 
 
-def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Processes | None = None) -> PolicyManifest:
+class Diverged(FgctlError):
+    """A run that was stopped because it had diverged."""
+
+
+def train_policy(
+    job: PpoJob,
+    store: PolicyStore,
+    scorer: Scorer,
+    processes: Processes | None = None,
+    load_judge: Callable[[], Judge] | None = None,
+) -> PolicyManifest:
     """Train a policy and store it as a new version; an interrupted run is resumed.
 
+    With a judge, the policy is evaluated on the validation questions while it is trained; `until_best` needs one.
     Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError when the base
     has no supervised parent, for unusable data, for weights of a category that is not in use, for a run directory with
-    other settings, for a recipe that the processes cannot share, and when the sampler's weights are not the trainer's.
+    other settings, for a recipe that the processes cannot share, when the sampler's weights are not the trainer's, and
+    at the first loss that is not finite.
     """
     job.weights.check(scorer.categories)
     scorer.require_rewards()
@@ -50,40 +72,48 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
     if SFT not in store.profiles():
         raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
     parent = store.profile(SFT).version
-    parent_path = store.verify(SFT, parent, Named(name=job.base.name, digest=job.base.digest))
-    examples = without_held_out(load_examples(job.data))
-    if not examples:
-        raise FgctlError(f"{job.data} leaves no question to train on; add questions outside the held-out list.")
+    origin = policy_files(job.base, store, SFT, parent)
+    examples, validation = run_questions(job.data, job.recipe.ppo, until_best=job.until_best)
     data_digest = file_digest(job.data)
     settings = {
         "kind": "ppo",
-        "base": job.base.digest,
+        "base": origin.model.digest,
         "data": data_digest,
+        "questions": questions_digest(example.question for example in examples),
         "parent": parent,
         "rewards": scorer.version,
         "weights": job.weights.as_dict(),
-        # A finished run may be given more steps, so their number does not identify the run. Nor does the sampler, or in
-        # how many parts it samples, as only rounding depends on them.
+        # A finished run may be given more steps, so their number does not identify the run. Nor does how it is watched,
+        # nor the sampler, or in how many parts it samples, as only rounding depends on them.
         "recipe": job.recipe.model_dump(
-            mode="json", exclude={"sft": True, "ppo": {"steps", "rollout_servers", "rollout_chunks"}}
+            mode="json", exclude={"sft": True, "ppo": {"steps", "validation", "rollout_servers", "rollout_chunks"}}
         ),
     }
     processes.on_main(partial(claim_run, job.run, settings))
-    model = PolicyModel(job.base, job.recipe.lora, parent_path, job.recipe.ppo.temperature, processes)
+    model = PolicyModel(origin.model, job.recipe.lora, origin.adapter, job.recipe.ppo.temperature, processes)
     trainer = PpoTrainer(model, scorer, job.weights, job.recipe, examples, processes)
     start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
-    if start < job.recipe.ppo.steps:
-        _run_steps(job, trainer, start)
+    validator = None
+    if load_judge is not None and validation:
+        candidate = Candidate(job.profile, "", job.weights, origin)
+        validator = Validator(job.run, validation, candidate, scorer, load_judge, job.recipe.ppo, processes)
+        validator.resume(start)
+    _run_steps(job, trainer, origin.model, start, validator)
     steps = max(start, job.recipe.ppo.steps)
+    chosen = validator.best if job.until_best and validator else None
+    if chosen is not None:
+        steps = trainer.restore(processes.on_main(partial(load_checkpoint, job.run, BEST)))
     manifest = {
         "weights": job.weights,
-        "base": Named(name=job.base.name, digest=job.base.digest),
-        "parent": Versioned(version=parent, digest=file_digest(parent_path / "adapter_model.safetensors")),
-        "recipe": {"name": job.recipe_name} | job.recipe.model_dump(exclude={"sft"}, mode="json"),
+        "base": Named(name=origin.model.name, digest=origin.model.digest),
+        "parent": Versioned(version=parent, digest=file_digest(store.path(SFT, parent) / ADAPTER)),
+        "recipe": {"name": job.recipe_name}
+        | job.recipe.model_dump(exclude={"sft"}, mode="json")
+        | ({} if chosen is None else {"until_best": {"rule": RULE, "evaluation": chosen.figures()}}),
         "data": (Named(name=job.data.name, digest=data_digest),),
         "rewards": used_rewards(scorer),
         "steps": steps,
-        "episodes": steps * job.recipe.ppo.prompts_per_step * job.recipe.ppo.samples_per_prompt,
+        "episodes": steps * job.recipe.ppo.episodes_per_step,
         "scores": {},
     }
 
@@ -92,6 +122,28 @@ def train_policy(job: PpoJob, store: PolicyStore, scorer: Scorer, processes: Pro
         return store.write(job.profile, job.run / "adapter", manifest)
 
     return processes.on_main(write)
+
+
+def run_questions(data: Path, ppo: PpoRecipe, *, until_best: bool) -> tuple[list[Example], list[Example]]:
+    """The questions to train on, and those to validate on; none of these for a run that is not watched.
+
+    Raises FgctlError when either is missing.
+    """
+    rows = load_examples(data)
+    training, validation = without_held_out(rows), only_validation(rows)
+    if until_best:
+        training, validation = split_validation(rows)
+        if not validation:
+            raise FgctlError(
+                f"{data} has too few questions to set some aside for validation; add more, or leave out --until-best."
+            )
+    elif ppo.steps * ppo.episodes_per_step < ppo.validation.every:
+        validation = []
+    if not training:
+        raise FgctlError(
+            f"{data} leaves no question to train on; add questions outside the held-out and validation lists."
+        )
+    return training, validation
 
 
 def used_rewards(scorer: Scorer) -> UsedRewards:
@@ -119,32 +171,69 @@ def check_shares(ppo: PpoRecipe, processes: Processes) -> None:
         )
 
 
-def _run_steps(job: PpoJob, trainer: "PpoTrainer", start: int) -> None:
+def _run_steps(job: PpoJob, trainer: "PpoTrainer", base: BaseModel, start: int, validator: Validator | None) -> None:
+    """Take the steps that are left, with the evaluations that are due before, between and after them."""
     settings, processes = job.recipe.ppo, trainer.processes
-    sampler = training_sampler(settings, job.base, trainer.model, processes, job.run / "rollouts")
+    if _finished(job, start, validator):
+        return
+    least = 0 if validator is None else MAX_PROMPT_TOKENS + GREEDY.max_tokens
+    sampler = training_sampler(settings, base, trainer.model, processes, job.run / "rollouts", least)
     try:
         log = RunLog(job.run, job.profile, total=settings.steps, start=start) if processes.main else None
+        reason = ""
         with log or nullcontext():
-            for step in range(start, settings.steps):
+            for step in range(start, max(start, settings.steps) + 1):
+                if validator is not None:
+                    validator.catch_up(step, trainer.model, sampler, partial(trainer.state, step), log)
+                if _finished(job, step, validator):
+                    break
                 metrics = trainer.step(step, sampler)
-                processes.on_main(partial(_finish_step, job, trainer, log, step, metrics))
+                try:
+                    processes.on_main(partial(_finish_step, job, trainer, log, step, metrics, validator))
+                except Diverged as error:
+                    if not (job.until_best and validator and validator.best):
+                        raise
+                    reason = str(error).removesuffix(".")
+                    break
+            if log and job.until_best and validator and validator.best:
+                reason = reason or validator.end or "all steps are taken"
+                log.say(step, f"{reason}; the best checkpoint is the one after {validator.best.episodes} episodes")
     finally:
         sampler.close()
 
 
-def _finish_step(job: PpoJob, trainer: "PpoTrainer", log: RunLog | None, step: int, metrics: dict[str, float]) -> None:
+def _finished(job: PpoJob, step: int, validator: Validator | None) -> bool:
+    """Whether a run ends after so many steps: all are taken, or --until-best expects nothing better."""
+    if validator is not None:
+        if validator.waits(step):
+            return False
+        if job.until_best and validator.end:
+            return True
+    return step >= job.recipe.ppo.steps
+
+
+def _finish_step(
+    job: PpoJob,
+    trainer: "PpoTrainer",
+    log: RunLog | None,
+    step: int,
+    metrics: dict[str, float],
+    validator: Validator | None,
+) -> None:
     """On the main process, the only one with a log: log the step, stop a run that has diverged, save a checkpoint."""
     settings = job.recipe.ppo
     if log is None:
         return
+    log.samples(step, trainer.samples[0].question, [request.response for request in trainer.samples])
     log.step(step, metrics, _note(metrics))
     log.warn(early_warnings(log.history))
     if reason := diverged(log.history, settings.stop):
-        raise FgctlError(
+        raise Diverged(
             f"Stopped at step {step + 1}: {reason}. Lower ppo.learning_rate or raise ppo.kl.coefficient; "
             f"the log and the checkpoint before it are in {job.run}."
         )
-    if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+    evaluated = validator is not None and validator.due(step + 1)
+    if evaluated or (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
         save_checkpoint(job.run, trainer.state(step + 1))
 
 

@@ -22,7 +22,7 @@ class _Config(BaseModel):
 
 
 class LoraRecipe(_Config):
-    """The shape of every adapter of a run."""
+    """The shape of an adapter."""
 
     rank: Literal[1, 8, 16, 32, 64, 128, 256] = 8
     """Rank of the update; the values are those vLLM serves."""
@@ -34,9 +34,27 @@ class LoraRecipe(_Config):
     """Adapt only this many of the last transformer layers, so that the backward pass stops there; None adapts all."""
 
 
+class ParentLoraRecipe(LoraRecipe):
+    """The shape of a parent's adapter that is to be merged: all linear layers, over the whole depth."""
+
+    rank: Literal[1, 8, 16, 32, 64, 128, 256] = 16
+    """Rank of the update."""
+    alpha: float = Field(32.0, gt=0)
+    """The update is scaled by alpha / rank."""
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """Linear layers that get an update."""
+    top_layers: int | None = Field(None, ge=1)
+    """Adapt only this many of the last transformer layers; None adapts all."""
+
+
 class SftRecipe(_Config):
     """Supervised fine-tuning of the parent adapter on reference answers."""
 
+    lora: ParentLoraRecipe | None = None
+    """Shape of the parent's adapter, if it differs from `lora`."""
+    merge: bool = False
+    """Whether policies are trained and served on the base with the parent merged into it, as new adapters of the shape
+    `lora`; otherwise each continues the parent's adapter, in the parent's shape."""
     epochs: int = Field(1, ge=1)
     """Passes over the training split."""
     max_examples: int | None = Field(None, ge=1)
@@ -111,6 +129,19 @@ class StopRecipe(_Config):
     """Stop after this many steps in a row whose gradients were not finite."""
 
 
+class ValidationRecipe(_Config):
+    """Evaluations on the validation questions while a policy is trained (trainer.validation)."""
+
+    every: int = Field(500, ge=1)
+    """Episodes between evaluations; a run of fewer episodes is not evaluated, except with --until-best."""
+    patience: int = Field(1500, ge=1)
+    """With --until-best, the run ends when for so many episodes neither reward nor judge has risen."""
+    copied_margin: float = Field(0.15, ge=0)
+    """How much more of its words than the reference answers a policy may copy before the run warns."""
+    texts: int = Field(4, ge=0)
+    """Answers that are written to the run's directory at each evaluation."""
+
+
 class PpoRecipe(_Config):
     """Fine-grained PPO of a policy adapter from its supervised parent."""
 
@@ -155,6 +186,8 @@ class PpoRecipe(_Config):
     """Gradients are clipped to this norm."""
     stop: StopRecipe = StopRecipe()
     """When to stop a run."""
+    validation: ValidationRecipe = ValidationRecipe()
+    """How a run is watched on questions that it is not trained on."""
     logprob_tolerance: float = Field(0.1, gt=0)
     """Largest mean absolute difference allowed between the sampler's and the trainer's log-probabilities, in nats a
     token."""
@@ -170,6 +203,11 @@ class PpoRecipe(_Config):
     """Steps between checkpoints, of some megabytes each; an interruption loses at most this many steps."""
     seed: int = 0
     """Seed of the data order and of sampling."""
+
+    @property
+    def episodes_per_step(self) -> int:
+        """Responses sampled in a step."""
+        return self.prompts_per_step * self.samples_per_prompt
 
     @model_validator(mode="after")
     def _samples_suffice(self) -> "PpoRecipe":
@@ -193,13 +231,18 @@ class Recipe(_Config):
     """A whole training run."""
 
     lora: LoraRecipe = LoraRecipe()
-    """Shape of the adapter, the same for parent and policy."""
+    """Shape of a policy's adapter on a merged parent, and of the parent's own unless `sft.lora` differs."""
     sft: SftRecipe = SftRecipe()
     """The supervised parent."""
     ppo: PpoRecipe = PpoRecipe()
     """The policy."""
     forward_tokens: int = Field(1024, ge=64)
     """Tokens packed into one forward pass; this bounds memory."""
+
+    @property
+    def parent_lora(self) -> LoraRecipe:
+        """Shape of the supervised parent's adapter."""
+        return self.sft.lora or self.lora
 
     def settings(self) -> list[tuple[str, Any, str]]:
         """Every setting: its dotted name, as `--set` takes it, its value, and its meaning."""

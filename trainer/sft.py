@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from policies.base import BaseModel
+from policies.control_tokens import ControlTokens
 from policies.manifest import Named, PolicyManifest
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
@@ -24,6 +25,7 @@ from trainer.processes import Processes
 from trainer.recipe import Recipe, SftRecipe
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
 from trainer.tracking.run_log import RunLog
+from trainer.tracking.stability import require_finite
 
 CHECKPOINT_EVERY = 10
 
@@ -43,7 +45,7 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
     """Train the supervised parent and store it; an interrupted run is resumed.
 
     Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError for unusable
-    data and for a run directory with other settings.
+    data, for a run directory with other settings, and at the first loss that is not finite.
     """
     settings = job.recipe.sft
     processes = processes or Processes()
@@ -56,7 +58,7 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
         "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True}),
     }
     processes.on_main(partial(claim_run, job.run, identity))
-    model = PolicyModel(job.base, job.recipe.lora, processes=processes)
+    model = PolicyModel(job.base, job.recipe.parent_lora, processes=processes)
     groups = encode_examples(examples, model, settings)
     if not groups:
         raise FgctlError(f"{job.data} leaves no example to train on; raise sft.max_response_tokens or add data.")
@@ -87,12 +89,14 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
         "weights": None,
         "base": Named(name=job.base.name, digest=job.base.digest),
         "parent": None,
-        "recipe": {"name": job.recipe_name} | job.recipe.model_dump(include={"lora", "sft"}, mode="json"),
+        "recipe": {"name": job.recipe_name, "lora": job.recipe.parent_lora.model_dump(mode="json")}
+        | job.recipe.model_dump(include={"sft": True}, exclude={"sft": {"lora"}}, mode="json"),
         "data": (Named(name=job.data.name, digest=data_digest),),
         "rewards": None,
         "steps": len(batches),
         "episodes": sum(map(len, batches)),
         "scores": {},
+        "merged": settings.merge,
     }
 
     def write() -> PolicyManifest:
@@ -104,10 +108,10 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
 
 def encode_examples(examples: list[Example], model: PolicyModel, settings: SftRecipe) -> list[Group]:
     """Prompts with their reference answers, which end with the end-of-text token; too long answers are left out."""
-    formatter = PromptFormatter(model.tokenizer, settings.max_prompt_tokens)
+    formatter, controls = PromptFormatter(model.tokenizer, settings.max_prompt_tokens), ControlTokens(model.tokenizer)
     groups = []
     for example in examples:
-        answer = model.tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+        answer = controls.encode_as_text(example.answer)
         if 0 < len(answer) < settings.max_response_tokens:
             prompt = formatter.format(example.question, example.passages)
             groups.append(Group(prompt.token_ids, [[*answer, model.eos]]))
@@ -138,7 +142,8 @@ def update(
 ) -> tuple[float, float]:
     """One optimiser step on the mean loss over the batch's answer tokens. Returns loss and gradient norm.
 
-    Every process takes its share of the batch and accumulates gradients row by row.
+    Every process takes its share of the batch and accumulates gradients row by row. Raises FgctlError for a loss or
+    gradient that is not finite.
     """
     tokens = sum(len(response) for group in groups for response in group.responses)
     own = processes.own(groups)
@@ -150,12 +155,13 @@ def update(
         loss.backward()
         total += loss.item()
     (summed,) = processes.sum(torch.tensor(total, dtype=torch.float64))
-    total = summed.item()
+    require_finite("The loss is", summed)
     processes.sum_gradients(model.policy_parameters().values())
-    norm = torch.nn.utils.clip_grad_norm_(model.policy_parameters().values(), 1.0).item()
+    norm = torch.nn.utils.clip_grad_norm_(model.policy_parameters().values(), 1.0)
+    require_finite("The gradient is", norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return total, norm
+    return summed.item(), norm.item()
 
 
 def _restore(

@@ -1,10 +1,11 @@
-"""`fgctl bench`: rewards, train, lora, serve, scoring and faults."""
+"""`fgctl bench`: rewards, train, evaluate, lora, serve, scoring and faults."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli.bench.tables import (
+    print_evaluate,
     print_faults,
     print_layer,
     print_lora,
@@ -90,6 +91,50 @@ def train(
         print_json(report)
     else:
         print_train(report)
+
+
+@app.command()
+def evaluate(
+    profile: Annotated[str, typer.Option(help="The profile whose current version is evaluated.")] = "medium",
+    questions: Annotated[int, typer.Option(min=1, help="Questions in a round.")] = 24,
+    rounds: RoundsOption = 3,
+    with_judge: Annotated[bool, typer.Option("--judge/--no-judge", help="Also time the judge.")] = True,
+    base: BaseOption = None,
+    data: QuestionsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure the cost of an evaluation: its answers beside the same answers by the service's engine in one batch.
+
+    Both take turns, with other questions in every round. Some minutes a round on two cores.
+    """
+    from policies.base import resolve_base
+    from policies.store import PolicyStore
+    from policies.weights import Weights
+    from rewards.dataset import data_file, load_examples
+    from rewards.models.judge import Judge
+    from rewards.scorer import Scorer
+    from service.bench.engine_process import Work
+    from service.bench.lora import engine_as_served
+    from trainer.bench.evaluate import Setting, measure, rounds_of
+    from trainer.evaluation.candidates import candidate
+
+    examples = rounds_of(load_examples(data or data_file("dev")), questions, rounds)
+    model, policies, settings = _served(base)
+    store = PolicyStore(settings.policies)
+    policy = candidate(store, profile, Weights.parse("1,1,1"), resolve_base(settings.base))
+    adapter = None if policy.files.adapter is None else str(policy.files.adapter.resolve())
+    judge = Judge.load(resolve_base(None).path) if with_judge else None
+    with engine_as_served(model, policies, settings) as work:
+        report = measure(
+            Setting(policy, examples),
+            Scorer.load(),
+            judge,
+            lambda prompts, most: work(Work([list(p) for p in prompts], [adapter] * len(prompts), most, False)),
+        )
+    if json_output:
+        print_json(report)
+    else:
+        print_evaluate(report)
 
 
 @app.command()
@@ -199,17 +244,22 @@ def faults(
 
 
 def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]":
-    """The base, the policies that users can ask for by name, and the service's settings. Raises FgctlError."""
+    """The model that is served, the policies on it that users can ask for, and the service's settings.
+
+    Raises FgctlError.
+    """
     from policies.base import resolve_base
     from policies.manifest import Named
     from policies.store import SFT, PolicyStore
+    from policies.trunk import trunk_of
     from rewards.errors import FgctlError
     from service.served.stored_policy import stored_policy
     from service.settings import Settings
 
     settings = Settings() if base is None else Settings(base=base)
-    model = resolve_base(settings.base)
-    store, named = PolicyStore(settings.policies), Named(name=model.name, digest=model.digest)
+    store = PolicyStore(settings.policies)
+    model = trunk_of(resolve_base(settings.base), store)
+    named = Named(name=model.name, digest=model.digest)
     served = [
         stored_policy(store, named, name, profile.version, profile.decoding, profile.weights)
         for name, profile in store.profiles().items()

@@ -169,6 +169,24 @@ def print_train(report: dict[str, Any]) -> None:
     remarks.print(f"The norms of the gradients differ by at most {report['gradient_difference']:.1%}.")
 
 
+def print_evaluate(report: dict[str, Any]) -> None:
+    """An evaluation's answers beside the engine, and its other phases."""
+    title = (
+        f"{report['profile']}@{report['version']} on base {report['base']}: {report['questions']} questions of "
+        f"{report['prompt_tokens']:.0f} tokens, answers of {report['answer_tokens']:.0f}, {report['rounds']} rounds, "
+        f"{report['threads']} threads\nSeconds for the answers of a round"
+    )
+    rows = [[name, figures["median"], _between(figures)] for name, figures in report["seconds"].items()]
+    print_table(title, ["", "median", "min - max"], rows)
+    ratio = report["ratio"]
+    remarks.print(
+        f"The evaluation takes {ratio['ratio']:.2f} times as long as the engine for one batch ({_between(ratio)}); "
+        f"goal: at most {ratio['goal']:.1f}."
+    )
+    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report["phases"].items())
+    remarks.print(f"The last round, all phases: {phases}.")
+
+
 def print_rewards(report: dict[str, Any]) -> None:
     """Scoring beside the base model and three encoders."""
     title = (

@@ -7,7 +7,7 @@ import typer
 from cli.output import print_json, print_table, remarks
 
 if TYPE_CHECKING:
-    from policies.sequential import CanaryComparison
+    from policies.promotion.sequential import CanaryComparison
     from policies.store import PolicyStore
     from service.served.canary_evidence import Evidence
 
@@ -58,7 +58,7 @@ def _show(
     store: "PolicyStore", profile: str, services: list[str] | None, api_key: str | None, json_output: bool
 ) -> None:
     """Print a canary's state, and evidence and verdict if a service has any."""
-    from policies.sequential import compare
+    from policies.promotion.sequential import compare
     from service.served.canary_evidence import NoMetrics, fetch_metrics, read_evidence
 
     current = store.profile(profile)

@@ -10,6 +10,7 @@ from cli.policies.diff import diff
 from cli.policies.fields import flat
 from cli.policies.mix import mix
 from cli.policies.options import JsonOption, ProfileArgument
+from cli.policies.verify_set import verify_set
 
 app = typer.Typer(help="The registry: stored policies, and which one each profile serves.", no_args_is_help=True)
 
@@ -157,11 +158,25 @@ def rollback(profile: ProfileArgument, reason: ReasonOption = "") -> None:
 def verify(
     profile: Annotated[str | None, typer.Argument(help="A profile.", show_default="all")] = None,
     version: Annotated[str | None, typer.Argument(help="A stored version.", show_default="all")] = None,
+    as_set: Annotated[
+        bool, typer.Option("--set", help="Check instead whether short, medium and long differ enough to be a choice.")
+    ] = False,
+    instead: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="With --set: PROFILE@VERSION in place of the current version. Can be repeated."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check stored versions: content, manifest, base, parent, no pickles, and sound tensors of the right shape."""
+    """Check stored versions: content, manifest, parent, no pickles, and an adapter that a service can use.
+
+    With --set, check by recorded evaluations whether the served profiles differ: in length, in their answers, and in
+    what they earn by whose weights.
+    """
+    if as_set:
+        verify_set(instead or [], json_output)
+        return
     from policies.store import PolicyStore
-    from policies.verification import problem, stored_policies
+    from policies.verification import absent_bases, problem, stored_policies
     from rewards.errors import FgctlError
 
     store = PolicyStore()
@@ -172,6 +187,8 @@ def verify(
     else:
         rows = [[*policy, what or "sound"] for policy, what in problems.items()]
         print_table(f"Policies in {store.root}", ["profile", "version", "verified"], rows)
+    for base in absent_bases(store, problems):
+        remarks.print(f"The base {base} is not on this machine; the shapes of its policies were not checked.")
     broken = [what for what in problems.values() if what]
     if broken:
         raise FgctlError(f"{len(broken)} of {len(problems)} policies cannot be used. The first problem: {broken[0]}")

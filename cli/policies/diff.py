@@ -26,8 +26,8 @@ def diff(
     json_output: JsonOption = False,
 ) -> None:
     """Compare two versions: weights, lineage, data and recipe where they differ, scores, and how far updates differ."""
-    from policies.adapter import LoraAdapter, relative_difference
-    from policies.comparison import NotComparable, reward_difference
+    from policies.adapters.lora import LoraAdapter, relative_difference
+    from policies.promotion.comparison import NotComparable, reward_difference
     from policies.store import PolicyStore
 
     store = PolicyStore()

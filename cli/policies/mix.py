@@ -26,12 +26,13 @@ def mix(
     from policies.base import resolve_base
     from policies.mixing import MIXTURE, anchors, mixture_for, store_mixture
     from policies.store import PolicyStore
+    from policies.trunk import trunk_of
     from policies.weights import Weights
     from rewards.configuration import load_configuration
 
     wanted = Weights.parse(weights, load_configuration().specs)
     store = PolicyStore()
-    mixture = mixture_for(wanted, anchors(store, resolve_base(base).digest))
+    mixture = mixture_for(wanted, anchors(store, trunk_of(resolve_base(base), store).digest))
     if mixture.anchor is not None:
         name = mixture.anchor.name
         if json_output:

@@ -130,11 +130,15 @@ _PAIRWISE = ("completeness", "preference")
 @app.command()
 def report(
     data: DataOption = None,
+    answers: Annotated[
+        list[Path] | None,
+        typer.Option(help="A policy's answers to the questions, as `fgctl sample` writes them; named by its file."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where to write the card.")] = Path("docs/rewards.md"),
     json_output: JsonOption = False,
 ) -> None:
     """Write the reward models' card: agreement, calibration, learning curve, labels, densities, attacks."""
-    from rewards.dataset import data_file, load_feedback
+    from rewards.dataset import data_file, load_answers, load_feedback
     from rewards.evaluation.attacks import score_attacks
     from rewards.evaluation.card_figures import card_figures
     from rewards.evaluation.compare_recipes import read_logs
@@ -148,6 +152,7 @@ def report(
     examples = load_feedback(path)
     if len(examples) < MIN_QUESTIONS:
         raise FgctlError(f"{path} has {len(examples)} rows; a report needs at least {MIN_QUESTIONS}.")
+    policies = {file.stem: load_answers(file) for file in answers or ()}
     scorer = Scorer.load()
     with busy(f"Encoding the feedback of {len(examples)} questions"):
         table = tabulate_feedback(examples, scorer.feedback.extractor)
@@ -157,7 +162,7 @@ def report(
         figures["study"] = card_figures(examples, table, recipe)
         figures["named"] = list(scorer.feedback.labels.heads) if scorer.feedback.labels else []
     with busy("Attacking"):
-        figures["attacks"] = score_attacks(only_held_out(examples) or examples, scorer)
+        figures["attacks"] = score_attacks(only_held_out(examples) or examples, scorer, policies)
     figures["candidates"] = read_logs()
     if json_output:
         print_json(figures)

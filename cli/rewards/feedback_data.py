@@ -73,7 +73,7 @@ def store_name(url: str) -> str:
 
 
 async def _items(url: str) -> list["Item"]:
-    from service.feedback.exchange.transfer import export_items
+    from service.feedback.exchange.exporting import export_items
     from service.feedback.store.feedback_store import open_store
 
     store = await open_store(url)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cli.output import busy, print_json, print_table, remarks
+from cli.output import phases, print_json, print_table, remarks
 from cli.training.options import PAPER_WEIGHTS, BaseOption, RewardsOption
 
 if TYPE_CHECKING:
@@ -35,12 +35,17 @@ def evaluate(
         typer.Option(min=1, help="Answers to each question, with --sampled.", show_default="2 with --sampled, else 1"),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Include questions that are not held out of training.")] = False,
+    validation: Annotated[
+        bool,
+        typer.Option("--validation", help="The validation questions among the training data, not the held-out ones."),
+    ] = False,
     record: Annotated[
         bool,
         typer.Option(
             "--record",
-            help="Store the figures in each policy.json: greedy ones, by which versions are compared, or sampled "
-            "ones, under served, with which the service is compared.",
+            help="Store the figures in each policy.json: greedy ones, by which versions are compared; with "
+            "--validation under validation, by which a set of profiles is verified; sampled ones under served, with "
+            "which the service is compared.",
         ),
     ] = False,
     rewards: RewardsOption = None,
@@ -53,25 +58,30 @@ def evaluate(
     """Let policies answer the held-out questions, judge the answers, and compare the policies.
 
     If a file has questions of the held-out list, only those count; otherwise all do. Every figure has a 95 % interval,
-    by a bootstrap over questions. Policies are compared question by question, with each other and, if it is among
-    them, with the supervised parent.
+    by a bootstrap over questions, and stands beside that of the reference answers. Policies are compared question by
+    question, with each other and, if it is among them, with the supervised parent.
     """
     from policies.base import resolve_base
     from policies.store import PolicyStore
     from policies.weights import Weights
     from rewards.dataset import data_file, load_examples
     from rewards.errors import FgctlError
-    from rewards.held_out import only_held_out
+    from rewards.held_out import only_held_out, split_validation
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
+    from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
     from trainer.evaluation.candidates import BASE, candidate, supervised_first
-    from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
+    from trainer.evaluation.evaluate import evaluate_policies
 
     if greedy and samples not in (None, 1):
         raise FgctlError("All greedy answers to a question are the same; add --sampled, or leave out --samples.")
     samples = samples or (1 if greedy else _SAMPLES)
-    examples = load_examples(data or data_file("dev"))
-    if not every:
+    if validation and (every or not greedy):
+        raise FgctlError("The validation questions are answered greedily, all of them; leave out --all and --sampled.")
+    examples = load_examples(data or data_file("train" if validation else "dev"))
+    if validation:
+        _, examples = split_validation(examples)
+    elif not every:
         examples = only_held_out(examples) or examples
     store, model, scorer = PolicyStore(), resolve_base(base), Scorer.load(rewards)
     fallback = Weights.parse(weights, scorer.categories)
@@ -80,14 +90,14 @@ def evaluate(
     judge = Judge.load(resolve_base(None).path) if with_judge else None
     decoding = GREEDY if greedy else None
     reports: list[dict[str, Any]] = []
-    running = evaluate_policies(candidates, examples, store, model, scorer, decoding, MAX_PROMPT_TOKENS, judge, samples)
-    for policy in candidates:
-        with busy(f"{policy.name}: answering and judging {len(examples)} questions"):
-            report = next(running)
-        reports.append(report)
-        if record and policy.name != BASE:
-            _record(store, report, greedy)
-    running.close()
+    with phases() as progress:
+        running = evaluate_policies(
+            candidates, examples, model, scorer, decoding, MAX_PROMPT_TOKENS, judge, samples, progress
+        )
+        for report in running:
+            reports.append(report)
+            if record and report["profile"] != BASE:
+                _record(store, report, "validation" if validation else "greedy" if greedy else "sampled")
     if json_output:
         print_json(reports[0] if profile and len(profile) == 1 else reports)
         return
@@ -102,15 +112,18 @@ def evaluate(
 
 
 _SAMPLES = 2
-_NOT_RECORDED = ("profile", "version", "weights", "pairs", "served")
+_NOT_RECORDED = ("profile", "version", "weights", "pairs", "same_answers", "served")
 """Keys of a report that policy.json has elsewhere, or that depend on the other policies of the call."""
 
 
-def _record(store: "PolicyStore", report: dict[str, Any], greedy: bool) -> None:
-    """Store a greedy report as the version's scores; of a sampled one, the part that the service is compared with."""
+def _record(store: "PolicyStore", report: dict[str, Any], kind: Literal["greedy", "validation", "sampled"]) -> None:
+    """Store a greedy report in the version's scores; of a sampled one, the part that the service is compared with."""
     profile, version = report["profile"], report["version"]
-    if greedy:
-        store.record_scores(profile, version, {k: v for k, v in report.items() if k not in _NOT_RECORDED})
+    scores = {name: value for name, value in report.items() if name not in _NOT_RECORDED}
+    if kind == "greedy":
+        store.record_scores(profile, version, scores)
+    elif kind == "validation":
+        store.record_validation(profile, version, scores)
     elif report["served"] is None:
         remarks.print(
             f"Nothing is stored for {profile}@{version}: no question has passages, and the service scores only those."
@@ -120,14 +133,24 @@ def _record(store: "PolicyStore", report: dict[str, Any], greedy: bool) -> None:
 
 
 def _print_figures(title: str, reports: Sequence[dict[str, Any]]) -> None:
-    """A column for each policy, a row for each figure with its interval."""
-    rows = [["version", *(report["version"] for report in reports)]]
+    """A column for each policy and one for the references, a row for each figure with its interval."""
+    rows = [["version", *(report["version"] for report in reports), ""]]
     for name in reports[0]["intervals"]:
         rows.append([name])
         for report in reports:
             low, high = report["intervals"][name]
             rows[-1].append(f"{_short(_figure(report, name))} [{_short(low)}, {_short(high)}]")
-    print_table(title, ["", *(report["profile"] for report in reports)], rows)
+        rows[-1].append(_of_references(name, reports))
+    print_table(title, ["", *(report["profile"] for report in reports), "references"], rows)
+
+
+def _of_references(name: str, reports: Sequence[dict[str, Any]]) -> str:
+    """The reference answers' figure; several where it depends on the policies' weights, empty where there is none."""
+    try:
+        figures = [_short(_figure(report["references"], name)) for report in reports]
+    except (KeyError, TypeError):
+        return ""
+    return " / ".join(figures if name.endswith("weighted_reward") else figures[:1])
 
 
 def _labels(reports: Sequence[dict[str, Any]]) -> Callable[[dict[str, Any]], str]:
@@ -151,6 +174,7 @@ def _print_comparisons(title: str, comparisons: Sequence[tuple[str, dict[str, An
     columns = [label for label, _ in comparisons]
     reports = [report for _, report in comparisons]
     rows = [["length ratio", *(_estimate(report["length_ratio"], "ratio") for report in reports)]]
+    rows.append(["same answers", *(_estimate(report["same_answers"], "share") for report in reports)])
     for name in reports[0]["differences"]:
         rows.append([name, *(_estimate(report["differences"][name], "difference", sign="+") for report in reports)])
     for name in reports[0]["length_controlled"]:

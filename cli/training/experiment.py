@@ -219,7 +219,9 @@ def _run(
     )  # fmt: skip
     plots = draw(results, directory)
     files = {"results": str(directory / RESULTS), "plots": [str(path) for path in plots]}
-    return results, {"kind": kind, "weights": results["weights"], "arms": summarise(results)} | files
+    references = results["runs"][0]["evaluation"]["references"]
+    summary = {"kind": kind, "weights": results["weights"], "arms": summarise(results), "references": references}
+    return results, summary | files
 
 
 def _show(summary: dict[str, Any], json_output: bool) -> None:
@@ -234,6 +236,11 @@ def _show(summary: dict[str, Any], json_output: bool) -> None:
             [row["arm"], row["seeds"], row["episodes"], *(_figure(**row[name]) for name in figures)]
             for row in summary["arms"]
         ],
+    )
+    people = summary["references"]
+    remarks.print(
+        f"Reference answers to the same questions: {people['length']['words']:.1f} words, copied "
+        f"{people['copied']['share']:.3f}, longest run {people['copied']['longest']:.1f}."
     )
     remarks.print(f"Raw numbers: {summary['results']}. Plots: {', '.join(summary['plots'])}.")
 

@@ -46,7 +46,7 @@ def sft(
     path = data or data_file("train")
     where = run or _run_directory(SFT, recipe, overrides, base, path)
     if dry_run:
-        _preview(settings, ("lora", "sft"), path, where, json_output)
+        _preview(settings, ("sft",) if settings.sft.lora else ("lora", "sft"), path, where, json_output)
         return
     processes = Processes()
     manifest = train_sft(SftJob(resolve_base(base), path, recipe, settings, where), PolicyStore(), processes)
@@ -61,6 +61,14 @@ def train(
     profile: Annotated[str, typer.Option(help="The profile that the policy is for.")],
     recipe: RecipeOption = "cpu",
     steps: Annotated[int | None, typer.Option(min=1, help="PPO steps.", show_default="of the recipe")] = None,
+    until_best: Annotated[
+        bool,
+        typer.Option(
+            "--until-best",
+            help="Store the best checkpoint on the validation questions, and end when none is better for "
+            "ppo.validation.patience episodes.",
+        ),
+    ] = False,
     rewards: RewardsOption = None,
     base: BaseOption = None,
     data: DataOption = None,
@@ -86,6 +94,7 @@ def train(
     from policies.base import resolve_base
     from policies.store import PolicyStore
     from rewards.dataset import data_file
+    from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.ppo_run import PpoJob, train_policy
     from trainer.processes import Processes
@@ -94,11 +103,11 @@ def train(
     own_rewards = [rewards] if rewards else []
     where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *own_rewards)
     if dry_run:
-        _preview(settings, ("ppo",), path, where, json_output)
+        _preview(settings, ("lora", "ppo"), path, where, json_output, until_best)
         return
     scorer, processes = Scorer.load(rewards), Processes()
-    job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where)
-    manifest = train_policy(job, PolicyStore(), scorer, processes)
+    job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where, until_best)
+    manifest = train_policy(job, PolicyStore(), scorer, processes, lambda: Judge.load(resolve_base(None).path))
     if processes.main:
         _report(manifest, where, promote, json_output)
 
@@ -109,7 +118,9 @@ def _run_directory(name: str, *settings: Any) -> Path:
     return Path("runs") / f"{name}-{digest[:8]}"
 
 
-def _preview(recipe: "Recipe", parts: tuple[str, ...], data: Path, run: Path, json_output: bool) -> None:
+def _preview(
+    recipe: "Recipe", parts: tuple[str, ...], data: Path, run: Path, json_output: bool, until_best: bool = False
+) -> None:
     """Show every setting that the run reads, with its meaning, and how much the run would do."""
     from rewards.dataset import load_examples
     from rewards.held_out import without_held_out
@@ -117,8 +128,12 @@ def _preview(recipe: "Recipe", parts: tuple[str, ...], data: Path, run: Path, js
     questions = len(without_held_out(load_examples(data)))
     work: dict[str, Any] = {"run": str(run), "data": str(data), "questions": questions}
     if "ppo" in parts:
+        from trainer.ppo_run import run_questions
+
         ppo = recipe.ppo
-        episodes = ppo.steps * ppo.prompts_per_step * ppo.samples_per_prompt
+        training, validation = run_questions(data, ppo, until_best=until_best)
+        episodes = ppo.steps * ppo.episodes_per_step
+        work |= {"questions": len(training), "validation_questions": len(validation)}
         work |= {"steps": ppo.steps, "episodes": episodes, "most_tokens_sampled": episodes * ppo.max_new_tokens}
     else:
         examples = min(questions, recipe.sft.max_examples or questions)

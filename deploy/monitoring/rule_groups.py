@@ -13,6 +13,8 @@ DOCUMENTATION = "https://fgctl.example/docs"
 RUNBOOK = f"{DOCUMENTATION}/runbook.md"
 JOB = "fgctl"
 """The `job` label of the service's targets."""
+SERVICE = "namespace, job"
+"""The labels of a service. Rules keep them, so that staging and production in one Prometheus are never averaged."""
 
 Component = Literal["engine", "serving", "scoring", "quality", "policies", "feedback"]
 Dashboard = Literal["fgctl-quality", "fgctl-policies", "fgctl-serving", "fgctl-scoring"]
@@ -48,7 +50,7 @@ class Alert:
     description: str
     dashboard: Dashboard
     dashboard_variables: Sequence[str] = ()
-    """Labels whose values are selected when the dashboard is opened, in its variables of the same names."""
+    """Labels whose values are selected, besides the service's, when the dashboard is opened."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -58,7 +60,8 @@ class Alert:
 
     def as_yaml(self, timing: Timing) -> dict[str, Any]:
         """The rule as Prometheus reads it."""
-        selected = "&".join(f"var-{name}={{{{ $labels.{name} }}}}" for name in self.dashboard_variables)
+        variables = (*SERVICE.split(", "), *self.dashboard_variables)
+        selected = "&".join(f"var-{name}={{{{ $labels.{name} }}}}" for name in variables)
         rule: dict[str, Any] = {"alert": self.name, "expr": dedented(self.expr)}
         if self.hold_seconds:
             rule["for"] = timing.duration(self.hold_seconds)
@@ -68,7 +71,7 @@ class Alert:
                 "summary": self.summary,
                 "description": self.description,
                 "runbook_url": f"{RUNBOOK}#{self.anchor}",
-                "dashboard": f"/d/{self.dashboard}" + (f"?{selected}" if selected else ""),
+                "dashboard": f"/d/{self.dashboard}?{selected}",
             },
         }
 

@@ -11,16 +11,17 @@ Its modules:
     profiles.py      profiles.toml
     ledger.py        promotions.jsonl
     location.py      where the store is; it opens in its former place, too
-    errors.py        BrokenPolicy
     replace_file.py  put a file in another's place in one step
 """
 
+from policies.adapters.configuration import ADAPTER_CONFIG
+from policies.adapters.lora import ADAPTER
+from policies.errors import BrokenPolicy
 from policies.names import SFT
-from policies.store.errors import BrokenPolicy
 from policies.store.location import SHIPPED
 from policies.store.policy_store import PolicyStore
 from policies.store.profiles import PROFILES, CanaryShare, Decoding, Profile
-from policies.store.versions import ADAPTER, ADAPTER_CONFIG, MANIFEST
+from policies.store.versions import MANIFEST
 
 __all__ = [
     "ADAPTER",

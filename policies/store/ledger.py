@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from policies.comparison import Difference
+from policies.promotion.comparison import Difference
 from rewards.errors import FgctlError
 
 LEDGER = "promotions.jsonl"

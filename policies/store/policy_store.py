@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from policies.comparison import Difference, objection
 from policies.names import SFT, no_such_profile
+from policies.promotion.comparison import Difference, objection
 from policies.store.ledger import LEDGER, Ledger, Promotion, in_effect, promoter, trail
 from policies.store.location import locate
 from policies.store.profiles import PROFILES, CanaryShare, Profile, ProfilesFile
@@ -46,10 +46,10 @@ class PolicyStore(VersionStore):
         that as it is.
 
         Raises BrokenPolicy for a version that cannot be used, and FgctlError when its scores fall below those of the
-        current version or cannot be compared with them (policies.comparison); `force` overrides the latter, and the
-        ledger records that. The supervised parent is never served and not compared.
+        current version or cannot be compared with them (policies.promotion.comparison); `force` overrides the latter,
+        and the ledger records that. The supervised parent is never served and not compared.
         """
-        self.verify(profile, version)
+        self.usable(profile, version)
         with self.lock():
             previous = self._current(profile)
             if previous == version:
@@ -74,7 +74,7 @@ class PolicyStore(VersionStore):
                 raise FgctlError(
                     f"The ledger names no version of {profile} before {current}; promote one of `fgctl policies list`."
                 )
-            self.verify(profile, earlier[-1])
+            self.usable(profile, earlier[-1])
             return self._switch(profile, earlier[-1], current, "rollback", reason)
 
     def set_canary(self, profile: str, version: str | None, share: float = 0.0) -> None:
@@ -83,7 +83,7 @@ class PolicyStore(VersionStore):
         Raises BrokenPolicy for a version that cannot be used, FgctlError for the current one or an invalid share.
         """
         if version is not None:
-            self.verify(profile, version)
+            self.usable(profile, version)
             if not 0 < share < 1:
                 raise FgctlError(f"A canary's share is between 0 and 1, not {share}; promote a version to give it all.")
         with self.lock():

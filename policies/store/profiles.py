@@ -6,7 +6,7 @@ from typing import Any
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from policies.store.errors import BrokenPolicy, first_error
+from policies.errors import BrokenPolicy, first_error
 from policies.store.replace_file import replace_file
 from policies.weights import Weights
 
@@ -60,11 +60,12 @@ class ProfilesFile:
             return {}
         except ValidationError as error:
             raise BrokenPolicy(
-                f"{self.path}: {first_error(error)}; fix it or restore it from version control."
+                f"{self.path.name}: {first_error(error)}; fix it or restore it from version control."
             ) from None
         except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise BrokenPolicy(
-                f"{self.path} cannot be read ({error}); fix it or restore it from version control."
+                f"{self.path.name} cannot be read ({reason}); fix it or restore it from version control."
             ) from None
 
     def set_version(self, profile: str, version: str, weights: Weights | None, served: bool | None) -> None:

@@ -16,16 +16,17 @@ from typing import Any
 from filelock import FileLock
 from pydantic import ValidationError
 
-from policies.manifest import SERVED, Named, PolicyManifest, card
-from policies.names import check_name, is_name
-from policies.store.errors import BrokenPolicy, first_error
+from policies.adapters.base_modules import BaseModules, local_modules
+from policies.adapters.configuration import ADAPTER_CONFIG
+from policies.adapters.lora import ADAPTER, LoraAdapter
+from policies.errors import BrokenPolicy, first_error
+from policies.manifest import SERVED, VALIDATION, Named, PolicyManifest, card
+from policies.names import SFT, check_name, is_name
 from policies.store.location import Location
 from policies.store.profiles import PROFILES
 from policies.store.replace_file import replace_file
 from rewards.dataset import file_digest
 
-ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
 MANIFEST = "policy.json"
 
 _SHOWN = 12
@@ -85,23 +86,44 @@ class VersionStore:
             stored = ", ".join(self._version_names(profile)) or "none"
             raise BrokenPolicy(f"Policy {profile}@{version} is not stored; stored versions: {stored}.") from None
         except ValidationError as error:
-            raise BrokenPolicy(f"{file}: {first_error(error)}; restore it or train the policy again.") from None
+            reason = f"{profile}@{version}: {MANIFEST}: {first_error(error)}"
+            raise BrokenPolicy(f"{reason}; restore it or train the policy again.") from None
+
+    def usable(self, profile: str, version: str, base: Named | None = None, modules: BaseModules | None = None) -> Path:
+        """The directory of a version that passes `verify` and whose adapter passes the check, `LoraAdapter.check`.
+
+        `modules` are those of its base or trunk; None looks for the base on this machine, and without it shapes are not
+        checked. Raises BrokenPolicy.
+        """
+        directory = self.verify(profile, version, base)
+        if modules is None:
+            plain = self.plain_base(self.manifest(profile, version))
+            modules = local_modules(plain.name, plain.digest)
+        LoraAdapter(directory).check(modules)
+        return directory
+
+    def plain_base(self, manifest: PolicyManifest) -> Named:
+        """The base without the parent that a policy's trunk adds to it, which changes no module's name or shape."""
+        parent = self.intact(SFT, manifest.parent.version) if manifest.parent else None
+        return parent.base if parent and parent.merged else manifest.base
 
     def verify(self, profile: str, version: str, base: Named | None = None) -> Path:
         """The directory of a version whose content is what was stored and, if `base` is given, belongs to that base.
 
         Raises BrokenPolicy saying what is wrong; also when there are pickled weights, which some loader might prefer.
+        Messages name no directory, because services pass them on to their callers.
         """
         directory, manifest = self.path(profile, version), self.manifest(profile, version)
-        digest = digest_of(directory)
+        digest, name = digest_of(directory), f"{profile}@{version}"
         if digest is None or not digest.startswith(version) or manifest.digest not in (None, digest):
-            raise BrokenPolicy(f"{directory}: the adapter is missing or changed since it was stored; restore it.")
+            raise BrokenPolicy(f"{name}: the adapter is missing or changed since it was stored; restore it.")
         if pickled := sorted(file for file in directory.rglob("*") if file.suffix.lower() in _PICKLED):
-            raise BrokenPolicy(f"{pickled[0]} is pickled, and only safetensors are accepted; remove it.")
+            file = pickled[0].relative_to(directory)
+            raise BrokenPolicy(f"{name} holds {file}, which is pickled, and only safetensors are accepted; remove it.")
         if base is not None and manifest.base.digest != base.digest:
             raise BrokenPolicy(
-                f"Policy {profile}@{version} was trained on base {manifest.base.name!r}, not on this "
-                f"{base.name!r}; serve its own base or train it on this one."
+                f"{name} was trained on the base {manifest.base.short}, not on this {base.short}; serve its own "
+                f"base or train it on this one."
             )
         return directory
 
@@ -152,18 +174,24 @@ class VersionStore:
         return new
 
     def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
-        """Put an evaluation of greedy answers into a version's manifest; its scores as served stay.
+        """Put an evaluation of greedy answers to the held-out questions into a version's manifest; other scores stay.
 
         The version's name stays as well: it depends on the adapter alone.
         """
         with self.lock():
-            served = self.manifest(profile, version).scores.get(SERVED)
-            self._write_scores(profile, version, scores | ({SERVED: served} if served else {}))
+            before = self.manifest(profile, version).scores
+            others = {name: before[name] for name in (SERVED, VALIDATION) if before.get(name)}
+            self._write_scores(profile, version, scores | others)
 
     def record_served(self, profile: str, version: str, served: dict[str, Any]) -> None:
         """Put an evaluation of answers sampled as served into a version's manifest; its greedy scores stay."""
         with self.lock():
             self._write_scores(profile, version, self.manifest(profile, version).scores | {SERVED: served})
+
+    def record_validation(self, profile: str, version: str, scores: dict[str, Any]) -> None:
+        """Put an evaluation of greedy answers to the validation questions into a manifest; other scores stay."""
+        with self.lock():
+            self._write_scores(profile, version, self.manifest(profile, version).scores | {VALIDATION: scores})
 
     def lock(self) -> FileLock:
         """Held from reading to writing `profiles.toml`, the ledger or a version's scores."""
@@ -183,6 +211,7 @@ class VersionStore:
     def _write_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         manifest = self.manifest(profile, version).model_copy(update={"scores": scores})
         replace_file(self.path(profile, version) / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+        replace_file(self.path(profile, version) / "README.md", card(manifest))
 
 
 def digest_of(adapter: Path) -> str | None:

@@ -26,7 +26,7 @@ class _Classifier:
         }
         self._torch = torch
         try:
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(config.model)
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(config.model, split_special_tokens=True)
             self._model, loaded = classes[config.type].from_pretrained(
                 config.model, dtype=torch.float32, output_loading_info=True
             )

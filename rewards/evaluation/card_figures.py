@@ -15,10 +15,11 @@ from rewards.evaluation.evaluate import agreement, out_of_fold, predict
 from rewards.evaluation.example_segments import pick_examples
 from rewards.evaluation.krippendorff_alpha import alpha_of_corrections, alpha_of_model
 from rewards.features.extractor import RESPONSE_FEATURES, RESPONSE_GROUPS, SEGMENT_FEATURES, SEGMENT_GROUPS
-from rewards.fitting.feedback_table import FeedbackTable, Segments
+from rewards.fitting.feedback_table import FeedbackTable
 from rewards.fitting.fit_heads import fit_heads
 from rewards.fitting.fit_label_heads import evaluate_label_head, labelled_errors
 from rewards.fitting.folds import FOLDS, split_folds
+from rewards.fitting.labelled import Segments
 from rewards.fitting.segment_labels import error_labels
 from rewards.heads.linear import fit_logistic
 from rewards.models.recipe import FitRecipe, HeadRecipe

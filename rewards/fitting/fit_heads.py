@@ -6,10 +6,11 @@ from numpy.typing import NDArray
 from rewards.categories import SEGMENT_CATEGORIES
 from rewards.errors import FgctlError
 from rewards.features.extractor import RESPONSE_FEATURES, RESPONSE_GROUPS, SEGMENT_FEATURES, SEGMENT_GROUPS
-from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments
+from rewards.fitting.feedback_table import FeedbackTable
 from rewards.fitting.folds import split_folds
+from rewards.fitting.labelled import Pairs, Segments, select_pairs, select_segments
 from rewards.heads.linear import Heads, LinearHead, fit_bradley_terry, fit_logistic, sigmoid
-from rewards.models.recipe import FitRecipe
+from rewards.models.recipe import FitRecipe, HeadRecipe
 from rewards.statistics.calibration import margin_slope, operating_point, platt
 
 Matrix = NDArray[np.float64]
@@ -29,7 +30,7 @@ def fit_heads(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRec
     for name, pairs in (("completeness", table.coverage), ("preference", table.preference)):
         margins = []
         for part, fold in parts:
-            in_fold = _select_pairs(pairs, fold)
+            in_fold = select_pairs(pairs, fold)
             scores = getattr(part, name).logits(table.responses)
             margins.append(scores[in_fold.better] - scores[in_fold.worse])
         updated[name] = getattr(heads, name).scaled(margin_slope(np.concatenate(margins)))
@@ -59,34 +60,42 @@ def _fit(table: FeedbackTable, questions: NDArray[np.int64], recipe: FitRecipe) 
     heads: dict[str, LinearHead] = {}
     # Sentences with only relevance errors blur what a factual error looks like; calibration restores their base rate.
     factuality_weight = np.where(table.factuality.only_relevance, recipe.relevance_only_weight, 1.0)
-    for name, weight in (("relevance", np.ones(len(table.relevance.y))), ("factuality", factuality_weight)):
+    for name, weights in (("relevance", np.ones(len(table.relevance.y))), ("factuality", factuality_weight)):
         segments, head = getattr(table, name), getattr(recipe, name)
-        chosen = np.isin(segments.question, questions) & (weight > 0)
+        chosen = np.isin(segments.question, questions) & (weights > 0)
         _require(chosen.sum())
+        known = select_segments(getattr(table.references, name), questions)
+        counted = getattr(recipe.references, name)
+        used = slice(None) if counted else slice(0)
         heads[name] = fit_logistic(
-            segments.x[chosen], segments.y[chosen], SEGMENT_FEATURES, head.strength, head.used(SEGMENT_GROUPS),
-            weight[chosen],
-        )  # fmt: skip
+            np.concatenate([segments.x[chosen], known.x[used]]),
+            np.concatenate([segments.y[chosen], known.y[used]]),
+            SEGMENT_FEATURES,
+            head.strength,
+            head.used(SEGMENT_GROUPS),
+            np.concatenate([weights[chosen], np.full(len(known.y), counted)[used]]),
+        )
     head = recipe.missing
     heads["missing"] = fit_logistic(
         table.annotated[questions], table.missing[questions], RESPONSE_FEATURES, head.strength,
         head.used(RESPONSE_GROUPS),
     )  # fmt: skip
+    known_pairs = select_pairs(table.references.completeness, questions)
     for name, pairs in (("completeness", table.coverage), ("preference", table.preference)):
-        selected, head = _select_pairs(pairs, questions), getattr(recipe, name)
-        _require(len(selected.better))
-        heads[name] = fit_bradley_terry(
-            table.responses, selected.better, selected.worse, RESPONSE_FEATURES, head.strength,
-            head.used(RESPONSE_GROUPS),
-        )  # fmt: skip
+        head, factor = getattr(recipe, name), getattr(recipe.references, name)
+        heads[name] = _pair_head(table.responses, select_pairs(pairs, questions), head)
+        if factor and len(known_pairs.better):
+            heads[name] = heads[name].plus(_pair_head(table.references.responses, known_pairs, head), factor)
     return Heads(**heads)
+
+
+def _pair_head(responses: Matrix, pairs: Pairs, head: HeadRecipe) -> LinearHead:
+    _require(len(pairs.better))
+    return fit_bradley_terry(
+        responses, pairs.better, pairs.worse, RESPONSE_FEATURES, head.strength, head.used(RESPONSE_GROUPS)
+    )
 
 
 def _require(count: int) -> None:
     if count == 0:
         raise FgctlError("Too little feedback to fit every reward model; annotate more answers.")
-
-
-def _select_pairs(pairs: Pairs, questions: NDArray[np.int64]) -> Pairs:
-    chosen = np.isin(pairs.question, questions)
-    return Pairs(pairs.better[chosen], pairs.worse[chosen], pairs.question[chosen])

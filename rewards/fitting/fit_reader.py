@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer
 
+from rewards.compute import compute_dtype
 from rewards.dataset import Example, question_key
 from rewards.errors import FgctlError
 from rewards.features.encoder import ENCODER, Encoder, model_directory
@@ -113,7 +114,7 @@ def _trainable(recipe: ReaderRecipe) -> tuple[Any, torch.nn.Linear]:
 
 
 def _windows(responses: Sequence[PseudoResponse]) -> list[tuple[Window, torch.Tensor]]:
-    builder = WindowBuilder(AutoTokenizer.from_pretrained(model_directory()))
+    builder = WindowBuilder(AutoTokenizer.from_pretrained(model_directory(), split_special_tokens=True))
     return [
         (window, torch.tensor([r.targets[k] for k in members]))
         for r in responses
@@ -153,7 +154,7 @@ def _train(
     for step in range(_resume(checkpoint, run, model, head, optimizer, schedule), len(order)):
         chunk = [pairs[k] for k in order[step]]
         torch.manual_seed(recipe.seed * 1_000_003 + step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=compute_dtype() == torch.bfloat16):
             hidden = encode_windows(model, [window for window, _ in chunk])
         dropped = torch.nn.functional.dropout(hidden, 2 * recipe.dropout)
         logits = span_log_odds(head, dropped, [window for window, _ in chunk])

@@ -45,6 +45,14 @@ class LinearHead(BaseModel):
         weight = tuple(slope * w for w in self.weight)
         return self.model_copy(update={"weight": weight, "intercept": slope * self.intercept + shift})
 
+    def plus(self, other: "LinearHead", factor: float) -> "LinearHead":
+        """The head whose log-odds are its own plus `factor` times those of another head on the same features."""
+        ratio = factor * np.asarray(self.scale) / np.asarray(other.scale)
+        weight = np.asarray(self.weight) + ratio * np.asarray(other.weight)
+        between = (np.asarray(self.mean) - np.asarray(other.mean)) / np.asarray(other.scale)
+        shift = factor * (other.intercept + float(between @ np.asarray(other.weight)))
+        return self.model_copy(update={"weight": tuple(weight.tolist()), "intercept": self.intercept + shift})
+
     def probabilities(self, x: Matrix) -> Matrix:
         """The probability of an error: float64 [..., features] to [...]."""
         return sigmoid(self.logits(x))

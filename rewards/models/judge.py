@@ -5,7 +5,7 @@ base model over passages, question and response. A policy that has learnt to exp
 learnt to exploit the judge. The trainer refuses it by its purpose (rewards.models.purpose).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES, Category
+from rewards.compute import compute_device, compute_dtype
 from rewards.dataset import PACKAGE, file_digest
 from rewards.errors import FgctlError
-from rewards.features.encoder import compute_device, compute_dtype
 from rewards.heads.linear import sigmoid
 from rewards.models.purpose import JUDGE, Purpose
 from rewards.scores import ScoreRequest
@@ -89,22 +89,27 @@ class JudgeTrunk:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self._torch = torch
-        self._tokenizer = AutoTokenizer.from_pretrained(directory)
+        self._tokenizer = AutoTokenizer.from_pretrained(directory, split_special_tokens=True)
         model = AutoModelForCausalLM.from_pretrained(directory, dtype=compute_dtype()).eval().model
         model.layers = model.layers[:layer]
         model.norm = torch.nn.Identity()
         self._model = model.to(compute_device())
 
-    def read(self, requests: Sequence[ScoreRequest]) -> list[States]:
-        """The states of each response. Requests with the same question and passages share one pass over them."""
-        groups: dict[tuple[object, ...], list[int]] = {}
-        for i, request in enumerate(requests):
-            groups.setdefault((request.question, request.passages), []).append(i)
-        out: list[States | None] = [None] * len(requests)
-        for members in groups.values():
-            for i, states in zip(members, self._read([requests[i] for i in members]), strict=True):
-                out[i] = states
-        return [states for states in out if states is not None]
+    def read(
+        self, requests: Sequence[ScoreRequest], progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[States]:
+        """The states of each response. Requests with the same question and passages share one pass over them.
+
+        Equal requests are read once. `progress` is called with the number of such passes that are done, and of all.
+        """
+        groups: dict[tuple[object, ...], list[ScoreRequest]] = {}
+        for request in dict.fromkeys(requests):
+            groups.setdefault((request.question, request.passages), []).append(request)
+        states: dict[ScoreRequest, States] = {}
+        for done, members in enumerate(groups.values(), 1):
+            states |= zip(members, self._read(members), strict=True)
+            progress(done, len(groups))
+        return [states[request] for request in requests]
 
     def _read(self, requests: Sequence[ScoreRequest]) -> list[States]:
         torch = self._torch
@@ -198,14 +203,16 @@ class Judge:
         """The content version of the heads."""
         return self.fitted.version
 
-    def judge(self, requests: Sequence[ScoreRequest]) -> list[Judgement]:
-        """Judge each response."""
+    def judge(
+        self, requests: Sequence[ScoreRequest], progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Judgement]:
+        """Judge each response. `progress` is called with the numbers of questions that are done, and of all."""
         return [
             Judgement(
                 {category: self._errors(category, states) for category in SEGMENT_CATEGORIES},
                 float(log_odds(self._weights["completeness"], states.response[None])[0]),
             )
-            for states in self._trunk.read(requests)
+            for states in self._trunk.read(requests, progress)
         ]
 
     def _errors(self, category: Category, states: States) -> tuple[bool, ...]:

@@ -3,8 +3,17 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from rewards.dataset import PACKAGE
 from rewards.errors import FgctlError
@@ -30,6 +39,21 @@ class HeadRecipe(BaseModel):
         return tuple(name for group, names in available.items() if group in self.groups for name in names)
 
 
+class ReferenceRecipe(BaseModel):
+    """How much labels from reference answers count beside annotations (rewards.fitting.reference_table)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    relevance: float = Field(0.0, ge=0)
+    """Weight of a segment, where an annotated one counts 1."""
+    factuality: float = Field(0.0, ge=0)
+    """Weight of a sentence, where an annotated one counts 1."""
+    completeness: float = Field(0.0, ge=0)
+    """Factor of the head fitted on pairs of references and extracts, which is added to that fitted on feedback."""
+    preference: float = Field(0.0, ge=0)
+    """The same for the overall preference."""
+
+
 class FitRecipe(BaseModel):
     """How all heads are fitted."""
 
@@ -46,6 +70,17 @@ class FitRecipe(BaseModel):
     preference: HeadRecipe
     relevance_only_weight: float = Field(0.0, ge=0, le=1)
     """Weight, in fitting factuality, of sentences with only relevance errors. Wu et al. 2023 leave them out (0)."""
+
+    references: ReferenceRecipe = ReferenceRecipe()
+    """What reference answers add to the annotations; nothing by default."""
+
+    @model_serializer(mode="wrap")
+    def _readable_by_earlier_versions(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `references` where they add nothing: earlier versions refuse settings that they do not know."""
+        settings: dict[str, Any] = dump(self)
+        if self.references == ReferenceRecipe():
+            del settings["references"]
+        return settings
 
     @model_validator(mode="after")
     def _groups_exist(self) -> "FitRecipe":

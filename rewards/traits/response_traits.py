@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rewards.features.words import ngrams
 from rewards.scores import ScoreRequest
 from rewards.statistics.distribution_shift import number_bin
+from rewards.traits.copied import Copied, copied
 from rewards.traits.language import language
 from rewards.traits.refusals import is_refusal
 
@@ -20,6 +21,8 @@ class ResponseTraits:
     """Number of whitespace-separated words of the answer."""
     repetition: float
     """Share of the answer's four-word sequences that occurred earlier in it."""
+    copied: Copied
+    """What it has in common with the passages, word for word."""
     declined: bool
     """Whether the answer is a refusal (rewards.traits.refusals)."""
     inputs: Mapping[str, str]
@@ -27,10 +30,11 @@ class ResponseTraits:
 
 
 def response_traits(request: ScoreRequest) -> ResponseTraits:
-    """Measure the response, the question, and the passages that the policy was shown. Takes about 0.1 ms."""
+    """Measure the response, the question, and the passages that the policy was shown. Takes about 0.5 ms."""
     return ResponseTraits(
         len(request.response.split()),
         repetition(request.response),
+        copied(request.response, request.passages),
         is_refusal(request.response),
         {
             "question_words": number_bin("question_words", len(request.question.split())),

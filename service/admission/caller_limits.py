@@ -127,14 +127,21 @@ class CallerLimits:
         if usage.tokens is not None:
             usage.tokens.take(tokens)
 
-    def give_back(self, caller_id: str, unused_tokens: int, completions: int = 1) -> None:
-        """End a counted request and return the tokens that it did not use."""
+    def give_back(
+        self, caller_id: str, unused_tokens: int, completions: int = 1, *, ended: bool = True, refused: bool = False
+    ) -> None:
+        """Return what a counted request did not use or does not need any more; `ended` unless parts of it go on.
+
+        One that was refused in the end costs its caller nothing.
+        """
         usage = self._usages.get(caller_id)
         if usage is None:
             return
         usage.in_service = max(0, usage.in_service - completions)
         if usage.tokens is not None:
             usage.tokens.give_back(unused_tokens)
+        if ended and refused and usage.requests is not None:
+            usage.requests.give_back(1)
 
     def _usage(self, caller: Caller) -> _Usage | None:
         """The caller's usage, started anew when its limits have changed; None for a caller without limits."""

@@ -8,13 +8,15 @@ lets the next one in.
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from service.admission.caller_limits import CallerLimits
 from service.admission.fair_queue import FairQueue
 from service.domain.caller import Caller, Limits
-from service.errors import Overloaded, RateLimited
+from service.errors import BadRequest, Overloaded, RateLimited
 from service.metrics.metrics import Metrics
 from service.settings import Settings
 
@@ -34,15 +36,33 @@ class PlaceState(Enum):
     LEFT = "left"
 
 
-class Place:
-    """A request's place: first in the queue, then in the engine, until it leaves."""
+class Size(NamedTuple):
+    """What the answers to a prompt need."""
 
-    def __init__(self, caller_id: str, profile: str, tokens: int, completions: int, timeouts: tuple[float, float]):
+    tokens: int
+    """Tokens of the prompt and the most that may be written."""
+    completions: int
+
+
+@dataclass
+class CountedRequest:
+    """A caller's request, which counts once and whose places leave one by one."""
+
+    places: int
+    """Those that have not left."""
+    refused: bool = False
+
+
+class Place:
+    """A prompt's place: first in the queue, then in the engine, until it leaves."""
+
+    def __init__(
+        self, request: CountedRequest, caller_id: str, profile: str, size: Size, timeouts: tuple[float, float]
+    ) -> None:
+        self.request = request
         self.caller_id = caller_id
         self.profile = profile
-        self.tokens = tokens
-        """Tokens of the prompt and the most that may be written."""
-        self.completions = completions
+        self.tokens, self.completions = size
         self.contended = (False, False)
         self.state = PlaceState.WAITING
         self.reserved_at = now = asyncio.get_running_loop().time()
@@ -86,36 +106,44 @@ class Admission:
     def check(self, caller: Caller, profile: str) -> None:
         """Refuse early a request that would be refused at any size. Raises RateLimited, Overloaded."""
         try:
-            self._check(caller, 0, 1)
+            self._check(caller, [Size(0, 1)])
         except (RateLimited, Overloaded) as error:
             self._count_refusal(profile, error)
             raise
 
     def reserve(self, caller: Caller, profile: str, tokens: int, completions: int) -> Place:
-        """A place in the engine if enough are free, else in the queue. The request must `leave` it in the end.
+        """The place of a request with one prompt; `tokens` counts the prompt and the most that may be written."""
+        return self.reserve_all(caller, profile, [Size(tokens, completions)])[0]
 
-        `tokens` counts the prompt and the most that may be written. Raises RateLimited, Overloaded.
+    def reserve_all(self, caller: Caller, profile: str, sizes: Sequence[Size]) -> list[Place]:
+        """A place for each prompt of one request: in the engine if enough are free, else in the queue.
+
+        The request counts once. It must `leave` every place in the end. Raises RateLimited and Overloaded, and
+        BadRequest for more prompts than there can ever be places for; it has then cost its caller nothing.
         """
         # The engine itself queues completions beyond the number of places.
-        completions = min(completions, self.places)
+        sizes = [Size(tokens, min(completions, self.places)) for tokens, completions in sizes]
         try:
-            self._check(caller, tokens, completions)
+            self._check(caller, sizes)
         except (RateLimited, Overloaded) as error:
             self._count_refusal(profile, error)
             raise
-        self._limits.take(caller, tokens, completions)
+        self._limits.take(caller, _tokens(sizes), _completions(sizes))
         timeouts = (self._settings.queue_timeout, self._settings.request_timeout)
-        place = Place(caller.id, profile, tokens, completions, timeouts)
-        self._in_service += 1
+        request = CountedRequest(len(sizes))
+        places = [Place(request, caller.id, profile, size, timeouts) for size in sizes]
+        self._in_service += len(places)
         self._empty.clear()
-        self._queue.add(place)
+        for place in places:
+            self._queue.add(place)
         self._grant()
-        return place
+        return places
 
     async def wait_for_turn(self, place: Place) -> None:
         """Wait until the request may use the engine. Raises Overloaded when that takes too long."""
         if place.state is PlaceState.WAITING:
             if self._dismissed:
+                place.request.refused = True
                 raise self._stopping_error()
             place.granted = asyncio.get_running_loop().create_future()
             try:
@@ -128,6 +156,7 @@ class Admission:
                     error = Overloaded(
                         f"{waited}, the longest allowed; try again later.", "queue_timeout", self._retry_after()
                     )
+                    place.request.refused = True
                     self._count_refusal(place.profile, error)
                     raise error from None
         if place.state is PlaceState.LEFT:
@@ -149,7 +178,11 @@ class Admission:
             if finished:
                 self._measure(place)
         place.state = PlaceState.LEFT
-        self._limits.give_back(place.caller_id, unused, place.completions)
+        request = place.request
+        request.places -= 1
+        self._limits.give_back(
+            place.caller_id, unused, place.completions, ended=not request.places, refused=request.refused
+        )
         self._in_service -= 1
         if not self._in_service:
             self._empty.set()
@@ -165,24 +198,31 @@ class Admission:
         self._dismissed = True
         for place in self._queue:
             if place.granted is not None and not place.granted.done():
+                place.request.refused = True
                 place.granted.set_exception(self._stopping_error())
 
     async def emptied(self) -> None:
         """Wait until every request has left."""
         await self._empty.wait()
 
-    def _check(self, caller: Caller, tokens: int, completions: int) -> None:
+    def _check(self, caller: Caller, sizes: Sequence[Size]) -> None:
         if self._stopping:
             raise self._stopping_error()
-        self._limits.check(caller, tokens, self._seconds, completions)
-        if self._queue.requests == 0 and completions <= self._free:
+        bounds, idle = self._settings, _waiting(sizes, self.places)
+        if len(idle) > bounds.waiting_requests or (len(idle) > 1 and _tokens(idle) > bounds.waiting_tokens):
+            message = f"This request has {len(sizes)} prompts, more than can ever run and wait; send fewer at once."
+            raise BadRequest(message, "prompt")
+        self._limits.check(caller, _tokens(sizes), self._seconds, _completions(sizes))
+        queue = self._queue
+        waiting = _waiting(sizes, 0 if queue.requests else self._free)
+        if not waiting:
             return
-        if self._queue.requests >= self._settings.waiting_requests:
-            waiting = f"{self._queue.requests} requests are waiting, the most allowed"
-            raise Overloaded(f"{waiting}; try again later.", "waiting_requests", self._retry_after())
-        if self._queue.requests and self._queue.tokens + tokens > self._settings.waiting_tokens:
-            waiting = f"The waiting requests hold {self._queue.tokens} of {self._settings.waiting_tokens} tokens"
-            raise Overloaded(f"{waiting}; try again later.", "waiting_tokens", self._retry_after())
+        if queue.requests + len(waiting) > bounds.waiting_requests:
+            message = f"{queue.requests} requests are waiting, and {bounds.waiting_requests} are allowed"
+            raise Overloaded(f"{message}; try again later.", "waiting_requests", self._retry_after())
+        if queue.requests + len(waiting) > 1 and queue.tokens + _tokens(waiting) > bounds.waiting_tokens:
+            message = f"The waiting requests hold {queue.tokens} of {bounds.waiting_tokens} tokens"
+            raise Overloaded(f"{message}; try again later.", "waiting_tokens", self._retry_after())
 
     @staticmethod
     def _stopping_error() -> Overloaded:
@@ -214,6 +254,23 @@ class Admission:
 
     def _count_refusal(self, profile: str, error: RateLimited | Overloaded) -> None:
         self._metrics.traffic.refusals.labels(profile, error.reason).inc()
+
+
+def _waiting(sizes: Sequence[Size], free: int) -> Sequence[Size]:
+    """Those of a request's prompts that have to wait when so many places are free; none overtakes another."""
+    for number, size in enumerate(sizes):
+        free -= size.completions
+        if free < 0:
+            return sizes[number:]
+    return ()
+
+
+def _tokens(sizes: Sequence[Size]) -> int:
+    return sum(size.tokens for size in sizes)
+
+
+def _completions(sizes: Sequence[Size]) -> int:
+    return sum(size.completions for size in sizes)
 
 
 def _averaged(average: float | None, latest: float) -> float:

@@ -1,7 +1,7 @@
 """How a request becomes an answer.
 
 pipeline.py   check, wait for a place, generate, announce the finished completions
-formatting.py the prompt of a request, a long one in a thread
+formatting.py the prompt; long ones are formatted by a thread
 prepared.py   a request that can be answered and has a place
 sampling.py   the request's sampling parameters in vLLM's terms, within the service's limits
 best_of.py    choose the best of several samples by the reward models

@@ -6,14 +6,14 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, aclosing
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from policies.prompt import PromptFormatter
+from policies.prompt import Prompt, PromptFormatter
 from rewards.scores import ScoreRequest
-from service.admission.places import Admission, PlaceState
+from service.admission.places import Admission, Place, PlaceState, Size
 from service.answering.best_of import BestOfChooser
 from service.answering.deadline import until
-from service.answering.formatting import RequestFormatter
+from service.answering.formatting import Formatting
 from service.answering.prepared import Prepared
 from service.answering.sampling import SamplingLimits, sampling_params
 from service.domain.answer import Answer, Completion, Piece, TokenLogprob
@@ -27,6 +27,9 @@ from service.engine.engine import Engine
 from service.errors import RequestTimedOut, ServiceError, Unavailable
 from service.metrics.traffic import UNKNOWN, TrafficMetrics
 from service.served.resolver import Resolver
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
 
 OnFinished = Callable[[FinishedCompletion], None]
 """Is told of every completion that is returned; it must not wait."""
@@ -51,7 +54,7 @@ class Pipeline:
         """`on_finished` are told of each finished completion, in their order."""
         self._engine = engine
         self._resolver = resolver
-        self._prompts = RequestFormatter(formatter)
+        self._formatting = Formatting(formatter)
         self._admission = admission
         self._chooser = chooser
         self._metrics = metrics
@@ -71,27 +74,42 @@ class Pipeline:
             raise
 
     async def prepare(self, request: AnswerRequest) -> Prepared:
-        """Check a request, resolve its policy, format its prompt, reserve its place.
+        """Prepare a request with one prompt. Raises ServiceError, after counting the request."""
+        return (await self.prepare_all([request]))[0]
 
-        Raises ServiceError, after counting the request.
+    async def prepare_all(self, requests: Sequence[AnswerRequest]) -> list[Prepared]:
+        """Check a request with several prompts, resolve its policy, format the prompts, reserve their places.
+
+        `requests` has one for each prompt; they differ in nothing else. Raises ServiceError, after counting the
+        request.
         """
-        began = time.monotonic()
+        began, first = time.monotonic(), requests[0]
         policy: ServedPolicy | None = None
         # What must be loaded first costs more than an answer, so the caller's allowance is checked before that.
-        allow = partial(self._admission.check, request.caller, UNKNOWN)
-        with ExitStack() as holding:
-            try:
-                policy = await self._resolver.resolve(request.selection, request.caller.id, allow)
-                holding.enter_context(self._resolver.hold(policy))
-                self._admission.check(request.caller, policy.profile)
-                prompt = await self._prompts.format(request)
-                params = sampling_params(request.sampling, policy.decoding, prompt, self.limits)
-                tokens = len(prompt.token_ids) + params.n * (params.max_tokens or self.limits.max_tokens)
-                place = self._admission.reserve(request.caller, policy.profile, tokens, params.n)
-            except ServiceError as error:
-                self._count(policy, error.outcome)
-                raise
-            held = holding.pop_all()
+        allow = partial(self._admission.check, first.caller, UNKNOWN)
+        try:
+            policy = await self._resolver.resolve(first.selection, first.caller.id, allow)
+            with self._resolver.hold(policy):
+                self._admission.check(first.caller, policy.profile)
+                prompts = [await self._formatting.format(request) for request in requests]
+                params = [sampling_params(first.sampling, policy.decoding, prompt, self.limits) for prompt in prompts]
+                sizes = [
+                    Size(len(prompt.token_ids) + own.n * (own.max_tokens or self.limits.max_tokens), own.n)
+                    for prompt, own in zip(prompts, params, strict=True)
+                ]
+                places = self._admission.reserve_all(first.caller, policy.profile, sizes)
+                parts = zip(requests, prompts, params, places, strict=True)
+                return [self._prepared(policy, began, *part) for part in parts]
+        except ServiceError as error:
+            self._count(policy, error.outcome)
+            raise
+
+    def _prepared(
+        self, policy: ServedPolicy, began: float, request: AnswerRequest, prompt: Prompt, params: "SamplingParams",
+        place: Place,
+    ) -> Prepared:  # fmt: skip
+        held = ExitStack()
+        held.enter_context(self._resolver.hold(policy))
         prepared = Prepared(
             id=f"resp_{uuid.uuid4().hex}",
             policy=policy,

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
 from rewards.errors import FgctlError
 from service.api.common.profiles import profiles_json
+from service.api.common.query import only_known
 from service.backend import backend_of
 from service.edge.route_scope import needs
 from service.errors import ANY_ROUTE, Unavailable, error_responses
 
-router = APIRouter(prefix="/admin")
+router = APIRouter(prefix="/admin", dependencies=[Depends(only_known)])
 
 
 @router.post("/reload", responses=ANY_ROUTE | error_responses(503))

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
+from service.api.common.query import only_known
 from service.api.common.reply import completion_json
 from service.backend import backend_of
 from service.domain.caller import kept_caller
@@ -13,7 +14,7 @@ from service.errors import ANY_ROUTE, NotFound, error_responses
 from service.feedback.records import StoredResponse
 from service.scoring.recent_responses import RecentResponse
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(only_known)])
 
 
 @router.get("/responses/{response_id}", responses=ANY_ROUTE | error_responses(404, 503))

@@ -1,4 +1,4 @@
-"""An engine in its own process, for `lora.py`.
+"""An engine in its own process, for `lora.py` and `fgctl bench evaluate`.
 
 The program's argument is a JSON object of vLLM's engine arguments. It first prints `ready`. Then it reads lines with
 the fields of Work as JSON, and prints the seconds that each took.
@@ -22,7 +22,9 @@ class Work:
     adapters: list[str | None]
     """The directory of each prompt's adapter; None for the base model."""
     max_tokens: int
-    """Tokens to write for each prompt, also beyond the end-of-text token."""
+    """Most tokens to write for each prompt."""
+    ignore_eos: bool = True
+    """Whether to write that many also beyond the end-of-text token."""
 
     def line(self) -> str:
         """The line of an engine's input that holds this work."""
@@ -43,7 +45,9 @@ def main() -> None:
         results.write("ready\n")
         for line in sys.stdin:
             work = Work(**json.loads(line))
-            params = SamplingParams(temperature=0, max_tokens=work.max_tokens, ignore_eos=True, detokenize=False)
+            params = SamplingParams(
+                temperature=0, max_tokens=work.max_tokens, ignore_eos=work.ignore_eos, detokenize=False
+            )
             prompts = [TokensPrompt(prompt_token_ids=ids) for ids in work.prompts]
             adapters = [
                 None if path is None else LoRARequest(path, numbers.setdefault(path, len(numbers) + 1), path)

@@ -15,8 +15,8 @@ import json
 import os
 import random
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -119,6 +119,15 @@ def start(name: str, base: BaseModel, policies: Sequence[ServedPolicy], settings
         raise
     engine.pause()
     return engine
+
+
+@contextmanager
+def engine_as_served(
+    base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings
+) -> Iterator[Callable[[Work], float]]:
+    """The seconds that an engine takes for a batch, set up as the service sets it up; it is paused in between."""
+    with start("packed", base, policies, settings) as engine:
+        yield lambda work: _work(engine, [work])
 
 
 def take_turns(engines: Mapping[str, Program], adapters: Sequence[str], rounds: int, progress: Progress) -> Seconds:

@@ -75,7 +75,9 @@ def start(
         command = vllm_command(base, policies, settings, port)
     else:
         environment["FGCTL_SCORING_SHARE"] = str(contender.share)
-        command = [sys.executable, "-m", "cli", "serve", "--port", str(port), "--base", str(base.path)]
+        command = [sys.executable, "-m", "cli", "serve", "--port", str(port)]
+        if settings.base is not None:
+            command += ["--base", settings.base]
     program = stack.enter_context(Program(contender.name, command, environment))
     wait_until_ready(program, url + contender.ready_at)
     program.pause()

@@ -1,20 +1,30 @@
 """What the engine returns piece by piece, and the whole answer to a request."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from policies.weights import Weights
 from service.domain.policy import ServedPolicy
 from service.domain.scored import ScoredCompletion
 
 
-@dataclass(frozen=True)
-class TokenLogprob:
+class LikelyToken(NamedTuple):
     """A token's text and log-probability, in nats, under the distribution before temperature and truncation."""
 
     text: str
+    """The text that it adds: empty for a part of a character, and the character for its last part."""
     logprob: float
-    alternatives: tuple[tuple[str, float], ...] = ()
-    """The likeliest tokens at its position, with their log-probabilities."""
+    content: bytes | None = None
+    """Its bytes, where they are not those of its text."""
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token of an answer, and what was likely in its place."""
+
+    token: LikelyToken
+    alternatives: tuple[LikelyToken, ...] = ()
+    """The likeliest tokens at its position."""
 
 
 @dataclass(frozen=True)

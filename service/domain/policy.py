@@ -27,6 +27,11 @@ class ServedPolicy:
     """Unique in this process and never reused: the engine's prefix cache tells adapters apart by name and id."""
 
     @property
+    def merged(self) -> bool:
+        """Whether it is the parent that is merged into the engine's model, which then answers without an adapter."""
+        return self.manifest.merged
+
+    @property
     def adapter_name(self) -> str:
         """The engine's name of the adapter, as immutable as the version."""
         return f"{self.profile}@{self.version}"

@@ -11,19 +11,29 @@ class Roster:
     """Each profile's current version and canary, and what is wrong with those that cannot be served."""
 
     served: dict[str, ServedPolicy] = field(default_factory=dict)
+    parent: ServedPolicy | None = None
+    """The supervised parent that is merged into the engine's model, which answers for it without an adapter."""
     canaries: dict[str, Canary] = field(default_factory=dict)
+    anchors: dict[str, ServedPolicy] = field(default_factory=dict)
+    """Current versions of profiles that are mixed but cannot be asked for by name. The engine does not hold them."""
     broken: dict[str, str] = field(default_factory=dict)
     """Profiles for which no version can be served, with the reason."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Profiles whose newer version or canary cannot be served while an older version is, with the reason."""
+    """Profiles whose newer version or canary cannot be served while an older version is, and anchors that cannot be
+    mixed, with the reason."""
 
     def policies(self) -> list[ServedPolicy]:
-        """Every policy of the roster, canaries included."""
+        """Every policy whose adapter the engine holds, canaries included."""
         return [*self.served.values(), *(canary.policy for canary in self.canaries.values())]
+
+    def mixable(self) -> list[ServedPolicy]:
+        """The policies that mixtures may be made of."""
+        return [*self.served.values(), *self.anchors.values()]
 
     def version(self, profile: str, version: str) -> ServedPolicy | None:
         """A policy of the roster by profile and version; None where it is not on the roster."""
-        return next((p for p in self.policies() if (p.profile, p.version) == (profile, version)), None)
+        policies = [*self.policies(), *([self.parent] if self.parent else [])]
+        return next((p for p in policies if (p.profile, p.version) == (profile, version)), None)
 
     def drop(self, policy: ServedPolicy) -> None:
         """Serve a policy no more that was lost."""

@@ -4,11 +4,10 @@ middleware.py         security headers, one log line and trace for each request,
 authentication.py     who sends a request, and whether its key has the scope that the route needs
 route_scope.py        the scope that a route needs, declared beside it
 keys.py               the file of API keys: add, revoke, follow changes
-head_limit.py         limit a request's URL and headers while they arrive
-connections.py        close connections that are idle, too many, or not read from
+error_replies.py      the reply to every failure, in the form that the clients of its path expect
 host_check.py         whether a request is meant for this machine, where no key is asked for
 client_disconnect.py  cancel work when the client disconnects
-sse.py                encode server-sent events
+sse.py                server-sent events
 request_context.py    what is known about the current request, for logs and traces
 logs.py               log lines as JSON or text
 tracing.py            OpenTelemetry traces

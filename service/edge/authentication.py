@@ -10,10 +10,11 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from service.domain.caller import ANONYMOUS, SCOPES, Caller
+from service.edge.error_replies import error_response
 from service.edge.keys import Keyring
 from service.edge.request_context import current
 from service.edge.route_scope import needed_scope
-from service.errors import Forbidden, Unauthenticated, error_response
+from service.errors import Forbidden, Unauthenticated
 
 _CHALLENGE = {"www-authenticate": "Bearer"}
 
@@ -58,7 +59,7 @@ class Authentication:
         if error is not None:
             challenge = _CHALLENGE if isinstance(error, Unauthenticated) else {}
             # The body has not been read, so the connection cannot be reused.
-            await error_response(error, challenge | {"connection": "close"})(scope, receive, send)
+            await error_response(error, scope, challenge | {"connection": "close"})(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

@@ -10,7 +10,8 @@ from ipaddress import ip_address
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import Forbidden, error_response
+from service.edge.error_replies import error_response
+from service.errors import Forbidden
 
 
 class HostCheck:
@@ -31,7 +32,7 @@ class HostCheck:
             f"This service asks for no key and so answers only requests for this machine, not for {host[:64]!r}; make "
             "keys, or allow the name by FGCTL_HOSTS."
         )
-        await error_response(error, {"connection": "close"})(scope, receive, send)
+        await error_response(error, scope, {"connection": "close"})(scope, receive, send)
 
 
 def _name(host: str) -> str:

@@ -11,10 +11,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.edge.client_disconnect import CLIENT_CLOSED
+from service.edge.error_replies import error_response
 from service.edge.logs import FIELDS
 from service.edge.request_context import RequestContext, entered
 from service.edge.tracing import Tracing
-from service.errors import BadRequest, HeadTooLarge, ServiceError, TooLarge, TooSlow, error_response
+from service.errors import BadRequest, HeadTooLarge, ServiceError, TooLarge, TooSlow
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class RequestLog:
                 if status != CLIENT_CLOSED:
                     raise  # the response has begun; the server closes the connection
                 error = ServiceError(f"Request {context.id} failed unexpectedly; the service's log says why.")
-                await error_response(error)(scope, receive, send_with_id)
+                await error_response(error, scope)(scope, receive, send_with_id)
             finally:
                 context.at_end.close()
                 fields = _fields(context, scope, status, time.monotonic() - began)
@@ -162,7 +163,7 @@ class HeadLimit:
         if scope["type"] == "http":
             if _CONTROL.search(scope["path"]):
                 refusal = BadRequest("The path contains a control character; leave it out.")
-                await error_response(refusal, {"connection": "close"})(scope, receive, send)
+                await error_response(refusal, scope, {"connection": "close"})(scope, receive, send)
                 return
             size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
             size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
@@ -170,9 +171,31 @@ class HeadLimit:
                 error = HeadTooLarge(
                     f"URL and headers have {size} bytes, over the limit of {self.limit}; shorten them."
                 )
-                await error_response(error, {"connection": "close"})(scope, receive, send)
+                await error_response(error, scope, {"connection": "close"})(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+class HeadRequests:
+    """Answers HEAD wherever GET is answered: the same headers, no body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask the application as by GET, and leave the body out."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        get = {**scope, "method": "GET"}
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        try:
+            await self.app(get, receive, send_without_body)
+        finally:
+            scope["route"] = get.get("route")  # for the log
 
 
 class BodyLimit:
@@ -208,17 +231,17 @@ class BodyLimit:
                     more = message.get("more_body", False) and size <= limit
         except TimeoutError:
             error: ServiceError = TooSlow(f"The body did not arrive within {self.seconds:g} s; send it again.", "body")
-            await error_response(error, {"connection": "close"})(scope, receive, send)
+            await error_response(error, scope, {"connection": "close"})(scope, receive, send)
             return
         if size > limit:
             error = TooLarge(f"The body is over {limit} bytes; send shorter or fewer passages.", "body")
-            await error_response(error, {"connection": "close"})(scope, receive, send)
+            await error_response(error, scope, {"connection": "close"})(scope, receive, send)
             return
         bodies = [message.get("body", b"") for message in chunks]
         containers = sum(body.count(b"[") + body.count(b"{") for body in bodies)
         if containers > _CONTAINERS:
             error = TooLarge(f"The body has {containers} brackets, over the limit of {_CONTAINERS}; send less.", "body")
-            await error_response(error)(scope, receive, send)
+            await error_response(error, scope)(scope, receive, send)
             return
         chunks.reverse()
 

@@ -1,6 +1,7 @@
 """The vLLM engine: started, supervised, and made fast on CPUs.
 
 engine.py           the engine: load adapters, generate with one of them for each request
+token_bytes.py      the bytes that a token stands for
 processes.py        vLLM's processes: they end with the service, and can be killed
 supervisor.py       restart the engine when its processes have died or hang
 cpu_environment.py  environment variables and libraries that make vLLM fast on a CPU

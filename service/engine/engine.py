@@ -1,7 +1,6 @@
 """The vLLM engine: one base model, several resident adapters, one adapter for each request."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,12 +8,15 @@ from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
+from policies.adapters.lora import LoraAdapter
 from policies.base import BaseModel
-from policies.store import ADAPTER_CONFIG
-from service.domain.answer import Piece, TokenLogprob
+from policies.errors import BrokenPolicy
+from rewards.compute import compute_dtype_name
+from service.domain.answer import LikelyToken, Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import prepare_environment
 from service.engine.processes import bind_cores, kill_cores
+from service.engine.token_bytes import TokenBytes
 from service.errors import EngineFull, Unavailable
 from service.settings import Settings
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
 """Text whose log-probabilities distinguish adapters from the base and from each other."""
+MAX_RANK = 512
+"""The highest rank of an adapter that vLLM takes."""
 _CHECK_SECONDS = 0.5
 """How often a call of the engine looks whether the engine still lives."""
 
@@ -66,10 +70,12 @@ class Engine:
     """vLLM's AsyncLLM with adapters; a new one replaces it when its process has died."""
 
     def __init__(self, base: BaseModel, shapes: AdapterShapes, settings: Settings) -> None:
+        """`base` is the model that the adapters change: the base model, or a trunk."""
         self._base = base
         self._shapes = shapes
         self._settings = settings
         self._llm: Any = None
+        self._token_bytes: TokenBytes | None = None
         self._held: set[int] = set()
         """Ids of the adapters that are loaded."""
         self._running: set[str] = set()
@@ -92,6 +98,7 @@ class Engine:
             self._llm = AsyncLLM.from_engine_args(arguments)
         finally:
             limit.cancel()
+        self._token_bytes = TokenBytes(self._llm.get_tokenizer())
 
     def restart(self) -> None:
         """Stop what is left of the engine and start a new one, which holds no adapters."""
@@ -104,14 +111,19 @@ class Engine:
         return self._shapes.rank
 
     def why_not_loadable(self, policy: ServedPolicy) -> str | None:
-        """Why the running engine cannot load a policy's adapter; None if it can."""
-        rank, modules = adapter_shape(policy.path)
-        if rank > self._shapes.rank:
+        """Why the running engine cannot load a policy's adapter; None if it can. Raises BrokenPolicy."""
+        adapter = LoraAdapter(policy.path)
+        if adapter.rank > MAX_RANK:
             return (
-                f"{policy.adapter_name} has rank {rank}, but the engine was started for ranks up to "
+                f"{policy.adapter_name} has rank {adapter.rank}, and engines take ranks up to {MAX_RANK}; train it "
+                "with a lower one."
+            )
+        if adapter.rank > self._shapes.rank:
+            return (
+                f"{policy.adapter_name} has rank {adapter.rank}, but the engine was started for ranks up to "
                 f"{self._shapes.rank}; restart the service."
             )
-        if missing := modules - self._shapes.modules:
+        if missing := adapter.kinds - self._shapes.modules:
             changed = ", ".join(sorted(missing))
             return (
                 f"{policy.adapter_name} changes the modules {changed}, for which the engine was not started; "
@@ -200,7 +212,7 @@ class Engine:
 
         if self._llm is None:
             raise EngineGone
-        if policy is not None and policy.adapter_id not in self._held:
+        if policy is not None and not policy.merged and policy.adapter_id not in self._held:
             raise NotLoaded(policy)
         self._running.add(request_id)
         try:
@@ -218,12 +230,34 @@ class Engine:
                         len(completion.token_ids),
                         completion.finish_reason,
                         completion.index,
-                        _logprobs(completion.token_ids, completion.logprobs or (), params.logprobs),
+                        self._logprobs(completion.token_ids, completion.logprobs or (), params.logprobs),
                     )
         except EngineDeadError:
             raise EngineGone from None
         finally:
             self._running.discard(request_id)
+
+    def _logprobs(
+        self, tokens: Sequence[int], entries: Sequence[dict[int, "Logprob"]], alternatives: int | None
+    ) -> tuple[TokenLogprob, ...]:
+        """vLLM's entries as TokenLogprobs: an entry holds the sampled token and the likeliest ones."""
+        if not entries or self._token_bytes is None:
+            return ()
+        bytes_of = self._token_bytes.of
+
+        def likely(token: int, entry: "Logprob") -> LikelyToken:
+            text = entry.decoded_token or ""
+            return LikelyToken(text, entry.logprob, bytes_of(token, text))
+
+        return tuple(
+            TokenLogprob(
+                likely(token, entry[token]),
+                tuple(
+                    likely(*item) for item in sorted(entry.items(), key=lambda item: item[1].rank or 0)[:alternatives]
+                ),
+            )
+            for token, entry in zip(tokens, entries, strict=True)
+        )
 
     async def abort_all(self) -> None:
         """Abort every generation; `generate` then raises Stopping."""
@@ -250,49 +284,26 @@ class Engine:
 
 
 def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
+    if policy is None or policy.merged:
+        return None
     from vllm.lora.request import LoRARequest
 
-    if policy is None:
-        return None
     return LoRARequest(policy.adapter_name, policy.adapter_id, str(policy.path))
-
-
-def _logprobs(
-    tokens: Sequence[int], entries: Sequence[dict[int, "Logprob"]], alternatives: int | None
-) -> tuple[TokenLogprob, ...]:
-    """vLLM's entries as TokenLogprobs: an entry holds the sampled token and the likeliest ones."""
-    if not entries:
-        return ()
-    return tuple(
-        TokenLogprob(
-            entry[token].decoded_token or "",
-            entry[token].logprob,
-            tuple(
-                (other.decoded_token or "", other.logprob)
-                for other in sorted(entry.values(), key=lambda candidate: candidate.rank or 0)[:alternatives]
-            ),
-        )
-        for token, entry in zip(tokens, entries, strict=True)
-    )
-
-
-def adapter_shape(path: Path) -> tuple[int, frozenset[str]]:
-    """The rank of a stored adapter, and the modules that it changes."""
-    config = json.loads((path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    return int(config["r"]), frozenset(config["target_modules"])
 
 
 def shapes_for(paths: Iterable[Path], spare: int) -> AdapterShapes:
     """Shapes for the adapters at `paths` and `spare` more like them; vLLM's ranks are 8 and higher powers of two."""
-    shapes = []
+    adapters = []
     for path in paths:
         try:
-            shapes.append(adapter_shape(path))
-        except (OSError, ValueError, KeyError):  # a broken policy, which is refused when it is loaded
+            adapter = LoraAdapter(path)
+        except BrokenPolicy:  # it is refused when it is loaded
             continue
-    rank = max((rank for rank, _ in shapes), default=8)
-    modules: frozenset[str] = frozenset().union(*(modules for _, modules in shapes))
-    return AdapterShapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(shapes) + spare)
+        if adapter.rank <= MAX_RANK:
+            adapters.append(adapter)
+    rank = max((adapter.rank for adapter in adapters), default=8)
+    modules: frozenset[str] = frozenset().union(*(adapter.kinds for adapter in adapters))
+    return AdapterShapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(adapters) + spare)
 
 
 def engine_arguments(base: BaseModel, shapes: AdapterShapes, settings: Settings) -> dict[str, Any]:
@@ -300,7 +311,7 @@ def engine_arguments(base: BaseModel, shapes: AdapterShapes, settings: Settings)
     context = settings.max_prompt_tokens + settings.max_tokens
     return {
         "model": str(base.path),
-        "dtype": "bfloat16",
+        "dtype": compute_dtype_name(),
         "max_model_len": context,
         "max_num_seqs": settings.max_num_seqs,
         "enable_lora": True,

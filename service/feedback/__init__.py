@@ -2,6 +2,9 @@
 
 records.py      what goes into the store and comes out of it; HTTP uses the same types
 validation.py   the rules for annotations, quick feedback and comparisons; no input or output
+figures.py      how much there is: of an annotator's work, of each version, of everything
+skips.py        why people skip
+labels.py       what each label means, for annotators
 errors.py       what can go wrong, with its HTTP status
 recorder.py     a bounded queue that writes served responses and scores to the store
 runtime.py      the store inside a running service: opened, written to, pruned, closed

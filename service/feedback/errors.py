@@ -15,6 +15,15 @@ class Conflict(ServiceError):
     status, type = 409, "conflict"
 
 
+class Stale(Conflict):
+    """A submission that replaces what its sender has not seen."""
+
+    def __init__(self, message: str, version: int, question: str) -> None:
+        """`version` is what the sender would be based on to replace it, which `question` asks the person."""
+        super().__init__(message, "based_on")
+        self.details = {"version": version, "question": question}
+
+
 class NotStored(NotFound):
     """A response or annotator that is not in the store."""
 

@@ -7,10 +7,15 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
-Preference = Literal["a", "b", "tie"]
+Preference = Literal["a", "b", "tie", "neither"]
+"""Which of two responses is better. `neither`: both are bad; like a tie, it prefers none."""
 Side = Literal["a", "b"]
 Order = Literal["sampled", "uncertain", "disagreed"]
+WorkKind = Literal["annotation", "comparison"]
 State = Literal["open", "drafted", "submitted", "skipped"]
+Outcome = Literal["stored", "corrected", "again"]
+"""What becomes of imported feedback. It is a correction if its id is stored with different content, and is then stored
+as a further version; or it is stored already."""
 
 
 def _encodable(text: str) -> str:
@@ -160,8 +165,12 @@ class Assignment(_Record):
 
     response: StoredResponse
     state: State
+    version: int = 0
+    """The annotator's latest version of the annotation, to send as `based_on`; 0 for none."""
     draft: dict[str, Any] | None = None
     """The draft saved last."""
+    annotation: StoredAnnotation | None = None
+    """The annotator's latest annotation of it, where they open it again."""
 
 
 class QuickSpan(_Record):
@@ -208,6 +217,17 @@ class StoredComparison(Comparison):
 
     id: int
     created: datetime
+
+
+class ImportedFeedback(_Record):
+    """One person's feedback on a response, from a file."""
+
+    responses: tuple[NewResponse, ...]
+    """The annotated one first, then those that it was compared with."""
+    annotation: Annotation
+    successor: Identifier
+    """The submission id of the annotation if its own id is stored with different content."""
+    comparisons: tuple[Comparison, ...] = ()
 
 
 class Pair(_Record):

@@ -84,7 +84,7 @@ class FeedbackRuntime:
         return response if response.source == "served" else None
 
     async def agreement(self) -> dict[str, Any]:
-        """The agreement report on the store, which also updates the metrics.
+        """The agreement report on the store, with what it holds, which also updates the metrics.
 
         Concurrent callers share one computation. Raises like `store`, and StoreFailed.
         """
@@ -96,6 +96,7 @@ class FeedbackRuntime:
     async def _measure_agreement(self, store: FeedbackStore) -> dict[str, Any]:
         report = await measure_agreement(store)
         self._agreement_metrics.announce(report)
+        self.metrics.show(report["feedback"])
         return report
 
     async def _update_agreement_metrics(self) -> None:

@@ -8,8 +8,9 @@ Irrelevant > Repetitive > Inconsistent > Unverifiable > Incoherent) in this proj
 repetitive; Wrong-Grounding is its inconsistent (with the passages) and ranks equal to Unverifiable.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from rewards.categories import MISSING_LABELS, SPAN_LABELS
@@ -25,6 +26,8 @@ PRIORITY: dict[str, int] = {
 """Of two overlapping spans the label with the lower number wins; labels with the same number may overlap."""
 NEEDS_SOURCES = ("Wrong-Grounding",)
 """Labels of errors whose explanation should name the sentences that contradict the response."""
+MOST_VIOLATIONS = 20
+"""Violations that are reported of one submission."""
 
 
 class LabelledSpan(Protocol):
@@ -71,39 +74,72 @@ def trimmed(annotation: Annotation, text: str) -> Annotation:
     return annotation.model_copy(update={"errors": tuple(_trim(span, text) for span in annotation.errors)})
 
 
-def check(annotation: Annotation, response: NewResponse) -> list[Violation]:
-    """Every rule that the annotation breaks; empty for a valid one."""
-    violations = check_errors(annotation.errors, response.text)
-    violations += check_missing(annotation.missing, [len(passage.sentences) for passage in response.passages])
-    if not violations:
-        violations = _check_overlaps(annotation.errors)
-    return violations + _check_correction(annotation, response)
+def check(annotation: Annotation, response: NewResponse, *, fatal: bool = False) -> list[Violation]:
+    """The first rules that the annotation breaks, MOST_VIOLATIONS at most; empty for a valid one.
+
+    With `fatal` only those that make it unusable.
+    """
+    return _first(_violations(annotation, response), fatal)
 
 
-def check_errors(errors: Iterable[LabelledSpan], text: str) -> list[Violation]:
-    """The rules for each error by itself, in a response of this text."""
-    violations = []
+def check_errors(errors: Iterable[LabelledSpan], text: str, *, fatal: bool = False) -> list[Violation]:
+    """The rules for each error by itself, in a response of this text. Counted and chosen like `check`."""
+    return _first(_error_violations(errors, text), fatal)
+
+
+def check_missing(
+    missing: Iterable[LabelledGap], sentence_counts: Sequence[int], *, fatal: bool = False
+) -> list[Violation]:
+    """The rules for missing information, where each passage has so many sentences besides its title.
+
+    Counted and chosen like `check`.
+    """
+    return _first(_missing_violations(missing, sentence_counts), fatal)
+
+
+def check_quick_spans(spans: Iterable[QuickSpan], text: str) -> list[Violation]:
+    """The rules for spans of quick feedback, which need no label. Counted like `check`."""
+    return _first(_quick_violations(spans, text), fatal=False)
+
+
+def _first(violations: Iterator[Violation], fatal: bool) -> list[Violation]:
+    """Nothing is looked at beyond the last violation that counts."""
+    return list(islice((v for v in violations if v.fatal or not fatal), MOST_VIOLATIONS))
+
+
+def _violations(annotation: Annotation, response: NewResponse) -> Iterator[Violation]:
+    by_itself = chain(
+        _error_violations(annotation.errors, response.text),
+        _missing_violations(annotation.missing, [len(passage.sentences) for passage in response.passages]),
+    )
+    first = next(by_itself, None)
+    if first is None:
+        yield from _overlaps(annotation.errors)
+    else:
+        yield first
+        yield from by_itself
+    yield from _correction_violations(annotation, response)
+
+
+def _error_violations(errors: Iterable[LabelledSpan], text: str) -> Iterator[Violation]:
     for index, error in enumerate(errors):
         field = f"errors.{index}"
-        violations += _check_bounds(field, error.start, error.end, text)
+        yield from _bounds_violations(field, error.start, error.end, text)
         if error.label in MISSING_LABELS:
             message = f"{error.label} applies to the whole response; submit it as missing information."
-            violations.append(Violation("not_a_span", field, message, fatal=True))
+            yield Violation("not_a_span", field, message, fatal=True)
         elif error.label not in SPAN_LABELS:
-            violations.append(_unknown_label(field, error.label, SPAN_LABELS))
-    return violations
+            yield _unknown_label(field, error.label, SPAN_LABELS)
 
 
-def check_missing(missing: Iterable[LabelledGap], sentence_counts: Sequence[int]) -> list[Violation]:
-    """The rules for missing information, where each passage has so many sentences besides its title."""
-    violations = []
+def _missing_violations(missing: Iterable[LabelledGap], sentence_counts: Sequence[int]) -> Iterator[Violation]:
     for index, gap in enumerate(missing):
         field = f"missing.{index}"
         if gap.label not in MISSING_LABELS:
-            violations.append(_unknown_label(field, gap.label, MISSING_LABELS))
+            yield _unknown_label(field, gap.label, MISSING_LABELS)
         if not 1 <= gap.passage_id <= len(sentence_counts):
             message = f"There is no passage {gap.passage_id}; name one from 1 to {len(sentence_counts)}."
-            violations.append(Violation("no_passage", field, message, fatal=True))
+            yield Violation("no_passage", field, message, fatal=True)
             continue
         count = sentence_counts[gap.passage_id - 1]
         for number in gap.sentence_id:
@@ -112,20 +148,21 @@ def check_missing(missing: Iterable[LabelledGap], sentence_counts: Sequence[int]
                     f"Passage {gap.passage_id} has no sentence {number}; name sentences from 1 to {count}, "
                     "or 0 for the title."
                 )
-                violations.append(Violation("no_sentence", field, message, fatal=True))
-    return violations
+                yield Violation("no_sentence", field, message, fatal=True)
 
 
-def check_quick_spans(spans: Iterable[QuickSpan], text: str) -> list[Violation]:
-    """The rules for spans of quick feedback, which need no label."""
+def _quick_violations(spans: Iterable[QuickSpan], text: str) -> Iterator[Violation]:
     labels = (*SPAN_LABELS, *MISSING_LABELS)
-    violations = []
     for index, span in enumerate(spans):
         field = f"spans.{index}"
-        violations += _check_bounds(field, span.start, span.end, text)
+        yield from _bounds_violations(field, span.start, span.end, text)
         if span.label is not None and span.label not in labels:
-            violations.append(_unknown_label(field, span.label, labels))
-    return violations
+            yield _unknown_label(field, span.label, labels)
+
+
+def with_newlines(text: str) -> str:
+    """A text whose lines end with a newline. A browser's text field changes other line ends, which corrects nothing."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def follow_up_questions(annotation: Annotation) -> list[str]:
@@ -140,13 +177,13 @@ def follow_up_questions(annotation: Annotation) -> list[str]:
     ]
 
 
-def _check_bounds(field: str, start: int, end: int, text: str) -> list[Violation]:
+def _bounds_violations(field: str, start: int, end: int, text: str) -> Iterator[Violation]:
     if not 0 <= start <= end <= len(text):
         message = f"The span {start} to {end} is not within the response's {len(text)} characters; mark it again."
-        return [Violation("outside", field, message, fatal=True)]
-    if not text[start:end].strip():
-        return [Violation("empty", field, f"The span {start} to {end} contains no text; mark some or remove the span.")]
-    return []
+        yield Violation("outside", field, message, fatal=True)
+    elif not text[start:end].strip():
+        message = f"The span {start} to {end} contains no text; mark some or remove the span."
+        yield Violation("empty", field, message)
 
 
 def _unknown_label(field: str, label: str, labels: Iterable[str]) -> Violation:
@@ -154,38 +191,47 @@ def _unknown_label(field: str, label: str, labels: Iterable[str]) -> Violation:
     return Violation("unknown_label", field, message, fatal=True)
 
 
-def _check_overlaps(errors: tuple[Span, ...]) -> list[Violation]:
-    violations = []
-    for i, later in enumerate(errors):
-        for j, earlier in enumerate(errors[:i]):
-            if later.start >= earlier.end or earlier.start >= later.end:
-                continue
-            if (later.label, later.start, later.end) == (earlier.label, earlier.start, earlier.end):
-                message = f"The {later.label} error at {later.start} is marked twice; remove one of the two."
-                violations.append(Violation("twice", f"errors.{i}", message))
-            elif PRIORITY[later.label] != PRIORITY[earlier.label]:
-                winner, (loser, index) = earlier, (later, i)
-                if PRIORITY[later.label] < PRIORITY[earlier.label]:
-                    winner, (loser, index) = later, (earlier, j)
-                message = (
-                    f"{loser.label} at {loser.start} overlaps {winner.label} at {winner.start}, which comes first; "
-                    f"shorten or remove the {loser.label} error."
-                )
-                violations.append(Violation("overlap", f"errors.{index}", message))
-    return violations
+def _overlaps(errors: tuple[Span, ...]) -> Iterator[Violation]:
+    """Errors marked twice, and each error with the one of another priority that overlaps it and reaches furthest.
+
+    From left to right, so that the work grows with the number of errors and not with that of their pairs.
+    """
+    seen: set[tuple[str, int, int]] = set()
+    furthest: dict[int, int] = {}
+    """By priority, the error to the left of here that ends last."""
+    for index in sorted(range(len(errors)), key=lambda i: (errors[i].start, i)):
+        error, priority = errors[index], PRIORITY[errors[index].label]
+        if (error.label, error.start, error.end) in seen:
+            message = f"The {error.label} error at {error.start} is marked twice; remove one of the two."
+            yield Violation("twice", f"errors.{index}", message)
+            continue
+        seen.add((error.label, error.start, error.end))
+        for other, left in furthest.items():
+            if other != priority and errors[left].end > error.start:
+                yield _overlap(errors, *((left, index) if other < priority else (index, left)))
+        if priority not in furthest or errors[furthest[priority]].end < error.end:
+            furthest[priority] = index
 
 
-def _check_correction(annotation: Annotation, response: NewResponse) -> list[Violation]:
+def _overlap(errors: tuple[Span, ...], winner: int, loser: int) -> Violation:
+    first, second = errors[winner], errors[loser]
+    message = (
+        f"{second.label} at {second.start} overlaps {first.label} at {first.start}, which comes first; "
+        f"shorten or remove the {second.label} error."
+    )
+    return Violation("overlap", f"errors.{loser}", message)
+
+
+def _correction_violations(annotation: Annotation, response: NewResponse) -> Iterator[Violation]:
     corrected = (annotation.corrected or "").strip()
-    changed = bool(corrected) and corrected != response.text.strip()
+    changed = bool(corrected) and with_newlines(corrected) != with_newlines(response.text.strip())
     faults = bool(annotation.errors or annotation.missing)
     if faults and not changed:
         message = "Errors or missing information are marked, but the response is not corrected; correct it."
-        return [Violation("no_correction", "corrected", message)]
-    if changed and not faults:
+        yield Violation("no_correction", "corrected", message)
+    elif changed and not faults:
         message = "The response is corrected, but nothing is marked; mark what was wrong or missing."
-        return [Violation("no_errors", "corrected", message)]
-    return []
+        yield Violation("no_errors", "corrected", message)
 
 
 def _trim(span: Span, text: str) -> Span:
@@ -205,7 +251,7 @@ def preference_cycle(comparisons: Iterable[tuple[str, str, str]]) -> tuple[str, 
     for a, b, choice in comparisons:
         better, other = (b, a) if choice == "b" else (a, b)
         worse.setdefault(better, set()).add(other)
-        if choice == "tie":
+        if choice in ("tie", "neither"):
             worse.setdefault(other, set()).add(better)
         else:
             strict.append((better, other))

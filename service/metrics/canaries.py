@@ -1,10 +1,10 @@
-"""Metrics of canaries: the evidence on a canary and its incumbent that the test of policies.sequential needs."""
+"""Metrics of canaries: the evidence on a canary and its incumbent that policies.promotion.sequential needs."""
 
 from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter
 
-from policies.sequential import ARMS
+from policies.promotion.sequential import ARMS
 from rewards.categories import Category
 from service.domain.roster import Roster
 from service.domain.scored import CanaryTrial, ScoredCompletion

@@ -64,6 +64,14 @@ class QualityMetrics:
             buckets=buckets.REPETITION,
             registry=registry,
         )
+        self.copied = Histogram(
+            "fg_answer_copied",
+            "Share of a scored answer's words in runs of eight or more that stand in a passage. A rise: answers are "
+            "copied rather than written, which reward models may pay; compare with the version's evaluation.",
+            policy,
+            buckets=buckets.COPIED,
+            registry=registry,
+        )
         self.declined = Counter(
             "fg_declined_answers_total",
             "Scored answers that decline to answer. A rise: look at the passages that come with the questions.",
@@ -98,7 +106,7 @@ class QualityMetrics:
         """
         for served in policies:
             labels = (served.profile, served.version_label)
-            for metric in (self.out_of_domain, self.declined, self.words, self.repetition):
+            for metric in (self.out_of_domain, self.declined, self.words, self.repetition, self.copied):
                 metric.labels(*labels)
             for category in categories:
                 self.segments_scored.labels(*labels, category)
@@ -122,6 +130,7 @@ class QualityMetrics:
             self.declined.labels(*labels).inc()
         self.words.labels(*labels).observe(traits.words)
         self.repetition.labels(*labels).observe(traits.repetition)
+        self.copied.labels(*labels).observe(traits.copied.share)
         for kind, name in traits.inputs.items():
             self.inputs.labels(*labels, kind, name).inc()
         for category, of_category in scores.categories.items():

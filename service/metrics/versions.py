@@ -15,7 +15,7 @@ class VersionMetrics:
         policy = ("profile", "policy")
         self._refused = Gauge(
             "fg_policy_refused",
-            "1 while a profile's newest version, or its canary, cannot be served and an older one is; "
+            "1 while a profile's newest version, or its canary, is refused, to be served or to be mixed; "
             "`GET /profiles` says why.",
             ("profile",),
             registry=registry,
@@ -51,7 +51,7 @@ class VersionMetrics:
         """Show what is served now; `promoted` is the time at which each profile's current version was promoted."""
         for gauge in (self._promoted, self._weight, self._canary_share, self._refused, self._broken):
             gauge.clear()
-        for profile in (*roster.served, *roster.broken):
+        for profile in {*roster.served, *roster.broken, *roster.refused}:
             self._refused.labels(profile).set(profile in roster.refused)
             self._broken.labels(profile).set(profile in roster.broken)
         for profile, canary in roster.canaries.items():

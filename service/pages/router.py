@@ -14,7 +14,9 @@ from rewards.categories import BUILT_IN, CategorySpec
 from rewards.dataset import SAMPLE, load_examples
 from service.backend import backend_of
 from service.edge.route_scope import needs
+from service.feedback.labels import MEANINGS
 from service.feedback.runtime import STORELESS
+from service.feedback.skips import OWN_WORDS, SKIP_REASONS
 from service.feedback.validation import MISSING_LABELS, NEEDS_SOURCES
 from service.pages.api_reference import object_types, operations
 
@@ -74,6 +76,7 @@ def _endpoint(page: Page) -> Callable[[Request], Awaitable[HTMLResponse]]:
             page=page,
             pages=PAGES,
             data=_data(backend.categories),
+            skip_reasons=SKIP_REASONS.values(),
             feedback=has_store,
             storeless=STORELESS if page.needs_store and not has_store else None,
             **(_reference(request.app.openapi()) if page.name == "docs" else {}),
@@ -95,7 +98,7 @@ async def agreement_tables(request: Request) -> HTMLResponse:
     shared = report["people"]["categories"]["relevance"]["responses"]
     annotations = sum(figures["annotations"] for figures in report["annotators"].values())
     content = _templates.get_template("agreement_tables.html").render(
-        report=report, annotations=annotations, shared=shared
+        report=report, annotations=annotations, shared=shared, reasons=SKIP_REASONS | {OWN_WORDS: "in their own words"}
     )
     return HTMLResponse(content)
 
@@ -122,7 +125,7 @@ def _labels() -> list[dict[str, Any]]:
 
     `digit` is the key that gives the label. `missing` says whether it is given to a passage's sentence, which the
     response lacks, rather than to a part of the response. `needs_sources` says whether its explanation should name
-    the sentences that contradict the response.
+    the sentences that contradict the response. `meaning` explains the label to annotators.
     """
     labels = [(name, label) for name, spec in BUILT_IN.items() for label in spec.labels]
     return [
@@ -132,6 +135,7 @@ def _labels() -> list[dict[str, Any]]:
             "digit": str(digit),
             "missing": label in MISSING_LABELS,
             "needs_sources": label in NEEDS_SOURCES,
+            "meaning": MEANINGS[label],
         }
         for digit, (name, label) in enumerate(labels, 1)
     ]

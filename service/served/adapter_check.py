@@ -3,12 +3,15 @@
 A mismatch of module names makes an engine ignore an adapter without a word; the check shows it.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from rewards.errors import FgctlError
 from service.domain.policy import ServedPolicy
 from service.errors import ServiceError
+
+logger = logging.getLogger(__name__)
 
 SAME_LOGPROB = 1e-4
 """Two adapters whose log-probabilities differ by less than this on every token (nats) answer alike."""
@@ -42,32 +45,29 @@ class AdapterCheck:
         self._base: Sequence[float] | None = None
         self._probes: dict[str, Sequence[float]] = {}
 
-    async def load(self, policy: ServedPolicy) -> None:
-        """Load an adapter that answers differently from the base. Raises FgctlError, and EngineGone."""
+    async def load(self, policy: ServedPolicy, others: Sequence[ServedPolicy] = ()) -> None:
+        """Load an adapter that answers differently from the base and from the `others`, which were loaded by this.
+
+        What is refused is not left in the engine. Raises FgctlError, and EngineGone.
+        """
         try:
             await self._engine.load(policy)
             probe = await self._engine.probe(policy)
         except ServiceError:
             raise
-        except Exception as error:  # noqa: BLE001  # the engine raises bare Exception; other policies can still be served
-            raise FgctlError(f"The engine cannot load {policy.path} ({error}); train it again.") from None
+        except Exception as error:  # the engine raises bare Exception; other policies can still be served
+            logger.exception("the engine cannot load %s from %s", policy.adapter_name, policy.path)
+            await self._engine.unload(policy)
+            raise FgctlError(f"The engine cannot load {policy.adapter_name}; the service's log says why.") from error
         if self._base is None:
             self._base = await self._engine.probe(None)
-        await self._require_different(policy, probe, {"the base": self._base})
-        self._probes[policy.adapter_name] = probe
-
-    async def require_different(self, policy: ServedPolicy, others: Sequence[ServedPolicy]) -> None:
-        """Raises FgctlError when a loaded policy answers just like one of the others, which are loaded too."""
-        probes = {f"profile {other.profile}": self._probes[other.adapter_name] for other in others}
-        await self._require_different(policy, self._probes[policy.adapter_name], probes)
-
-    async def _require_different(
-        self, policy: ServedPolicy, probe: Sequence[float], others: Mapping[str, Sequence[float]]
-    ) -> None:
-        """A policy that is refused gives its place in the engine back."""
-        if twin := next((name for name, other in others.items() if same_probe(probe, other)), None):
+        probes = {"the base": self._base} | {
+            f"profile {other.profile}": self._probes[other.adapter_name] for other in others
+        }
+        if twin := next((name for name, other in probes.items() if same_probe(probe, other)), None):
             await self._engine.unload(policy)
             raise FgctlError(f"{policy.adapter_name} answers just like {twin}; train it again.")
+        self._probes[policy.adapter_name] = probe
 
 
 def same_probe(first: Sequence[float], second: Sequence[float]) -> bool:

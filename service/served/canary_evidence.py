@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies.sequential import ARMS, Arm, Sums
+from policies.promotion.sequential import ARMS, Arm, Sums
 from rewards.errors import FgctlError
 
 RESPONSES = "fg_canary_responses_total"

@@ -4,27 +4,27 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime
 
+from policies.adapters.base_modules import BaseModules
 from policies.base import BaseModel
 from policies.manifest import Named
-from policies.mixing import MIXTURE, Mixture, anchors
+from policies.mixing import MIXTURE, Anchor, Mixture, is_anchor
 from policies.names import DEFAULT_PROFILE, no_such_profile
-from policies.sequential import CANARY, INCUMBENT
-from policies.store import PROFILES, SFT, BrokenPolicy, Decoding, PolicyStore, Profile
+from policies.promotion.sequential import CANARY, INCUMBENT
+from policies.store import SFT, BrokenPolicy, Decoding, PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
-from service.domain.policy import Canary, ServedPolicy
+from service.domain.policy import ServedPolicy
 from service.domain.roster import Roster
 from service.domain.scored import CanaryTrial
 from service.domain.selection import Selection
-from service.errors import EngineFull, NotFound, ServiceError, Unavailable
+from service.errors import NotFound, ServiceError, Unavailable
 from service.served.adapter_cache import AdapterCache, InUse
 from service.served.adapter_check import AdapterCheck, AdapterEngine
 from service.served.listener import PolicyListener
 from service.served.mixture_cache import MixtureCache
-from service.served.stored_policy import stored_policy
+from service.served.roster_builder import RosterBuilder
 from service.served.weights_lookup import WeightsLookup
 
 logger = logging.getLogger(__name__)
@@ -43,18 +43,22 @@ class Resolver:
         *,
         resident_adapters: int,
         grid: int,
+        modules: BaseModules | None = None,
     ) -> None:
-        """`resident_adapters` beyond the roster's stay loaded; `grid` is the number of steps from weight 0 to 1."""
+        """`base` is the engine's model, and `modules` are its modules, where they are known. `resident_adapters` beyond
+        the roster's stay loaded; `grid` is the number of steps from weight 0 to 1.
+        """
         self.roster = Roster()
         self._engine = engine
         self._store = store
-        self._base = Named(name=base.name, digest=base.digest)
         self._mixtures = mixtures
         self._listener = listener
         self._grid = grid
         self._check = AdapterCheck(engine)
         self._in_use = InUse(self._when_idle)
         self._loaded = AdapterCache(self._load, engine.unload, self._in_use, resident_adapters)
+        named = Named(name=base.name, digest=base.digest)
+        self._builder = RosterBuilder(engine, store, named, modules, self._check, self._loaded.make_room)
         self._lookup = WeightsLookup((), grid)
         self._reloading = asyncio.Lock()
         self._retired: set[int] = set()
@@ -103,23 +107,15 @@ class Resolver:
         any more, and EngineGone; nothing changes then.
         """
         async with self._reloading:
-            old, new = self.roster, Roster()
-            profiles = await asyncio.to_thread(self._store.profiles)
-            if old.served and not profiles:
-                raise BrokenPolicy(f"{self._store.root / PROFILES} names no profile; restore it.")
-            for name, profile in profiles.items():
-                if name != SFT and profile.served:
-                    await self._admit(name, profile, old, new)
-            for name in old.served.keys() - profiles.keys():
-                _keep(name, old, new)
-            usable = await asyncio.to_thread(anchors, self._store, self._base.digest)
-            kept = [anchor for anchor in self._lookup.anchors if anchor.manifest.profile not in profiles]
-            self._lookup = WeightsLookup((*usable, *kept), self._grid)
+            old = self.roster
+            new = await self._builder.build(old)
+            among = [Anchor(policy.manifest, policy.path) for policy in new.mixable() if is_anchor(policy.manifest)]
+            self._lookup = WeightsLookup(among, self._grid)
             self.roster = new
             for reasons in (new.broken, new.refused):
                 for name, reason in reasons.items():
                     logger.error("profile %s: %s", name, reason)
-            self._listener.policies_available(new.policies())
+            self._listener.policies_available([*new.policies(), *([new.parent] if new.parent else [])])
             self._listener.roster_changed(new, await asyncio.to_thread(_promotion_times, self._store, new))
             staying = {policy.adapter_id for policy in new.policies()}
             for policy in old.policies():
@@ -152,6 +148,8 @@ class Resolver:
     def _current(self, profile: str, caller_id: str) -> ServedPolicy:
         """A profile's current version, or its canary. Raises NotFound, and Unavailable for a broken profile."""
         roster = self.roster
+        if profile == SFT and roster.parent is not None:
+            return roster.parent
         if profile in roster.served:
             canary = roster.canaries.get(profile)
             return canary.policy if canary and canary.takes(caller_id) else roster.served[profile]
@@ -162,78 +160,34 @@ class Resolver:
     def _no_profile(self, profile: str) -> NotFound:
         return NotFound(no_such_profile(profile, self.roster.served), "profile")
 
-    async def _admit(self, name: str, profile: Profile, old: Roster, new: Roster) -> None:
-        """Put a profile's policy, and its canary, on the new roster, or say there what is wrong with them."""
-        serving = old.served.get(name)
-        try:
-            new.served[name] = await self._checked(name, profile.version, profile, old, new)
-        except ServiceError:  # the engine is gone, which says nothing about the policy
-            raise
-        except FgctlError as error:
-            if serving is None:
-                new.broken[name] = str(error)
-                return
-            new.served[name], new.refused[name] = serving, f"{serving.adapter_name} is served instead. {error}"
-        if profile.canary is not None:
-            try:
-                policy = await self._checked(name, profile.canary.version, profile, old, new)
-            except ServiceError:
-                raise
-            except FgctlError as error:
-                new.refused[name] = f"The canary {name}@{profile.canary.version} gets no traffic. {error}"
-            else:
-                new.canaries[name] = Canary(policy, profile.canary.share)
-
-    async def _checked(self, name: str, version: str, profile: Profile, old: Roster, new: Roster) -> ServedPolicy:
-        """A version that is loaded and answers differently from the base and the other profiles. Raises FgctlError."""
-        weights = profile.weights if version == profile.version else None
-        if policy := old.version(name, version):
-            # Only its scores may have changed.
-            manifest = await asyncio.to_thread(self._store.manifest, name, version)
-            return replace(policy, weights=weights or policy.weights, decoding=profile.decoding, manifest=manifest)
-        policy = await self._stored(name, version, profile.decoding, weights)
-        try:
-            await self._check.load(policy)
-        except EngineFull as full:  # others were promoted together with it
-            try:
-                await self._loaded.make_room()
-            except Unavailable:
-                raise FgctlError(str(full)) from None
-            await self._check.load(policy)
-        await self._check.require_different(policy, list(new.served.values()))
-        return policy
-
     # By version
 
     async def _version(self, profile: str, version: str, allow: Callable[[], None]) -> ServedPolicy:
         """A stored version that is not on the roster, loaded when it is first asked for."""
 
         async def make() -> ServedPolicy:
-            profiles = await asyncio.to_thread(self._store.profiles)
-            if profile == SFT or profile not in profiles:
-                raise self._no_profile(profile)
-            stored = await asyncio.to_thread(self._store.versions, profile)
-            if version not in stored:
-                raise NotFound(f"{profile}@{version[:64]} is not stored; choose one of {', '.join(stored)}.")
             try:
-                policy = await self._stored(profile, version, profiles[profile].decoding)
+                profiles = await asyncio.to_thread(self._store.profiles)
+            except BrokenPolicy as error:
+                logger.error("the profiles cannot be read: %s", error)
+                message = "The policy store cannot be read now; ask for a profile without a version."
+                raise Unavailable(message, "profile") from None
+            try:
+                if profile == SFT or profile not in profiles:
+                    raise self._no_profile(profile)
+                stored = await asyncio.to_thread(self._store.versions, profile)
+                if version not in stored:
+                    listed = ", ".join(stored)
+                    raise NotFound(f"{profile}@{version[:64]} is not stored; choose one of {listed}.", "profile")
+                policy = await self._builder.stored(profile, version, profiles[profile].decoding)
             except ServiceError:
                 raise
             except FgctlError as error:
-                raise Unavailable(f"{profile}@{version} cannot be served: {error}") from None
+                raise _unusable(f"{profile}@{version}", error, "profile") from None
             self._listener.policies_available([policy])
             return policy
 
         return await self._loaded.get_or_load(f"{profile}@{version}", make, allow)
-
-    async def _stored(
-        self, name: str, version: str, decoding: Decoding, weights: Weights | None = None
-    ) -> ServedPolicy:
-        """A stored version that the engine can take. Raises FgctlError."""
-        policy = await asyncio.to_thread(stored_policy, self._store, self._base, name, version, decoding, weights)
-        if reason := self._engine.why_not_loadable(policy):
-            raise FgctlError(reason)
-        return policy
 
     async def _load(self, policy: ServedPolicy) -> None:
         """Load a policy that a request asks for. Raises ServiceError."""
@@ -242,7 +196,7 @@ class Resolver:
         except ServiceError:
             raise
         except FgctlError as error:
-            raise Unavailable(f"{policy.adapter_name} cannot be served: {error}") from None
+            raise _unusable(policy.adapter_name, error, "weights" if policy.profile == MIXTURE else "profile") from None
 
     # By weights
 
@@ -268,9 +222,9 @@ class Resolver:
     async def _mixed(self, mixture: Mixture, rank: int) -> ServedPolicy:
         try:
             manifest, path, stored = await asyncio.to_thread(self._mixtures.get, mixture, rank)
-        except (OSError, FgctlError) as error:
+        except (OSError, FgctlError):
             logger.exception("no mixture for %s", mixture.served)
-            raise Unavailable(f"The policies cannot be mixed now ({error}); ask for a profile.", "weights") from None
+            raise Unavailable("The policies cannot be mixed now; ask for a profile.", "weights") from None
         if not stored:
             self._listener.mixture_built()
         policy = ServedPolicy(MIXTURE, manifest.version, mixture.served, Decoding(), path, manifest)
@@ -292,15 +246,9 @@ class Resolver:
             task.add_done_callback(self._unloading.discard)
 
 
-def _keep(name: str, old: Roster, new: Roster) -> None:
-    """Go on serving a profile that `profiles.toml` does not name any more."""
-    policy = new.served[name] = old.served[name]
-    if name in old.canaries:
-        new.canaries[name] = old.canaries[name]
-    new.refused[name] = (
-        f"{PROFILES} does not name {name} any more; {policy.adapter_name} is served until a restart. Restore the "
-        "entry, or set `served = false` in it to stop serving the profile."
-    )
+def _unusable(name: str, error: FgctlError, param: str) -> NotFound:
+    """An adapter that no retry makes usable, so callers are not told to come back."""
+    return NotFound(f"{name} cannot be served: {error}", param)
 
 
 def _promotion_times(store: PolicyStore, roster: Roster) -> dict[str, datetime]:

@@ -7,7 +7,7 @@ from policies.mixing import Anchor, Mixture, mixture_for
 from policies.mixture_weights import on_grid
 from policies.weights import Weights
 from rewards.errors import FgctlError
-from service.errors import Unavailable
+from service.errors import NotFound
 
 _REMEMBERED = 10_000
 """Weights whose mixtures are remembered."""
@@ -18,12 +18,12 @@ class WeightsLookup:
 
     def __init__(self, anchors: Sequence[Anchor], grid: int) -> None:
         """`grid` is the number of steps from weight 0 to 1."""
-        self.anchors = anchors
+        self._anchors = anchors
         self._grid = grid
         self._mixtures: dict[tuple[tuple[str, float], ...], Mixture] = {}
 
     async def mixture(self, weights: Weights) -> Mixture:
-        """The mixture for weights. Raises Unavailable where none can be made.
+        """The mixture for weights. Raises NotFound where none can be made.
 
         Weights of an anchor are served by the anchor alone; any others move to the grid, so that there are few.
         """
@@ -36,12 +36,12 @@ class WeightsLookup:
         return self._mixtures[key]
 
     def _compute(self, weights: Weights) -> Mixture:
-        trained = next((anchor for anchor in self.anchors if anchor.weights.same_as(weights)), None)
+        trained = next((anchor for anchor in self._anchors if anchor.weights.same_as(weights)), None)
         if trained is not None:
             return Mixture(trained.weights, ((trained, 1.0),))
         values = weights.as_dict()
         nearest = Weights(dict(zip(values, on_grid(list(values.values()), self._grid), strict=True)))
         try:
-            return mixture_for(nearest, self.anchors)
+            return mixture_for(nearest, self._anchors)
         except FgctlError as error:
-            raise Unavailable(str(error), "weights") from None
+            raise NotFound(str(error), "weights") from None

@@ -208,9 +208,9 @@ def open_page(chromium):
     """Opens a page. In the end it may have sent no request to other hosts and logged no error on the console."""
     contexts, complaints = [], []
 
-    def opened(url, width=1280, scheme="light", grant=(), may_complain=False):
+    def opened(url, width=1280, scheme="light", grant=(), may_complain=False, touch=False):
         context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, permissions=list(grant)
+            viewport={"width": width, "height": 900}, color_scheme=scheme, permissions=list(grant), has_touch=touch
         )
         contexts.append(context)
         page = context.new_page()

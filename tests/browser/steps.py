@@ -2,6 +2,14 @@
 
 from playwright.sync_api import expect
 
+PLACE = """at => {
+  const walker = document.createTreeWalker(document.getElementById('response'), NodeFilter.SHOW_TEXT);
+  let node = walker.nextNode();
+  for (; at > node.length; node = walker.nextNode()) at -= node.length;
+  return [node, at];
+}"""
+"""The position in the page of a UTF-16 index into the response."""
+
 
 def ask(page, panel="a"):
     """Ask in the playground, and wait until a panel's answer is scored."""
@@ -15,7 +23,21 @@ def begin(open_page, running, name="ada", path="/annotate", **how):
     page.get_by_label("Your name").fill(name)
     page.keyboard.press("Enter")
     expect(page.locator("#task")).to_be_visible()
+    read(page)
     return page
+
+
+def read(page):
+    """Wait until what is shown has been on the screen for long enough to be decided about."""
+    expect(page.locator("#task:not([inert], [data-fresh])")).to_be_visible()
+
+
+def hold(page, key, times=6):
+    """Hold a key down: the first event is a press, the others are repeats."""
+    for _ in range(times):
+        page.keyboard.down(key)
+        page.wait_for_timeout(30)
+    page.keyboard.up(key)
 
 
 def press(page, *keys):

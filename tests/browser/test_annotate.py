@@ -8,18 +8,9 @@ from playwright.sync_api import expect
 from rewards.dataset import SAMPLE, load_feedback
 from service.feedback.records import NewResponse, StoredPassage
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
-from tests.browser.steps import begin, correct, press
+from tests.browser.steps import PLACE, begin, correct, press, read
 
 TEXT = ANSWERS["medium"]
-
-
-PLACE = """at => {
-  const walker = document.createTreeWalker(document.getElementById('response'), NodeFilter.SHOW_TEXT);
-  let node = walker.nextNode();
-  for (; at > node.length; node = walker.nextNode()) at -= node.length;
-  return [node, at];
-}"""
-"""The position in the page of a UTF-16 index into the response."""
 
 
 def utf16(text, point):
@@ -40,7 +31,7 @@ def test_a_response_is_annotated_by_keyboard_alone(running, open_page):
     expect(page.locator("#marks")).to_contain_text("Wrong-Grounding")
     expect(page.locator("#suggestions")).to_contain_text("many people")
     press(page, "End", "2")  # accepts the suggestion, which says Irrelevant, as Redundant
-    expect(page.locator("#suggestions")).to_be_empty()
+    expect(page.locator("#suggestions")).to_be_hidden()
     press(page, "Enter")
     expect(page.get_by_role("alert").get_by_role("listitem")).to_have_text(
         "Errors or missing information are marked, but the response is not corrected; correct it."
@@ -70,9 +61,7 @@ def test_spans_are_marked_by_mouse_and_counted_in_code_points(running, open_page
     start = text.index("Évora")
     select = f"""() => {{
       const [from, to] = [({PLACE})({utf16(text, start)}), ({PLACE})({utf16(text, start + len("Évora is é old. "))})];
-      document.getElementById('response').dispatchEvent(new PointerEvent('pointerdown'));
       getSelection().setBaseAndExtent(...from, ...to);
-      document.dispatchEvent(new PointerEvent('pointerup', {{bubbles: true}}));
     }}"""
     page.evaluate(select)
     page.get_by_role("button", name="Unverifiable").click()
@@ -118,7 +107,7 @@ def test_suggestions_are_accepted_and_rejected_and_both_can_be_undone(running, o
     press(page, "End", "Backspace")
     expect(suggestions).to_have_count(0)
     press(page, "Home", "Backspace")
-    expect(page.locator("#marks")).to_be_empty()
+    expect(page.locator("#marks")).to_be_hidden()
     page.get_by_role("button", name="Undo").click()
     page.get_by_label("Why Wrong-Grounding").fill("Passage 1, sentence 3")
     page.get_by_label("Corrected response").fill("31 metres.")
@@ -208,6 +197,79 @@ def test_a_submission_whose_reply_was_lost_is_sent_again_with_the_same_id(runnin
     assert len(running.annotations()) == 1
 
 
+def test_a_stale_tab_asks_before_it_replaces_what_another_tab_submitted(running, open_page):
+    running.keep(TEXT)
+    fresh = begin(open_page, running)
+    stale = begin(open_page, running, may_complain=True)
+    press(fresh, "4")
+    fresh.get_by_label("Corrected response").fill("Better.")
+    press(fresh, "Control+Enter")
+    expect(fresh.locator("#task")).to_be_hidden()
+    stale.bring_to_front()
+    stale.locator("#response").focus()
+    press(stale, "Enter")
+    dialog = stale.get_by_role("dialog", name="Already submitted")
+    expect(dialog).to_contain_text("You have submitted this response with one mark in the meantime.")
+    expect(dialog.get_by_role("button", name="Keep what I submitted")).to_be_focused()
+    press(stale, "Enter")
+    expect(stale.locator("#task")).to_be_hidden()
+    assert [len(a.errors) for a in running.annotations()] == [1]
+
+
+def test_a_stale_tab_replaces_if_the_person_says_so_and_its_draft_reopens_nothing(running, open_page):
+    running.keep(TEXT)
+    stale = begin(open_page, running, may_complain=True)
+    fresh = begin(open_page, running)
+    press(fresh, "Enter")
+    expect(fresh.locator("#task")).to_be_hidden()
+    stale.bring_to_front()
+    press(stale, "4")
+    expect(stale.locator("#draft")).to_have_text("You have submitted this response elsewhere")
+    fresh.get_by_role("button", name="Next response").click()
+    expect(fresh.locator("#status")).to_contain_text("nothing left to annotate")
+    stale.get_by_label("Corrected response").fill("Better.")
+    press(stale, "Control+Enter")
+    stale.get_by_role("button", name="Replace it").click()
+    expect(stale.locator("#task")).to_be_hidden()
+    assert [(a.version, len(a.errors)) for a in running.annotations()] == [(1, 0), (2, 1)]
+
+
+def test_a_stale_tab_shows_the_marks_that_were_submitted_elsewhere(running, open_page):
+    running.keep(TEXT)
+    fresh = begin(open_page, running)
+    stale = begin(open_page, running, may_complain=True)
+    press(fresh, "4")
+    fresh.get_by_label("Corrected response").fill("Better.")
+    press(fresh, "Control+Enter")
+    expect(fresh.locator("#task")).to_be_hidden()
+    stale.bring_to_front()
+    press(stale, "1")
+    stale.get_by_label("Corrected response").fill("Mine.")
+    press(stale, "Control+Enter")
+    stale.get_by_role("button", name="Show it").click()
+    expect(stale.locator("#marks strong")).to_have_text(["Wrong-Grounding"])
+    expect(stale.get_by_label("Corrected response")).to_have_value("Better.")
+    stale.get_by_label("Corrected response").fill("Better still.")
+    read(stale)
+    press(stale, "Control+Enter")
+    expect(stale.locator("#task")).to_be_hidden()
+    assert [(a.version, a.corrected) for a in running.annotations()] == [(1, "Better."), (2, "Better still.")]
+
+
+def test_a_pair_compared_in_another_tab_is_compared_again_only_on_purpose(running, open_page):
+    running.keep("It is 31 metres tall.", "It is tall.")
+    stale = begin(open_page, running, path="/compare", may_complain=True)
+    fresh = begin(open_page, running, path="/compare")
+    press(fresh, "1")
+    expect(fresh.locator("#task")).to_be_hidden()
+    stale.bring_to_front()
+    press(stale, "2")
+    expect(stale.get_by_role("dialog", name="Already submitted")).to_be_visible()
+    press(stale, "Escape")
+    expect(stale.locator("#task")).to_be_hidden()
+    assert len(running.do(running.store.comparisons()).items) == 1
+
+
 def test_a_response_is_skipped_with_a_reason(running, open_page):
     running.keep(TEXT, ANSWERS["short"])
     page = begin(open_page, running)
@@ -215,10 +277,12 @@ def test_a_response_is_skipped_with_a_reason(running, open_page):
     page.get_by_role("button", name="Skip …").click()
     page.get_by_role("button", name="I cannot judge it").click()
     expect(page.locator("#response")).not_to_have_text(first)
+    read(page)
     page.get_by_role("button", name="Skip …").click()
     page.get_by_label("Or in your words").fill("too hard")
-    page.get_by_role("button", name="Skip", exact=True).click()
+    press(page, "Enter")
     expect(page.locator("#task")).to_be_hidden()
+    assert running.do(running.store.figures()).skips["annotation"] == {"cannot_judge": 1, "own_words": 1}
 
 
 def test_pairs_are_compared_in_random_order_and_circles_are_shown(running, open_page):
@@ -226,6 +290,7 @@ def test_pairs_are_compared_in_random_order_and_circles_are_shown(running, open_
     ids = running.keep(*texts)
     page = begin(open_page, running, path="/compare")
     for _ in range(3):
+        read(page)
         first, second = (page.locator(f"#{place}").inner_text() for place in ("first", "second"))
         a, b = (ids[texts.index(text)] for text in (first, second))
         # 0 over 1, 1 over 2, 2 over 0

@@ -13,7 +13,7 @@ from rewards.dataset import SAMPLE, load_feedback
 from rewards.models.feedback_rewards import FeedbackRewards
 from rewards.scores import ScoreRequest
 from rewards.segmentation import sentences
-from tests.browser.steps import begin, correct, press
+from tests.browser.steps import begin, correct, press, read
 
 FILE = SAMPLE / "feedback.json"
 SERVED = 12
@@ -56,6 +56,7 @@ def test_annotations_made_in_a_browser_change_the_scores_of_the_reward_models(ru
         httpx.post(f"{running.url}/generate", json=body).raise_for_status()
     page = begin(open_page, running)
     for _ in asked:
+        read(page)
         response, status = page.locator("#response"), page.locator("#status")
         shown = status.inner_text()
         for _ in sentences(response.inner_text()):

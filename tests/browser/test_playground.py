@@ -1,5 +1,7 @@
 """The playground in a browser."""
 
+import itertools
+import math
 import re
 import subprocess
 import sys
@@ -63,12 +65,123 @@ def test_the_point_in_the_triangle_is_moved_by_keys_and_by_dragging(running, ope
         page.keyboard.press("ArrowLeft")
     expect(point).to_have_attribute("aria-valuetext", "relevance 60 %, factuality 40 %, completeness 0 %")
     expect(page.get_by_role("radio", name="own weights")).to_be_checked()
+    expect(page.get_by_role("button", name="Enlarge the profiles")).to_be_visible()  # the point left what was seen
     box = page.locator(".triangle svg").bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 20)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] - 30, steps=4)
     page.mouse.up()
     expect(point).to_have_attribute("aria-valuetext", "relevance 0 %, factuality 100 %, completeness 0 %")
+
+
+def test_profiles_that_nearly_touch_are_enlarged_and_can_be_picked(running, open_page, shots):
+    page = open_page(running.url)
+    expect(page.get_by_role("radio", name="medium")).to_be_checked()
+    marks = page.locator(".profile")
+    places = [box["x"] + box["width"] / 2 for box in (mark.bounding_box() for mark in marks.locator(".mark").all())]
+    assert min(abs(a - b) for a, b in itertools.combinations(places, 2)) > 30
+    page.locator(".triangle").screenshot(path=shots / "triangle-enlarged.png")
+    page.locator(".profile", has_text="short").locator("circle").click()
+    expect(page.get_by_role("radio", name="short")).to_be_checked()
+    page.get_by_role("button", name="Show the whole triangle").click()
+    page.locator(".triangle").screenshot(path=shots / "triangle-whole.png")
+    page.get_by_role("button", name="Enlarge the profiles").click()
+    box = page.locator(".triangle svg").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2 + 30, box["y"] + box["height"] / 2 + 50)
+    expect(page.get_by_role("radio", name="own weights")).to_be_checked()
+    weights = page.get_by_role("slider").get_attribute("aria-valuetext")
+    assert not all(int(number) % 5 == 0 for number in re.findall(r"\d+", weights))
+
+
+def test_the_zoom_keeps_points_apart_and_is_undone_exactly(running, open_page):
+    page = open_page(running.url)
+    zoomed = page.evaluate(
+        """async () => {
+          const {zoomFor, drawn, original} = await import('/static/zoom.js');
+          const near = [[130.3, 122.7], [140, 116], [151.6, 108]];
+          const view = zoomFor(near, 280, 236);
+          const far = zoomFor([[24, 196], [140, 20], [256, 196]], 280, 236);
+          const back = near.map(point => original(view, drawn(view, point)));
+          return {places: near.map(point => drawn(view, point)), back, near, far: far.scale,
+                  none: zoomFor([], 280, 236).scale, same: zoomFor([[140, 100], [140, 100]], 280, 236).scale};
+        }"""
+    )
+    places = zoomed["places"]
+    assert min(math.dist(a, b) for a, b in itertools.combinations(places, 2)) == pytest.approx(46)
+    assert all(0 <= x <= 280 and 0 <= y <= 236 for x, y in places)
+    assert zoomed["back"] == [pytest.approx(point) for point in zoomed["near"]]
+    assert (zoomed["far"], zoomed["none"], zoomed["same"]) == (1, 1, 1)
+
+
+def test_an_answer_without_passages_says_that_it_is_not_judged(running, open_page):
+    page = open_page(running.url)
+    page.get_by_label("Example").select_option("My own question")
+    page.get_by_label("Question").fill("How tall is it?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#text-a ~ .facts")).to_contain_text("not judged: no passages")
+    expect(page.locator(".judged")).to_be_hidden()
+
+
+def test_an_answer_to_another_question_is_marked_as_old(running, open_page, shots):
+    page = open_page(running.url)
+    page.get_by_label("Compare two preferences").check()
+    ask(page)
+    expect(page.locator("#text-b .piece").first).to_be_visible()
+    page.get_by_label("Compare two preferences").uncheck()
+    question = page.get_by_label("Question")
+    asked = question.input_value()
+    expect(page.locator(".outdated")).to_be_hidden()
+    question.fill("Who built it?")
+    expect(page.locator(".outdated")).to_have_text(f"An answer to what was asked before: “{asked}”.")
+    page.screenshot(path=shots / "playground-old-answer.png", full_page=True)
+    ask(page)
+    expect(page.locator(".outdated")).to_be_hidden()
+    page.get_by_label("Compare two preferences").check()  # the other panel still answers the first question
+    expect(page.locator(".outdated").first).to_be_hidden()
+    expect(page.locator(".outdated").last).to_contain_text(asked)
+    page.get_by_label("Text of passage 1").fill("Another text.")
+    expect(page.locator(".outdated").first).to_contain_text("“Who built it?” with other passages.")
+
+
+def test_asking_again_before_the_answer_is_complete_shows_only_the_new_answer(running, open_page):
+    page = open_page(running.url)
+    running.service.engine.pause = 0.2
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#text-a .words")).to_have_text(re.compile("^The"))
+    running.service.engine.pause = 0.01
+    page.get_by_role("button", name="Ask", exact=True).click()
+    page.wait_for_timeout(100)
+    assert "Stopped" not in page.locator("#text-a ~ .facts").inner_text()
+    expect(page.locator("#text-a .piece").first).to_be_visible()
+
+
+def test_on_a_phone_the_answer_is_scrolled_to(running, open_page, shots):
+    page = open_page(running.url, width=380)
+    expect(page.get_by_role("radio", name="medium")).to_be_checked()
+    ask(page)
+    page.wait_for_function("() => document.querySelector('.answer h2').getBoundingClientRect().top < innerHeight / 4")
+    page.screenshot(path=shots / "playground-phone-answer.png")
+
+
+def test_only_errors_that_count_have_full_marks(running, open_page):
+    page = open_page(running.url)
+    ask(page)
+    assert page.locator('[data-factuality="error"]', has_text="41 metres").count() == 1
+    counted = page.locator("#text-a .piece").evaluate_all(
+        """all => all.filter(piece => getComputedStyle(piece).textDecorationLine === 'underline')
+          .map(piece => piece.firstChild.textContent)"""
+    )
+    assert counted == ["The keeper's cottage is a museum, which many people like."]
+
+
+def test_a_right_to_left_answer_is_walked_from_right_to_left(running, open_page):
+    running.service.engine.says = "المنارة في ألدرماوث. ارتفاعها 31 مترا. بنيت عام 1841."
+    page = open_page(running.url)
+    ask(page)
+    first, second = page.locator("#text-a .piece").all()[:2]
+    first.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(second).to_be_focused()
 
 
 def test_weights_always_sum_to_one(running, open_page):

@@ -30,7 +30,7 @@ from deploy.monitoring.alerts.alert_groups import all_alerts
 from deploy.monitoring.dashboards.panel_queries import panel_queries
 from deploy.monitoring.lookback_windows import MINUTE, Timing
 from deploy.monitoring.recording.recording_groups import recording_groups
-from policies.sequential import MIN_RESPONSES
+from policies.promotion.sequential import MIN_RESPONSES
 from policies.store import ADAPTER, MANIFEST, SFT, Decoding, PolicyStore
 from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_examples
@@ -152,8 +152,22 @@ class Watched:
         assert reply.status_code == 200, reply.text
 
 
-def annotate(url, key, answers=3):
-    """Two people judge some scored answers. They agree on the first word, and one of them knows more of the last."""
+def asked_twice(url, key):
+    """The ids of two profiles' answers to one question."""
+    example = next(example for example in load_examples(SAMPLE / "train.json") if example.passages)
+    body = {"question": example.question, "passages": [passage.model_dump() for passage in example.passages]}
+    with httpx.Client(base_url=url, headers={"x-api-key": key}, timeout=120) as client:
+        replies = [
+            client.post(f"/generate?profile={profile}", json=body | {"max_tokens": TOKENS}) for profile in PROFILES[:2]
+        ]
+    return [reply.raise_for_status().json()["id"] for reply in replies]
+
+
+def annotate(url, key, pair, answers=3):
+    """Two people judge some scored answers. They agree on the first word, and one of them knows more of the last.
+
+    One of them also compares a pair, skips an answer and gives a thumb.
+    """
     with httpx.Client(base_url=url, headers={"x-api-key": key}, timeout=30) as client:
 
         def post(path, **body):
@@ -173,6 +187,12 @@ def annotate(url, key, answers=3):
                     "submit", submission_id=f"{name} {number}", response_id=response["id"], annotator=name,
                     errors=errors, corrected="In other words.",
                 )  # fmt: skip
+        again = post("next", annotator="Ada", order="uncertain")["response"]["id"]
+        post("skip", annotator="Ada", response_id=again, reason="The passages are broken")
+        thumb = client.post(f"/responses/{again}/feedback", json={"submission_id": "thumb", "thumb": 1})
+        assert thumb.status_code == 200, thumb.text
+        ids = {"a": pair[0], "b": pair[1]}
+        post("compare", submission_id="choice", annotator="Ada", choice="a", **ids)
         # Whoever asks for the agreement has it computed, and Prometheus sees it too.
         agreed = client.get("/annotation/agreement").json()
     assert agreed["people"]["categories"]["relevance"]["alpha"] == 1
@@ -311,7 +331,8 @@ def well(watched):
         return min(watched.total("fg_responses_scored_total", profile=name) for name in PROFILES) >= 25
 
     wait_until(scored, 400, lambda: watched.traffic.statuses)
-    annotate(watched.server.url, watched.annotators)
+    url = watched.server.url
+    annotate(url, watched.annotators, asked_twice(url, watched.traffic.keys[0]))
     samples = watched.metrics()
     judged_by = {"rewards": Scorer.load().version, "decoding": Decoding().model_dump()}
     for profile, version in served:

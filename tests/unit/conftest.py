@@ -1,4 +1,4 @@
-"""A category that exists by configuration alone."""
+"""A category that exists by configuration alone, and small policies with a base for them."""
 
 import json
 import threading
@@ -29,6 +29,75 @@ class _Judge(BaseHTTPRequestHandler):
 def _capitals(text):
     letters = [c for c in text if c.isalpha()]
     return sum(c.isupper() for c in letters) / max(1, len(letters))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A base: a random Llama of two layers that reads bytes."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from policies.base import BaseModel, directory_digest
+
+    directory = tmp_path_factory.mktemp("tiny")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator([], trainers.BpeTrainer(special_tokens=["<end>"], initial_alphabet=alphabet))
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(directory)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=257, max_position_embeddings=4096, initializer_range=0.5, **sizes)
+    LlamaForCausalLM(config).save_pretrained(directory)
+    return BaseModel("tiny", directory, directory_digest(directory))
+
+
+@pytest.fixture(scope="session")
+def tiny_parents(tiny, tmp_path_factory):
+    """Two parents' adapters of that base, rank 4 on every linear layer, as PEFT saves them."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaForCausalLM
+
+    directories = []
+    for seed in (1, 2):
+        model = LlamaForCausalLM.from_pretrained(tiny.path)
+        peft = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in peft.named_parameters():
+                if "lora_B" in name:
+                    parameter.copy_(torch.randn_like(parameter) * 0.3)
+        directories.append(tmp_path_factory.mktemp("parent"))
+        peft.save_pretrained(directories[-1])
+    return directories
+
+
+@pytest.fixture
+def write_adapter():
+    """Stores an adapter's directory as a version of a profile, for a base or trunk."""
+    from policies.manifest import Named
+    from policies.weights import Weights
+
+    def write(store, profile, adapter, base, weights=None, **fields):
+        lineage = {"parent": None, "recipe": {}, "data": (), "rewards": None, "steps": 0, "episodes": 0, "scores": {}}
+        shaped = {"weights": weights and Weights.parse(weights), "base": Named(name=base.name, digest=base.digest)}
+        return store.write(profile, adapter, lineage | shaped | fields)
+
+    return write
+
+
+@pytest.fixture
+def trunk_store(tiny, tiny_parents, write_adapter, tmp_path, monkeypatch):
+    """A store whose current parent is merged into that base, and an empty cache for the trunk."""
+    from policies.store import PolicyStore
+
+    monkeypatch.setenv("FGCTL_CACHE", str(tmp_path / "cache"))
+    store = PolicyStore(tmp_path / "policies")
+    store.promote("sft", write_adapter(store, "sft", tiny_parents[0], tiny, merged=True).version)
+    return store
 
 
 @pytest.fixture
@@ -62,7 +131,8 @@ def make_adapter(directory, seed, change=None):
 
     directory.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    modules = [f"base_model.model.layers.{layer}.{name}" for layer in (1, 2) for name in ("q_proj", "v_proj")]
+    names = [f"model.layers.{layer}.self_attn.{name}" for layer in (1, 2) for name in ("q_proj", "v_proj")]
+    modules = [f"base_model.model.{name}" for name in names]
     tensors = {f"{module}.lora_A.weight": torch.randn(2, 4).bfloat16() for module in modules}
     tensors |= {f"{module}.lora_B.weight": torch.randn(3, 2).bfloat16() for module in modules}
     if change:
@@ -122,15 +192,20 @@ def evaluated():
             segments = {c: rng.integers(0, 6, questions) for c in ("relevance", "factuality")}
             return {
                 "completeness": rng.normal(size=questions).tolist(),
+                "reward": {c: rng.normal(size=questions).tolist() for c in ("relevance", "factuality", "completeness")},
                 "segments": {c: n.tolist() for c, n in segments.items()},
                 "errors": {c: rng.binomial(n, 0.4).tolist() for c, n in segments.items()},
             }
 
         per_question = judgements() | {
-            "reward": {c: rng.normal(size=questions).tolist() for c in ("relevance", "factuality", "completeness")},
             "words": rng.integers(20, 120, questions).tolist(),
             "rouge_lsum": rng.uniform(0, 100, questions).tolist(),
             "repetition": rng.uniform(0, 1, questions).tolist(),
+            "copied": {
+                "share": rng.uniform(0, 1, questions).tolist(),
+                "longest": rng.integers(0, 60, questions).tolist(),
+            },
+            "answer": rng.integers(0, 3, questions).astype(str).tolist(),
             "truncated": rng.integers(0, 2, questions).tolist(),
             "nll": rng.uniform(0, 3, questions).tolist(),
             "nll_tokens": rng.integers(0, 90, questions).tolist(),

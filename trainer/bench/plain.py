@@ -134,7 +134,7 @@ class PlainTrainer:
             mask[row, width - len(prompt) :] = 1
         model.use("policy")
         torch.manual_seed(seed)
-        with torch.inference_mode(), torch.autocast(model.device.type, dtype=torch.bfloat16):
+        with torch.inference_mode(), model.autocast():
             out = model.peft.generate(
                 input_ids=ids.to(model.device),
                 attention_mask=mask.to(model.device),
@@ -237,7 +237,7 @@ class PlainTrainer:
         model.use(adapter)
         ids = rows.input_ids.to(model.device)
         with nullcontext() if grad else torch.no_grad():
-            with torch.autocast(model.device.type, dtype=torch.bfloat16):
+            with model.autocast():
                 out = model.peft(
                     input_ids=ids,
                     attention_mask=rows.attention_mask.to(model.device),

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from policies.prompt import PromptFormatter
 from rewards.categories import BUILT_IN
+from rewards.compute import compute_dtype
 from rewards.dataset import FeedbackExample
 from rewards.errors import FgctlError
 from rewards.features.extractor import Extractor
@@ -184,7 +185,7 @@ def _scorer(models: Models, size: int) -> Pass:
 
 
 def _base_model(models: Models) -> Pass:
-    model = AutoModelForCausalLM.from_pretrained(models.base, dtype=torch.bfloat16).eval()
+    model = AutoModelForCausalLM.from_pretrained(models.base, dtype=compute_dtype()).eval()
 
     def run(responses: Sequence[Response]) -> None:
         forward(model, responses)

@@ -16,9 +16,9 @@ import torch
 from transformers import AutoTokenizer
 
 from policies.base import BaseModel
-from policies.manifest import Named
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
+from policies.trunk import policy_files
 from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
@@ -48,8 +48,9 @@ class Setting:
     """The base, parent, recipe and data of both contenders."""
 
     base: BaseModel
-    parent: Path
-    """Directory of the supervised parent's adapter."""
+    """Or the trunk, if the supervised parent is merged."""
+    parent: Path | None
+    """Directory of the supervised parent's adapter, if it is not merged."""
     recipe: Recipe
     examples: list[Example]
 
@@ -91,8 +92,8 @@ def prepare(base: BaseModel, store: PolicyStore, recipe: Recipe, examples: list[
         raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
     if not examples:
         raise FgctlError("The data leaves no question to train on; name another file with --data.")
-    parent = store.verify(SFT, store.profile(SFT).version, Named(name=base.name, digest=base.digest))
-    return Setting(base, parent, recipe, examples)
+    origin = policy_files(base, store, SFT, store.profile(SFT).version)
+    return Setting(origin.model, origin.adapter, recipe, examples)
 
 
 def measure(setting: Setting, rounds: int = ROUNDS) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Offline evaluation of policies on held-out questions.
 
 evaluate.py         answer the questions, judge the answers, compare the policies
+answers.py          a policy's answers to questions, and the reference answers
 candidates.py       what can be evaluated
 report.py           the figures that depend on the texts alone
 intervals.py        95 % intervals, and paired differences between policies

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from policies.base import BaseModel
-from policies.manifest import Named
 from policies.store import SFT, Decoding, PolicyStore
+from policies.trunk import PolicyFiles, policy_files
 from policies.weights import Weights
 
 BASE = "base"
@@ -20,6 +20,8 @@ class Candidate:
     version: str
     weights: Weights
     """The weights of `weighted_reward`; parent and base, which have none of their own, get the caller's."""
+    files: PolicyFiles
+    """What to load; nothing but the model for the base, and for a parent that is merged into it."""
     decoding: Decoding = field(default_factory=Decoding)
     """How it is sampled in service."""
 
@@ -27,18 +29,19 @@ class Candidate:
 def candidate(store: PolicyStore, name: str, fallback: Weights, base: BaseModel) -> Candidate:
     """The candidate of that name: `NAME` for a profile's current version, or `NAME@VERSION` for any stored one.
 
-    Raises FgctlError when there is none, or when it belongs to another base.
+    Policies of different trunks can be candidates together. Raises FgctlError when there is none of that name, or when
+    it belongs to another base.
     """
     if name == BASE:
-        return Candidate(BASE, base.digest[:12], fallback)
+        return Candidate(BASE, base.digest[:12], fallback, PolicyFiles(base, None))
     profile, _, version = name.partition("@")
     if version:
         current, weights = store.profiles().get(profile), store.manifest(profile, version).weights
     else:
         current = store.profile(profile)
         version, weights = current.version, current.weights
-    store.verify(profile, version, Named(name=base.name, digest=base.digest))
-    return Candidate(profile, version, weights or fallback, current.decoding if current else Decoding())
+    files = policy_files(base, store, profile, version)
+    return Candidate(profile, version, weights or fallback, files, current.decoding if current else Decoding())
 
 
 def supervised_first(names: Sequence[str]) -> list[str]:

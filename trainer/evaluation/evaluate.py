@@ -1,5 +1,6 @@
 """Offline evaluation: policies answer every question, and rewards, judge and references are applied to the answers."""
 
+import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from math import exp
@@ -7,38 +8,37 @@ from statistics import fmean
 from typing import Any
 
 from policies.base import BaseModel
-from policies.prompt import PromptFormatter
-from policies.store import SFT, Decoding, PolicyStore
+from policies.store import SFT, Decoding
 from rewards.dataset import Example, questions_digest
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
-from rewards.scores import ScoreRequest
-from trainer.evaluation.candidates import BASE, Candidate
+from rewards.scores import ScoredResponse, ScoreRequest
+from trainer.evaluation.answers import Answers, Progress, answer, by_people, silent
+from trainer.evaluation.candidates import Candidate
 from trainer.evaluation.intervals import by_question, comparison, intervals
 from trainer.evaluation.online_baseline import online_baseline
 from trainer.evaluation.perplexity import base_nll
-from trainer.evaluation.report import report_on, rounded
+from trainer.evaluation.report import Opinion, References, report_on, rounded
 from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
 from trainer.rollouts.choose_sampler import Setting, make_sampler
 from trainer.rollouts.sampler import Sampler
 
-GREEDY = Decoding(temperature=0, top_p=1)
-"""The most likely token every time, so that nothing depends on chance."""
-MAX_PROMPT_TOKENS = 1024
-_SEED = 1
+TOGETHER = 4
+"""Candidates whose answers are judged together: judge and perplexity read a question and its passages once for all of
+their answers. More would save little, and an interrupted experiment would lose more."""
 
 
 def evaluate_policies(
     candidates: Sequence[Candidate],
     examples: Sequence[Example],
-    store: PolicyStore,
     base: BaseModel,
     scorer: Scorer,
     decoding: Decoding | None,
     max_prompt_tokens: int,
     judge: Judge | None = None,
     samples: int = 1,
+    progress: Progress = silent,
 ) -> Generator[dict[str, Any], None, None]:
     """A report for each candidate, in order, all with the same seeds: the shape of `fgctl evaluate --json`.
 
@@ -46,110 +46,176 @@ def evaluate_policies(
     each question, which greedy decoding reduces to one.
 
     Besides what `report_on` derives from the texts, a report has `truncated`, the share of responses that did not end;
-    `perplexity` of the responses under the base without an adapter (trainer.evaluation.perplexity); `intervals`, the
-    95 % interval of each figure by its dotted name; `against`, a comparison with the first supervised parent before it
-    or None; `pairs`, comparisons with every other policy before it (trainer.evaluation.intervals.comparison); and
-    `served`, what to expect of it in service (trainer.evaluation.online_baseline), None unless `decoding` is None.
-    `questions` is a digest of the questions in order, in which `per_question` has its values.
+    `perplexity` of the responses under `base` without an adapter (trainer.evaluation.perplexity); `references`, the
+    figures of the reference answers by the same weights; `intervals`, the 95 % interval of each figure by its dotted
+    name; `against`, a comparison with the first supervised parent before it or None; `pairs`, comparisons with every
+    other policy before it (trainer.evaluation.intervals.comparison); `same_answers`, by the name of each policy before
+    it, the share of questions to which both give the same answer; and `served`, what to expect of it in service
+    (trainer.evaluation.online_baseline), None unless `decoding` is None. `questions` is a digest of the questions in
+    order, in which `per_question` has its values.
 
     Raises FgctlError for weights of a category that is not in use.
     """
     for candidate in candidates:
         candidate.weights.check(scorer.categories)
-    reports: list[dict[str, Any]] = []
-    sampler: Sampler | None = None
     longest = max(((decoding or candidate.decoding).max_tokens for candidate in candidates), default=0)
+    engine = _Engine(base, max_prompt_tokens + longest)
+    references: References | None = None
+    reports: list[dict[str, Any]] = []
     try:
-        for candidate in candidates:
-            path = None if candidate.name == BASE else store.path(candidate.name, candidate.version)
-            model = PolicyModel(base, LoraRecipe(top_layers=1), path)
-            if sampler is None:
-                sampler = make_sampler("auto", Setting(base, model, max_prompt_tokens + longest))
-            sampler.synchronise(model)
-            by = decoding or candidate.decoding
-            n = samples if by.temperature else 1
-            answers = _answer(examples, model, sampler, by, max_prompt_tokens, n)
-            scored = scorer.score(answers.requests)
-            report = report_on(candidate, answers.requests, scored, answers.references, scorer, judge)
-            report |= {"decoding": by.model_dump(), "samples": n} | _with_tokens(report, model, answers)
-            truncated = report["per_question"]["truncated"]
-            report |= {
-                "n": len(examples),
-                "questions": questions_digest(example.question for example in examples),
-                "per_question": by_question(report["per_question"], n),
-                "served": online_baseline(by, scorer.version, answers.requests, scored, truncated)
-                if decoding is None
-                else None,
-            }
-            report |= {"intervals": intervals(report)} | _compared(report, reports)
-            reports.append(report)
-            yield report
+        for first in range(0, len(candidates), TOGETHER):
+            answered = []
+            for candidate in candidates[first : first + TOGETHER]:
+                by = decoding or candidate.decoding
+                n = samples if by.temperature else 1
+                progress(f"{candidate.name}: answering", 0, len(examples))
+                model, sampler = engine.load(candidate)
+                answers = answer(examples, model, sampler, by, max_prompt_tokens, n)
+                progress(f"{candidate.name}: answering", len(examples), len(examples))
+                answered.append(_Answered(candidate, by, n, answers))
+            texts = [policy.answers.requests for policy in answered]
+            if references is None:
+                texts.append(by_people(answered[0].answers, answered[0].samples))
+            scored = _scores(scorer, texts, progress)
+            opinions = _opinions(judge, texts, progress)
+            nll = _nll(engine.plain(), [policy.answers for policy in answered], progress)
+            if references is None:
+                references = References(texts.pop(), scored.pop(), opinions.pop())
+            for policy, scores, opinion, likelihood in zip(answered, scored, opinions, nll, strict=True):
+                report = _report(policy, scores, opinion, likelihood, model.eos, scorer, served=decoding is None)
+                report |= {
+                    "n": len(examples),
+                    "questions": questions_digest(example.question for example in examples),
+                    "references": references.figures(policy.candidate, scorer),
+                }
+                report |= {"intervals": intervals(report)} | _compared(report, reports, candidates)
+                reports.append(report)
+                yield report
     finally:
-        if sampler is not None:
-            sampler.close()
+        engine.close()
+
+
+class _Engine:
+    """The sampler, made for the first candidate and given the weights of each."""
+
+    def __init__(self, base: BaseModel, max_tokens: int) -> None:
+        self._base, self._max_tokens = base, max_tokens
+        self._sampler: Sampler | None = None
+        self._plain: PolicyModel | None = None
+
+    def load(self, candidate: Candidate) -> tuple[PolicyModel, Sampler]:
+        """The candidate's model, and the sampler with its weights."""
+        files = candidate.files
+        model = PolicyModel(files.model, LoraRecipe(top_layers=1), files.adapter)
+        if files.model == self._base:
+            self._plain = model
+        if self._sampler is None:
+            self._sampler = make_sampler("auto", Setting(files.model, model, self._max_tokens))
+        self._sampler.synchronise(model)
+        return model, self._sampler
+
+    def plain(self) -> PolicyModel:
+        """A model of the base itself, for perplexity; policies on a trunk do not bring one along."""
+        if self._plain is None:
+            self._plain = PolicyModel(self._base, LoraRecipe(top_layers=1))
+        return self._plain
+
+    def close(self) -> None:
+        """Free the sampler."""
+        if self._sampler is not None:
+            self._sampler.close()
 
 
 @dataclass(frozen=True)
-class _Answers:
-    """Values by response; the responses to a question follow one another."""
+class _Answered:
+    """A candidate's answers, and how they were sampled."""
 
-    requests: list[ScoreRequest]
-    references: list[str]
-    prompts: list[tuple[int, ...]]
-    """Token ids of the prompts."""
-    tokens: list[list[int]]
-    """Token ids of the responses, with the end-of-text token where a response ended."""
+    candidate: Candidate
+    by: Decoding
+    samples: int
+    answers: Answers
 
 
-def _answer(
-    examples: Sequence[Example],
-    model: PolicyModel,
-    sampler: Sampler,
-    by: Decoding,
-    max_prompt_tokens: int,
-    samples: int,
-) -> _Answers:
-    formatter = PromptFormatter(model.tokenizer, max_prompt_tokens)
-    prompts = [formatter.format(e.question, e.passages) for e in examples]
-    sampled = sampler.sample(
-        [prompt.token_ids for prompt in prompts],
-        samples,
-        by.max_tokens,
-        _SEED,
-        top_p=by.top_p,
-        temperature=by.temperature,
-    )
-    flat = [
-        (example, prompt, response.token_ids)
-        for example, prompt, responses in zip(examples, prompts, sampled, strict=True)
-        for response in responses
-    ]
-    return _Answers(
-        [ScoreRequest(e.question, prompt.passages, model.decode(tokens)) for e, prompt, tokens in flat],
-        [e.answer for e, _, _ in flat],
-        [prompt.token_ids for _, prompt, _ in flat],
-        [tokens for _, _, tokens in flat],
-    )
+def _scores(scorer: Scorer, texts: Sequence[list[ScoreRequest]], progress: Progress) -> list[list[ScoredResponse]]:
+    scored = []
+    for i, requests in enumerate(texts):
+        progress("scoring", i, len(texts))
+        scored.append(scorer.score(requests))
+    progress("scoring", len(texts), len(texts))
+    return scored
 
 
-def _with_tokens(report: dict[str, Any], model: PolicyModel, answers: _Answers) -> dict[str, Any]:
-    """The part of a report that depends on the responses' tokens."""
-    texts = [[token for token in response if token != model.eos] for response in answers.tokens]
-    nll = base_nll(model, answers.prompts, texts)
-    lengths = [len(response) for response in texts]
+def _opinions(judge: Judge | None, texts: Sequence[list[ScoreRequest]], progress: Progress) -> list[Opinion | None]:
+    """The judge's opinion of each part of the texts, in passes that all parts share; None without a judge."""
+    if judge is None:
+        return [None] * len(texts)
+    every = [request for requests in texts for request in requests]
+    judgements = iter(judge.judge(every, lambda done, total: progress("judging", done, total)))
+    return [Opinion(judge.version, [next(judgements) for _ in requests]) for requests in texts]
+
+
+def _nll(model: PolicyModel, answered: Sequence[Answers], progress: Progress) -> list[list[float]]:
+    """The negative log-likelihoods of each policy's texts (trainer.evaluation.perplexity), in shared passes."""
+    prompts = [prompt for answers in answered for prompt in answers.prompts]
+    texts = [_text(response, model.eos) for answers in answered for response in answers.tokens]
+    nll = iter(base_nll(model, prompts, texts, lambda done, total: progress("perplexity", done, total)))
+    return [[next(nll) for _ in answers.tokens] for answers in answered]
+
+
+def _text(response: Sequence[int], eos: int) -> list[int]:
+    """A response's tokens without the end-of-text token."""
+    return [token for token in response if token != eos]
+
+
+def _report(
+    policy: _Answered,
+    scored: list[ScoredResponse],
+    opinion: Opinion | None,
+    nll: list[float],
+    eos: int,
+    scorer: Scorer,
+    *,
+    served: bool,
+) -> dict[str, Any]:
+    """A report without the parts that depend on the questions or on other policies."""
+    answers, n = policy.answers, policy.samples
+    report = report_on(policy.candidate, answers.requests, scored, answers.references, scorer, opinion)
+    lengths = [len(_text(response, eos)) for response in answers.tokens]
+    truncated = [int(eos not in response) for response in answers.tokens]
     total = sum(mean * length for mean, length in zip(nll, lengths, strict=True))
-    truncated = [int(model.eos not in response) for response in answers.tokens]
-    return {
+    by_response = report["per_question"] | {"truncated": truncated, "nll": rounded(nll), "nll_tokens": lengths}
+    return report | {
+        "decoding": policy.by.model_dump(),
+        "samples": n,
         "length": report["length"] | {"tokens": fmean(map(len, answers.tokens))},
         "truncated": fmean(truncated),
         "perplexity": exp(total / max(1, sum(lengths))),
-        "per_question": report["per_question"] | {"truncated": truncated, "nll": rounded(nll), "nll_tokens": lengths},
+        "per_question": by_question(by_response, n) | {"answer": _digests(answers, n)},
+        "served": online_baseline(policy.by, scorer.version, answers.requests, scored, truncated) if served else None,
     }
 
 
-def _compared(report: dict[str, Any], before: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _digests(answers: Answers, samples: int) -> list[str]:
+    """What identifies the answers to each question: equal for equal texts."""
+    texts = [request.response for request in answers.requests]
+    together = ["\0".join(texts[i : i + samples]) for i in range(0, len(texts), samples)]
+    return [hashlib.sha256(text.encode()).hexdigest()[:12] for text in together]
+
+
+def _compared(
+    report: dict[str, Any], before: Sequence[dict[str, Any]], candidates: Sequence[Candidate]
+) -> dict[str, Any]:
     """Comparisons of a report with the ones before it."""
+    comparisons = [(other, comparison(report, other)) for other in before]
+    names = [candidate.name for candidate in candidates]
+
+    def label(other: dict[str, Any]) -> str:
+        name: str = other["profile"]
+        return f"{name}@{other['version']}" if names.count(name) > 1 else name
+
+    same = {label(other): compared["same_answers"]["share"] for other, compared in comparisons}
+    parent = next((compared for other, compared in comparisons if other["profile"] == SFT), None)
+    pairs = [compared for other, compared in comparisons if other["profile"] != SFT]
     if report["profile"] == SFT:
-        return {"against": None, "pairs": []}
-    parent = next((comparison(report, other) for other in before if other["profile"] == SFT), None)
-    return {"against": parent, "pairs": [comparison(report, other) for other in before if other["profile"] != SFT]}
+        parent, pairs = None, []
+    return {"against": parent, "pairs": pairs, "same_answers": same}

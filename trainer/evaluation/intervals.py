@@ -43,23 +43,23 @@ def metrics(per_question: Mapping[str, Any], weights: Mapping[str, float]) -> di
     """Every figure that has an interval, by its dotted name, from a report's `per_question`; `judge.…` with a judge.
 
     `weights` weigh the categories' rewards. A clean rate without segments is 1, and so is a perplexity without tokens.
+    Copied words, and the judge's reward, are missing from older reports.
     """
-    earned = [weights.get(category, 0.0) * np.asarray(values) for category, values in per_question["reward"].items()]
     tokens = np.asarray(per_question["nll_tokens"], dtype=np.float64)
     judge = per_question["judge"]
     return {
-        **_judgements(per_question),
+        **_judgements(per_question, weights),
         "length.words": _mean(per_question["words"]),
         "rouge_lsum": _mean(per_question["rouge_lsum"]),
         "repetition": _mean(per_question["repetition"]),
+        **{f"copied.{name}": _mean(values) for name, values in per_question.get("copied", {}).items()},
         "truncated": _mean(per_question["truncated"]),
-        "weighted_reward": _mean(np.sum(earned, axis=0)),
         "perplexity": Metric(np.asarray(per_question["nll"]) * tokens, tokens, np.exp),
-        **({f"judge.{name}": metric for name, metric in _judgements(judge).items()} if judge else {}),
+        **({f"judge.{name}": metric for name, metric in _judgements(judge, weights).items()} if judge else {}),
     }
 
 
-def _judgements(per_question: Mapping[str, Any]) -> dict[str, Metric]:
+def _judgements(per_question: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, Metric]:
     """The figures that reward models and judge have in common."""
     rates = {
         f"clean_rate.{category}": Metric(
@@ -69,7 +69,9 @@ def _judgements(per_question: Mapping[str, Any]) -> dict[str, Metric]:
         )
         for category, errors in per_question["errors"].items()
     }
-    return rates | {"completeness": _mean(per_question["completeness"])}
+    earned = [weights.get(name, 0.0) * np.asarray(values) for name, values in per_question.get("reward", {}).items()]
+    reward = {"weighted_reward": _mean(np.sum(earned, axis=0))} if earned else {}
+    return rates | {"completeness": _mean(per_question["completeness"])} | reward
 
 
 def _mean(values: Sequence[float] | Matrix) -> Metric:
@@ -113,7 +115,8 @@ def comparison(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str,
 
     `differences` are this report's figures minus the other's. Both weighted rewards use this report's weights, as sums
     by different weights are different quantities. `judge_agrees` says whether the judge's difference has the same
-    sign. `length_ratio` is the ratio of the mean words, `length_controlled` the differences at equal length.
+    sign. `length_ratio` is the ratio of the mean words, `length_controlled` the differences at equal length, and
+    `same_answers` the share of questions to which both give the same answer, None for older reports.
 
     Raises FgctlError when the reports have different questions or different reward models.
     """
@@ -141,7 +144,15 @@ def comparison(report: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str,
             for name in names
             if name == "weighted_reward" or name.startswith("judge.")
         },
+        "same_answers": _same_answers(report["per_question"].get("answer"), other["per_question"].get("answer")),
     }
+
+
+def _same_answers(mine: Sequence[str] | None, theirs: Sequence[str] | None) -> dict[str, float] | None:
+    if mine is None or theirs is None:
+        return None
+    same = _mean([float(a == b) for a, b in zip(mine, theirs, strict=True)])
+    return _estimate("share", same.rows, same.at)
 
 
 def _difference(mine: Metric, other: Metric) -> dict[str, float]:

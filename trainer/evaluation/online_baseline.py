@@ -27,7 +27,7 @@ def online_baseline(
     - `error_ratio`, `segments`: by category, the share of segments that are judged errors, and the number of segments
     - `score_ratio`: by category, the segments' shares by bin of error probability
     - `input_ratio`: the responses' shares by bin of each input (rewards.statistics.distribution_shift)
-    - `words`, `repetition`: means; `truncated`, `declined`: shares
+    - `words`, `repetition`, `copied` (the share of copied words): means; `truncated`, `declined`: shares
     """
     scorable = [i for i, request in enumerate(requests) if request.passages]
     if not scorable:
@@ -58,6 +58,7 @@ def online_baseline(
         "truncated": fmean(truncated[i] for i in scorable),
         "declined": fmean(response.declined for response in traits),
         "repetition": fmean(response.repetition for response in traits),
+        "copied": fmean(response.copied.share for response in traits),
     }
 
 

@@ -1,19 +1,49 @@
-"""The part of a report that depends on the texts alone: rewards, judge, ROUGE, repetition."""
+"""The part of a report that depends on the texts alone: rewards, judge, ROUGE, repetition, copied words."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from math import tanh
 from statistics import fmean
 from typing import Any
 
-from rewards.categories import SEGMENT_CATEGORIES
+from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES
 from rewards.features.words import mean_words
-from rewards.models.judge import Judge
+from rewards.models.judge import Judgement
 from rewards.scorer import Scorer
 from rewards.scores import ScoredResponse, ScoreRequest, weighted_reward
 from rewards.segmentation import segments
 from rewards.statistics.calibration import OperatingPoint, corrected_rate
+from rewards.traits.copied import copied
 from rewards.traits.response_traits import repetition
 from trainer.evaluation.candidates import Candidate
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """The judge's opinion of some responses."""
+
+    version: str
+    """The judge's version."""
+    judgements: Sequence[Judgement]
+
+
+@dataclass(frozen=True)
+class References:
+    """The reference answers, scored like a policy's."""
+
+    requests: list[ScoreRequest]
+    scored: list[ScoredResponse]
+    opinion: Opinion | None
+
+    def figures(self, candidate: Candidate, scorer: Scorer) -> dict[str, Any]:
+        """Their figures by the candidate's weights, to be read beside the candidate's."""
+        texts = [request.response for request in self.requests]
+        report = report_on(candidate, self.requests, self.scored, texts, scorer, self.opinion)
+        return {name: report[name] for name in _OF_REFERENCES}
+
+
+_OF_REFERENCES = ("length", "clean_rate", "completeness", "weighted_reward", "repetition", "copied", "judge")
+"""The figures of a report that references have, too; they would have a ROUGE of 100."""
 
 
 def report_on(
@@ -22,7 +52,7 @@ def report_on(
     scored: Sequence[ScoredResponse],
     references: Sequence[str],
     scorer: Scorer,
-    judge: Judge | None = None,
+    opinion: Opinion | None = None,
 ) -> dict[str, Any]:
     """The part of a report that depends on the texts alone, scored against the passages that the policy was shown.
 
@@ -35,7 +65,9 @@ def report_on(
     - `in_domain`: share of answers like the reward models' training data
     - `rouge_lsum`: on a scale of 100
     - `repetition`: share of four-word sequences that occurred before in the same response
-    - `judge`: the judge's figures, None without a judge
+    - `copied`: means of what responses have in common with the passages (rewards.traits.copied): `share`, the share of
+      their words in copied 8-grams, and `longest`, the words of the longest copied run
+    - `judge`: the judge's figures (`judged`), None without a judge
     - `per_question`: the values by response, in order: `reward` by category, in its unit, before weighting; numbers of
       `segments` and `errors` for the categories with a clean rate
     """
@@ -45,8 +77,9 @@ def report_on(
     completeness = [s.categories["completeness"].score or 0.0 for s in scored]
     rouge = rouge_lsum(references, texts)
     repeated = [repetition(text) for text in texts]
+    copies = [copied(request.response, request.passages) for request in requests]
     weighted = [weighted_reward(s, candidate.weights.as_dict(), scorer.categories) for s in scored]
-    opinion, opinions = second_opinion(judge, requests) if judge else (None, None)
+    verdict, verdicts = judged(opinion, candidate.weights.as_dict()) if opinion else (None, None)
     return {
         "profile": candidate.name,
         "version": candidate.version,
@@ -62,9 +95,10 @@ def report_on(
         "in_domain": fmean(s.in_domain for s in scored),
         "rouge_lsum": fmean(rouge),
         "repetition": fmean(repeated),
+        "copied": {"share": fmean(c.share for c in copies), "longest": fmean(c.longest for c in copies)},
         "weighted_reward": fmean(weighted),
         "rewards": scorer.version,
-        "judge": opinion,
+        "judge": verdict,
         "per_question": {
             "weighted_reward": rounded(weighted),
             "reward": {
@@ -76,22 +110,42 @@ def report_on(
             **_counts({c: responses for c, responses in is_error.items() if c != "completeness"}),
             "rouge_lsum": rounded(rouge),
             "repetition": rounded(repeated),
-            "judge": opinions,
+            "copied": {"share": rounded(c.share for c in copies), "longest": [c.longest for c in copies]},
+            "judge": verdicts,
         },
     }
 
 
-def second_opinion(judge: Judge, requests: Sequence[ScoreRequest]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The judge's figures on the texts, and its values by response. Nothing is trained on the judge."""
-    judgements = judge.judge(requests)
+def judged(opinion: Opinion, weights: Mapping[str, float]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The judge's figures on the responses, and its values by response. Nothing is trained on the judge.
+
+    Its `weighted_reward` is that of a policy whose segments have the error probability 1 where the judge finds an error
+    and 0 elsewhere. Categories that the judge does not know do not count.
+    """
+    judgements = opinion.judgements
     errors = {category: [judgement.errors[category] for judgement in judgements] for category in SEGMENT_CATEGORIES}
     completeness = [judgement.completeness for judgement in judgements]
+    reward = {name: [_judges_reward(name, judgement) for judgement in judgements] for name in BUILT_IN}
     figures = {
-        "version": judge.version,
+        "version": opinion.version,
         "clean_rate": {category: 1 - _share(responses) for category, responses in errors.items()},
         "completeness": fmean(completeness),
+        "weighted_reward": sum(weights.get(name, 0.0) * fmean(values) for name, values in reward.items()),
     }
-    return figures, {"completeness": rounded(completeness), **_counts(errors)}
+    by_response = {
+        "completeness": rounded(completeness),
+        "reward": {name: rounded(values) for name, values in reward.items()},
+        **_counts(errors),
+    }
+    return figures, by_response
+
+
+def _judges_reward(category: str, judgement: Judgement) -> float:
+    """The sum of a response's rewards in one category by the judge's verdicts, in the category's unit."""
+    spec = BUILT_IN[category]
+    if category in SEGMENT_CATEGORIES:
+        return sum(spec.reward(float(error)) for error in judgement.errors[category]) / spec.unit
+    return tanh(judgement.completeness / 2) / spec.unit  # 2 sigmoid(score) - 1, as CategoryScores.rewards
 
 
 def _share(errors: Sequence[Sequence[bool]]) -> float:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from policies.base import BaseModel
-from policies.manifest import Named
 from policies.prompt import PromptFormatter
 from policies.store import Decoding, PolicyStore
+from policies.trunk import policy_files
 from rewards.dataset import Example
 from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
@@ -30,11 +30,10 @@ def sample_answers(
     A question's answers depend on the seed and on its place in `examples`. Raises FgctlError for an unknown profile or
     one of another base.
     """
-    version = store.profile(profile).version
-    store.verify(profile, version, Named(name=base.name, digest=base.digest))
-    model = PolicyModel(base, LoraRecipe(top_layers=1), store.path(profile, version), decoding.temperature)
+    files = policy_files(base, store, profile, store.profile(profile).version)
+    model = PolicyModel(files.model, LoraRecipe(top_layers=1), files.adapter, decoding.temperature)
     formatter = PromptFormatter(model.tokenizer, MAX_PROMPT_TOKENS)
-    sampler = make_sampler("auto", Setting(base, model, MAX_PROMPT_TOKENS + decoding.max_tokens))
+    sampler = make_sampler("auto", Setting(files.model, model, MAX_PROMPT_TOKENS + decoding.max_tokens))
     try:
         sampler.synchronise(model)
         for first in range(0, len(examples), _BATCH):

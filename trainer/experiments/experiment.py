@@ -14,14 +14,17 @@ from typing import Any
 from policies.base import BaseModel
 from policies.store import SFT, PolicyStore
 from policies.store.replace_file import replace_file
+from policies.trunk import policy_files
 from policies.weights import Weights
 from rewards.categories import Category
 from rewards.dataset import Example
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
+from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
 from trainer.evaluation.candidates import Candidate
-from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
+from trainer.evaluation.evaluate import evaluate_policies
 from trainer.experiments.arms import Arm
+from trainer.experiments.summary import is_complete
 from trainer.ppo_run import PpoJob, train_policy
 from trainer.recipe import Recipe, load_recipe
 from trainer.tracking.checkpoint import claim_run
@@ -88,11 +91,10 @@ def run_experiment(
         job = PpoJob(name, arm.weights, base, experiment.data, experiment.recipe_name, recipe, run)
         manifest = train_policy(job, store, scorer)
         report = evaluations / f"{name}-{manifest.version}.json"
-        if not report.is_file():
-            candidate = Candidate(name, manifest.version, experiment.weights)
-            (evaluation,) = evaluate_policies(
-                [candidate], held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge
-            )
+        if not is_complete(report):
+            files = policy_files(base, store, name, manifest.version)
+            candidate = Candidate(name, manifest.version, experiment.weights, files)
+            (evaluation,) = evaluate_policies([candidate], held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
             write_json(report, evaluation)
         results["runs"].append(
             {
@@ -136,7 +138,7 @@ def _settings(experiment: Experiment, base: BaseModel, scorer: Scorer, held_out:
         "arms": [[arm.name, arm.weights.as_dict(), arm.overrides] for arm in experiment.arms],
         "weights": experiment.weights.as_dict(),
         "recipe": load_recipe(experiment.recipe_name, experiment.overrides).model_dump(
-            mode="json", exclude={"sft": True, "ppo": {"steps"}}
+            mode="json", exclude={"sft": True, "ppo": {"steps", "validation"}}
         ),
         "base": base.digest,
         "rewards": scorer.version,

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from policies.adapter import LoraAdapter
+from policies.adapters.lora import LoraAdapter
 from policies.base import BaseModel
 from policies.mixing import Anchor, Mixture, anchors, mixture_for, store_mixture
 from policies.store import PolicyStore
+from policies.trunk import PolicyFiles, trunk_of
 from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
+from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
 from trainer.evaluation.candidates import Candidate
-from trainer.evaluation.evaluate import GREEDY, MAX_PROMPT_TOKENS, evaluate_policies
+from trainer.evaluation.evaluate import evaluate_policies
 from trainer.experiments.experiment import RESULTS, write_json
-from trainer.experiments.summary import FIGURES, at
+from trainer.experiments.summary import FIGURES, at, is_complete
 from trainer.tracking.checkpoint import claim_run
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ def run_mixing(
     mixed by the same shares (`expected`). After an interruption the same call continues. Raises FgctlError with fewer
     than two anchors, and when the directory holds another experiment.
     """
-    among = anchors(policies, base.digest)
+    trunk = trunk_of(base, policies)
+    among = anchors(policies, trunk.digest)
     if len(among) < 2:
         raise FgctlError(
             "Mixtures need at least two promoted policies; train and promote some with `fgctl train --promote`."
@@ -70,10 +73,10 @@ def run_mixing(
     mixtures += [mixture_for(weights, among) for weights in draw_weights(among, mixing.points, mixing.seed)]
     evaluations = mixing.directory / "evaluations"
     evaluations.mkdir(exist_ok=True)
-    rank = max(LoraAdapter(anchor.path).config.r for anchor in among)
-    stored = [_stored(store, mixture, rank) for mixture in mixtures]
-    waiting = [policy for policy in stored if not (evaluations / f"{policy.version}.json").is_file()]
-    reports = evaluate_policies(waiting, held_out, store, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
+    rank = max(LoraAdapter(anchor.path).rank for anchor in among)
+    stored = [_stored(store, mixture, rank, trunk) for mixture in mixtures]
+    waiting = [policy for policy in stored if not is_complete(evaluations / f"{policy.version}.json")]
+    reports = evaluate_policies(waiting, held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
     for policy, report in zip(waiting, reports, strict=True):
         say(f"{policy.name}@{policy.version} for {policy.weights}")
         write_json(evaluations / f"{policy.version}.json", report)
@@ -123,7 +126,8 @@ def with_expected(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return completed
 
 
-def _stored(store: PolicyStore, mixture: Mixture, rank: int) -> Candidate:
+def _stored(store: PolicyStore, mixture: Mixture, rank: int, trunk: BaseModel) -> Candidate:
     """Store a mixture in the experiment's own store; an anchor is stored as a mixture of itself alone."""
     manifest = store_mixture(store, mixture, rank)
-    return Candidate(manifest.profile, manifest.version, mixture.served)
+    files = PolicyFiles(trunk, store.path(manifest.profile, manifest.version))
+    return Candidate(manifest.profile, manifest.version, mixture.served, files)

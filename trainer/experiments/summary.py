@@ -1,7 +1,9 @@
 """An experiment's results: a table row for each arm, and comparisons of the training curves."""
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
@@ -22,6 +24,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "reward": ("weighted_reward",),
     "ROUGE-Lsum": ("rouge_lsum",),
     "repetition": ("repetition",),
+    "copied": ("copied", "share"),
+    "longest run": ("copied", "longest"),
     "judge R1 clean": ("judge", "clean_rate", "relevance"),
     "judge R2 clean": ("judge", "clean_rate", "factuality"),
     "judge R3": ("judge", "completeness"),
@@ -116,6 +120,17 @@ def _curve(results: dict[str, Any], arm: str, seed: int) -> NDArray[np.float64] 
         if (run["arm"], run["seed"]) == (arm, seed):
             return np.array([step["reward"] for step in run["curve"]])
     return None
+
+
+def is_complete(file: Path) -> bool:
+    """Whether a stored report has every figure of the tables; one by an earlier version may lack some."""
+    if not file.is_file():
+        return False
+    report = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        return all(at(report, path) is not None for path in FIGURES.values())
+    except KeyError:
+        return False
 
 
 def at(report: dict[str, Any], path: tuple[str, ...]) -> float:

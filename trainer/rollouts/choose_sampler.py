@@ -42,10 +42,13 @@ def make_sampler(backend: RolloutBackend, setting: Setting) -> Sampler:
 
 
 def training_sampler(
-    ppo: PpoRecipe, base: BaseModel, model: PolicyModel, processes: Processes, directory: Path
+    ppo: PpoRecipe, base: BaseModel, model: PolicyModel, processes: Processes, directory: Path, least_tokens: int = 0
 ) -> Sampler:
-    """The sampler that a recipe names; servers load the policy's adapters from `directory`."""
-    max_tokens = ppo.max_prompt_tokens + ppo.max_new_tokens
+    """The sampler that a recipe names; servers load the policy's adapters from `directory`.
+
+    It takes prompt and response of `least_tokens` together, or more where rollouts need more.
+    """
+    max_tokens = max(least_tokens, ppo.max_prompt_tokens + ppo.max_new_tokens)
     return make_sampler(
         ppo.rollouts, Setting(base, model, max_tokens, tuple(ppo.rollout_servers), directory, processes)
     )

@@ -15,14 +15,14 @@ class Sampled:
     token_ids: list[int]
     """Includes the end-of-text token, unless the response was cut."""
     logprobs: list[float]
-    """The sampler's log-probability of each token, in nats, at the sampling temperature (at 1 for temperature 0)."""
+    """The sampler's log-probability of each token, in nats, at the sampling temperature; empty for temperature 0."""
 
 
 class Sampler(Protocol):
     """Samples from the full softmax(logits / model.temperature), as the policy gradient assumes."""
 
     def synchronise(self, model: "PolicyModel", step: int = 0) -> None:
-        """Load the current policy of `model`, any model of the same base: its merged weights, or its adapter.
+        """Load the current policy of `model`, any model of the same architecture: its merged weights, or its adapter.
 
         `step` is part of the adapter's name where the adapter is written to a file.
         """
@@ -44,7 +44,8 @@ class Sampler(Protocol):
         """`n` responses for each prompt. The same weights, prompts, seed and places give the same responses.
 
         `top_p` below 1 cuts the distribution, as in service. `temperature` replaces the model's; 0 takes the most
-        likely token every time, which makes sense for one response a prompt. Rollouts for training set neither.
+        likely token every time, for one response a prompt, without generators or log-probabilities, so that it costs
+        what the engine needs for decoding. Rollouts for training set neither.
         `places` are the prompts' places in the whole step when these are only some of its prompts, so that samples do
         not depend on how a step is divided; by default 0, 1, and so on.
         """

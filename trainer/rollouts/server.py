@@ -75,6 +75,7 @@ class ServerSampler:
         """See Sampler. A prompt's place determines its server and its seed."""
 
         def ask(place: int, prompt: Sequence[int]) -> list[Sampled]:
+            greedy = temperature == 0
             body = {
                 "prompt": list(prompt),
                 "n": n,
@@ -85,12 +86,10 @@ class ServerSampler:
                 "top_k": 0,
                 "min_p": 0.0,
                 "repetition_penalty": 1.0,
-                "seed": seed * 10_000 + place * n,
-                "logprobs": 0,
                 "return_token_ids": True,
-            }
+            } | ({} if greedy else {"seed": seed * 10_000 + place * n, "logprobs": 0})
             choices = self._complete(self._servers[place % len(self._servers)], body)
-            return [Sampled(c["token_ids"], c["logprobs"]["token_logprobs"]) for c in choices]
+            return [Sampled(c["token_ids"], [] if greedy else c["logprobs"]["token_logprobs"]) for c in choices]
 
         placed = list(zip(places or range(len(prompts)), prompts, strict=True))
         return _in_parallel(lambda item: ask(*item), placed)

@@ -69,7 +69,8 @@ class TransformersSampler:
         for part in _parts([len(prompt) + max_new_tokens for prompt in prompts], n, self._model.device.type):
             draw = _Draw(temperature, top_p, [seeds[i] for i in part], self._model.device)
             tokens = self._generate([prompts[i] for i in part], n, max_new_tokens, draw)
-            rows = zip(tokens.tolist(), torch.stack(draw.logprobs, 1).tolist(), strict=True)
+            logprobs = torch.stack(draw.logprobs, 1).tolist() if draw.logprobs else [[] for _ in tokens]
+            rows = zip(tokens.tolist(), logprobs, strict=True)
             for i in part:
                 sampled[i] = [self._until_end(*next(rows)) for _ in range(n)]
         return sampled
@@ -110,25 +111,24 @@ class _Draw(LogitsProcessor):
     def __init__(self, temperature: float, top_p: float, seeds: Sequence[int], device: torch.device) -> None:
         """Each seed is for an equal share of the rows, in order. Temperature 0 takes the most likely token."""
         self._temperature = temperature
-        self._top_p = TopPLogitsWarper(top_p) if temperature > 0 and top_p < 1 else None
+        self._top_p = TopPLogitsWarper(top_p) if top_p < 1 else None
         self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
         self.logprobs: list[Tensor] = []
-        """float32 [rows] for each token drawn: its log-probability in nats, after temperature and top-p."""
+        """float32 [rows] for each token drawn: its log-probability in nats, after temperature and top-p; none at 0."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores [rows, vocabulary]: 0 for the token drawn, minus infinity for all others."""
-        scores = scores.float() / (self._temperature or 1)
+        if self._temperature == 0:
+            return torch.full_like(scores, -torch.inf).scatter(-1, scores.argmax(-1, keepdim=True), 0.0)
+        scores = scores.float() / self._temperature
         if self._top_p is not None:
             scores = self._top_p(input_ids, scores)
         logprobs = scores.log_softmax(-1)
-        ranked = logprobs
-        if self._temperature > 0:
-            # The index of the largest p / E, with E exponential, is a draw from p.
-            waits = torch.empty_like(logprobs)
-            for part, generator in zip(waits.chunk(len(self._generators)), self._generators, strict=True):
-                part.exponential_(generator=generator)
-            ranked = logprobs - waits.log()
-        drawn = ranked.argmax(-1, keepdim=True)
+        # The index of the largest p / E, with E exponential, is a draw from p.
+        waits = torch.empty_like(logprobs)
+        for part, generator in zip(waits.chunk(len(self._generators)), self._generators, strict=True):
+            part.exponential_(generator=generator)
+        drawn = (logprobs - waits.log()).argmax(-1, keepdim=True)
         self.logprobs.append(logprobs.gather(-1, drawn)[:, 0])
         return torch.full_like(logprobs, -torch.inf).scatter(-1, drawn, 0.0)
 

@@ -2,14 +2,20 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from policies.base import BaseModel
+from rewards.compute import compute_dtype, compute_dtype_name
 from trainer.policy_model import PolicyModel
 from trainer.rollouts.choose_sampler import Setting
 from trainer.rollouts.sampler import Sampled
+
+_SEQUENCES = 128
+"""Responses decoded at a time, where the cache has room for them."""
+_MOST_GIB = 4
 
 
 class VllmSampler:
@@ -19,7 +25,7 @@ class VllmSampler:
         self._temperature = temperature
         # In this process, so that weights are passed by reference. vLLM reads these variables when it is imported.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(cache_gib(base.path, max_tokens)))
         os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -29,9 +35,9 @@ class VllmSampler:
 
         self._llm: Any = LLM(
             model=str(base.path),
-            dtype="bfloat16",
+            dtype=compute_dtype_name(),
             max_model_len=max_tokens,
-            max_num_seqs=64,
+            max_num_seqs=_SEQUENCES,
             # With a seed, vLLM 0.32 rewinds a chunked prompt's generator, and crashes, as CPU generators cannot rewind.
             enable_chunked_prefill=False,
             max_num_batched_tokens=max(2048, max_tokens),
@@ -75,8 +81,13 @@ class VllmSampler:
         """See Sampler. Every prompt has its own seed, so its samples do not depend on the rest of the batch."""
         from vllm import SamplingParams, TokensPrompt
 
+        asked = [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]
+        if temperature == 0:
+            greedy = SamplingParams(temperature=0, max_tokens=max_new_tokens, detokenize=False)
+            outputs = self._llm.generate(asked, greedy, use_tqdm=False)
+            return [[Sampled(list(output.outputs[0].token_ids), [])] for output in outputs]
         outputs = self._llm.generate(
-            [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts],
+            asked,
             [
                 SamplingParams(
                     n=n,
@@ -107,6 +118,17 @@ class VllmSampler:
     def close(self) -> None:
         """Shut the engine down."""
         self._llm.llm_engine.engine_core.shutdown()
+
+
+def cache_gib(base: Path, max_tokens: int) -> int:
+    """GiB of cache on a CPU for half of the responses that are decoded at a time, at full length; 1 to _MOST_GIB."""
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(base)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    a_token: int = 2 * config.num_hidden_layers * heads * width * compute_dtype().itemsize
+    return min(_MOST_GIB, max(1, round(_SEQUENCES / 2 * max_tokens * a_token / 2**30)))
 
 
 def _one_of_several() -> bool:

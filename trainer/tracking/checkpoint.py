@@ -14,19 +14,19 @@ _FILE = "checkpoint.pt"
 _SETTINGS = "settings.json"
 
 
-def save_checkpoint(run: Path, state: dict[str, Any]) -> None:
-    """Replace the run's checkpoint by `state`: tensors, numbers, strings, and containers of them."""
-    scratch = run / f"{_FILE}.new"
+def save_checkpoint(run: Path, state: dict[str, Any], name: str = _FILE) -> None:
+    """Replace the run's checkpoint of that name by `state`: tensors, numbers, strings, and containers of them."""
+    scratch = run / f"{name}.new"
     with scratch.open("wb") as file:
         torch.save(state, file)
         file.flush()
         os.fsync(file.fileno())
-    scratch.replace(run / _FILE)
+    scratch.replace(run / name)
 
 
-def load_checkpoint(run: Path) -> dict[str, Any] | None:
-    """The run's last checkpoint, or None when it has none yet."""
-    path = run / _FILE
+def load_checkpoint(run: Path, name: str = _FILE) -> dict[str, Any] | None:
+    """The run's checkpoint of that name, by default the last one, or None when it has none yet."""
+    path = run / name
     if not path.is_file():
         return None
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")

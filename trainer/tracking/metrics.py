@@ -1,12 +1,16 @@
 """A step's metrics, by their names in TensorBoard. docs/training.md says what to do when one goes wrong."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import torch
 from torch import Tensor
 
 from policies.weights import Weights
+from rewards.dataset import Example
 from rewards.features.words import mean_words
+from rewards.scores import ScoreRequest
+from rewards.traits.copied import mean_copied
 from rewards.traits.response_traits import repetition
 from trainer.experience import Batch, Evaluated, Streams
 from trainer.kl import kl_estimates
@@ -46,6 +50,21 @@ def step_metrics(
     for (j, first), (k, second) in combinations(enumerate(streams.categories), 2):
         metrics[f"agreement/{first}-{second}"] = correlation(per_response[:, j], per_response[:, k])
     return metrics
+
+
+def copied_metrics(responses: Sequence[ScoreRequest], shown: Sequence[Example]) -> dict[str, float]:
+    """What responses copy from the passages (rewards.traits.copied), beside the step's reference answers.
+
+    `shown` are the step's questions with the passages as the policy was shown them.
+    """
+    answers = mean_copied(responses)
+    references = mean_copied(ScoreRequest(e.question, e.passages, e.answer) for e in shown)
+    return {
+        "text/copied": answers["share"],
+        "text/copied_longest": answers["longest"],
+        "text/copied_references": references["share"],
+        "text/copied_longest_references": references["longest"],
+    }
 
 
 def spread(values: Tensor) -> float:

@@ -1,15 +1,17 @@
-"""A run's log: a progress line, TensorBoard scalars, and one JSON line a step."""
+"""A run's log: a progress line, TensorBoard scalars, one JSON line of metrics and one of samples a step."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
 
 METRICS = "metrics.jsonl"
+SAMPLES = "samples.jsonl"
 
 
 class RunLog:
@@ -22,6 +24,10 @@ class RunLog:
         self.history: list[dict[str, float]] = [m for m in map(json.loads, _lines(self._file)) if m["step"] < start]
         """The metrics of every step so far."""
         self._file.write_text("".join(f"{json.dumps(metrics)}\n" for metrics in self.history), encoding="utf-8")
+        self._samples = run / SAMPLES
+        if self._samples.is_file():
+            kept = [line for line in _lines(self._samples) if json.loads(line)["step"] < start]
+            self._samples.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._warned: set[str] = set()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -54,6 +60,23 @@ class RunLog:
         self._progress.update(self._task, completed=step + 1, note=note)
         if not self._progress.console.is_terminal:
             self._progress.console.print(f"step {step + 1}: {note}", highlight=False)
+
+    def samples(self, step: int, question: str, responses: Sequence[str]) -> None:
+        """Record a finished step's responses to one question, to be read."""
+        with self._samples.open("a", encoding="utf-8") as file:
+            line = {"step": step, "question": question, "responses": list(responses)}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Log values that are not of every step, after `step` steps; only TensorBoard gets them."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def say(self, step: int, sentence: str, *, warning: bool = False) -> None:
+        """Print and record a sentence on the run after `step` steps."""
+        text = Text(f"{sentence}.", style="yellow" if warning else "")
+        self._progress.console.print(text, soft_wrap=True)
+        self._writer.add_text("warnings" if warning else "remarks", sentence, step)
 
     def warn(self, warnings: Mapping[str, str]) -> None:
         """Print and record the warnings, clauses by name, that the previous step did not have."""

@@ -1,8 +1,12 @@
-"""When a run has diverged, and early warnings before it does."""
+"""When a run has diverged or computes what is not a number, and early warnings before it does."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+import torch
+from torch import Tensor
+
+from rewards.errors import FgctlError
 from trainer.recipe import StopRecipe
 
 _WINDOW = 5
@@ -33,6 +37,15 @@ def diverged(history: Sequence[Metrics], stop: StopRecipe) -> str | None:
     return None
 
 
+def require_finite(name: str, values: Tensor) -> None:
+    """Raises FgctlError, which ends the run before it learns from them, when some of the values are not finite."""
+    if not torch.isfinite(values).all():
+        raise FgctlError(
+            f"{name} not finite, so the run stops and stores no policy; check that base, parent and rewards have "
+            f"finite values, or lower the learning rate."
+        )
+
+
 def early_warnings(history: Sequence[Metrics]) -> dict[str, str]:
     """Warnings of the known ways to fail, as clauses by name: drift, streams that disagree or do not vary, loops.
 
@@ -58,7 +71,9 @@ def _length(first: Metrics, last: Metrics) -> dict[str, str]:
         for name in last
         if name.endswith(suffix) and (last[name] > _FOLLOWS if growth > 1 else last[name] < -_FOLLOWS)
     ]
-    because = f", and {' and '.join(moving)} follows it: read samples before trusting that reward" if moving else ""
+    because = (
+        f", and {' and '.join(moving)} follows it: read samples.jsonl before trusting that reward" if moving else ""
+    )
     return {"length": f"length went from {first['length/tokens']:.0f} to {last['length/tokens']:.0f} tokens{because}"}
 
 
@@ -81,7 +96,7 @@ def _rewards(first: Metrics, last: Metrics) -> dict[str, str]:
 def _text(first: Metrics, last: Metrics) -> dict[str, str]:
     warnings = {}
     if last["text/repetition"] > max(_REPETITION, 1.5 * first["text/repetition"]):
-        warnings["repetition"] = f"repetition rose to {last['text/repetition']:.2f}: a loop may pay; read samples"
+        warnings["repetition"] = f"repetition rose to {last['text/repetition']:.2f}: a loop may pay; read samples.jsonl"
     if last["length/truncated"] > max(_TRUNCATED, first["length/truncated"]):
         warnings["truncated"] = (
             f"{last['length/truncated']:.0%} of the responses are cut: raise ppo.max_new_tokens or "

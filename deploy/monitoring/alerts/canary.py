@@ -1,7 +1,7 @@
 """The alert on a canary that is worse than its incumbent."""
 
 from deploy.monitoring.lookback_windows import MINUTE
-from deploy.monitoring.rule_groups import Alert
+from deploy.monitoring.rule_groups import SERVICE, Alert
 
 
 def canary_alerts() -> list[Alert]:
@@ -14,16 +14,17 @@ def _canary_worse() -> Alert:
 
     The alert is limited to canaries that run: the evidence on one that has ended stays until the service restarts.
     """
-    bound = "topk(1, fg:canary_difference{profile='%s', canary='%s'} - fg:canary_radius{profile='%s', canary='%s'})"
-    names = "$labels.profile $labels.canary $labels.profile $labels.canary"
+    of = "{namespace='%s', job='%s', profile='%s', canary='%s'}"
+    bound = f"topk(1, fg:canary_difference{of} - fg:canary_radius{of})"
+    names = " ".join(["$labels.namespace $labels.job $labels.profile $labels.canary"] * 2)
     return Alert(
         name="FgctlCanaryWorse",
         severity="page",
         component="policies",
-        expr="""
-        fg:canary_verdict{verdict="worse"} == 1
-        and on (profile, canary)
-        label_replace(max by (profile, policy) (fg_canary_share) > 0, "canary", "$1", "policy", "(.+)")
+        expr=f"""
+        fg:canary_verdict{{verdict="worse"}} == 1
+        and on ({SERVICE}, profile, canary)
+        label_replace(max by ({SERVICE}, profile, policy) (fg_canary_share) > 0, "canary", "$1", "policy", "(.+)")
         """,
         hold_seconds=1 * MINUTE,
         summary="The canary {{ $labels.canary }} of {{ $labels.profile }} is worse than its incumbent",

@@ -2,7 +2,7 @@
 
 from deploy.monitoring.alerts.error_budgets import CATEGORY, ENOUGH_SEGMENTS, POLICY, VERSION
 from deploy.monitoring.lookback_windows import MINUTE, Timing
-from deploy.monitoring.rule_groups import Alert
+from deploy.monitoring.rule_groups import SERVICE, Alert
 
 LARGE_SHIFT = 0.25
 """A population stability index above this is customarily called large."""
@@ -56,7 +56,7 @@ def _input_shift(timing: Timing) -> Alert:
         and
         fg:input_shift_psi:6h > {CHI_SQUARED_INPUTS:g} * fg:input_shift_chance:6h
         and
-        sum by (profile, policy, input) (fg:input_bin:increase6h) >= {timing.count(ENOUGH_REQUESTS)}
+        sum by ({SERVICE}, profile, policy, input) (fg:input_bin:increase6h) >= {timing.count(ENOUGH_REQUESTS)}
         """,
         hold_seconds=30 * MINUTE,
         summary=f"Requests to {VERSION} differ from its evaluation in {{{{ $labels.input }}}}",

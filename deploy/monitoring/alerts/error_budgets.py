@@ -85,8 +85,8 @@ def _burn_description(speed: str, window: str, short_window: str) -> str:
 def _value_of(series: str) -> str:
     """A template that looks up a recorded series for the alert's policy and category, in percent."""
     return (
-        f"{{{{ with printf \"{series}{{profile='%s', policy='%s', category='%s'}}\" "
-        "$labels.profile $labels.policy $labels.category | query }}"
+        f"{{{{ with printf \"{series}{{namespace='%s', job='%s', profile='%s', policy='%s', category='%s'}}\" "
+        "$labels.namespace $labels.job $labels.profile $labels.policy $labels.category | query }}"
         "{{ first . | value | humanizePercentage }}{{ end }}"
     )
 

@@ -1,7 +1,7 @@
 """Alerts on feedback: answers or scores do not reach the feedback store."""
 
 from deploy.monitoring.lookback_windows import HOUR, Timing
-from deploy.monitoring.rule_groups import Alert
+from deploy.monitoring.rule_groups import SERVICE, Alert
 
 
 def feedback_alerts(timing: Timing) -> list[Alert]:
@@ -15,7 +15,7 @@ def _lost(timing: Timing) -> Alert:
         name="FgctlFeedbackLost",
         severity="ticket",
         component="feedback",
-        expr=f"sum by (job, instance, reason) (increase(fg_feedback_lost_total[{timing.window(HOUR)}])) > 0",
+        expr=f"sum by ({SERVICE}, instance, reason) (increase(fg_feedback_lost_total[{timing.window(HOUR)}])) > 0",
         hold_seconds=0,
         summary="{{ $labels.instance }} loses answers before they reach the feedback store ({{ $labels.reason }})",
         description=(

@@ -1,7 +1,7 @@
 """Alerts on scoring: it stops, falls behind or loses answers."""
 
 from deploy.monitoring.lookback_windows import MINUTE, Timing
-from deploy.monitoring.rule_groups import Alert
+from deploy.monitoring.rule_groups import SERVICE, Alert
 
 SILENCE = 10 * MINUTE
 LATE_SECONDS = 60
@@ -16,7 +16,8 @@ def scoring_alerts(timing: Timing) -> list[Alert]:
 
 
 def answers_to_score(by: str, back: str) -> str:
-    """The number of answers that should have been scored: those offered, less those dropped on purpose."""
+    """The number of answers that should have been scored, by service and `by`: offered, less dropped on purpose."""
+    by = f"{SERVICE}, {by}"
     offered = f"sum by ({by}) (increase(fg_scoring_offered_total[{back}]))"
     dropped = f'sum by ({by}) (increase(fg_scoring_dropped_total{{reason=~"{INTENDED_DROPS}"}}[{back}]))'
     return f"{offered}\n- ({dropped} or 0 * {offered})"
@@ -31,10 +32,10 @@ def _silent(timing: Timing) -> Alert:
         component="scoring",
         expr=f"""
         (
-        {answers_to_score("job, instance", back)}
+        {answers_to_score("instance", back)}
         ) >= {timing.count(3)}
-        and on (job, instance)
-        time() - max by (job, instance) (fg_last_score_timestamp_seconds) > {timing.seconds(SILENCE):g}
+        and on ({SERVICE}, instance)
+        time() - max by ({SERVICE}, instance) (fg_last_score_timestamp_seconds) > {timing.seconds(SILENCE):g}
         """,
         hold_seconds=5 * MINUTE,
         summary="{{ $labels.instance }} scores no answers",
@@ -73,9 +74,9 @@ def _late(timing: Timing) -> Alert:
         severity="ticket",
         component="scoring",
         expr=f"""
-        histogram_quantile(0.95, sum by (le) (rate(fg_scoring_lag_seconds_bucket[{back}]))) > {LATE_SECONDS}
+        histogram_quantile(0.95, sum by ({SERVICE}, le) (rate(fg_scoring_lag_seconds_bucket[{back}]))) > {LATE_SECONDS}
         and
-        sum(increase(fg_scoring_lag_seconds_count[{back}])) >= {timing.count(20)}
+        sum by ({SERVICE}) (increase(fg_scoring_lag_seconds_count[{back}])) >= {timing.count(20)}
         """,
         hold_seconds=10 * MINUTE,
         summary="Scores arrive {{ $value | humanizeDuration }} after their answers",
@@ -94,7 +95,7 @@ def _losing(timing: Timing) -> Alert:
         severity="ticket",
         component="scoring",
         expr=f"""
-        sum by (profile) (increase(fg_scoring_dropped_total{{reason!~"{INTENDED_DROPS}"}}[{back}]))
+        sum by ({SERVICE}, profile) (increase(fg_scoring_dropped_total{{reason!~"{INTENDED_DROPS}"}}[{back}]))
         / (
         {answers_to_score("profile", back)}
           >= {timing.count(50)}

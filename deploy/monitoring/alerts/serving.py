@@ -1,7 +1,7 @@
 """Alerts on serving: the engine, failed, refused and slow requests, and policies that cannot be served."""
 
 from deploy.monitoring.lookback_windows import HOUR, MINUTE, Timing
-from deploy.monitoring.rule_groups import JOB, Alert
+from deploy.monitoring.rule_groups import JOB, SERVICE, Alert
 
 FIRST_TOKEN_SECONDS = 5
 GENERATION_SECONDS = 60
@@ -48,7 +48,7 @@ def _engine(timing: Timing) -> list[Alert]:
             expr=f"""
             (
               fg_engine_up == 0
-              unless on (job, instance)
+              unless on ({SERVICE}, instance)
               time() - process_start_time_seconds < {timing.seconds(START):g}
             )
             or
@@ -81,9 +81,9 @@ def _engine(timing: Timing) -> list[Alert]:
             severity="ticket",
             component="serving",
             expr=f"""
-            sum by (job, instance) (increase(fg_engine_restarts_total[{hour}])) >= 2
+            sum by ({SERVICE}, instance) (increase(fg_engine_restarts_total[{hour}])) >= 2
             or
-            max by (job, instance) (changes(process_start_time_seconds{{job="{JOB}"}}[{hour}])) >= 3
+            max by ({SERVICE}, instance) (changes(process_start_time_seconds{{job="{JOB}"}}[{hour}])) >= 3
             """,
             hold_seconds=0,
             summary="The engine of {{ $labels.instance }} keeps restarting",
@@ -104,8 +104,8 @@ def _requests(timing: Timing) -> list[Alert]:
             severity="page",
             component="serving",
             expr=f"""
-            sum(increase(fg_requests_total{{outcome=~"overloaded|timeout"}}[{back}]))
-            / (sum(increase(fg_requests_total[{back}])) >= {timing.count(ENOUGH_REQUESTS)})
+            sum by ({SERVICE}) (increase(fg_requests_total{{outcome=~"overloaded|timeout"}}[{back}]))
+            / (sum by ({SERVICE}) (increase(fg_requests_total[{back}])) >= {timing.count(ENOUGH_REQUESTS)})
             > 0.05
             """,
             hold_seconds=5 * MINUTE,
@@ -122,8 +122,8 @@ def _requests(timing: Timing) -> list[Alert]:
             severity="page",
             component="serving",
             expr=f"""
-            sum by (profile) (increase(fg_requests_total{{outcome="error"}}[{back}]))
-            / (sum by (profile) (increase(fg_requests_total[{back}])) >= {timing.count(ENOUGH_REQUESTS)})
+            sum by ({SERVICE}, profile) (increase(fg_requests_total{{outcome="error"}}[{back}]))
+            / (sum by ({SERVICE}, profile) (increase(fg_requests_total[{back}])) >= {timing.count(ENOUGH_REQUESTS)})
             > 0.02
             """,
             hold_seconds=5 * MINUTE,
@@ -145,9 +145,9 @@ def _slow(timing: Timing, name: str, histogram: str, limit: float, what: str, ad
         severity="ticket",
         component="serving",
         expr=f"""
-        histogram_quantile(0.95, sum by (profile, le) (rate({histogram}_bucket[{back}]))) > {limit}
+        histogram_quantile(0.95, sum by ({SERVICE}, profile, le) (rate({histogram}_bucket[{back}]))) > {limit}
         and
-        sum by (profile) (increase({histogram}_count[{back}])) >= {timing.count(ENOUGH_REQUESTS)}
+        sum by ({SERVICE}, profile) (increase({histogram}_count[{back}])) >= {timing.count(ENOUGH_REQUESTS)}
         """,
         hold_seconds=10 * MINUTE,
         summary=f"Requests to {{{{ $labels.profile }}}} wait {{{{ $value | humanizeDuration }}}} for {what}",
@@ -165,7 +165,7 @@ def _policy_broken() -> Alert:
         name="FgctlPolicyBroken",
         severity="page",
         component="policies",
-        expr="max by (profile) (fg_policy_broken) > 0",
+        expr=f"max by ({SERVICE}, profile) (fg_policy_broken) > 0",
         hold_seconds=2 * MINUTE,
         summary="The profile {{ $labels.profile }} cannot be served",
         description=(
@@ -183,7 +183,7 @@ def _policy_refused() -> Alert:
         name="FgctlPolicyRefused",
         severity="ticket",
         component="policies",
-        expr="max by (profile) (fg_policy_refused) > 0",
+        expr=f"max by ({SERVICE}, profile) (fg_policy_refused) > 0",
         hold_seconds=5 * MINUTE,
         summary="A version of {{ $labels.profile }} cannot be served",
         description=(

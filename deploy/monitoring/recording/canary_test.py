@@ -1,13 +1,14 @@
-"""The sequential test of a canary against its incumbent. It is that of policies.sequential, which names its sources.
+"""The sequential test of a canary against its incumbent: policies.promotion.sequential, which names its sources.
 
 The rules read the counters' values, not their increases: the evidence is everything since the canary began. A restart
 loses evidence; the test is just as valid for the smaller sample that is left.
 """
 
-from deploy.monitoring.rule_groups import Record
-from policies.sequential import ALPHA, MARGIN, MIN_RESPONSES, N_STAR
+from deploy.monitoring.rule_groups import SERVICE, Record
+from policies.promotion.sequential import ALPHA, MARGIN, MIN_RESPONSES, N_STAR
 
-ARM, CATEGORY = "profile, canary, arm", "profile, canary, arm, category"
+CANARY = f"{SERVICE}, profile, canary"
+ARM, CATEGORY = f"{CANARY}, arm", f"{CANARY}, arm, category"
 
 
 def canary_records() -> list[Record]:
@@ -16,7 +17,7 @@ def canary_records() -> list[Record]:
 
 
 def _arms() -> list[Record]:
-    responses = "on (profile, canary, arm) group_left () (fg:canary_responses > 0)"
+    responses = f"on ({ARM}) group_left () (fg:canary_responses > 0)"
     return [
         Record("fg:canary_responses", f"sum by ({ARM}) (fg_canary_responses_total)"),
         Record(
@@ -43,12 +44,12 @@ def _sequence() -> list[Record]:
     return [
         Record("fg:canary_difference", 'fg:canary_mean{arm="canary"} - ignoring (arm) fg:canary_mean{arm="incumbent"}'),
         # Bonferroni: ALPHA is divided among the categories that both arms were scored by.
-        Record("fg:canary_level", f"{ALPHA:g} / count by (profile, canary) (fg:canary_difference)"),
+        Record("fg:canary_level", f"{ALPHA:g} / count by ({CANARY}) (fg:canary_difference)"),
         # n r2, with r2 such that the sequence is narrowest at about N_STAR responses.
         Record(
             "fg:canary_growth",
             f"""
-            sum by (profile, canary) (fg:canary_responses)
+            sum by ({CANARY}) (fg:canary_responses)
             * ({logs} + ln({logs} + 1)) / {N_STAR}
             """,
         ),
@@ -56,15 +57,15 @@ def _sequence() -> list[Record]:
             "fg:canary_radius",
             f"""
             sqrt(
-              2 * sum by (profile, canary, category) (
-                fg:canary_variance / on (profile, canary, arm) group_left () fg:canary_responses
+              2 * sum by ({CANARY}, category) (
+                fg:canary_variance / on ({ARM}) group_left () fg:canary_responses
               )
-              * on (profile, canary) group_left () (
+              * on ({CANARY}) group_left () (
                 (fg:canary_growth + 1) / fg:canary_growth
                 * ln(sqrt(fg:canary_growth + 1) / fg:canary_level)
               )
             )
-            and on (profile, canary) min by (profile, canary) (fg:canary_responses) >= {MIN_RESPONSES}
+            and on ({CANARY}) min by ({CANARY}) (fg:canary_responses) >= {MIN_RESPONSES}
             """,
         ),
     ]
@@ -72,11 +73,11 @@ def _sequence() -> list[Record]:
 
 def _verdicts() -> list[Record]:
     """1 for the verdict that holds, 0 for the others; undecided until both arms have MIN_RESPONSES."""
-    none_yet = "0 * sum by (profile, canary) (fg:canary_responses)"
-    worse = "max by (profile, canary) (fg:canary_difference - fg:canary_radius > bool 0)"
-    no_worse = f"min by (profile, canary) (fg:canary_difference + fg:canary_radius < bool {MARGIN:g})"
-    undecided = '1 - sum by (profile, canary) (fg:canary_verdict{verdict!="undecided"})'
-    so_far = 'on (profile, canary) (1 - sum by (profile, canary) (fg:canary_verdict{verdict="worse"}))'
+    none_yet = f"0 * sum by ({CANARY}) (fg:canary_responses)"
+    worse = f"max by ({CANARY}) (fg:canary_difference - fg:canary_radius > bool 0)"
+    no_worse = f"min by ({CANARY}) (fg:canary_difference + fg:canary_radius < bool {MARGIN:g})"
+    undecided = f'1 - sum by ({CANARY}) (fg:canary_verdict{{verdict!="undecided"}})'
+    so_far = f'on ({CANARY}) (1 - sum by ({CANARY}) (fg:canary_verdict{{verdict="worse"}}))'
     return [
         Record("fg:canary_verdict", f"{worse}\nor\n{none_yet}", {"verdict": "worse"}),
         Record("fg:canary_verdict", f"{no_worse} * {so_far}\nor\n{none_yet}", {"verdict": "no_worse"}),

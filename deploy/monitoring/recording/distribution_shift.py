@@ -5,7 +5,7 @@ The arithmetic is that of rewards.statistics.distribution_shift.psi and psi_by_c
 
 from dataclasses import dataclass
 
-from deploy.monitoring.rule_groups import Record
+from deploy.monitoring.rule_groups import SERVICE, Record
 from rewards.statistics.distribution_shift import SMOOTHING
 
 
@@ -29,18 +29,18 @@ DISTRIBUTIONS: tuple[_Distribution, ...] = (
         "score",
         "fg_score_bin_total",
         "fg_baseline_score_ratio",
-        "profile, policy, category",
+        f"{SERVICE}, profile, policy, category",
         "fg:baseline_segments",
-        "profile, policy, category",
+        f"{SERVICE}, profile, policy, category",
     ),
     _Distribution(
         "input",
         "fg_input_bin_total",
         "fg_baseline_input_ratio",
-        "profile, policy, input",
+        f"{SERVICE}, profile, policy, input",
         # The inputs of several answers to one question are the same.
         "fg:baseline_questions",
-        "profile, policy",
+        f"{SERVICE}, profile, policy",
     ),
 )
 
@@ -48,10 +48,12 @@ DISTRIBUTIONS: tuple[_Distribution, ...] = (
 def baseline_records() -> list[Record]:
     """Series without a window: the versions' evaluations, and smoothed shares, (b_i m + 0.5) / (m + 0.5 B)."""
     records = [
-        Record("fg:baseline_error_ratio", "avg by (profile, policy, category) (fg_policy_baseline_error_ratio)"),
-        Record("fg:baseline_segments", "max by (profile, policy, category) (fg_baseline_segments)"),
-        Record("fg:baseline_questions", "max by (profile, policy) (fg_baseline_questions)"),
-        Record("fg:baseline_responses", "max by (profile, policy) (fg_baseline_responses)"),
+        Record(
+            "fg:baseline_error_ratio", f"avg by ({SERVICE}, profile, policy, category) (fg_policy_baseline_error_ratio)"
+        ),
+        Record("fg:baseline_segments", f"max by ({SERVICE}, profile, policy, category) (fg_baseline_segments)"),
+        Record("fg:baseline_questions", f"max by ({SERVICE}, profile, policy) (fg_baseline_questions)"),
+        Record("fg:baseline_responses", f"max by ({SERVICE}, profile, policy) (fg_baseline_responses)"),
     ]
     for distribution in DISTRIBUTIONS:
         name, labels = f"fg:{distribution.name}_baseline", distribution.labels

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from deploy.monitoring.budgets import Budget, budgeted_series
 from deploy.monitoring.lookback_windows import Timing
-from deploy.monitoring.rule_groups import Record
+from deploy.monitoring.rule_groups import SERVICE, Record
 
-POLICY = "profile, policy, category"
+POLICY = f"{SERVICE}, profile, policy, category"
 SMALLEST_DISCRIMINATION = 0.1
 """Error ratios are corrected only if one minus the reward model's false alarm and miss rates is at least this."""
 
@@ -37,8 +37,9 @@ def budget_records(timing: Timing) -> list[Record]:
 
 def error_records(name: str, back: str) -> list[Record]:
     """Segments, errors and error ratios of a window called `name` that looks `back`."""
-    false_alarms = "avg by (category) (fg_scorer_false_alarm_ratio)"
-    misses = "avg by (category) (fg_scorer_miss_ratio)"
+    by_category = f"{SERVICE}, category"
+    false_alarms = f"avg by ({by_category}) (fg_scorer_false_alarm_ratio)"
+    misses = f"avg by ({by_category}) (fg_scorer_miss_ratio)"
     return [
         Record(
             f"fg:segments_scored:increase{name}",
@@ -58,8 +59,8 @@ def error_records(name: str, back: str) -> list[Record]:
             f"fg:error_ratio_corrected:{name}",
             f"""
             clamp(
-              (fg:error_ratio:{name} - on (category) group_left () {false_alarms})
-              / on (category) group_left ()
+              (fg:error_ratio:{name} - on ({by_category}) group_left () {false_alarms})
+              / on ({by_category}) group_left ()
               (1 - {misses} - {false_alarms} >= {SMALLEST_DISCRIMINATION:g}),
               0, 1
             )

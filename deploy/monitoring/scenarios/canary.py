@@ -1,13 +1,13 @@
-"""A canary and its incumbent. A unit test compares the numbers with those of policies.sequential."""
+"""A canary and its incumbent. A unit test compares the numbers with those of policies.promotion.sequential."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, health
-from deploy.monitoring.scenarios.scenario import Notification, Scenario, firing, gauge, series
+from deploy.monitoring.scenarios.scenario import PRODUCTION, Notification, Scenario, firing, gauge, series
 
 _HERE = {"profile": "short", "canary": "v2"}
-_B = {"job": "fgctl", "instance": "b:8000"}
+_B = {**PRODUCTION, "instance": "b:8000"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,14 @@ SCENARIOS = [
         notifications=[
             Notification(
                 "FgctlCanaryWorse",
-                {"severity": "page", "component": "policies", **_HERE, "policy": "v2", "verdict": "worse"},
+                {
+                    **PRODUCTION,
+                    "severity": "page",
+                    "component": "policies",
+                    **_HERE,
+                    "policy": "v2",
+                    "verdict": "worse",
+                },
                 at=10,
                 summary="The canary v2 of short is worse than its incumbent",
                 description=(
@@ -103,7 +110,7 @@ SCENARIOS = [
                     "often the test is read, the probability that it wrongly calls a canary worse is at most 5 %. End "
                     "the canary: fgctl policies canary short --end."
                 ),
-                dashboard="/d/fgctl-policies?var-profile=short",
+                dashboard="/d/fgctl-policies?var-namespace=production&var-job=fgctl&var-profile=short",
             )
         ],
     ),

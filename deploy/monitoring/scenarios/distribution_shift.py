@@ -6,7 +6,7 @@ A unit test compares the numbers with those of rewards.statistics.distribution_s
 from collections.abc import Mapping
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, health
-from deploy.monitoring.scenarios.scenario import Notification, Scenario, counter, firing, gauge, series
+from deploy.monitoring.scenarios.scenario import PRODUCTION, Notification, Scenario, counter, firing, gauge, series
 
 _SHORT = {"profile": "short", "policy": "v1"}
 _BINS = ("0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9")
@@ -63,12 +63,16 @@ def _score(name: str, value: float) -> tuple[int, str, dict[str, float]]:
 
 
 def _input(name: str, value: float) -> tuple[int, str, dict[str, float]]:
-    return 60, f"round(fg:input_shift_{name}:1h, 0.000001)", {'{input="language", policy="v1", profile="short"}': value}
+    return (
+        60,
+        f"round(fg:input_shift_{name}:1h, 0.000001)",
+        {'{input="language", policy="v1", profile="short"}': value},
+    )
 
 
 _SCORE_SHIFT = firing("FgctlScoreShift", "ticket", "quality", **_SHORT, category="factuality")
 _INPUT_SHIFT = firing("FgctlInputShift", "ticket", "quality", **_SHORT, input="language")
-_QUALITY = "/d/fgctl-quality?var-profile=short&var-policy=v1"
+_QUALITY = "/d/fgctl-quality?var-namespace=production&var-job=fgctl&var-profile=short&var-policy=v1"
 
 SCENARIOS = [
     Scenario(
@@ -90,7 +94,7 @@ SCENARIOS = [
         notifications=[
             Notification(
                 "FgctlScoreShift",
-                {"severity": "ticket", "component": "quality", **_SHORT, "category": "factuality"},
+                {**PRODUCTION, "severity": "ticket", "component": "quality", **_SHORT, "category": "factuality"},
                 at=60,
                 summary="The factuality scores of short v1 are distributed differently than in its evaluation",
                 description=(
@@ -121,7 +125,7 @@ SCENARIOS = [
         notifications=[
             Notification(
                 "FgctlInputShift",
-                {"severity": "ticket", "component": "quality", **_SHORT, "input": "language"},
+                {**PRODUCTION, "severity": "ticket", "component": "quality", **_SHORT, "input": "language"},
                 at=60,
                 summary="Requests to short v1 differ from its evaluation in language",
                 description=(

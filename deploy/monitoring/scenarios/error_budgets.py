@@ -1,12 +1,13 @@
 """Error ratios against budgets and against the versions' own evaluations."""
 
-from deploy.monitoring.scenarios.healthy_service import Answers, answers, baseline, good_day, health
-from deploy.monitoring.scenarios.scenario import Notification, Scenario, firing
+from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, baseline, good_day, health
+from deploy.monitoring.scenarios.scenario import PRODUCTION, STAGING, Notification, Scenario, firing, gauge, series
 
+_STAGING = {**STAGING, "instance": "a:8000"}
 _SHORT = {"profile": "short", "policy": "v1"}
 _FAST = firing("FgctlErrorBudgetBurnFast", "page", "quality", **_SHORT, category="factuality")
 _SLOW = firing("FgctlErrorBudgetBurnSlow", "ticket", "quality", **_SHORT, category="factuality")
-_QUALITY = "/d/fgctl-quality?var-profile=short&var-policy=v1"
+_QUALITY = "/d/fgctl-quality?var-namespace=production&var-job=fgctl&var-profile=short&var-policy=v1"
 
 _GOOD = Scenario(
     "a good day",
@@ -67,7 +68,7 @@ _FAST_BURN = Scenario(
     notifications=[
         Notification(
             "FgctlErrorBudgetBurnFast",
-            {"severity": "page", "component": "quality", **_SHORT, "category": "factuality"},
+            {**PRODUCTION, "severity": "page", "component": "quality", **_SHORT, "category": "factuality"},
             at=170,
             summary="short v1: 51.67% of segments are factuality errors",
             description=(
@@ -93,7 +94,7 @@ _SLOW_BURN = Scenario(
     notifications=[
         Notification(
             "FgctlErrorBudgetBurnSlow",
-            {"severity": "ticket", "component": "quality", **_SHORT, "category": "factuality"},
+            {**PRODUCTION, "severity": "ticket", "component": "quality", **_SHORT, "category": "factuality"},
             at=330,
             summary="short v1: 34.55% of segments are factuality errors",
             description=(
@@ -178,7 +179,7 @@ _ABOVE_BASELINE = Scenario(
     notifications=[
         Notification(
             "FgctlErrorsAboveBaseline",
-            {"severity": "ticket", "component": "quality", **_SHORT, "category": "factuality"},
+            {**PRODUCTION, "severity": "ticket", "component": "quality", **_SHORT, "category": "factuality"},
             at=60,
             summary="short v1 makes more factuality errors than in its evaluation",
             description=(
@@ -208,12 +209,12 @@ _CORRECTED = Scenario(
     health(90)
     | answers("short", "v1", [Answers(90, errors={"relevance": 0.5, "factuality": 0.1, "completeness": 0.7})])
     | {
-        'fg_scorer_false_alarm_ratio{job="fgctl", instance="a:8000", category="relevance"}': "0.3+0x90",
-        'fg_scorer_false_alarm_ratio{job="fgctl", instance="a:8000", category="factuality"}': "0.12+0x90",
-        'fg_scorer_false_alarm_ratio{job="fgctl", instance="a:8000", category="completeness"}': "0.75+0x90",
-        'fg_scorer_miss_ratio{job="fgctl", instance="a:8000", category="relevance"}': "0.3+0x90",
-        'fg_scorer_miss_ratio{job="fgctl", instance="a:8000", category="factuality"}': "0.3+0x90",
-        'fg_scorer_miss_ratio{job="fgctl", instance="a:8000", category="completeness"}': "0.2+0x90",
+        series("fg_scorer_false_alarm_ratio", **INSTANCE, category="relevance"): gauge((91, 0.3)),
+        series("fg_scorer_false_alarm_ratio", **INSTANCE, category="factuality"): gauge((91, 0.12)),
+        series("fg_scorer_false_alarm_ratio", **INSTANCE, category="completeness"): gauge((91, 0.75)),
+        series("fg_scorer_miss_ratio", **INSTANCE, category="relevance"): gauge((91, 0.3)),
+        series("fg_scorer_miss_ratio", **INSTANCE, category="factuality"): gauge((91, 0.3)),
+        series("fg_scorer_miss_ratio", **INSTANCE, category="completeness"): gauge((91, 0.2)),
     },
     firing={90: []},
     samples=[
@@ -222,6 +223,35 @@ _CORRECTED = Scenario(
             '{category="relevance", policy="v1", profile="short"}': 0.5,
             '{category="factuality", policy="v1", profile="short"}': 0,
         }),
+    ],
+)  # fmt: skip
+
+_TWO_SERVICES = Scenario(
+    "staging errs in 95 of 100 sentences and production in ten: only staging alerts, and neither is averaged",
+    health(40)
+    | answers("short", "v1", [Answers(40)])
+    | health(40, _STAGING)
+    | answers("short", "v1", [Answers(40, errors={"factuality": 0.95})], _STAGING),
+    firing={30: [{**_FAST, **STAGING}]},
+    samples=[
+        (30, "round(fg:error_ratio:1h{category='factuality'}, 0.000001)", {
+            '{category="factuality", policy="v1", profile="short"}': 0.1,
+            '{namespace="staging", job="fgctl", category="factuality", policy="v1", profile="short"}': 0.95,
+        }),
+    ],
+    notifications=[
+        Notification(
+            "FgctlErrorBudgetBurnFast",
+            {**STAGING, "severity": "page", "component": "quality", **_SHORT, "category": "factuality"},
+            at=30,
+            summary="short v1: 95% of segments are factuality errors",
+            description=(
+                "In the last hour, 95% of the segments that short v1 wrote were factuality errors. This alert "
+                "fires above 47.5%, and the last five minutes were above it too; the budget is 25%. If it began "
+                "with a promotion, roll back: fgctl policies rollback short."
+            ),
+            dashboard="/d/fgctl-quality?var-namespace=staging&var-job=fgctl&var-profile=short&var-policy=v1",
+        )
     ],
 )  # fmt: skip
 
@@ -238,4 +268,5 @@ SCENARIOS = [
     _ABOVE_BASELINE,
     _NOT_ABOVE_BASELINE,
     _CORRECTED,
+    _TWO_SERVICES,
 ]

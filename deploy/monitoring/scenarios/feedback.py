@@ -1,9 +1,9 @@
 """Answers and scores on their way to the feedback store."""
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, good_day
-from deploy.monitoring.scenarios.scenario import RESTART, Notification, Scenario, counter, firing, series
+from deploy.monitoring.scenarios.scenario import PRODUCTION, RESTART, Notification, Scenario, counter, firing, series
 
-_HERE = {"job": "fgctl", "instance": "a:8000"}
+_HERE = dict(INSTANCE)
 _GOOD_DAY = good_day(120, ("short", "v1"))
 _KINDS, _REASONS = ("response", "scores"), ("queue_full", "failed", "stopped")
 
@@ -29,14 +29,14 @@ _FULL = Scenario(
     notifications=[
         Notification(
             "FgctlFeedbackLost",
-            {"severity": "ticket", "component": "feedback", **_HERE, "reason": "queue_full"},
+            {**PRODUCTION, "severity": "ticket", "component": "feedback", **_HERE, "reason": "queue_full"},
             at=60,
             summary="a:8000 loses answers before they reach the feedback store (queue_full)",
             description=(
                 "In the last hour 120 answers or scores of a:8000 did not reach the feedback store (reason: "
                 "queue_full). They cannot be annotated; replies are not affected. The log says why."
             ),
-            dashboard="/d/fgctl-scoring",
+            dashboard="/d/fgctl-scoring?var-namespace=production&var-job=fgctl",
         )
     ],
 )

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploy.monitoring.scenarios.scenario import Gone, counter, gauge, series
+from deploy.monitoring.scenarios.scenario import PRODUCTION, Gone, counter, gauge, series
 
 SEGMENTS: Mapping[str, int] = {"relevance": 6, "factuality": 4, "completeness": 1}
 """Segments of a response."""
 ERRORS: Mapping[str, float] = {"relevance": 0.5, "factuality": 0.1, "completeness": 0.7}
 """The error ratios on a good day."""
-INSTANCE: Mapping[str, str] = {"job": "fgctl", "instance": "a:8000"}
+INSTANCE: Mapping[str, str] = {**PRODUCTION, "instance": "a:8000"}
 _OUTCOMES = ("cancelled", "error", "rejected", "limited", "overloaded", "timeout")
 _REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sampled_out")
 

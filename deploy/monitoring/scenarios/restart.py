@@ -1,9 +1,9 @@
 """Restarts and replicas: counters begin again, instances come and go. Error ratios stay the same and no alert fires."""
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, good_day, health
-from deploy.monitoring.scenarios.scenario import RESTART, Gone, Scenario
+from deploy.monitoring.scenarios.scenario import PRODUCTION, RESTART, Gone, Scenario
 
-_B = {"job": "fgctl", "instance": "b:8000"}
+_B = {**PRODUCTION, "instance": "b:8000"}
 _RATIOS = {
     '{category="relevance", policy="v1", profile="short"}': 0.5,
     '{category="factuality", policy="v1", profile="short"}': 0.1,
@@ -20,7 +20,11 @@ SCENARIOS = [
         samples=[
             (75, _RATIO, _RATIOS),
             (100, _RATIO, _RATIOS),
-            (100, _SENTENCES, {'{category="factuality", policy="v1", profile="short"}': 2400}),
+            (
+                100,
+                _SENTENCES,
+                {'{category="factuality", policy="v1", profile="short"}': 2400},
+            ),
         ],
     ),
     Scenario(
@@ -34,9 +38,17 @@ SCENARIOS = [
         good_day(200, ("short", "v1")) | answers("short", "v1", [Answers(60), Gone(140)], _B),
         firing={60: [], 64: [], 90: [], 200: []},
         samples=[
-            (60, _SENTENCES, {'{category="factuality", policy="v1", profile="short"}': 4800}),
+            (
+                60,
+                _SENTENCES,
+                {'{category="factuality", policy="v1", profile="short"}': 4800},
+            ),
             (62, _RATIO, _RATIOS),
-            (200, _SENTENCES, {'{category="factuality", policy="v1", profile="short"}': 2400}),
+            (
+                200,
+                _SENTENCES,
+                {'{category="factuality", policy="v1", profile="short"}': 2400},
+            ),
             (200, _RATIO, _RATIOS),
         ],
     ),

@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploy.monitoring.dashboards.panel_queries import panel_queries
 from deploy.monitoring.rule_groups import RUNBOOK
 
+PRODUCTION: Mapping[str, str] = {"namespace": "production", "job": "fgctl"}
+STAGING: Mapping[str, str] = {"namespace": "staging", "job": "fgctl"}
+"""Two services in one Prometheus."""
 RESTART = "restart"
 """Among the phases of a counter: it begins at zero again."""
 Labels = Mapping[str, str]
@@ -44,7 +48,7 @@ class Scenario:
     firing: Mapping[int, Sequence[Labels]]
     """The alerts that must fire at these minutes, and no others: `alertname` and every label."""
     samples: Sequence[tuple[int, str, Mapping[str, float]]] = ()
-    """(minute, expression, its samples by their labels)."""
+    """(minute, expression, its samples by their labels). Those with labels, but no namespace, are of production."""
     notifications: Sequence[Notification] = field(default_factory=tuple)
 
     def as_yaml(self) -> dict[str, Any]:
@@ -68,8 +72,19 @@ class Scenario:
 
 
 def firing(alertname: str, severity: str, component: str, **labels: str) -> Labels:
-    """A firing alert's labels."""
-    return {"alertname": alertname, "alertstate": "firing", "severity": severity, "component": component, **labels}
+    """A firing alert's labels: of the service in production, unless `labels` say otherwise. Empty ones are left out."""
+    kind = {"alertname": alertname, "alertstate": "firing", "severity": severity, "component": component}
+    return {name: value for name, value in (kind | {**PRODUCTION} | labels).items() if value}
+
+
+def shown(dashboard: str, panel: str) -> str:
+    """The query of a dashboard's panel, for the service in production."""
+    (expression,) = (
+        query.expression
+        for query in panel_queries(**PRODUCTION)
+        if (query.dashboard, query.panel) == (dashboard, panel)
+    )
+    return expression
 
 
 def series(name: str, **labels: str) -> str:
@@ -105,8 +120,16 @@ def gauge(*phases: tuple[int, float] | Gone) -> str:
 
 
 def _query(minute: int, expr: str, samples: Mapping[str, float]) -> dict[str, Any]:
-    expected = [OneLine(labels=labels, value=value) for labels, value in samples.items()]
+    expected = [OneLine(labels=_of_service(labels), value=value) for labels, value in samples.items()]
     return {"expr": expr, "eval_time": f"{minute}m", "exp_samples": expected}
+
+
+def _of_service(labels: str) -> str:
+    if labels == "{}" or "namespace=" in labels or labels.startswith("ALERTS"):
+        return labels
+    name, matchers = labels.removesuffix("}").split("{")
+    service = ", ".join(f'{label}="{value}"' for label, value in PRODUCTION.items())
+    return f"{name}{{{service}, {matchers}}}"
 
 
 def _alert_test(expected: Notification) -> dict[str, Any]:

@@ -1,9 +1,18 @@
 """Scoring that stops, falls behind or loses answers."""
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, health, histogram
-from deploy.monitoring.scenarios.scenario import RESTART, Notification, Scenario, counter, firing, gauge, series
+from deploy.monitoring.scenarios.scenario import (
+    PRODUCTION,
+    RESTART,
+    Notification,
+    Scenario,
+    counter,
+    firing,
+    gauge,
+    series,
+)
 
-_HERE = {"job": "fgctl", "instance": "a:8000"}
+_HERE = dict(INSTANCE)
 _SILENT = firing("FgctlScoringSilent", "page", "scoring", **_HERE)
 _LAST_SCORE = series("fg_last_score_timestamp_seconds", **INSTANCE)
 _OFFERED = series("fg_scoring_offered_total", **INSTANCE, profile="short")
@@ -23,7 +32,7 @@ _FALLS_SILENT = Scenario(
     notifications=[
         Notification(
             "FgctlScoringSilent",
-            {"severity": "page", "component": "scoring", **_HERE},
+            {**PRODUCTION, "severity": "page", "component": "scoring", **_HERE},
             at=77,
             summary="a:8000 scores no answers",
             description=(
@@ -31,7 +40,7 @@ _FALLS_SILENT = Scenario(
                 "error ratios are out of date, and quality alerts cannot fire. See why answers are dropped on the "
                 "dashboard, then read the log."
             ),
-            dashboard="/d/fgctl-scoring",
+            dashboard="/d/fgctl-scoring?var-namespace=production&var-job=fgctl",
         )
     ],
 )
@@ -65,8 +74,8 @@ _OTHER_INSTANCE = Scenario(
     health(120)
     | answers("short", "v1", [Answers(60), Answers(60, per_minute=0)])
     | {_OFFERED: counter((120, 10)), _LAST_SCORE: counter((60, 60), (60, 0))}
-    | health(120, {"job": "fgctl", "instance": "b:8000"})
-    | answers("short", "v1", [Answers(120)], {"job": "fgctl", "instance": "b:8000"}),
+    | health(120, {**PRODUCTION, "instance": "b:8000"})
+    | answers("short", "v1", [Answers(120)], {**PRODUCTION, "instance": "b:8000"}),
     firing={60: [], 120: [_SILENT]},
 )
 
@@ -105,14 +114,14 @@ _LOSES = Scenario(
     notifications=[
         Notification(
             "FgctlScoringLosesAnswers",
-            {"severity": "ticket", "component": "scoring", "profile": "short"},
+            {**PRODUCTION, "severity": "ticket", "component": "scoring", "profile": "short"},
             at=60,
             summary="Scoring loses 10% of the answers of short",
             description=(
                 "In the last half hour scoring lost 10% of the answers of short that should be scored. Their "
                 "errors are missing from the error ratios. See the reasons on the dashboard."
             ),
-            dashboard="/d/fgctl-scoring?var-profile=short",
+            dashboard="/d/fgctl-scoring?var-namespace=production&var-job=fgctl&var-profile=short",
         )
     ],
 )
@@ -134,7 +143,7 @@ _FULL = Scenario(
     notifications=[
         Notification(
             "FgctlScoringQueueSaturated",
-            {"severity": "ticket", "component": "scoring", **_HERE},
+            {**PRODUCTION, "severity": "ticket", "component": "scoring", **_HERE},
             at=60,
             summary="The scoring queue of a:8000 is 97.66% full",
             description=(
@@ -142,7 +151,7 @@ _FULL = Scenario(
                 "not scored; replies are not delayed. Lower FGCTL_SCORING_SHARE, or add scoring processes or "
                 "instances."
             ),
-            dashboard="/d/fgctl-scoring",
+            dashboard="/d/fgctl-scoring?var-namespace=production&var-job=fgctl",
         )
     ],
 )
@@ -156,14 +165,14 @@ _LATE = Scenario(
     notifications=[
         Notification(
             "FgctlScoringLag",
-            {"severity": "ticket", "component": "scoring"},
+            {**PRODUCTION, "severity": "ticket", "component": "scoring"},
             at=30,
             summary="Scores arrive 1m 57s after their answers",
             description=(
                 "One answer in twenty waits 1m 57s or longer for its scores. Error ratios and canary verdicts are "
                 "late by as much. Lower FGCTL_SCORING_SHARE, or add scoring processes or instances."
             ),
-            dashboard="/d/fgctl-scoring",
+            dashboard="/d/fgctl-scoring?var-namespace=production&var-job=fgctl",
         )
     ],
 )
@@ -177,7 +186,7 @@ _BUSY = Scenario(
         series("fg_scoring_workers", **INSTANCE): gauge((60, 2)),
     },
     firing={60: []},
-    samples=[(60, "round(fg:scoring_busy_ratio:5m, 0.000001)", {"{}": 0.75})],
+    samples=[(60, "round(fg:scoring_busy_ratio:5m, 0.000001)", {'{namespace="production", job="fgctl"}': 0.75})],
 )
 
 SCENARIOS = [

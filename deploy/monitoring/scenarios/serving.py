@@ -1,12 +1,23 @@
 """The engine, failed, refused and slow requests, policies that cannot be served."""
 
 from deploy.monitoring.scenarios.healthy_service import INSTANCE, Answers, answers, good_day, health, histogram
-from deploy.monitoring.scenarios.scenario import Gone, Notification, Scenario, counter, firing, gauge, series
+from deploy.monitoring.scenarios.scenario import (
+    PRODUCTION,
+    STAGING,
+    Gone,
+    Notification,
+    Scenario,
+    counter,
+    firing,
+    gauge,
+    series,
+    shown,
+)
 
-_HERE = {"job": "fgctl", "instance": "a:8000"}
+_HERE = dict(INSTANCE)
 _DOWN = firing("FgctlEngineDown", "page", "engine", **_HERE)
 _SHORT = {**INSTANCE, "profile": "short"}
-_OTHER = {"job": "fgctl", "instance": "b:8000"}
+_OTHER = {**PRODUCTION, "instance": "b:8000"}
 
 
 def _requests(outcome: str) -> str:
@@ -22,7 +33,7 @@ _ENGINE_DOWN = Scenario(
     notifications=[
         Notification(
             "FgctlEngineDown",
-            {"severity": "page", "component": "engine", **_HERE},
+            {**PRODUCTION, "severity": "page", "component": "engine", **_HERE},
             at=34,
             summary="a:8000 has no working engine",
             description=(
@@ -30,7 +41,7 @@ _ENGINE_DOWN = Scenario(
                 "Prometheus could not scrape it. Requests to it get 503. Check GET /readyz and /livez, then the "
                 "log."
             ),
-            dashboard="/d/fgctl-serving",
+            dashboard="/d/fgctl-serving?var-namespace=production&var-job=fgctl",
         )
     ],
 )
@@ -66,10 +77,30 @@ _UNREACHABLE = Scenario(
     firing={30: [], 34: [_DOWN], 60: [_DOWN]},
 )
 
+_DEAD_FOR_AN_HOUR = Scenario(
+    "the service has been dead for an hour, in a Prometheus in which somebody else's watchdog always fires",
+    {
+        series("up", **INSTANCE): gauge((30, 1), (90, 0)),
+        series("fg_engine_up", **INSTANCE): gauge((30, 1), Gone(90)),
+        series("process_resident_memory_bytes", job="other", instance="c:80"): gauge((120, 7)),
+        series("ALERTS", alertname="Watchdog", alertstate="firing", severity="none"): "_x25 1+0x94",
+    },
+    firing={20: []},
+    samples=[
+        (20, shown("fgctl-serving", "Engine"), {"{}": 1}),
+        (90, shown("fgctl-serving", "Engine"), {"{}": 0}),
+        (20, shown("fgctl-serving", "Replicas"), {"{}": 1}),
+        (90, shown("fgctl-serving", "Replicas"), {"{}": 0}),
+        (90, shown("fgctl-serving", "Memory"), {}),
+        (28, shown("fgctl-quality", "Alerts firing"), {"{}": 0}),
+        (90, shown("fgctl-quality", "Alerts firing"), {"{}": 1}),
+    ],
+)
+
 _ABSENT = Scenario(
     "Prometheus loses its only target",
     {series("up", **INSTANCE): gauge((30, 1), Gone(30)), series("fg_engine_up", **INSTANCE): gauge((30, 1), Gone(30))},
-    firing={30: [], 38: [], 45: [firing("FgctlTargetAbsent", "page", "engine", job="fgctl")]},
+    firing={30: [], 38: [], 45: [firing("FgctlTargetAbsent", "page", "engine", namespace="")]},
     notifications=[
         Notification(
             "FgctlTargetAbsent",
@@ -80,7 +111,7 @@ _ABSENT = Scenario(
                 "For five minutes Prometheus has not scraped a single instance, so no other alert can fire. Check "
                 "whether the service runs, then the targets in Prometheus."
             ),
-            dashboard="/d/fgctl-serving",
+            dashboard="/d/fgctl-serving?var-namespace=&var-job=fgctl",
         )
     ],
 )
@@ -94,14 +125,14 @@ _RESTARTING = Scenario(
     notifications=[
         Notification(
             "FgctlEngineRestarting",
-            {"severity": "ticket", "component": "serving", **_HERE},
+            {**PRODUCTION, "severity": "ticket", "component": "serving", **_HERE},
             at=25,
             summary="The engine of a:8000 keeps restarting",
             description=(
                 "In the last hour a:8000 has restarted 2 times. Each time, the requests in progress got 503. Read "
                 "the log from before each restart."
             ),
-            dashboard="/d/fgctl-serving",
+            dashboard="/d/fgctl-serving?var-namespace=production&var-job=fgctl",
         )
     ],
 )
@@ -123,16 +154,27 @@ _REFUSED = Scenario(
     notifications=[
         Notification(
             "FgctlRequestsRefused",
-            {"severity": "page", "component": "serving"},
+            {**PRODUCTION, "severity": "page", "component": "serving"},
             at=20,
             summary="16.67% of requests are refused because the service is full",
             description=(
                 "In the last five minutes 16.67% of all requests got 503, because too many were waiting or "
                 "because they took too long. Look for a caller that floods the service; otherwise add instances."
             ),
-            dashboard="/d/fgctl-serving",
+            dashboard="/d/fgctl-serving?var-namespace=production&var-job=fgctl",
         )
     ],
+)
+
+_STAGING = {**STAGING, "instance": "a:8000"}
+_OTHER_REFUSES = Scenario(
+    "staging refuses one request in six, and production, which has ten times its traffic, none",
+    health(60)
+    | answers("short", "v1", [Answers(60, per_minute=100)])
+    | health(60, _STAGING)
+    | answers("short", "v1", [Answers(60)], _STAGING)
+    | {series("fg_requests_total", **_STAGING, profile="short", policy="v1", outcome="overloaded"): counter((60, 2))},
+    firing={4: [], 20: [firing("FgctlRequestsRefused", "page", "serving", **STAGING)]},
 )
 
 _FAILING = Scenario(
@@ -142,14 +184,14 @@ _FAILING = Scenario(
     notifications=[
         Notification(
             "FgctlRequestsFailing",
-            {"severity": "page", "component": "serving", "profile": "short"},
+            {**PRODUCTION, "severity": "page", "component": "serving", "profile": "short"},
             at=20,
             summary="9.091% of the requests to short fail",
             description=(
                 "In the last five minutes the engine failed on 9.091% of the requests to short. The log has the "
                 "errors, with the outcome error."
             ),
-            dashboard="/d/fgctl-serving?var-profile=short",
+            dashboard="/d/fgctl-serving?var-namespace=production&var-job=fgctl&var-profile=short",
         )
     ],
 )
@@ -188,25 +230,25 @@ _SLOW = Scenario(
     notifications=[
         Notification(
             "FgctlFirstTokenSlow",
-            {"severity": "ticket", "component": "serving", "profile": "short"},
+            {**PRODUCTION, "severity": "ticket", "component": "serving", "profile": "short"},
             at=30,
             summary="Requests to short wait 9.75s for the first token",
             description=(
                 "One request in twenty to short waits 9.75s or longer for the first token; the limit is 5 s. "
                 "Check the queue, and how many mixtures are loaded on request."
             ),
-            dashboard="/d/fgctl-serving?var-profile=short",
+            dashboard="/d/fgctl-serving?var-namespace=production&var-job=fgctl&var-profile=short",
         ),
         Notification(
             "FgctlGenerationSlow",
-            {"severity": "ticket", "component": "serving", "profile": "short"},
+            {**PRODUCTION, "severity": "ticket", "component": "serving", "profile": "short"},
             at=30,
             summary="Requests to short wait 1m 57s for the whole answer",
             description=(
                 "One request in twenty to short waits 1m 57s or longer for the whole answer; the limit is 60 s. "
                 "Check whether first tokens are late too, or answers have become longer."
             ),
-            dashboard="/d/fgctl-serving?var-profile=short",
+            dashboard="/d/fgctl-serving?var-namespace=production&var-job=fgctl&var-profile=short",
         ),
     ],
 )
@@ -226,14 +268,14 @@ _VERSION_BROKEN = Scenario(
     notifications=[
         Notification(
             "FgctlPolicyBroken",
-            {"severity": "page", "component": "policies", "profile": "short"},
+            {**PRODUCTION, "severity": "page", "component": "policies", "profile": "short"},
             at=40,
             summary="The profile short cannot be served",
             description=(
                 "On at least one instance no version of short can be served: requests for it get 503, and the "
                 "instance is not ready. GET /readyz says why. Roll back: fgctl policies rollback short."
             ),
-            dashboard="/d/fgctl-policies?var-profile=short",
+            dashboard="/d/fgctl-policies?var-namespace=production&var-job=fgctl&var-profile=short",
         )
     ],
 )
@@ -245,14 +287,14 @@ _VERSION_REFUSED = Scenario(
     notifications=[
         Notification(
             "FgctlPolicyRefused",
-            {"severity": "ticket", "component": "policies", "profile": "short"},
+            {**PRODUCTION, "severity": "ticket", "component": "policies", "profile": "short"},
             at=40,
             summary="A version of short cannot be served",
             description=(
                 "The newest version of short, or its canary, cannot be served; an older version is served "
                 "instead. GET /profiles says why."
             ),
-            dashboard="/d/fgctl-policies?var-profile=short",
+            dashboard="/d/fgctl-policies?var-namespace=production&var-job=fgctl&var-profile=short",
         )
     ],
 )
@@ -263,9 +305,11 @@ SCENARIOS = [
     _STARTS,
     _UNREACHABLE,
     _ABSENT,
+    _DEAD_FOR_AN_HOUR,
     _RESTARTING,
     _REPLACED,
     _REFUSED,
+    _OTHER_REFUSES,
     _FAILING,
     _CALLER_ERRORS,
     _FEW_REQUESTS,

@@ -2,7 +2,16 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from service.api.common.limits import FIELDS, PASSAGES, STOPS, at_most
 
@@ -16,10 +25,37 @@ def _encodable(text: str) -> str:
     return text
 
 
+def one_message(sentence: str) -> WrapValidator:
+    """One sentence for a value that fits no form of a field, instead of one complaint for each form.
+
+    Where a form fits but for a reason of our own, that reason is the message.
+    """
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            causes = (detail.get("ctx", {}).get("error") for detail in error.errors())
+            own = next((cause for cause in causes if isinstance(cause, ValueError)), None)
+            raise own or ValueError(sentence) from None
+
+    return WrapValidator(validate)
+
+
+def _random_if_negative(seed: int) -> int | None:
+    """-1 is no seed, as other servers have it."""
+    return None if seed == -1 else seed
+
+
 Text = Annotated[str, AfterValidator(_encodable)]
 StopText = Annotated[Text, Field(min_length=1, max_length=200)]
-StopTexts = Annotated[list[StopText], Field(fail_fast=True)]
-few_stops = at_most(STOPS, "stop texts")
+Stops = Annotated[
+    StopText | Annotated[list[StopText], Field(fail_fast=True)] | None,
+    one_message("stop is a text of at most 200 characters or a list of such texts; correct it and send it again."),
+    at_most(STOPS, "stop texts"),
+]
+Seed = Annotated[int, Field(ge=-1, lt=1 << 63), AfterValidator(_random_if_negative)]
+"""-1 for a random one, like none."""
 
 
 class Wire(BaseModel):

@@ -2,15 +2,29 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 
-from service.api.feedback.protocol import DraftIn, NextIn, PairIn, QuickIn, SkipIn
+from service.api.common.query import only_known
+from service.api.feedback.protocol import (
+    AnnotationIn,
+    ComparisonIn,
+    DraftIn,
+    NextIn,
+    OpenIn,
+    PairIn,
+    ProgressIn,
+    QuickIn,
+    SkipIn,
+    SkipPairIn,
+    stored_form,
+)
 from service.backend import backend_of
 from service.domain.caller import kept_caller
 from service.edge.authentication import caller_of
 from service.edge.route_scope import needs
-from service.errors import ANY_ROUTE, error_responses
+from service.errors import ANY_ROUTE, WITH_BODY, error_responses
 from service.feedback.agreement.report import AgreementReport
+from service.feedback.figures import Progress
 from service.feedback.records import (
     Annotation,
     Assignment,
@@ -27,9 +41,9 @@ from service.feedback.records import (
 from service.feedback.runtime import FeedbackRuntime
 from service.feedback.store.paging import MAX_PAGE
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(only_known)])
 _READING = ANY_ROUTE | error_responses(404, 503)
-_WRITING = ANY_ROUTE | error_responses(400, 404, 409, 503)
+_WRITING = WITH_BODY | error_responses(404, 409, 503)
 UNKNOWN_CALLER = "anonymous"
 """Who gives quick feedback without a key: addresses are not kept."""
 
@@ -44,7 +58,7 @@ By = Annotated[Identifier | None, Query(description="Only those by this annotato
 async def give_feedback(request: Request, response_id: Identifier, body: QuickIn) -> Stored:
     """Keep a thumb, spans and a comment on an answer. The reply means that it is on disk."""
     caller = kept_caller(caller_of(request).id) or UNKNOWN_CALLER
-    quick = QuickFeedback(response_id=response_id, caller=caller, **dict(body))
+    quick = QuickFeedback(response_id=response_id, caller=caller, **body.model_dump())
     feedback = _feedback(request)
     await feedback.settled()  # the answer may still be on its way to the store
     return feedback.count("quick", await feedback.store.quick_feedback(quick))
@@ -59,26 +73,45 @@ async def next_response(request: Request, body: NextIn) -> Assignment | None:
     return await store.next_response_for(body.annotator, body.order)
 
 
+@router.post("/annotation/open", responses=_WRITING)
+@needs("feedback")
+async def open_again(request: Request, body: OpenIn) -> Assignment:
+    """A response with what the annotator has submitted for it, to go back to it; nothing is handed out."""
+    return await _feedback(request).store.open_again(body.annotator, body.response_id, caller_of(request))
+
+
+@router.post("/annotation/progress", responses=_WRITING)
+@needs("feedback")
+async def progress(request: Request, body: ProgressIn) -> Progress:
+    """How much the annotator has done and how much is left, with the responses done last."""
+    store = _feedback(request).store
+    await store.sign_in(body.annotator, caller_of(request))
+    return await store.progress(body.annotator, body.kind, body.order, body.since)
+
+
 @router.post("/annotation/draft", responses=_WRITING)
 @needs("feedback")
 async def save_draft(request: Request, body: DraftIn) -> None:
     """Keep what the annotator has so far."""
-    await _feedback(request).store.save_draft(body.annotator, body.response_id, body.draft, caller_of(request))
+    store, by = _feedback(request).store, caller_of(request)
+    await store.save_draft(body.annotator, body.response_id, body.draft, by, body.based_on)
 
 
 @router.post("/annotation/skip", responses=_WRITING)
 @needs("feedback")
 async def skip(request: Request, body: SkipIn) -> None:
     """Leave a response to others."""
-    await _feedback(request).store.skip(body.annotator, body.response_id, body.reason, caller_of(request))
+    store, by = _feedback(request).store, caller_of(request)
+    await store.skip(body.annotator, body.response_id, body.reason, by, body.based_on)
 
 
 @router.post("/annotation/submit", responses=_WRITING)
 @needs("feedback")
-async def submit(request: Request, body: Annotation) -> Stored:
+async def submit(request: Request, body: AnnotationIn) -> Stored:
     """Keep an annotation; a second one of a response is its next version. The reply means that it is on disk."""
-    feedback = _feedback(request)
-    return feedback.count("annotation", await feedback.store.submit(body, by=caller_of(request)))
+    feedback, annotation = _feedback(request), stored_form(Annotation, body)
+    stored = await feedback.store.submit(annotation, by=caller_of(request), based_on=body.based_on)
+    return feedback.count("annotation", stored)
 
 
 @router.post("/annotation/pairs", responses=_WRITING)
@@ -90,12 +123,20 @@ async def next_pair(request: Request, body: PairIn) -> Pair | None:
     return await store.next_pair(body.annotator)
 
 
+@router.post("/annotation/pairs/skip", responses=_WRITING)
+@needs("feedback")
+async def skip_pair(request: Request, body: SkipPairIn) -> None:
+    """Leave a pair to others."""
+    await _feedback(request).store.skip_pair(body.annotator, body.a, body.b, body.reason, caller_of(request))
+
+
 @router.post("/annotation/compare", responses=_WRITING)
 @needs("feedback")
-async def compare(request: Request, body: Comparison) -> Stored:
+async def compare(request: Request, body: ComparisonIn) -> Stored:
     """Keep a comparison. The reply means that it is on disk."""
-    feedback = _feedback(request)
-    return feedback.count("comparison", await feedback.store.compare(body, by=caller_of(request)))
+    feedback, comparison = _feedback(request), stored_form(Comparison, body)
+    stored = await feedback.store.compare(comparison, by=caller_of(request), based_on=body.based_on)
+    return feedback.count("comparison", stored)
 
 
 @router.get("/annotation/annotations", responses=_READING)

@@ -9,20 +9,32 @@ from service.api.common.wire import (
     BestOf,
     Passages,
     PolicyName,
-    StopText,
-    StopTexts,
+    Seed,
+    Stops,
     Text,
     Wire,
-    few_stops,
     listed_stops,
+    one_message,
 )
+from service.errors import InvalidField
 
 
 class Message(Wire):
     """A turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
-    content: Text
+    content: Text | None = None
+    """An assistant's turn may have none, which is the empty text."""
+
+    @model_validator(mode="after")
+    def _written(self) -> "Message":
+        if self.content is None and self.role != "assistant":
+            raise ValueError(f"A message of the {self.role} has no content; give it a text.")
+        return self
+
+    def as_turn(self) -> dict[str, str]:
+        """For the chat template."""
+        return {"role": self.role, "content": self.content or ""}
 
 
 class GenerateRequest(Wire):
@@ -31,7 +43,9 @@ class GenerateRequest(Wire):
     profile: Annotated[str, Field(max_length=NAME)] | None = None
     """Instead of the query's."""
     weights: Annotated[
-        Annotated[str, Field(max_length=NAME)] | dict[str, float] | None, at_most(WEIGHTS, "weights")
+        Annotated[str, Field(max_length=NAME)] | dict[str, float] | None,
+        one_message("weights is a text such as 0.3,0.5,0.2 or has a number for each category; correct it."),
+        at_most(WEIGHTS, "weights"),
     ] = None
     """Instead of the query's: the same text, or a number for each category that counts, by name."""
     question: Text | None = None
@@ -48,9 +62,9 @@ class GenerateRequest(Wire):
     """0 always takes the likeliest token."""
     top_p: float | None = Field(None, gt=0, le=1, strict=False)
     """Sample from the likeliest tokens that together have this probability."""
-    seed: int | None = Field(None, ge=0, lt=1 << 63)
+    seed: Seed | None = None
     """The same seed on the same policy gives the same text, up to the rounding that other requests' company causes."""
-    stop: Annotated[StopText | StopTexts | None, few_stops] = None
+    stop: Stops = None
     """Text at which generation ends; it is not part of the answer."""
     stream: bool = False
     """Answer by server-sent events: `token` for each piece, then `done`, or `error`."""
@@ -67,9 +81,10 @@ class GenerateRequest(Wire):
             )
         content = getattr(self, fields[0])
         if not (content.strip() if isinstance(content, str) else content):
-            raise ValueError(f"The {fields[0]} is empty; ask something.")
+            raise InvalidField(fields[0], f"The {fields[0]} is empty; ask something.")
         if self.passages and self.question is None:
-            raise ValueError("Passages go with a question; put them into the prompt or the messages yourself.")
+            message = "Passages go with a question; put them into the prompt or the messages yourself."
+            raise InvalidField("passages", message)
         return self
 
     @property

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 
 from service.answering.pipeline import Pipeline
 from service.answering.prepared import Prepared
+from service.api.common.query import only_known
 from service.api.common.route import GeneratingRoute
 from service.api.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.api.generate.translate import to_events, to_reply, to_request
@@ -17,10 +18,10 @@ from service.backend import backend_of
 from service.edge.authentication import caller_of
 from service.edge.client_disconnect import CLIENT_CLOSED, unless_disconnected
 from service.edge.route_scope import needs
-from service.edge.sse import event_data
+from service.edge.sse import event_data, event_stream
 from service.errors import GENERATING, ServiceError
 
-router = APIRouter(route_class=GeneratingRoute)
+router = APIRouter(route_class=GeneratingRoute, dependencies=[Depends(only_known)])
 
 ProfileQuery = Annotated[str | None, Query(description="Name of a profile; GET /profiles lists them.")]
 WeightsQuery = Annotated[
@@ -49,7 +50,7 @@ async def generate(
         # Before the stream's 200 goes out, so that waiting in vain is a 503 in both forms.
         if await unless_disconnected(request, pipeline.wait_for_turn(prepared)) is None:
             return Response(status_code=CLIENT_CLOSED)
-        return EventSourceResponse(_events(pipeline, prepared))
+        return event_stream(_events(pipeline, prepared))
     answer = await unless_disconnected(request, pipeline.answer(prepared))
     return Response(status_code=CLIENT_CLOSED) if answer is None else JSONResponse(to_reply(answer).model_dump())
 

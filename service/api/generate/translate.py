@@ -73,4 +73,4 @@ def _content(body: GenerateRequest) -> tuple[str, Content]:
         return "question", Question(body.question, passages)
     if body.prompt is not None:
         return "prompt", body.prompt
-    return "messages", Conversation(tuple(message.model_dump() for message in body.messages or []))
+    return "messages", Conversation(tuple(message.as_turn() for message in body.messages or []))

@@ -8,8 +8,6 @@ for agreement between people. Callers pass each annotator's latest version.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from itertools import combinations
 from typing import Any
 
@@ -19,25 +17,12 @@ from numpy.typing import NDArray
 from rewards.categories import BUILT_IN, SPAN_LABELS, Category
 from rewards.segmentation import Span, segments
 from rewards.statistics.agreement_with_people import macro_f1
+from service.feedback.agreement.differing import differing, verdict
+from service.feedback.agreement.ratings import Rating, error_mask, shared
 
-_WORD = re.compile(r"\S+")
-WHOLE: Category = "completeness"
-"""The category that people rate once for the whole response: whether information is missing."""
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Rating:
-    """One person's annotation of one response, as far as agreement needs it."""
-
-    response_id: str
-    text: str
-    annotator: str
-    spans: tuple[tuple[str, int, int], ...]
-    """Label, start and end: code points, end exclusive."""
-    missing: bool
-    """Whether information is missing."""
-    created: datetime
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+"""In scripts without spaces between words (Chinese, Japanese, Thai and others) every character counts as one."""
 
 
 def alpha(ratings: Sequence[Sequence[float]]) -> float | None:
@@ -57,30 +42,27 @@ def alpha(ratings: Sequence[Sequence[float]]) -> float | None:
     return round(float(krippendorff.alpha(reliability_data=paired, level_of_measurement="nominal")), 4)
 
 
-def error_mask(rating: Rating, category: Category, pieces: Sequence[Span]) -> Mask:
-    """Which segments the person marked as errors of the category: bool [segments]."""
-    if category == WHOLE:
-        return np.full(len(pieces), rating.missing)
-    labels = BUILT_IN[category].labels
-    spans = [(start, end) for label, start, end in rating.spans if label in labels]
-    return np.array([any(a < end and start < b for start, end in spans) for a, b in pieces], dtype=bool)
-
-
 def between_people(ratings: Iterable[Rating]) -> dict[Category, dict[str, Any]]:
     """Alpha by category over all segments of the responses that several people annotated."""
-    shared = _shared(ratings)
-    people = sorted({rating.annotator for group in shared for rating in group})
+    groups = shared(ratings)
+    people = sorted({rating.annotator for group in groups for rating in group})
     figures = {}
     for category in BUILT_IN:
         columns: list[NDArray[np.float64]] = []
-        for group in shared:
+        for group in groups:
             pieces = segments(group[0].text, BUILT_IN[category].density)
             block = np.full((len(people), len(pieces)), np.nan)
             for rating in group:
                 block[people.index(rating.annotator)] = error_mask(rating, category, pieces)
             columns.append(block)
         table = np.concatenate(columns, axis=1) if columns else np.zeros((0, 0))
-        figures[category] = {"alpha": alpha(table.tolist()), "units": int(table.shape[1]), "responses": len(shared)}
+        value = alpha(table.tolist())
+        figures[category] = {
+            "alpha": value,
+            "verdict": verdict(value, len(groups)),
+            "units": int(table.shape[1]),
+            "responses": len(groups),
+        }
     return figures
 
 
@@ -91,7 +73,7 @@ def span_f1(ratings: Iterable[Rating], of: str | None = None) -> dict[str, dict[
     """
     both: dict[str, int] = defaultdict(int)
     marked: dict[str, int] = defaultdict(int)
-    for group in _shared(ratings):
+    for group in shared(ratings):
         words = [match.span() for match in _WORD.finditer(group[0].text)]
         for first, second in combinations(group, 2):
             if of is not None and of not in (first.annotator, second.annotator):
@@ -116,11 +98,11 @@ def by_annotator(ratings: Sequence[Rating]) -> dict[str, dict[str, Any]]:
     figures = {}
     for name in sorted({rating.annotator for rating in ratings}):
         own = {rating.response_id for rating in ratings if rating.annotator == name}
-        shared = [rating for rating in ratings if rating.response_id in own]
+        with_others = [rating for rating in ratings if rating.response_id in own]
         figures[name] = {
             "annotations": sum(rating.annotator == name for rating in ratings),
-            "categories": {category: {"alpha": alpha_with(name, shared, category)} for category in BUILT_IN},
-            "spans": span_f1(shared, of=name),
+            "categories": {category: {"alpha": alpha_with(name, with_others, category)} for category in BUILT_IN},
+            "spans": span_f1(with_others, of=name),
         }
     return figures
 
@@ -128,7 +110,7 @@ def by_annotator(ratings: Sequence[Rating]) -> dict[str, dict[str, Any]]:
 def alpha_with(name: str, ratings: Iterable[Rating], category: Category) -> float | None:
     """Alpha of one person with each other person in turn, all pairs of ratings pooled."""
     rows: list[list[float]] = [[], []]
-    for group in _shared(ratings):
+    for group in shared(ratings):
         pieces = segments(group[0].text, BUILT_IN[category].density)
         for own in (rating for rating in group if rating.annotator == name):
             for other in (rating for rating in group if rating.annotator != name):
@@ -140,7 +122,7 @@ def alpha_with(name: str, ratings: Iterable[Rating], category: Category) -> floa
 def by_week(ratings: Iterable[Rating]) -> list[dict[str, Any]]:
     """Agreement by ISO week. A response counts in the week in which its second person annotated it."""
     weeks: dict[str, list[Rating]] = defaultdict(list)
-    for group in _shared(ratings):
+    for group in shared(ratings):
         year, week, _ = sorted(rating.created for rating in group)[1].isocalendar()
         weeks[f"{year}-W{week:02d}"] += group
     return [
@@ -182,12 +164,5 @@ def full_report(ratings: Sequence[Rating], scores: Mapping[str, Mapping[str, Any
         "annotators": by_annotator(ratings),
         "weeks": by_week(ratings),
         "models": models_with_people(ratings, scores),
+        "differing": differing(ratings),
     }
-
-
-def _shared(ratings: Iterable[Rating]) -> list[list[Rating]]:
-    """The ratings of each response that several people annotated, the last of each person."""
-    responses: dict[str, dict[str, Rating]] = defaultdict(dict)
-    for rating in ratings:
-        responses[rating.response_id][rating.annotator] = rating
-    return [list(people.values()) for people in responses.values() if len(people) > 1]

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from service.feedback.figures import FeedbackFigures
+
 
 class _Figures(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -17,6 +19,8 @@ class AlphaFigure(_Figures):
 class SharedFigure(AlphaFigure):
     """Agreement of people on the answers that several of them annotated."""
 
+    verdict: str
+    """In words, whether that is enough."""
     units: int
     """Segments."""
     responses: int
@@ -66,6 +70,19 @@ class AnnotatorReport(_Figures):
     spans: dict[str, SpanFigure]
 
 
+class DifferingAnswer(_Figures):
+    """An answer that people judge differently."""
+
+    response_id: str
+    question: str
+    share: float
+    """Of the segments, over all categories and pairs of people: on how many two people differ."""
+    categories: list[str]
+    """Those in which they differ."""
+    people: dict[str, list[str]]
+    """By name, what each marked, in words."""
+
+
 class AgreementReport(_Figures):
     """How far people agree with each other, and the reward models with people."""
 
@@ -75,3 +92,7 @@ class AgreementReport(_Figures):
     weeks: list[WeekReport]
     models: dict[str, ModelFigure]
     """By category."""
+    differing: list[DifferingAnswer]
+    """The answers that people differ on most, at most 50."""
+    feedback: FeedbackFigures
+    """What the store holds besides."""

@@ -3,14 +3,18 @@
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from rewards.dataset import PAIRS, MissingInfo, SpanError
+from service.feedback.records import StoredPassage
 from service.feedback.validation import check_errors, check_missing
 
 TIES = (0,) * len(PAIRS)
 IMPORTED = "imported_"
 """Prefix of the ids given to responses that came without one."""
+UNNAMED = "imported"
+"""The annotator of feedback from files that name none."""
 _NAMESPACE = uuid.UUID("0c2e6f0e-8a5b-5c1b-9d0f-6d0f2f6f7a11")
 
 
@@ -34,6 +38,8 @@ class Item:
     annotator: str | None = None
     response_id: str | None = None
     submission_id: str | None = None
+    other_ids: tuple[str | None, ...] = ()
+    """The ids of the other responses, None for those without one; empty if none has one."""
     where: str = field(default="", compare=False)
     """Its place in the file."""
 
@@ -47,9 +53,36 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A part of a record that is not imported, although the rest is."""
+
+    where: str
+    what: str
+    """In the plural, for example "relations"."""
+
+
+Read = Item | Refusal | LeftOut
+"""What a format reads."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a file of another tool does not say itself."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What its forms call a control, and which of the format's CONTROLS that is: `{"label": "errors"}`."""
+    empty_is_clean: bool = False
+    """Whether a response without marks was annotated, where the tool does not say."""
+
+
+AS_WRITTEN = ReadOptions()
+
+
 def content_digest(item: Item) -> str:
     """SHA-256 of an item without its ids: equal for equal feedback by the same person on the same response."""
-    content = asdict(replace(item, errors=(), missing=(), response_id=None, submission_id=None, where=""))
+    nameless = replace(item, errors=(), missing=(), response_id=None, submission_id=None, where="")
+    content = {name: value for name, value in asdict(nameless).items() if name != "other_ids"}
     content["errors"] = [error.model_dump() for error in item.errors]
     content["missing"] = [gap.model_dump() for gap in item.missing]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -75,8 +108,9 @@ def response_of(item: Item, which: int = 0) -> str:
 
     The derived ids of equal texts differ by their position.
     """
-    if which == 0 and item.response_id:
-        return item.response_id
+    own = (item.response_id, *item.other_ids)
+    if which < len(own) and (response_id := own[which]):
+        return response_id
     text = item.predictions[which]
     place = which if text in item.predictions[:which] else 0
     content = json.dumps([item.question, item.passages, text, *([place] if place else [])])
@@ -90,11 +124,10 @@ def objection(item: Item) -> str | None:
     """
     if not item.question.strip() or not item.predictions[0].strip():
         return "The question or the answer is empty."
-    violations = check_errors(item.errors, item.predictions[0])
-    violations += check_missing(item.missing, [len(passage) - 1 for passage in item.passages])
-    for violation in violations:
-        if violation.fatal:
-            return f"Field {violation.field}: {violation.message}"
+    violations = check_errors(item.errors, item.predictions[0], fatal=True)
+    violations += check_missing(item.missing, [len(passage) - 1 for passage in item.passages], fatal=True)
+    if violations:
+        return f"Field {violations[0].field}: {violations[0].message}"
     for number, error in enumerate(item.errors):
         if error.start == error.end:
             return f"Field errors.{number}: The span at {error.start} is empty; mark some text or remove the span."
@@ -102,3 +135,8 @@ def objection(item: Item) -> str | None:
         if value and max(pair) > len(item.predictions):
             return f"It prefers one of answers {pair[0]} and {pair[1]}, but has only {len(item.predictions)} answers."
     return None
+
+
+def sentence_rows(passages: Sequence[StoredPassage]) -> tuple[tuple[str, ...], ...]:
+    """Stored passages as an item has them."""
+    return tuple((p.title, *(p.sentences or ((p.text,) if p.text else ()))) for p in passages)

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewards.dataset import PAIRS, MissingInfo, SpanError
 from service.feedback.exchange.files import reason_of, records, write_list
-from service.feedback.exchange.item import Item, Refusal, objection
+from service.feedback.exchange.item import AS_WRITTEN, Item, Read, ReadOptions, Refusal, objection
 
+CONTROLS = ()
 _PREDICTIONS = 4
 
 
@@ -39,6 +40,7 @@ class _Row(BaseModel):
     annotator: str | None = None
     response_id: str | None = None
     submission_id: str | None = None
+    other_response_ids: list[str | None] = []
 
     def item(self) -> Item:
         feedback, predictions = self.feedback, self._without_stand_ins()
@@ -55,6 +57,7 @@ class _Row(BaseModel):
             annotator=self.annotator,
             response_id=self.response_id,
             submission_id=self.submission_id,
+            other_ids=tuple(self.other_response_ids),
         )
 
     def _without_stand_ins(self) -> tuple[str, ...]:
@@ -66,7 +69,7 @@ class _Row(BaseModel):
         return tuple(predictions)
 
 
-def read(path: Path) -> Iterator[Item | Refusal]:
+def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
     """The items of a file, and a refusal for each row that cannot be used.
 
     Raises FgctlError if the file as a whole cannot be read.
@@ -108,4 +111,5 @@ def row(item: Item) -> dict[str, Any]:
         },
         "preference": list(item.preference),
         **{name: value for name, value in ids.items() if value is not None},
+        **({"other_response_ids": list(item.other_ids)} if item.other_ids else {}),
     }

@@ -7,6 +7,7 @@ rows.py                  table rows as records
 responses.py             writing responses and scores, and finding them
 annotators.py            signing people in, and which key owns a name
 submissions.py           annotations, quick feedback and comparisons, each stored once
+importing.py             feedback of files, many items in one transaction
 annotation_queue.py      which response an annotator gets next, and which pair
 annotation_priority.py   the columns that order the queue
 reading.py               pages of feedback, filtered

@@ -1,15 +1,24 @@
-"""Which response an annotator gets next, and which pair. Call these inside a writing transaction."""
+"""Which response an annotator gets next, and which pair. Call these inside a writing transaction.
+
+Served responses come before imported ones, which are there to be learned from and are mostly annotated.
+"""
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from service.domain.hash_sampling import draw
-from service.feedback.records import Order, Side
-from service.feedback.store.tables import Annotation, Assignment, Comparison, Response
+from service.feedback.records import Order, Side, WorkKind
+from service.feedback.store.tables import Annotation, Assignment, Comparison, Response, SkippedPair
 
+BEGUN = ("open", "drafted")
+MOST_COUNTED = 1000
+"""Nobody needs to know how many more are left, and counting takes time."""
+SOURCES = ("served", "imported")
+"""In the order in which their responses are handed out."""
 STALE = timedelta(days=1)
 """A response that was handed out but not begun for this long also goes to others."""
 
@@ -22,23 +31,53 @@ async def next_assignment(
     A response goes to one annotator, and to two if it is among the `overlap` share. The order `disagreed` also offers a
     second annotator what another has annotated and somebody disagrees on.
     """
-    own = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(("open", "drafted")))
+    own = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(BEGUN))
     if (current := await session.scalar(own.order_by(Assignment.updated.desc()).limit(1))) is not None:
         return current
-    mine = exists().where(Assignment.response_id == Response.id, Assignment.annotator_id == annotator)
-    annotated = exists().where(Annotation.response_id == Response.id, Annotation.annotator_id == annotator)
-    free: ColumnElement[bool] = _people(now) < case((Response.overlap_lot < overlap, 2), else_=1)
-    if order == "disagreed":
-        free = or_(free, and_(Response.disagreement > 0, _people(now) < 2))
     ranked = {
         "sampled": (Response.lot,),
         "uncertain": (Response.uncertainty.desc().nulls_last(), Response.lot),
         "disagreed": (Response.disagreement.desc().nulls_last(), Response.lot),
     }[order]
-    query = select(Response.id).where(Response.annotatable, ~mine, ~annotated, free).order_by(*ranked).limit(1)
-    if (response_id := await session.scalar(query)) is None:
-        return None
-    return await assignment_of(session, response_id, annotator, now)
+    query = _offered(annotator, order, overlap, now).order_by(*ranked).limit(1)
+    for source in SOURCES:
+        if (response_id := await session.scalar(query.where(Response.source == source))) is not None:
+            return await assignment_of(session, response_id, annotator, now)
+    return None
+
+
+async def left(session: AsyncSession, annotator: int, order: Order, overlap: float, now: datetime) -> int:
+    """How many responses the annotator has begun or would get; MOST_COUNTED stands for as many or more."""
+    begun = select(func.count()).select_from(Assignment)
+    begun = begun.where(Assignment.annotator_id == annotator, Assignment.state.in_(BEGUN))
+    offered = _offered(annotator, order, overlap, now).limit(MOST_COUNTED).subquery()
+    counts = [await session.scalar(begun), await session.scalar(select(func.count()).select_from(offered))]
+    return min(MOST_COUNTED, sum(count or 0 for count in counts))
+
+
+def _offered(annotator: int, order: Order, overlap: float, now: datetime) -> Select[str]:
+    """The ids of the responses that an annotator may get."""
+    mine = exists().where(Assignment.response_id == Response.id, Assignment.annotator_id == annotator)
+    annotated = exists().where(Annotation.response_id == Response.id, Annotation.annotator_id == annotator)
+    free: ColumnElement[bool] = _people(now) < case((Response.overlap_lot < overlap, 2), else_=1)
+    if order == "disagreed":
+        free = or_(free, and_(Response.disagreement > 0, _people(now) < 2))
+    return select(Response.id).where(Response.annotatable, ~mine, ~annotated, free)
+
+
+async def done(session: AsyncSession, kind: WorkKind, annotator: int, since: datetime | None) -> tuple[int, int]:
+    """How many responses the annotator has annotated, or pairs compared, and how many of them since a time."""
+    table = Annotation if kind == "annotation" else Comparison
+    unit: Any = (
+        Annotation.response_id
+        if kind == "annotation"
+        else case(
+            (Comparison.a < Comparison.b, Comparison.a + " " + Comparison.b), else_=Comparison.b + " " + Comparison.a
+        )
+    )
+    query = select(func.count(unit.distinct())).where(table.annotator_id == annotator)
+    whole = await session.scalar(query) or 0
+    return whole, whole if since is None else await session.scalar(query.where(table.created >= since)) or 0
 
 
 async def assignment_of(session: AsyncSession, response_id: str, annotator_id: int, now: datetime) -> Assignment:
@@ -66,21 +105,46 @@ def _people(now: datetime) -> ColumnElement[int]:
 
 
 async def next_pair(session: AsyncSession, annotator: int) -> tuple[Response, Response] | None:
-    """Two different responses to the same prompt that the annotator has not compared; None if there are none."""
+    """Two different responses to the same prompt that the annotator has neither compared nor skipped; None if there are
+    none.
+
+    A pair with an imported response is offered only if nobody has compared it: files bring comparisons along.
+    """
+    for pairs in _pairs(annotator):
+        row = (await session.execute(pairs.limit(1))).first()
+        if row is not None:
+            return row[0], row[1]
+    return None
+
+
+async def pairs_left(session: AsyncSession, annotator: int) -> int:
+    """How many pairs the annotator would get; MOST_COUNTED stands for as many or more."""
+    queries = [pairs.with_only_columns(literal(1)).limit(MOST_COUNTED) for pairs in _pairs(annotator)]
+    return min(MOST_COUNTED, sum([len((await session.execute(query)).all()) for query in queries]))
+
+
+def _pairs(annotator: int) -> tuple[Select[Response, Response], Select[Response, Response]]:
+    """The pairs of served responses that an annotator may get, and those with an imported one."""
     a, b = aliased(Response), aliased(Response)
-    compared = exists().where(
-        Comparison.annotator_id == annotator,
-        or_(and_(Comparison.a == a.id, Comparison.b == b.id), and_(Comparison.a == b.id, Comparison.b == a.id)),
+    same = exists().where(of_pair(a.id, b.id))
+    skipped = exists().where(
+        SkippedPair.annotator_id == annotator,
+        or_(and_(SkippedPair.a == a.id, SkippedPair.b == b.id), and_(SkippedPair.a == b.id, SkippedPair.b == a.id)),
     )
+    served = and_(a.source == "served", b.source == "served")
     query = (
         select(a, b)
         .join(b, and_(a.prompt_key == b.prompt_key, a.id < b.id, a.text_key != b.text_key))
-        .where(a.annotatable, b.annotatable, ~compared)
+        .where(a.annotatable, b.annotatable, ~skipped)
         .order_by(a.lot, b.lot)
-        .limit(1)
     )
-    row = (await session.execute(query)).first()
-    return None if row is None else (row[0], row[1])
+    mine = same.where(Comparison.annotator_id == annotator)
+    return query.where(served, ~mine), query.where(~served, ~same)
+
+
+def of_pair(a: Any, b: Any) -> ColumnElement[bool]:
+    """Whether a comparison is of these two responses, in either order."""
+    return or_(and_(Comparison.a == a, Comparison.b == b), and_(Comparison.a == b, Comparison.b == a))
 
 
 def shown_first(a: str, b: str, annotator: str) -> Side:

@@ -5,7 +5,7 @@ the database fails, and then have changed nothing. Methods that act for an annot
 the operator), and raise Forbidden if the annotator's name belongs to another key.
 """
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -14,15 +14,19 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.domain.caller import Caller
+from service.errors import ServiceError
+from service.feedback.figures import FeedbackFigures, Progress
 from service.feedback.records import (
     Annotation,
     AnnotatorInfo,
     Assignment,
     Comparison,
     Counts,
+    ImportedFeedback,
     NewResponse,
     NewScores,
     Order,
+    Outcome,
     Page,
     Pair,
     QuickFeedback,
@@ -31,14 +35,17 @@ from service.feedback.records import (
     StoredComparison,
     StoredQuick,
     StoredResponse,
+    WorkKind,
 )
 from service.feedback.store import annotation_queue as queue
-from service.feedback.store import annotators, reading, removal, responses, submissions, tables
+from service.feedback.store import annotators, importing, reading, removal, responses, submissions, tables
 from service.feedback.store.database import Database
 from service.feedback.store.rows import annotator_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_LAST = 20
+"""Responses that an annotator can go back to from a list."""
 OVERLAP = 0.1
 """The share of responses that two people annotate, so that agreement can be measured."""
 
@@ -114,6 +121,12 @@ class FeedbackStore:
             return await responses.with_scores(session, await responses.find(session, response_id))
 
     @_to_its_end
+    async def recorded(self, response_ids: Collection[str]) -> dict[str, NewResponse]:
+        """The responses of these ids as they were recorded, without scores, by id; those that are stored."""
+        async with self._database.reading() as session:
+            return await reading.recorded(session, response_ids)
+
+    @_to_its_end
     async def responses(
         self, cursor: str | None = None, limit: int = 100, *, annotated: bool = False
     ) -> Page[StoredResponse]:
@@ -128,7 +141,7 @@ class FeedbackStore:
         """The annotator of that name, added if new. Raises InvalidRequest for an annotator who has retired."""
         async with self._database.writing() as session:
             if await annotators.add_if_new(session, name, self._clock()):
-                self._audit(session, name, "annotator", "signed in for the first time")
+                self._audit(session, name.strip(), "annotator", "signed in for the first time")
             return annotator_of(await annotators.find(session, name, by))
 
     @_to_its_end
@@ -168,28 +181,78 @@ class FeedbackStore:
             if assignment is None:
                 return None
             response = await responses.with_scores(session, await responses.find(session, assignment.response_id))
+            version = await submissions.check_version(session, response.id, person.id, None)
             return Assignment.model_validate(
-                {"response": response, "state": assignment.state, "draft": assignment.draft}
+                {"response": response, "state": assignment.state, "version": version, "draft": assignment.draft}
             )
 
     async def save_draft(
-        self, annotator: str, response_id: str, draft: dict[str, Any], by: Caller | None = None
+        self, annotator: str, response_id: str, draft: dict[str, Any], by: Caller | None = None, based_on: int = 0
     ) -> None:
-        """Store the annotator's draft, replacing the previous one. Raises NotStored."""
-        await self._update_assignment(annotator, response_id, by, state="drafted", draft=draft)
+        """Store the annotator's draft, replacing the previous one.
 
-    async def skip(self, annotator: str, response_id: str, reason: str, by: Caller | None = None) -> None:
-        """Leave a response to others; it is never offered to this annotator again. Raises NotStored."""
-        await self._update_assignment(annotator, response_id, by, state="skipped", draft=None, skip_reason=reason)
+        Raises NotStored, and Stale if the annotator's latest version is not the one that the draft is based on.
+        """
+        await self._update_assignment(annotator, response_id, by, based_on, state="drafted", draft=draft)
+
+    async def skip(
+        self, annotator: str, response_id: str, reason: str, by: Caller | None = None, based_on: int = 0
+    ) -> None:
+        """Leave a response to others; it is never offered to this annotator again. Raises like `save_draft`."""
+        values = {"state": "skipped", "draft": None, "skip_reason": reason}
+        await self._update_assignment(annotator, response_id, by, based_on, **values)
 
     @_to_its_end
-    async def _update_assignment(self, annotator: str, response_id: str, by: Caller | None, **values: Any) -> None:
+    async def _update_assignment(
+        self, annotator: str, response_id: str, by: Caller | None, based_on: int, **values: Any
+    ) -> None:
         async with self._database.writing() as session:
             person = await annotators.find(session, annotator, by)
             response = await responses.find(session, response_id)
+            await submissions.check_version(session, response.id, person.id, based_on)
             assignment = await queue.assignment_of(session, response.id, person.id, self._clock())
             for name, value in values.items():
                 setattr(assignment, name, value)
+
+    @_to_its_end
+    async def open_again(self, annotator: str, response_id: str, by: Caller | None = None) -> Assignment:
+        """A response with the annotator's latest annotation of it and their draft, if any. Raises NotStored."""
+        async with self._database.writing() as session:
+            person = await annotators.find(session, annotator, by)
+            response = await responses.find(session, response_id)
+            assignment = await session.get(tables.Assignment, (response.id, person.id))
+            page = await reading.annotation_page(session, None, 1, response.id, person.name, latest=True)
+            annotation = next(iter(page.items), None)
+            return Assignment(
+                response=await responses.with_scores(session, response),
+                state=assignment.state if assignment else "open",
+                draft=assignment.draft if assignment else None,
+                version=annotation.version if annotation else 0,
+                annotation=annotation,
+            )
+
+    @_to_its_end
+    async def progress(
+        self, annotator: str, kind: WorkKind, order: Order = "sampled", since: datetime | None = None
+    ) -> Progress:
+        """How much an annotator has done, since a time too, and how much is left. Raises NotStored."""
+        async with self._database.reading() as session:
+            person = await annotators.find(session, annotator)
+            done, today = await queue.done(session, kind, person.id, since)
+            if kind == "comparison":
+                return Progress(done=done, today=today, left=await queue.pairs_left(session, person.id))
+            left = await queue.left(session, person.id, order, self._overlap, self._clock())
+            last = await reading.done_last(session, person.id, _LAST)
+            return Progress(done=done, today=today, left=left, last=last)
+
+    @_to_its_end
+    async def skip_pair(self, annotator: str, a: str, b: str, reason: str, by: Caller | None = None) -> None:
+        """Never offer a pair to this annotator again. Raises NotStored."""
+        async with self._database.writing() as session:
+            person = await annotators.find(session, annotator, by)
+            low, high = sorted([(await responses.find(session, response_id)).id for response_id in (a, b)])
+            skipped = tables.SkippedPair(a=low, b=high, annotator_id=person.id, reason=reason, created=self._clock())
+            await session.merge(skipped)
 
     @_to_its_end
     async def next_pair(self, annotator: str) -> Pair | None:
@@ -200,23 +263,30 @@ class FeedbackStore:
             if pair is None:
                 return None
             a, b = [await responses.with_scores(session, row) for row in pair]
-            return Pair(a=a, b=b, shown_first=queue.shown_first(a.id, b.id, annotator))
+            return Pair(a=a, b=b, shown_first=queue.shown_first(a.id, b.id, person.name))
 
     # Submissions
 
     @_to_its_end
-    async def submit(self, annotation: Annotation, *, imported: bool = False, by: Caller | None = None) -> Stored:
+    async def submit(self, annotation: Annotation, *, by: Caller | None = None, based_on: int | None = None) -> Stored:
         """Store an annotation as its annotator's next version for the response. Storing is idempotent.
 
-        Spans lose white space at their ends. An imported annotation is stored unchanged, and refused only if it is
-        unusable. Raises Conflict for a submission id stored with different content, Refused with the rules that the
-        annotation breaks, and NotStored for an unknown response or annotator.
+        Spans lose white space at their ends. Raises Conflict for a submission id stored with different content, Refused
+        with the rules that the annotation breaks, NotStored for an unknown response or annotator, and Stale if the
+        annotator's latest version is not the one that this is based on; None replaces any.
         """
         async with self._database.writing() as session:
-            stored = await submissions.annotate(session, annotation, imported, by, self._clock())
-            if not stored.again:
-                self._audit(session, annotation.annotator, "annotate", f"annotation {stored.id}")
-        return stored
+            return await submissions.annotate(session, annotation, by, based_on, self._clock())
+
+    @_to_its_end
+    async def import_feedback(self, items: Sequence[ImportedFeedback]) -> list[Outcome | ServiceError]:
+        """Store feedback from files, together. Returns what became of each item, or why it was refused.
+
+        It is stored unchanged, and refused only if it is unusable: Conflict for an id stored with different content
+        that no correction explains, InvalidRequest and Refused.
+        """
+        async with self._database.writing() as session:
+            return await importing.import_all(session, items, self._clock())
 
     @_to_its_end
     async def quick_feedback(self, feedback: QuickFeedback) -> Stored:
@@ -225,17 +295,14 @@ class FeedbackStore:
             return await submissions.give_quick_feedback(session, feedback, self._clock())
 
     @_to_its_end
-    async def compare(self, comparison: Comparison, *, imported: bool = False, by: Caller | None = None) -> Stored:
+    async def compare(self, comparison: Comparison, *, by: Caller | None = None, based_on: int | None = None) -> Stored:
         """Store a comparison and which response was shown first; the latest of a pair counts. Idempotent.
 
         `contradicts` names the responses that the annotator has thereby ranked in a circle. Raises like `submit`, and
-        InvalidRequest for responses to different prompts.
+        InvalidRequest for responses to different prompts; `based_on` is how many comparisons of the pair there are.
         """
         async with self._database.writing() as session:
-            stored = await submissions.compare(session, comparison, imported, by, self._clock())
-            if not stored.again:
-                self._audit(session, comparison.annotator, "compare", f"comparison {stored.id}")
-        return stored
+            return await submissions.compare(session, comparison, by, based_on, self._clock())
 
     # Reading feedback
 
@@ -277,6 +344,12 @@ class FeedbackStore:
         """How much the store holds."""
         async with self._database.reading() as session:
             return await reading.counts(session)
+
+    @_to_its_end
+    async def figures(self) -> FeedbackFigures:
+        """What people said about each version, what each of them did, and what is left."""
+        async with self._database.reading() as session:
+            return await reading.figures(session)
 
     # Removal
 

@@ -1,16 +1,41 @@
 """Pages of feedback, filtered, and counts of everything. Raises InvalidRequest for a cursor that no page gave."""
 
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from service.feedback.records import Counts, Page, StoredAnnotation, StoredComparison, StoredQuick, StoredResponse
+from service.feedback.figures import DoneResponse, FeedbackFigures, PersonFigures, VersionFigures
+from service.feedback.records import (
+    Counts,
+    NewResponse,
+    Page,
+    StoredAnnotation,
+    StoredComparison,
+    StoredQuick,
+    StoredResponse,
+)
+from service.feedback.skips import SKIPPED_KINDS, reason_code
 from service.feedback.store import annotators, responses
 from service.feedback.store.paging import fetch_page
-from service.feedback.store.rows import annotation_of, comparison_of, quick_of
-from service.feedback.store.tables import Annotation, Annotator, Comparison, QuickFeedback, Response, Score
+from service.feedback.store.rows import annotation_of, comparison_of, quick_of, recorded_of
+from service.feedback.store.tables import (
+    Annotation,
+    Annotator,
+    Assignment,
+    Comparison,
+    QuickFeedback,
+    Response,
+    Score,
+    SkippedPair,
+)
+
+_AT_ONCE = 1000
+"""Ids in one query."""
 
 
 async def response_page(session: AsyncSession, cursor: str | None, limit: int, annotated: bool) -> Page[StoredResponse]:
@@ -20,6 +45,16 @@ async def response_page(session: AsyncSession, cursor: str | None, limit: int, a
         query = query.where(exists().where(Annotation.response_id == Response.id))
     rows, following = await fetch_page(session, query, Response, cursor, limit)
     return Page(items=tuple([await responses.with_scores(session, row) for row in rows]), next=following)
+
+
+async def recorded(session: AsyncSession, response_ids: Collection[str]) -> dict[str, NewResponse]:
+    """The responses of these ids as they were recorded, by id."""
+    ids = list(response_ids)
+    stored: dict[str, NewResponse] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        query = select(Response).where(Response.id.in_(ids[start : start + _AT_ONCE]))
+        stored.update({row.id: recorded_of(row) for row in await session.scalars(query)})
+    return stored
 
 
 async def annotation_page(
@@ -79,5 +114,115 @@ async def counts(session: AsyncSession) -> Counts:
     return Counts.model_validate({name: await session.scalar(query) for name, query in sizes.items()})
 
 
+async def done_last(session: AsyncSession, annotator: int, limit: int) -> tuple[DoneResponse, ...]:
+    """The responses that an annotator submitted or skipped last, the latest first."""
+    later = aliased(Annotation)
+    own = (later.response_id == Annotation.response_id, later.annotator_id == annotator)
+    submitted = (
+        select(Annotation, Response)
+        .join(Response, Response.id == Annotation.response_id)
+        .where(Annotation.annotator_id == annotator, ~exists().where(*own, later.version > Annotation.version))
+        .order_by(Annotation.created.desc())
+        .limit(limit)
+    )
+    skipped = (
+        select(Assignment, Response)
+        .join(Response, Response.id == Assignment.response_id)
+        .where(Assignment.annotator_id == annotator, Assignment.state == "skipped")
+        .order_by(Assignment.updated.desc())
+        .limit(limit)
+    )
+    done = [
+        _done(response, annotation.created, len(annotation.errors) + len(annotation.missing), skipped=False)
+        for annotation, response in await session.execute(submitted)
+    ]
+    done += [_done(response, row.updated, 0, skipped=True) for row, response in await session.execute(skipped)]
+    return tuple(sorted(done, key=lambda response: response.at, reverse=True)[:limit])
+
+
+def _done(response: Response, at: datetime, marks: int, *, skipped: bool) -> DoneResponse:
+    return DoneResponse(
+        response_id=response.id,
+        question=response.question,
+        at=at,
+        skipped=skipped,
+        marks=marks,
+        profile=response.profile,
+    )
+
+
+async def figures(session: AsyncSession) -> FeedbackFigures:
+    """What the store holds, by version and person."""
+    names = await annotators.names(session)
+    unread = select(func.count(Response.id)).where(
+        Response.annotatable, ~exists().where(Annotation.response_id == Response.id)
+    )
+    versions: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for profile, policy, thumb, number in await session.execute(_thumbs()):
+        versions[profile, policy]["thumbs_up" if thumb > 0 else "thumbs_down"] += number
+    choices: Counter[str] = Counter(a=0, b=0, tie=0, neither=0)
+    people: dict[int, Counter[str]] = defaultdict(Counter)
+    for annotator, choice, *sides, number in await session.execute(_choices()):
+        choices[choice] += number
+        people[annotator]["comparisons"] += number
+        for side, (profile, policy) in zip("ab", (sides[:2], sides[2:]), strict=True):
+            if profile and policy:
+                outcome = {side: "wins", "tie": "ties", "neither": "ties"}.get(choice, "losses")
+                versions[profile, policy][outcome] += number
+    skips: dict[str, Counter[str]] = {kind: Counter() for kind in SKIPPED_KINDS}
+    for kind, query in zip(SKIPPED_KINDS, _skips(), strict=True):
+        for annotator, reason in await session.execute(query):
+            skips[kind][reason_code(reason)] += 1
+            people[annotator]["skipped"] += 1
+    return FeedbackFigures(
+        left=await session.scalar(unread) or 0,
+        choices=dict(choices),
+        skips={kind: dict(counted) for kind, counted in skips.items()},
+        versions=tuple(
+            VersionFigures(profile=profile, policy=policy, **counted)
+            for (profile, policy), counted in sorted(versions.items())
+        ),
+        people={names[annotator]: PersonFigures(**counted) for annotator, counted in people.items()},
+    )
+
+
+def _thumbs() -> Select[*tuple[Any, ...]]:
+    """Thumbs up and down by version, the latest of each caller on each answer."""
+    later = aliased(QuickFeedback)
+    same = (later.response_id == QuickFeedback.response_id, later.caller == QuickFeedback.caller)
+    by = (Response.profile, Response.policy, QuickFeedback.thumb)
+    return (
+        select(*by, func.count())
+        .join(Response, Response.id == QuickFeedback.response_id)
+        .where(QuickFeedback.thumb != 0, Response.profile.is_not(None), Response.policy.is_not(None))
+        .where(~exists().where(*same, later.id > QuickFeedback.id))
+        .group_by(*by)
+    )
+
+
+def _choices() -> Select[*tuple[Any, ...]]:
+    """Comparisons by annotator, choice and both versions, the latest of each annotator and pair."""
+    later, a, b = aliased(Comparison), aliased(Response), aliased(Response)
+    pair = or_(
+        and_(later.a == Comparison.a, later.b == Comparison.b), and_(later.a == Comparison.b, later.b == Comparison.a)
+    )
+    by = (Comparison.annotator_id, Comparison.choice, a.profile, a.policy, b.profile, b.policy)
+    return (
+        select(*by, func.count())
+        .join(a, a.id == Comparison.a)
+        .join(b, b.id == Comparison.b)
+        .where(~exists().where(pair, later.annotator_id == Comparison.annotator_id, later.id > Comparison.id))
+        .group_by(*by)
+    )
+
+
+def _skips() -> tuple[Select[*tuple[Any, ...]], Select[*tuple[Any, ...]]]:
+    """Who skipped, and why: responses, and pairs. Reasons are JSON, by which PostgreSQL does not group."""
+    return (
+        select(Assignment.annotator_id, Assignment.skip_reason).where(Assignment.state == "skipped"),
+        select(SkippedPair.annotator_id, SkippedPair.reason),
+    )
+
+
 def _by(query: Select[Any], table: Any, annotator: str | None) -> Select[Any]:
-    return query if annotator is None else query.where(table.annotator_id.in_(annotators.id_of(annotator)))
+    return query if annotator is None else query.where(table.annotator_id.in_(annotators.ids_of(annotator)))

@@ -5,8 +5,18 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, CursorResult, Delete, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.feedback.store import annotators
 from service.feedback.store.responses import update_disagreement
-from service.feedback.store.tables import Annotation, Annotator, Assignment, Audit, Comparison, QuickFeedback, Response
+from service.feedback.store.tables import (
+    Annotation,
+    Annotator,
+    Assignment,
+    Audit,
+    Comparison,
+    QuickFeedback,
+    Response,
+    SkippedPair,
+)
 
 
 async def delete_person(session: AsyncSession, name: str) -> dict[str, int]:
@@ -14,17 +24,19 @@ async def delete_person(session: AsyncSession, name: str) -> dict[str, int]:
 
     A caller's responses are deleted with everybody's feedback on them, because it quotes the caller's questions.
     """
-    people = select(Annotator.id).where(Annotator.name == name)
+    people = annotators.ids_of(name)
+    names = [name, *await session.scalars(select(Annotator.name).where(Annotator.id.in_(people)))]
     by_person = select(Annotation.response_id).where(Annotation.annotator_id.in_(people))
     annotated = (await session.scalars(select(Response).where(Response.id.in_(by_person)))).all()
     deleted = {}
     for kind, query in {
         "annotations": delete(Annotation).where(Annotation.annotator_id.in_(people)),
         "comparisons": delete(Comparison).where(Comparison.annotator_id.in_(people)),
+        "skipped_pairs": delete(SkippedPair).where(SkippedPair.annotator_id.in_(people)),
         "assignments": delete(Assignment).where(Assignment.annotator_id.in_(people)),
         "quick_feedback": delete(QuickFeedback).where(QuickFeedback.caller == name),
         "responses": delete(Response).where(Response.caller == name),
-        "annotators": delete(Annotator).where(Annotator.name == name),
+        "annotators": delete(Annotator).where(Annotator.id.in_(people)),
     }.items():
         deleted[kind] = await _delete(session, query)
         if kind == "annotations":
@@ -33,7 +45,7 @@ async def delete_person(session: AsyncSession, name: str) -> dict[str, int]:
             await session.flush()
     # The names that the key owned become free; the people behind them stay.
     await session.execute(update(Annotator).where(Annotator.caller == name).values(caller=None))
-    await session.execute(update(Audit).where(Audit.who == name).values(who=None))
+    await session.execute(update(Audit).where(Audit.who.in_(names)).values(who=None))
     return deleted
 
 

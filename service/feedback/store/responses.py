@@ -34,11 +34,17 @@ async def add_new(session: AsyncSession, responses: Sequence[NewResponse], now: 
     created = await next_moment(session, Response, now)
     new = [response for response in reversed(by_id.values()) if response.id not in stored]
     for place, response in enumerate(new):
-        columns = derived_columns(response.id, response.question, response.passages, response.text)
-        at = created + timedelta(microseconds=place)
-        session.add(Response(**response.model_dump(mode="json"), **columns, created=at))
+        row = row_of(response)
+        row.created = created + timedelta(microseconds=place)
+        session.add(row)
     await session.flush()
     return len(new)
+
+
+def row_of(response: NewResponse) -> Response:
+    """The row of a new response, which lacks only its time."""
+    columns = derived_columns(response.id, response.question, response.passages, response.text)
+    return Response(**response.model_dump(mode="json"), **columns)
 
 
 async def add_scores(session: AsyncSession, new: NewScores, now: datetime) -> None:

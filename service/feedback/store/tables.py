@@ -93,9 +93,10 @@ class Response(Base):
     __table_args__ = (
         Index(None, "created", "id"),
         Index(None, "prompt_key"),
-        Index(None, "lot"),
-        Index(None, "uncertainty"),
-        Index(None, "disagreement"),
+        # The queue serves one source after the other, each in one of three orders.
+        Index(None, "source", "lot"),
+        Index(None, "source", "uncertainty"),
+        Index(None, "source", "disagreement"),
     )
 
 
@@ -111,7 +112,7 @@ class Score(Base):
     """Version of the label heads, if any named the errors."""
     json: Mapped[dict[str, Any]] = mapped_column(Words)
     """In the shape of ScoredResponse.as_json."""
-    created: Mapped[datetime] = mapped_column(Moment)
+    created: Mapped[datetime] = mapped_column(Moment, index=True)
 
 
 class Annotator(Base):
@@ -121,6 +122,10 @@ class Annotator(Base):
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(String, unique=True)
+    """As it was first written, without outer space."""
+    key: Mapped[str] = mapped_column(String, index=True)
+    """Equal for names that differ in case and outer space alone: these are one person. Stores from before may have two
+    rows with the same key; each is then found by its exact name."""
     created: Mapped[datetime] = mapped_column(Moment)
     retired: Mapped[datetime | None] = mapped_column(Moment)
     caller: Mapped[str | None] = mapped_column(String)
@@ -195,11 +200,25 @@ class Comparison(Base):
     shown_first: Mapped[str | None] = mapped_column(String)
     """`a` or `b`; None where an imported file does not say."""
     choice: Mapped[str] = mapped_column(String)
-    """`a`, `b` or `tie`."""
+    """`a`, `b`, `tie` or `neither`."""
     annotator_id: Mapped[int] = _annotator()
     created: Mapped[datetime] = mapped_column(Moment)
 
     __table_args__ = (Index(None, "created", "id"),)
+
+
+class SkippedPair(Base):
+    """Two responses that an annotator did not compare, and why."""
+
+    __tablename__ = "skipped_pairs"
+
+    a: Mapped[str] = mapped_column(ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True)
+    b: Mapped[str] = mapped_column(ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True, index=True)
+    annotator_id: Mapped[int] = mapped_column(
+        ForeignKey("annotators.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    reason: Mapped[str] = mapped_column(Words)
+    created: Mapped[datetime] = mapped_column(Moment)
 
 
 class Audit(Base):

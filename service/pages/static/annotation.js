@@ -4,20 +4,31 @@ import { callJson } from "./call.js";
 
 const post = (path, body) => callJson(path, { method: "POST", body });
 
-/** The next response for an annotator: {response, state, draft}, or null when there is none. */
+/** The next response for an annotator: {response, state, version, draft}, or null when there is none. */
 export const nextResponse = (annotator, order) => post("annotation/next", { annotator, order });
 
-/** Store a draft: any JSON, returned with the assignment. */
-export const saveDraft = (annotator, id, draft) => post("annotation/draft", { annotator, response_id: id, draft });
+/** Store a draft: any JSON, returned with the assignment. `basedOn` is the assignment's version. */
+export const saveDraft = (annotator, id, draft, basedOn) =>
+  post("annotation/draft", { annotator, response_id: id, draft, based_on: basedOn });
 
 /** Store an annotation; the same submission sent twice is stored once. */
 export const submit = (annotation) => post("annotation/submit", annotation);
 
 /** Leave a response to others, with a reason. */
-export const skip = (annotator, id, reason) => post("annotation/skip", { annotator, response_id: id, reason });
+export const skip = (annotator, id, reason, basedOn) =>
+  post("annotation/skip", { annotator, response_id: id, reason, based_on: basedOn });
+
+/** A response with what the annotator has submitted for it: {response, state, draft, annotation}. */
+export const openAgain = (annotator, id) => post("annotation/open", { annotator, response_id: id });
+
+/** How much is done and left: {done, today, left, last}. */
+export const getProgress = (query) => post("annotation/progress", query);
 
 /** Two answers to compare: {a, b, shown_first}, or null when there are none. */
 export const nextPair = (annotator) => post("annotation/pairs", { annotator });
+
+/** Leave a pair to others, with a reason. */
+export const skipPair = (annotator, a, b, reason) => post("annotation/pairs/skip", { annotator, a, b, reason });
 
 /** Store a comparison. */
 export const compare = (comparison) => post("annotation/compare", comparison);

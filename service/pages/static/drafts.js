@@ -14,16 +14,17 @@ export function latestDraft(annotator, id, served) {
   return [served, local].filter(Boolean).sort((a, b) => (b.at ?? 0) - (a.at ?? 0))[0] ?? null;
 }
 
-/** Store a draft; `onSaved` is called once the service has it. */
-export function keepDraft(annotator, id, draft, onSaved) {
+/** Store a draft; `onSaved` is called once the service has it, `onFailed` with the problem if it does not take it. */
+export function keepDraft(annotator, id, draft, { basedOn, onSaved, onFailed }) {
   localStorage.setItem(place(annotator, id), JSON.stringify(draft));
   clearTimeout(saving);
   saving = setTimeout(async () => {
     try {
-      await saveDraft(annotator, id, draft);
+      await saveDraft(annotator, id, draft, basedOn);
       onSaved();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      onFailed(error);
     }
   }, SAVE_AFTER);
 }

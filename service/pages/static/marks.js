@@ -21,6 +21,16 @@ export class Marks {
     return this.become({ errors: [...others, error].sort((a, b) => a.start - b.start) }, "marked");
   }
 
+  /** Begin with the marks of an annotation that was submitted. */
+  restore({ errors, missing, suggestions }) {
+    const places = missing.flatMap(({ label, passage_id: passage, sentence_id: numbers }) => (
+      numbers.map((number) => [`${passage}.${number}`, label])));
+    const rejected = suggestions.filter(({ outcome }) => outcome === "rejected");
+    const same = (a, b) => ["category", "start", "end"].every((field) => a[field] === b[field]);
+    const dismissed = [...this.suggestions.keys()].filter((i) => rejected.some((other) => same(other, this.suggestions[i])));
+    this.state = { errors: errors.map((error) => ({ ...error })), missing: Object.fromEntries(places), dismissed };
+  }
+
   unmark(error) {
     this.become({ errors: this.state.errors.filter((other) => other !== error) });
   }

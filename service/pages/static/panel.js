@@ -23,7 +23,7 @@ export class Panel {
     this.answer = template("answer");
     const find = (selector) => this.answer.querySelector(selector);
     Object.assign(this, {
-      title: find("h2"), problem: find(".problem"), text: find(".text"), facts: find(".facts"), judged: find(".judged"),
+      title: find("h2"), problem: find(".problem"), outdated: find(".outdated"), text: find(".text"), facts: find(".facts"), judged: find(".judged"),
       table: find(".scroll"), copy: find(".copy"), thumbs: find(".thumbs"), choices: this.preference.querySelector(".choices"),
     });
     this.title.id = `title-${name}`;
@@ -31,7 +31,9 @@ export class Panel {
     this.text.id = `text-${name}`;
     this.choices.setAttribute("aria-label", `Profile ${name}`);
     this.table.setAttribute("aria-label", `All scores ${name}`);
-    this.triangle = new Triangle(this.preference.querySelector(".triangle"), NAMES, () => this.choose(OWN));
+    this.triangle = new Triangle(this.preference.querySelector(".triangle"), NAMES, {
+      onMove: () => this.choose(OWN), onPick: (name) => this.choose(name),
+    });
     this.profiles = [];
     this.setProfiles([]);
     this.offerCopies();
@@ -41,7 +43,7 @@ export class Panel {
   setProfiles(profiles) {
     this.profiles = profiles;
     const placed = profiles.filter(({ weights }) => NAMES.every((name) => name in weights));
-    this.triangle.mark(placed.map(({ weights }) => NAMES.map((name) => weights[name])));
+    this.triangle.mark(placed.map(({ profile, weights }) => ({ name: profile, weights: NAMES.map((name) => weights[name]) })));
     this.choices.replaceChildren(...[...profiles.map((p) => p.profile), OWN].map((name) => make("label", {},
       make("input", { type: "radio", name: `profile-${this.name}`, value: name, onchange: () => this.choose(name) }),
       make("span", { textContent: name }),
@@ -58,14 +60,17 @@ export class Panel {
 
   /** Ask `{question, passages}` and show the answer and its scores, or the failure. */
   async ask(question, signal) {
+    this.signal = signal;
     this.answer.hidden = false;
     this.title.textContent = this.chosen === OWN ? `With ${this.triangle.words()}` : `Profile “${this.chosen}”`;
     this.judged.hidden = true;
     show(this.problem, null);
     show(this.facts, "");
-    this.text.replaceChildren(make("p", { className: "words" }));
+    this.text.replaceChildren(make("p", { className: "words", dir: "auto" }));
     this.text.setAttribute("aria-busy", "true");
     this.thumbs.replaceChildren();
+    this.question = question;
+    this.checkQuestion(question);
     this.sent = { ...question, ...(this.chosen === OWN ? { weights: this.triangle.weights.join(",") } : { profile: this.chosen }) };
     this.showCopy();
     try {
@@ -74,11 +79,21 @@ export class Panel {
       offerThumbs(this.thumbs, done.id);
       await this.score(done.id, text, signal);
     } catch (error) {
+      if (signal !== this.signal) return; // another question is being answered here
       if (error.name === "AbortError") show(this.facts, "Stopped.");
       else show(this.problem, error instanceof Problem ? error.message : `${LOST} (${error.message})`);
     } finally {
-      this.text.setAttribute("aria-busy", "false");
+      if (signal === this.signal) this.text.setAttribute("aria-busy", "false");
     }
+  }
+
+  /** Say so if the answer shown is to another question than the one on the page. */
+  checkQuestion(current) {
+    const differs = Boolean(this.question) && JSON.stringify(current) !== JSON.stringify(this.question);
+    show(this.outdated, differs
+      ? `An answer to what was asked before: “${this.question.question}”${current.question === this.question.question ? " with other passages" : ""}.`
+      : null);
+    this.answer.classList.toggle("old", differs);
   }
 
   async stream(signal) {
@@ -116,8 +131,11 @@ export class Panel {
   }
 
   async score(id, text, signal) {
-    if (!this.sent.passages.length || !text) return;
     const facts = this.facts.textContent;
+    if (!this.sent.passages.length || !text.trim()) {
+      this.facts.textContent = `${facts} · not judged: ${text.trim() ? "no passages" : "the answer is empty"}`;
+      return;
+    }
     this.facts.textContent = `${facts} · being scored …`;
     const deadline = Date.now() + PATIENCE;
     while (Date.now() < deadline) {

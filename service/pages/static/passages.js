@@ -50,7 +50,7 @@ export function showMissing(box, missing) {
 function option(sentence, passage, number) {
   const item = make("li", { role: "option", tabIndex: -1, ariaSelected: "false", className: number ? "" : "title" },
     make("span", { className: "index", textContent: number || "" }),
-    make("span", {}, sentence.trim(), " ", make("b", { className: "tag", hidden: true })),
+    make("span", { dir: "auto" }, sentence.trim(), " ", make("b", { className: "tag", hidden: true })),
   );
   Object.assign(item.dataset, { passage, sentence: number });
   return item;

@@ -1,6 +1,7 @@
 // The playground: one question, one or two preferences, and an answer with scores for each.
 
 import { callJson, data, Problem, show } from "./call.js";
+import "./keys.js";
 import { Panel } from "./panel.js";
 
 const $ = (id) => document.getElementById(id);
@@ -12,10 +13,12 @@ function addPassage({ title, text } = { title: "", text: "" }) {
   node.querySelector(".remove").addEventListener("click", () => {
     node.remove();
     renumber();
+    checkQuestion();
     $("add-passage").focus();
   });
   $("passages").append(node);
   renumber();
+  checkQuestion();
   return node;
 }
 
@@ -39,6 +42,12 @@ function useExample(example) {
   $("question").value = example?.question ?? "";
   $("passages").replaceChildren();
   for (const passage of example?.passages ?? [{ title: "", text: "" }]) addPassage(passage);
+  checkQuestion();
+}
+
+/** Mark answers that are to another question than the one on the page. */
+function checkQuestion() {
+  for (const panel of panels) panel.checkQuestion(question());
 }
 
 const panels = [new Panel("a", "medium"), new Panel("b", "short")];
@@ -75,13 +84,24 @@ async function ask() {
   show($("problem"), null);
   $("said").textContent = "Asked. The answer is being written.";
   const asked = panels.slice(0, $("both").checked ? 2 : 1);
-  await Promise.all(asked.map((panel) => panel.ask(question(), mine.signal)));
+  const answers = asked.map((panel) => panel.ask(question(), mine.signal));
+  bringIntoSight($("answers"));
+  await Promise.all(answers);
   if (mine !== running) return;
   $("stop").hidden = true;
   const failed = asked.some((panel) => !panel.problem.hidden);
   $("said").textContent = failed ? "There was a problem." : "The answer is complete.";
 }
 
+/** Scroll to what begins below the lower half of the window, as answers do on a phone. */
+function bringIntoSight(element) {
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (element.getBoundingClientRect().top > innerHeight / 2) {
+    element.scrollIntoView({ behavior: calm ? "instant" : "smooth" });
+  }
+}
+
+$("ask").addEventListener("input", checkQuestion);
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   ask();
@@ -89,7 +109,7 @@ $("ask").addEventListener("submit", (event) => {
 $("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
-    $("ask").requestSubmit();
+    if (!event.repeat) $("ask").requestSubmit();
   }
 });
 $("stop").addEventListener("click", () => running?.abort());

@@ -2,15 +2,16 @@
 
 import { data, make } from "./call.js";
 import { slice } from "./offsets.js";
+import { isRightToLeft } from "./words.js";
 
-const LEVELS = [0.15, 0.3, 0.5, 0.7];
+const LEVELS = [0.3, 0.6];
 const TAGS = { relevance: "R", factuality: "F" };
 
 /** Show `text` in `box`, with segments coloured by `scores` and a tip on hover and focus. */
 export function showScored(box, text, scores) {
   const names = Object.keys(scores).filter((name) => data.categories[name]?.density !== "response");
   const tip = make("div", { className: "tip", role: "tooltip", id: `tip-${box.id}`, hidden: true });
-  const words = make("p", { className: "words" });
+  const words = make("p", { className: "words", dir: "auto" });
   let at = 0;
   for (const piece of pieces(scores, names)) {
     words.append(slice(text, at, piece.start), element(text, piece, tip));
@@ -18,7 +19,7 @@ export function showScored(box, text, scores) {
   }
   words.append(slice(text, at, Infinity));
   box.replaceChildren(words, tip);
-  listen(box, words, tip);
+  listen(box, words, tip, isRightToLeft(text) ? -1 : 1);
 }
 
 /** The parts of the text between the ends of segments: {start, end, of: {category: segment}}. */
@@ -37,7 +38,7 @@ export function pieces(scores, names) {
   }).filter(({ of }) => Object.keys(of).length);
 }
 
-/** The strength of a mark for an error probability, from 0 to 4. */
+/** The strength of the faint mark on a segment that is not counted as an error, from 0 to 2. */
 export function level(probability) {
   return LEVELS.filter((least) => probability >= least).length;
 }
@@ -49,7 +50,7 @@ function element(text, { start, end, of }, tip) {
     className: "piece", tabIndex: 0, role: "button", attrs: { "aria-describedby": tip.id },
   }, part);
   for (const [name, segment] of Object.entries(of)) {
-    piece.dataset[TAGS[name] ? name : "other"] = level(segment.error_probability);
+    piece.dataset[TAGS[name] ? name : "other"] = segment.error ? "error" : level(segment.error_probability);
     if (segment.error && segment.end === end) {
       piece.append(make("b", { className: "tag", textContent: TAGS[name] ?? name, attrs: { "aria-hidden": "true" } }));
     }
@@ -70,7 +71,7 @@ export function share(probability) {
   return percent < 1 ? "under 1 %" : percent > 99 ? "over 99 %" : `${percent} %`;
 }
 
-function listen(box, words, tip) {
+function listen(box, words, tip, forward) {
   const open = (event) => {
     const piece = event.target.closest?.(".piece");
     if (!piece) return;
@@ -89,7 +90,7 @@ function listen(box, words, tip) {
   words.addEventListener("focusout", close);
   box.addEventListener("keydown", (event) => {
     if (event.key === "Escape") close();
-    const along = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const along = { ArrowRight: forward, ArrowLeft: -forward }[event.key];
     if (!along || !event.target.classList.contains("piece")) return;
     const all = [...words.querySelectorAll(".piece")];
     all[all.indexOf(event.target) + along]?.focus();

@@ -1,9 +1,12 @@
 // The weights of three categories as a point in a triangle, moved with the pointer or the arrow keys.
 
 import { make } from "./call.js";
+import { drawn, original, zoomFor } from "./zoom.js";
 
-/** Steps from weight 0 to 1. */
+/** Steps from weight 0 to 1, and the finer ones of an enlarged triangle. */
 export const STEPS = 20;
+const FINE_STEPS = 100;
+const [WIDTH, HEIGHT] = [280, 236];
 
 const SVG = "http://www.w3.org/2000/svg";
 // The corners, where one weight is 1: relevance left, factuality on top, completeness right.
@@ -15,22 +18,22 @@ export function position(weights) {
   return [0, 1].map((axis) => weights.reduce((sum, weight, i) => sum + weight * CORNERS[i][axis], 0));
 }
 
-/** The steps (three whole numbers that sum to STEPS) nearest to a point, or for a point outside to the edge beside it. */
-export function steps([x, y]) {
+/** The steps (three whole numbers that sum to `count`) nearest to a point, or for a point outside to the edge beside it. */
+export function steps([x, y], count = STEPS) {
   const [[ax, ay], [bx, by], [cx, cy]] = CORNERS;
   const area = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy);
   const a = ((by - cy) * (x - cx) + (cx - bx) * (y - cy)) / area;
   const b = ((cy - ay) * (x - cx) + (ax - cx) * (y - cy)) / area;
-  return rounded([a, b, 1 - a - b].map((weight) => Math.max(0, weight)));
+  return rounded([a, b, 1 - a - b].map((weight) => Math.max(0, weight)), count);
 }
 
-/** Weights as whole steps that sum to STEPS. */
-export function rounded(weights) {
+/** Weights as whole steps that sum to `count`. */
+export function rounded(weights, count = STEPS) {
   const sum = weights.reduce((a, b) => a + b);
-  const exact = weights.map((weight) => (weight / sum) * STEPS);
+  const exact = weights.map((weight) => (weight / sum) * count);
   const whole = exact.map(Math.floor);
   const order = [0, 1, 2].sort((i, j) => exact[j] - whole[j] - (exact[i] - whole[i]));
-  const left = STEPS - whole[0] - whole[1] - whole[2];
+  const left = count - whole[0] - whole[1] - whole[2];
   for (const i of order.slice(0, left)) whole[i] += 1;
   return whole;
 }
@@ -60,15 +63,19 @@ export function moved(at, key) {
   }
 }
 
-/** A triangle for `names`, three categories; `onMove` is called when the user moves the point. */
+/** A triangle for `names`, three categories; `onMove` is called when the user moves the point, `onPick` with a profile's name. */
 export class Triangle {
-  constructor(figure, names, onMove) {
+  constructor(figure, names, { onMove, onPick }) {
     this.names = names;
     this.onMove = onMove;
+    this.onPick = onPick;
     this.weights = [1 / 3, 1 / 3, 1 / 3];
-    this.svg = shape("svg", { viewBox: "0 0 280 236", role: "group", "aria-label": "Weights" });
-    this.svg.append(shape("polygon", { class: "area", points: CORNERS.join(" ") }));
-    for (let i = 1; i < 4; i += 1) this.svg.append(shape("path", { class: "grid", d: lines(i / 4) }));
+    this.profiles = [];
+    this.view = zoomFor([], WIDTH, HEIGHT);
+    this.svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", "aria-label": "Weights" });
+    this.area = shape("polygon", { class: "area" });
+    this.grid = [1, 2, 3].map(() => shape("path", { class: "grid" }));
+    this.svg.append(this.area, ...this.grid);
     this.marks = shape("g", { class: "marks", "aria-hidden": "true" });
     this.numbers = CORNERS.map(([x, y], i) => this.corner(i, x, y));
     this.handle = shape("circle", {
@@ -76,15 +83,48 @@ export class Triangle {
       "aria-label": `Weights of ${names.join(", ")}`, "aria-roledescription": "point in a triangle",
     });
     this.svg.append(this.marks, this.handle);
-    figure.append(this.svg, make("figcaption", { textContent: "Drag the point, or move it with the arrow keys." }));
+    this.zoomButton = make("button", { type: "button", className: "quiet", onclick: () => this.toggleZoom() });
+    figure.append(this.svg, make("figcaption", {}, "Drag the point, or move it with the arrow keys. ", this.zoomButton));
     this.listen();
+    this.draw();
+  }
+
+  /** Draw everything as it is seen now. */
+  draw() {
+    const seen = (point) => drawn(this.view, point);
+    this.area.setAttribute("points", CORNERS.map((corner) => seen(corner)).join(" "));
+    this.grid.forEach((path, i) => path.setAttribute("d", lines((i + 1) / 4, seen)));
+    this.marks.replaceChildren(...this.profiles.map(({ name, weights }) => {
+      const [x, y] = seen(position(weights));
+      const mark = shape("g", { class: "profile" });
+      mark.append(shape("circle", { class: "mark", cx: x, cy: y, r: 5 }), text(name, x, y - 14, "middle", "name"));
+      mark.dataset.name = name;
+      return mark;
+    }));
+    const enlarged = this.view.scale > 1;
+    this.zoomButton.hidden = !enlarged && zoomFor(this.places(), WIDTH, HEIGHT).scale === 1;
+    this.zoomButton.textContent = enlarged ? "Show the whole triangle" : "Enlarge the profiles";
+    this.svg.classList.toggle("enlarged", enlarged);
     this.set(this.weights);
+  }
+
+  places() {
+    return this.profiles.map(({ weights }) => position(weights));
+  }
+
+  toggleZoom() {
+    this.view = zoomFor(this.view.scale > 1 ? [] : this.places(), WIDTH, HEIGHT);
+    this.draw();
   }
 
   /** Show weights, without calling `onMove`. */
   set(weights) {
     this.weights = weights;
-    const [x, y] = position(weights);
+    const [x, y] = drawn(this.view, position(weights));
+    if (this.view.scale > 1 && !(x >= 0 && x <= WIDTH && y >= 0 && y <= HEIGHT)) {
+      this.toggleZoom(); // it has left what is seen
+      return;
+    }
     this.handle.setAttribute("cx", x);
     this.handle.setAttribute("cy", y);
     const percentages = weights.map((weight) => percent(weight));
@@ -98,12 +138,11 @@ export class Triangle {
     return this.names.map((name, i) => `${name} ${percent(this.weights[i])}`).join(", ");
   }
 
-  /** Mark the profiles, given by their weights. */
+  /** Mark the profiles, {name, weights}, enlarged if their points would nearly touch. */
   mark(profiles) {
-    this.marks.replaceChildren(...profiles.map((weights) => {
-      const [x, y] = position(weights);
-      return shape("circle", { class: "mark", cx: x, cy: y, r: 4 });
-    }));
+    this.profiles = profiles;
+    this.view = zoomFor(this.places(), WIDTH, HEIGHT);
+    this.draw();
   }
 
   corner(i, x, y) {
@@ -118,10 +157,16 @@ export class Triangle {
     const follow = (event) => {
       const matrix = this.svg.getScreenCTM().inverse();
       const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix);
-      this.move(steps([x, y]));
+      const count = this.view.scale > 1 ? FINE_STEPS : STEPS;
+      this.move(steps(original(this.view, [x, y]), count), count);
     };
     this.svg.addEventListener("pointerdown", (event) => {
       event.preventDefault();
+      const profile = event.target.closest(".profile")?.dataset.name;
+      if (profile) {
+        this.onPick(profile);
+        return;
+      }
       this.svg.setPointerCapture(event.pointerId);
       this.handle.focus();
       follow(event);
@@ -137,8 +182,8 @@ export class Triangle {
     });
   }
 
-  move(to) {
-    this.set(to.map((step) => step / STEPS));
+  move(to, count = STEPS) {
+    this.set(to.map((step) => step / count));
     this.onMove(this.weights);
   }
 }
@@ -148,14 +193,14 @@ export function percent(weight) {
   return `${Math.round(weight * 100)} %`;
 }
 
-/** Grid lines where one weight is `share`. */
-function lines(share) {
+/** Grid lines where one weight is `share`; `seen` says where a point is drawn. */
+function lines(share, seen) {
   return [0, 1, 2].map((i) => {
     const ends = [1, 2].map((other) => {
       const weights = [0, 0, 0];
       weights[i] = share;
       weights[(i + other) % 3] = 1 - share;
-      return position(weights).join(" ");
+      return seen(position(weights)).join(" ");
     });
     return `M${ends.join("L")}`;
   }).join("");

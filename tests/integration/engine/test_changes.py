@@ -11,7 +11,7 @@ import httpx
 import pytest
 import torch
 
-from policies.adapter import LoraAdapter
+from policies.adapters.lora import LoraAdapter
 from policies.mixing import MIXTURE
 from policies.store import PROFILES
 from service.domain.roster import Roster

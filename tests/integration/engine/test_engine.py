@@ -1,9 +1,13 @@
-"""Several adapters and the base in one batch of the real engine."""
+"""Several adapters and the base in one batch of the real engine, and adapters of every form."""
 
 import asyncio
+import json
+import shutil
 from itertools import combinations
 
 import pytest
+
+from service.domain.selection import Selection
 
 QUESTIONS = ["Name three colours.", "What is a river?", "Who builds bridges?"]
 
@@ -21,7 +25,8 @@ def ask(app, loop):
     from service.engine.engine import _lora_request
 
     backend = app.state.backend
-    engine, formatter, served = backend.core.engine, backend.pipeline._prompts.formatter, backend.roster.served
+    engine, served = backend.core.engine, backend.roster.served
+    formatter = backend.pipeline._formatting._formatter
     count = iter(range(1000))
 
     async def ask(profile, question):
@@ -85,3 +90,30 @@ def test_the_engine_computes_what_peft_computes(app, loop, base, store):
     moved = torch.tensor(probed).sub(torch.tensor(base_probed)).abs().mean().item()
     assert error < 0.1
     assert moved > 3 * error
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {
+            "target_modules": r"model\.layers\.(1[5-9]|2\d)\.self_attn\.[qkvo]_proj",
+            "layers_to_transform": None,
+            "r": 1,
+            "lora_alpha": 1,
+            "rank_pattern": {r"\w+_proj": 8},
+            "alpha_pattern": {"[qk]_proj": 16, "^model.*": 16},
+        },
+        {"use_rslora": True, "lora_alpha": 16 / 8**0.5},
+    ],
+    ids=["patterns", "rslora"],
+)
+def test_an_adapter_that_is_written_in_another_way_answers_the_same(app, loop, store, base, making, tmp_path, written):
+    resolver, engine = app.state.backend.resolver, app.state.backend.core.engine
+    served = resolver.roster.served["first"]
+    shutil.copytree(served.path, tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | written))
+    version = making.policy(store, base, "first", tmp_path / "adapter", "1,1,2").version
+    assert version != served.version
+    policy = loop.run(resolver.resolve(Selection("first", version), ""))
+    assert loop.run(engine.probe(policy)) == loop.run(engine.probe(served))

@@ -80,6 +80,25 @@ def test_log_probabilities_are_those_of_the_likeliest_tokens(client, loop):
         assert entry.top_logprobs[0].logprob == entry.logprob >= entry.top_logprobs[1].logprob
 
 
+def test_the_bytes_of_an_answers_tokens_are_those_of_its_text_also_where_a_token_is_part_of_a_character(client, loop):
+    asked = {
+        "model": "first",
+        "messages": [{"role": "user", "content": "Smile: \U0001f600\U0001f9ea\U0001f680"}],
+        "n": 8,
+    }
+    reply = loop.run(
+        client.chat.completions.create(
+            **asked, temperature=2.0, top_p=1.0, max_tokens=60, seed=1, logprobs=True, top_logprobs=1
+        )
+    )
+    parts = 0
+    for choice in reply.choices:
+        written = b"".join(bytes(entry.bytes) for entry in choice.logprobs.content)
+        assert written.decode(errors="ignore").startswith(choice.message.content.replace("\ufffd", ""))
+        parts += sum(bytes(entry.bytes) != entry.token.encode() for entry in choice.logprobs.content)
+    assert parts > 0
+
+
 def test_stop_texts_bounds_and_penalties_are_kept(client, loop):
     asked = {"model": "first", "prompt": "One, two,", "temperature": 0}
     plain = loop.run(client.completions.create(**asked, max_tokens=12)).choices[0].text

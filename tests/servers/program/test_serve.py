@@ -1,6 +1,8 @@
 """The service as `make serve` runs it, with the policies that ship."""
 
+import http.client
 import json
+import socket
 import time
 
 import httpx
@@ -69,3 +71,44 @@ def test_megabytes_are_refused_and_the_service_lives_on(server):
     reply = httpx.post(f"{server.url}/generate", content=b"a" * (3 << 20), timeout=30)
     assert (reply.status_code, reply.json()["error"]["type"]) == (413, "too_large")
     assert httpx.get(f"{server.url}/livez").status_code == 200
+
+
+def test_a_client_that_offers_http_2_is_answered(server):
+    """As curl --http2 and Java's HttpClient do."""
+    body = json.dumps(QUESTION).encode()
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
+        connection.sendall(
+            b"POST /generate?profile=short HTTP/1.1\r\nhost: x\r\n"
+            + offer
+            + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+            + body
+        )
+        reply = http.client.HTTPResponse(connection)
+        reply.begin()
+        assert (reply.status, json.loads(reply.read())["profile"]) == (200, "short")
+
+
+def test_an_idle_connection_stays_open(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.connect()
+    connection.auto_open = 0  # raises instead of connecting again
+    for pause in (0, 7):
+        time.sleep(pause)
+        connection.request("HEAD", "/readyz")
+        reply = connection.getresponse()
+        assert (reply.status, reply.read()) == (200, b"")
+    connection.close()
+
+
+def test_a_stream_to_a_client_of_http_1_0_ends_with_the_connection(server):
+    body = json.dumps(QUESTION | {"stream": True, "max_tokens": 4}).encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
+        connection.sendall(
+            b"POST /generate HTTP/1.0\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+            + body
+        )
+        head, _, events = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert [line for line in head.lower().split(b"\r\n") if line.startswith(b"connection")] == [b"connection: close"]
+    assert events.startswith(b"event: ")
+    assert b"event: done" in events

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +15,7 @@ from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
 from rewards.models.feedback_rewards import FITTED_REWARDS
 from rewards.segmentation import segments
-from trainer.evaluation.evaluate import GREEDY
+from trainer.evaluation.answers import GREEDY
 from trainer.evaluation.intervals import comparison, intervals, metrics
 
 run = CliRunner()
@@ -220,7 +221,8 @@ def evaluating(evaluated, monkeypatch, tmp_path):
     monkeypatch.setenv("FGCTL_POLICIES", str(tmp_path / "policies"))
     asked = []
 
-    def evaluate_policies(candidates, examples, store, base, scorer, decoding, max_prompt_tokens, judge, samples):
+    def evaluate_policies(candidates, examples, base, scorer, decoding, max_prompt_tokens, judge, samples, progress):
+        progress("answering", 0, len(examples))
         asked.append((decoding, samples))
         before = []
         for seed, policy in enumerate(candidates):
@@ -235,6 +237,8 @@ def evaluating(evaluated, monkeypatch, tmp_path):
             report["intervals"] = intervals(report)
             report["against"] = comparison(report, before[0]) if before else None
             report["pairs"] = [comparison(report, other) for other in before[1:]]
+            report["references"] = {"copied": {"share": 0.285, "longest": 14.25}, "weighted_reward": -seed / 10}
+            report["same_answers"] = {other["profile"]: 0.25 for other in before}
             report["served"] = {"responses": samples * 80} if decoding is None else None
             before.append(report)
             yield report
@@ -249,7 +253,10 @@ def test_evaluate_prints_figures_and_differences_with_intervals(evaluating):
     assert evaluating[-1] == (GREEDY, 1)
     titles = ["questions, greedy", "Difference from sft", "Difference between policies"]
     figures, against, pairs = out[out.index(titles[0]) :], out[out.index(titles[1]) :], out[out.index(titles[2]) :]
-    assert re.search(r"sft .* short .* long", figures)
+    assert re.search(r"sft .* short .* long .* references", figures)
+    assert re.search(r"copied\.share +│( 0\.\d{3} \[.*\] +│){3} 0\.285 ", figures)
+    assert re.search(r"│ weighted_reward +│.*│ 0\.000 / -0\.100 / -0\.200 ", figures)
+    assert re.search(r"same answers +│ 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", pairs)
     assert re.search(r"judge\.clean_rate\.factuality +│ 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", figures)
     assert re.search(r"length ratio +│ \d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", against)
     assert re.search(r"weighted_reward, equal length +│ [+-]\d\.\d{3} \[", against)
@@ -265,7 +272,8 @@ def test_evaluate_prints_json_and_records_in_the_version_that_was_named(evaluati
     report = json.loads(out)
     assert (report["profile"], report["version"]) == ("medium", version)
     scores = store.manifest("medium", version).greedy_scores
-    assert scores == {k: v for k, v in report.items() if k not in ("profile", "version", "weights", "pairs", "served")}
+    elsewhere = ("profile", "version", "weights", "pairs", "same_answers", "served")
+    assert scores == {k: v for k, v in report.items() if k not in elsewhere}
     code, out = invoke("policies", "show", "medium")
     assert "scores.rewards" in out
     assert "per_question" not in out
@@ -293,3 +301,36 @@ def test_evaluate_keeps_sampled_figures_beside_the_greedy_ones(evaluating):
         1,
         "All greedy answers to a question are the same; add --sampled, or leave out --samples.",
     )
+
+
+def test_evaluate_records_the_validation_questions_beside_the_held_out_ones(evaluating):
+    store = PolicyStore()
+    version = store.profile("medium").version
+    before = store.manifest("medium", version)
+    code, out = invoke("evaluate", "--no-judge", "--validation", "--profile", "medium", "--json", "--record")
+    assert code == 0
+    after = store.manifest("medium", version)
+    assert after.scores["validation"]["per_question"] == json.loads(out)["per_question"]
+    assert after.greedy_scores == before.greedy_scores
+    assert after.scores["served"] == before.scores["served"]
+    assert "leave out --all and --sampled" in invoke("evaluate", "--validation", "--sampled")[1]
+
+
+def test_base_makes_the_trunk_of_a_merged_parent_and_prints_it(tiny, trunk_store, monkeypatch):
+    monkeypatch.setenv("FGCTL_POLICIES", str(trunk_store.root))
+    code, out = invoke("base", tiny.path, "--json")
+    assert code == 0
+    printed = json.loads(out)
+    assert (printed["path"], printed["digest"]) == (str(tiny.path), tiny.digest)
+    (trunk,) = printed["trunks"]
+    assert trunk["name"] == f"tiny+sft@{trunk_store.profile('sft').version}"
+    assert (Path(trunk["path"]) / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("overrides", "shapes"), [((), {"sft.lora"}), (("--recipe", "smoke"), {"lora"})])
+def test_a_dry_run_of_sft_shows_the_shape_that_it_trains(overrides, shapes):
+    code, out = invoke("sft", "--dry-run", "--data", SAMPLE / "train.json", *overrides, "--json")
+    assert code == 0
+    recipe = json.loads(out)["recipe"]
+    shown = {name for name, shape in (("lora", recipe.get("lora")), ("sft.lora", recipe["sft"]["lora"])) if shape}
+    assert shown == shapes

@@ -54,7 +54,7 @@ def test_the_sample_is_imported_once_and_exported_as_it_was(store, tmp_path):
     rows = json.loads(FILE.read_text(encoding="utf-8"))
     assert invoke("import", FILE, "--store", store)[2].startswith("24 stored")
     again = json.loads(invoke("import", FILE, "--format", "qa-feedback", "--json")[1])
-    assert again == {"stored": 0, "corrected": 0, "again": 24, "refused": []}
+    assert again == {"stored": 0, "corrected": 0, "again": 24, "refused": [], "left_out": {}}
     for name in FORMATS:
         out = tmp_path / f"{name}.json"
         assert json.loads(invoke("export", out, "--format", name, "--json")[1])["annotations"] == 24
@@ -82,6 +82,48 @@ def test_refusals_are_reported_and_importing_nothing_is_an_error(store, tmp_path
     code, _, message = invoke("import", tmp_path / "none.json")
     assert code == 1
     assert "No record of" in message
+
+
+def test_a_control_of_another_name_is_refused_until_it_is_mapped(store, tmp_path):
+    """Label Studio's default names, on a task with a question and a response."""
+    marks = [
+        {"id": "a", "from_name": "label", "to_name": "text", "type": "labels",
+         "value": {"start": 0, "end": 4, "text": "Some", "labels": ["Irrelevant"]}},
+        {"type": "relation", "from_id": "a", "to_id": "a", "direction": "right"},
+    ]  # fmt: skip
+    task = {
+        "data": {"question": "What?", "response": "Some text.", "passages": [["T", "S."]]},
+        "annotations": [{"id": 1, "completed_by": 1, "result": marks}],
+    }
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps(task, indent=2))
+    code, _, message = invoke("import", file, "--format", "label-studio")
+    assert code == 1
+    assert "No record of" in message
+    report = json.loads(invoke("import", file, "--format", "label-studio", "--map", "label=errors", "--json")[1])
+    assert (report["stored"], report["left_out"]) == (1, {"relations": 1})
+    remarks = invoke("import", file, "--format", "label-studio", "--map", "label=errors")[2]
+    assert "1 already stored" in remarks
+    assert "Left out of imported records: 1 relations." in remarks
+    assert json.loads(invoke("stats", "--json")[1])["labels"] == {"Irrelevant": 1}
+
+
+def test_a_reason_that_cannot_be_printed_is_printed(store, tmp_path):
+    """JSON may hold half of a surrogate pair, and people's files hold brackets that look like markup."""
+    mark = {"id": "a", "from_name": "[/x]\ud800", "type": "labels", "value": {}}
+    task = {"data": {"question": "What?", "response": "Text."}, "annotations": [{"result": [mark]}]}
+    good = {"data": {"question": "What?", "response": "Text."}, "annotations": [{"result": []}]}
+    (tmp_path / "export.json").write_text(json.dumps([task, good]))
+    code, _, remarks = invoke("import", tmp_path / "export.json", "--format", "label-studio")
+    assert code == 0
+    assert "record 1: The control '[/x]\\ud800' is unknown" in remarks
+
+
+def test_texts_without_spans_are_imported_if_somebody_says_that_they_are_clean(store, tmp_path):
+    row = {"text": "Some text.", "label": [], "question": "What?", "passages": []}
+    (tmp_path / "all.jsonl").write_text(json.dumps(row) + "\n")
+    assert invoke("import", tmp_path / "all.jsonl", "--format", "doccano")[0] == 1
+    assert invoke("import", tmp_path / "all.jsonl", "--format", "doccano", "--empty-is-clean")[2].startswith("1 stored")
 
 
 def test_stats_count_feedback_and_questions_the_models_were_not_fitted_on(imported):
@@ -122,7 +164,10 @@ def test_a_name_is_shown_with_its_key_and_released(store):
     ("arguments", "part"),
     [
         (("stats",), "FGCTL_FEEDBACK_STORE"),
-        (("import", FILE, "--format", "csv"), "choose qa-feedback, label-studio, argilla"),
+        (("import", FILE, "--format", "csv"), "choose qa-feedback, label-studio, argilla, doccano, prodigy"),
+        (("import", FILE, "--format", "prodigy", "--map", "x=y"), "of prodigy the control is spans or ignore."),
+        (("import", FILE, "--format", "argilla", "--map", "errors"), "--map errors is not NAME=CONTROL"),
+        (("import", FILE, "--map", "x=ignore"), "leave --map out"),
         (("import", "none.json"), "does not exist"),
         (("stats", "--store", "mysql://host/db"), "sqlite:///PATH"),
     ],

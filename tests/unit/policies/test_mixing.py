@@ -1,3 +1,5 @@
+import json
+import shutil
 from itertools import permutations
 
 import pytest
@@ -5,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.adapter import LoraAdapter
+from policies.adapters.lora import LoraAdapter
 from policies.manifest import Named, SeenFeedback, UsedRewards
-from policies.mixing import MIXTURE, anchors, compress, mix, mixture_for, store_mixture
+from policies.mixing import MIXTURE, Mixture, anchors, compress, mix, mixture_for, store_mixture
 from policies.store import PolicyStore
 from policies.verification import problem
 from policies.weights import Weights
@@ -79,9 +81,7 @@ def test_mixtures_of_mixtures_are_mixtures(share):
     assert float(squares.sum()) == pytest.approx(float((up @ down).square().sum()), rel=1e-4)
 
 
-def test_scales_of_different_kinds_are_applied(store, tmp_path):
-    import json
-
+def test_scales_of_different_kinds_are_applied(store):
     root = adapter_of(store, "factual").directory / "adapter_config.json"
     config = json.loads(root.read_text())
     root.write_text(json.dumps(config | {"use_rslora": True, "lora_alpha": 3}))
@@ -138,7 +138,7 @@ def test_a_stored_mixture_is_a_policy_that_says_what_it_is_made_of(store):
     directory = store.verify(MIXTURE, stored.version)
     assert "The exact mixture of" in (directory / "README.md").read_text()
     kept = LoraAdapter(directory)
-    assert kept.config.scale == 1
+    assert {kept.scale(module) for module in kept.modules} == {1}
     again = product(mix([(LoraAdapter(a.path), share) for a, share in mixture.shares], rank=2))
     assert same(updates(kept), again, tolerance=0.05)
 
@@ -154,15 +154,71 @@ def test_mixtures_broken_policies_and_other_bases_are_no_anchors(store, write_po
         mixture_for(Weights.parse("1,1,1"), ())
 
 
-def test_anchors_of_different_modules_are_refused(store, write_policy):
+def test_policies_of_different_bases_are_not_mixed(store, write_policy):
+    foreign = write_policy(store, "foreign", 7, weights="1,1,1", base=Named(name="trunk", digest="c" * 64)).version
+    store.promote("foreign", foreign)
+    mine, (other,) = anchors(store, BASE)[0], anchors(store, "c" * 64)
+    with pytest.raises(FgctlError, match=rf"{mine.name} was trained on 'base' and foreign@{foreign} on 'trunk'; mix"):
+        store_mixture(store, Mixture(mine.weights, ((mine, 0.5), (other, 0.5))))
+    assert store.versions(MIXTURE) == []
+
+
+def test_anchors_that_change_different_modules_are_mixed_exactly(store, write_policy):
     def fewer(tensors):
         for name in [name for name in tensors if ".layers.2." in name]:
             del tensors[name]
 
     odd = write_policy(store, "odd", 7, weights="1,1,1", change=fewer)
+    parts = [(LoraAdapter(store.path("odd", odd.version)), 0.5), (adapter_of(store, "brief"), 0.5)]
+    mixed = mix(parts)
+    whole = {
+        module: 0.5 * parts[0][0].update(module) + 0.5 * parts[1][0].update(module) for module in parts[1][0].modules
+    }
+    assert mixed.rank == 4
+    assert {len(down) for down, _ in mixed.factors.values()} == {4}
+    assert same(product(mixed), whole)
+    assert 0 < mix(parts, rank=2).tail_energy < 1
+
+
+def test_every_module_is_mixed_by_its_own_rank_and_scale(store):
+    patterns = {"r": 3, "rank_pattern": {"[qv]_proj": 2}, "alpha_pattern": {r"layers\.1\..*": 6}, "use_rslora": True}
+    file = adapter_of(store, "factual").directory / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | patterns))
+    parts = [(adapter_of(store, "brief"), 0.5), (LoraAdapter(file.parent), 0.5)]
+    assert same(product(mix(parts)), summed(parts))
+    first = next(module for module in parts[1][0].modules if ".1." in module)
+    assert parts[1][0].scale(first) == pytest.approx(6 / 2**0.5)
+
+
+def test_a_mixture_names_every_module_that_it_changes(store):
+    stored = store_mixture(store, mixture_for(Weights.parse("1,1,1"), anchors(store, BASE)))
+    adapter = LoraAdapter(store.usable(MIXTURE, stored.version))
+    assert {f"base_model.model.{name}" for name in adapter.config.target_modules} == adapter.modules
+
+
+def test_adapters_of_different_bases_are_not_mixed(store, write_policy):
+    def wider(tensors):
+        for name in tensors:
+            if "lora_A" in name:
+                tensors[name] = torch.ones(2, 5)
+
+    odd = write_policy(store, "odd", 7, weights="1,1,1", change=wider)
     parts = [(adapter_of(store, "brief"), 0.5), (LoraAdapter(store.path("odd", odd.version)), 0.5)]
-    with pytest.raises(FgctlError, match="change different modules"):
+    with pytest.raises(FgctlError, match="have different shapes of"):
         mix(parts)
+
+
+def test_a_policy_that_a_service_refuses_is_no_anchor(store, write_policy):
+    file = adapter_of(store, "brief").directory / "adapter_config.json"
+    spoilt = json.loads(file.read_text()) | {"init_lora_weights": "pissa"}
+    scratch = store.root.parent / "spoilt"
+    shutil.copytree(file.parent, scratch)
+    (scratch / "adapter_config.json").write_text(json.dumps(spoilt))
+    manifest = store.manifest("brief", file.parent.name).model_dump(exclude={"profile", "version", "created", "fgctl"})
+    version = store.write("brief", scratch, manifest).version
+    profiles = store.root / "profiles.toml"
+    profiles.write_text(profiles.read_text().replace(file.parent.name, version))
+    assert {anchor.manifest.profile for anchor in anchors(store, BASE)} == {"factual", "complete"}
 
 
 def test_reward_models_are_the_same_whether_or_not_their_feedback_was_recorded(tmp_path, write_policy):

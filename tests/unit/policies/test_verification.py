@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from policies.base import resolve_base
 from policies.manifest import Named, Versioned
 from policies.store import BrokenPolicy, PolicyStore
-from policies.verification import problem, stored_policies
+from policies.verification import absent_bases, problem, stored_policies
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
 
@@ -41,7 +42,9 @@ def test_pickled_weights_beside_are_refused_and_never_loaded(store, child, name)
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(b"\x80\x04.")
     message = problem(store, "medium", child.version)
-    assert message == f"{file} is pickled, and only safetensors are accepted; remove it."
+    assert message == (
+        f"medium@{child.version} holds {name}, which is pickled, and only safetensors are accepted; remove it."
+    )
     with pytest.raises(BrokenPolicy, match="only safetensors"):
         store.verify("medium", child.version)
     with pytest.raises(BrokenPolicy, match="only safetensors"):
@@ -55,6 +58,49 @@ def test_values_that_are_not_finite_are_found(store, write_policy):
     version = write_policy(store, change=change).version
     assert store.verify("medium", version)
     assert "not finite" in problem(store, "medium", version)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_values_that_are_not_finite_are_never_served(store, write_policy, child, value):
+    def change(tensors):
+        tensors[next(iter(tensors))][0, 0] = value
+
+    version = write_policy(store, seed=1, change=change).version
+    with pytest.raises(BrokenPolicy, match=r"q_proj has values that are not finite; restore"):
+        store.promote("medium", version)
+    with pytest.raises(BrokenPolicy, match="not finite"):
+        store.promote("medium", version, force=True)
+    assert not store.profiles()
+    store.promote("medium", child.version)
+    with pytest.raises(BrokenPolicy, match="not finite"):
+        store.set_canary("medium", version, 0.1)
+    assert store.profile("medium").canary is None
+
+
+def test_an_adapter_that_a_service_refuses_is_neither_sound_nor_promoted(store, write_policy):
+    def change(tensors):
+        tensors["base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight"] = torch.ones(2, 4)
+        tensors["base_model.model.model.layers.3.self_attn.q_proj.lora_B.weight"] = torch.ones(3, 2)
+
+    version = write_policy(store, change=change).version
+    message = f"medium@{version}: model.layers.3.self_attn.q_proj is not a target module of its configuration"
+    assert message in problem(store, "medium", version)
+    for use in (store.promote, lambda *policy: store.set_canary(*policy, 0.1)):
+        with pytest.raises(BrokenPolicy, match="is not a target module"):
+            use("medium", version)
+    assert store.profiles() == {}
+
+
+def test_shapes_are_compared_where_the_base_is_on_this_machine_and_its_absence_is_reported(store, write_policy):
+    base = resolve_base()
+    here = write_policy(store, "here", base=Named(name=base.name, digest=base.digest)).version
+    message = problem(store, "here", here)
+    assert "q_proj has an update of [3, 4], but a shape of [576, 576]" in message
+    with pytest.raises(BrokenPolicy, match="has an update of"):
+        store.promote("here", here)
+    absent = write_policy(store, "absent").version
+    assert problem(store, "absent", absent) is None
+    assert absent_bases(store, [("here", here), ("absent", absent), ("absent", "gone")]) == ["base"]
 
 
 def test_a_missing_or_changed_parent_is_found(store, child):

@@ -5,7 +5,8 @@ import pytest
 
 from rewards.dataset import RESPONSES_PER_QUESTION
 from rewards.features.extractor import RESPONSE_FEATURES, SEGMENT_FEATURES
-from rewards.fitting.feedback_table import FeedbackTable, Pairs, Segments
+from rewards.fitting.feedback_table import FeedbackTable
+from rewards.fitting.labelled import Pairs, Segments
 
 WORDS = SEGMENT_FEATURES.index("words")
 

@@ -1,5 +1,15 @@
-from rewards.dataset import SAMPLE, load_examples, question_key
-from rewards.held_out import held_out_keys, only_held_out, without_held_out
+import hashlib
+
+from rewards.dataset import SAMPLE, data_file, load_examples, question_key
+from rewards.held_out import (
+    draw_validation,
+    held_out_keys,
+    only_held_out,
+    only_validation,
+    split_validation,
+    validation_keys,
+    without_held_out,
+)
 
 
 def test_the_sample_is_not_held_out():
@@ -18,3 +28,44 @@ def test_the_list_has_keys_and_no_comments(tmp_path):
     path.write_text("# a comment\n\n0123456789abcdef\n")
     assert held_out_keys(path) == {"0123456789abcdef"}
     assert all(len(key) == 16 for key in held_out_keys())
+
+
+def drawn_by(key):
+    return hashlib.sha256(f"validation {key}".encode()).hexdigest()
+
+
+def test_the_validation_questions_are_eighty_others():
+    assert len(validation_keys()) == 80
+    assert not validation_keys() & held_out_keys()
+    # The 80 of 1,000 with the least hash: about the lowest 8 %.
+    assert 0.06 < int(max(map(drawn_by, validation_keys()))[:8], 16) / 2**32 < 0.1
+
+
+def test_the_validation_list_is_what_its_rule_draws():
+    keys = {question_key(e.question) for e in load_examples(data_file("train"))} - held_out_keys()
+    if keys & validation_keys():  # not so for the sample
+        assert set(draw_validation(keys)) == validation_keys()
+    last = max(map(drawn_by, validation_keys()))
+    assert all(drawn_by(key) > last for key in keys - validation_keys()) or not keys & validation_keys()
+
+
+def test_no_training_sees_the_validation_questions(monkeypatch):
+    examples = load_examples(SAMPLE / "train.json")
+    keys = [question_key(e.question) for e in examples]
+    monkeypatch.setattr("rewards.held_out.held_out_keys", lambda: frozenset(keys[:1]))
+    monkeypatch.setattr("rewards.held_out.validation_keys", lambda: frozenset(keys[1:2]))
+    assert only_held_out(examples) == examples[:1]
+    assert only_validation(examples) == examples[1:2]
+    assert without_held_out(examples) == examples[2:]
+    assert split_validation(examples) == (examples[2:], examples[1:2])
+
+
+def test_of_data_without_listed_questions_a_tenth_is_for_validation():
+    examples = load_examples(SAMPLE / "train.json")
+    training, validation = split_validation(examples)
+    assert (len(training), len(validation)) == (22, 2)
+    assert sorted(training + validation, key=examples.index) == examples
+    chosen = {question_key(e.question) for e in validation}
+    assert max(map(drawn_by, chosen)) < min(drawn_by(question_key(e.question)) for e in training)
+    assert split_validation(examples[:9]) == (examples[:9], [])
+    assert len(draw_validation(map(str, range(1000)))) == 80

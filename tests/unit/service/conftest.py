@@ -15,7 +15,7 @@ from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from rewards.traits.response_traits import response_traits
 from service.app import create_app
-from service.domain.answer import Piece, TokenLogprob
+from service.domain.answer import LikelyToken, Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.domain.roster import Roster
 from service.domain.scored import ScoredCompletion
@@ -74,8 +74,8 @@ class FakeEngine:
         """The word is the second likeliest of three."""
         if params.logprobs is None:
             return ()
-        likely = ((" Else", -0.5), (word, -1.5), (" None", float("-inf")))
-        return (TokenLogprob(word, -1.5, likely[: params.logprobs]),)
+        likely = (LikelyToken(" Else", -0.5), LikelyToken(word, -1.5), LikelyToken(" None", float("-inf")))
+        return (TokenLogprob(likely[1], likely[: params.logprobs]),)
 
     def stop(self):
         pass
@@ -154,7 +154,12 @@ class FakeWorker:
 
 
 class FakeFormatter:
+    """Keeps the conversations that it was given."""
+
     max_tokens = 8
+
+    def __init__(self):
+        self.chats = []
 
     def format(self, question, passages):
         from policies.prompt import Prompt, PromptTooLong
@@ -174,6 +179,7 @@ class FakeFormatter:
         return Prompt("", tuple(ids))
 
     def chat(self, messages):
+        self.chats.append([dict(message) for message in messages])
         return self.format(messages[-1]["content"], [])
 
 
@@ -201,7 +207,7 @@ def served(profile, tmp_path, number, scores=None):
 class Service:
     """The application, its stand-ins, and a client."""
 
-    def __init__(self, tmp_path, tracing=None, engine=None, worker=None, **settings):
+    def __init__(self, tmp_path, tracing=None, engine=None, worker=None, base=None, **settings):
         small = {
             "max_body_bytes": 4096, "max_tokens": 64, "recent_responses": 3, "max_best_of": 8, "max_prompts": 3,
             "scoring_queue": 2, "scoring_batch": 2, "best_of_timeout": 0.05,
@@ -211,12 +217,13 @@ class Service:
         # Clients that run the application's lifespan must not start the real engine.
         self.backend.start = self._nothing_to_start
         self.engine = engine or FakeEngine()
+        self.formatter = FakeFormatter()
         self.worker = worker or FakeWorker()
         self.store = PolicyStore(tmp_path / "policies")
         self.resolver = Resolver(
             self.engine,
             self.store,
-            SimpleNamespace(name="base", digest="b" * 64),
+            base or SimpleNamespace(name="base", digest="b" * 64),
             MixtureCache(tmp_path / "mixtures", 4),
             PolicyMetrics(self.backend.metrics, self.backend.categories),
             resident_adapters=2,
@@ -234,7 +241,7 @@ class Service:
         """What answers requests: the stand-ins, wired as the real parts are."""
         front = self.backend.front
         front.metrics.announce(self.resolver.roster.served.values(), front.categories)
-        return wire(front, self.engine, self.resolver, self.worker, FakeFormatter(), self.store)
+        return wire(front, self.engine, self.resolver, self.worker, self.formatter, self.store)
 
     def start(self):
         """Answer requests, without the tasks that run beside them."""

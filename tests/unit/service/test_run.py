@@ -4,6 +4,7 @@ import pytest
 
 from rewards.errors import FgctlError
 from service import run as module
+from service.app import create_app
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
 from service.run import run
@@ -59,3 +60,19 @@ def test_the_host_of_requests_is_checked_where_only_this_machine_can_connect_and
     with pytest.raises(Started) as caught:
         run(Settings(open=opened, keys=file.path if keyed else None), "127.0.0.1", 0)
     assert caught.value.this_machine_only is checked
+
+
+@pytest.mark.parametrize(("settings", "seconds"), [({}, 75), ({"keep_alive_timeout": 20}, 20)])
+def test_idle_connections_stay_open_as_long_as_the_setting_says(monkeypatch, settings, seconds):
+    configs = []
+
+    class Server:
+        def __init__(self, config, drain):
+            configs.append(config)
+            raise Started
+
+    monkeypatch.setattr(module, "create_app", create_app)
+    monkeypatch.setattr(module, "_Server", Server)
+    with pytest.raises(Started):
+        run(Settings(**settings), "127.0.0.1", 0)
+    assert configs[0].timeout_keep_alive == seconds

@@ -1,34 +1,17 @@
 """Base models small enough for unit tests."""
 
+import shutil
 from contextlib import nullcontext
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from policies.base import BaseModel, directory_digest, resolve_base
 from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
 
 LORA = LoraRecipe(top_layers=2)
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """A random Llama of two layers that reads bytes."""
-    directory = tmp_path_factory.mktemp("tiny")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator([], trainers.BpeTrainer(special_tokens=["<end>"], initial_alphabet=alphabet))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(directory)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = LlamaConfig(vocab_size=257, max_position_embeddings=4096, initializer_range=0.5, **sizes)
-    LlamaForCausalLM(config).save_pretrained(directory)
-    return BaseModel("tiny", directory, directory_digest(directory))
 
 
 @pytest.fixture
@@ -51,6 +34,18 @@ def tiny_model(tiny):
 
     yield make
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def poisoned(tiny, tmp_path_factory):
+    """The tiny base with one value that is not a number."""
+    directory = tmp_path_factory.mktemp("poisoned")
+    shutil.copytree(tiny.path, directory, dirs_exist_ok=True)
+    llama = LlamaForCausalLM.from_pretrained(tiny.path)
+    with torch.no_grad():
+        llama.lm_head.weight[3, 5] = torch.nan
+    llama.save_pretrained(directory)
+    return BaseModel("poisoned", directory, directory_digest(directory))
 
 
 @pytest.fixture(scope="session")

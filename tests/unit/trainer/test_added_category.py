@@ -5,6 +5,7 @@ import torch
 from transformers import AutoTokenizer
 
 from policies.base import resolve_base
+from policies.control_tokens import decode
 from policies.store import Decoding
 from policies.weights import Weights
 from rewards.categories import BUILT_IN
@@ -32,7 +33,7 @@ class Texts:
         self.tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
 
     def decode(self, ids):
-        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return decode(self.tokenizer, ids)
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_it_is_weighed_by_name_and_has_metrics(batch_and_streams):
 def test_it_is_part_of_an_evaluation(scorer):
     requests = [ScoreRequest("When?", (), r) for r in RESPONSES]
     weights = Weights.parse("shouting=1", scorer.categories)
-    report = report_on(Candidate("mine", "1", weights), requests, scorer.score(requests), ["", ""], scorer)
+    report = report_on(Candidate("mine", "1", weights, None), requests, scorer.score(requests), ["", ""], scorer)
     assert report["error_ratio"].keys() == {*BUILT_IN, "shouting"}
     assert report["error_ratio"]["shouting"] == pytest.approx(1 / 3)
     assert report["clean_rate"].keys() == {"relevance", "factuality", "shouting"}
@@ -103,4 +104,4 @@ def test_weights_of_a_category_that_is_not_in_use_stop_training_and_evaluation_a
     with pytest.raises(FgctlError, match="need the category shouting"):
         train_policy(job, None, without)
     with pytest.raises(FgctlError, match="need the category shouting"):
-        next(evaluate_policies([Candidate("mine", "1", weights)], [], None, None, without, Decoding(), 64))
+        next(evaluate_policies([Candidate("mine", "1", weights, None)], [], None, without, Decoding(), 64))

@@ -2,9 +2,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, decoders, models
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from policies.base import resolve_base
+from policies.control_tokens import decode, special_ids
 from policies.weights import Weights
 from rewards.categories import BUILT_IN, CategorySpec
 from rewards.scores import CategoryScores, ScoredResponse, Segment
@@ -27,10 +29,6 @@ def judged(text, reward=lambda i: float(i + 1)):
             tuple(Segment(a, b, 0.5, False) for a, b in spans), tuple(reward(i) for i in range(len(spans)))
         )
     return ScoredResponse(scores)
-
-
-def decode(tokenizer, ids):
-    return tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
 def test_rewards_land_on_the_last_token_of_their_segment():
@@ -68,10 +66,55 @@ def test_token_ends_are_the_offsets_of_the_text(tokenizer, text):
     assert ends[-1] == ends[-2] == len(text)
 
 
-@given(st.lists(st.integers(3, 49_000), max_size=40), st.booleans())
+def test_a_special_token_inside_a_response_moves_no_offset(tokenizer):
+    text = "The mill opened in Paris town."
+    the, mill, *rest = tokenizer(text, add_special_tokens=False)["input_ids"]
+    for special in range(3, 17):  # which have no role, but are special as well
+        ids = [the, special, mill, special, special, *rest, tokenizer.eos_token_id]
+        assert decode(tokenizer, ids) == text
+        assert token_ends(ids, text, tokenizer) == [3, 3, 8, 8, 8, 15, 18, 24, 29, 30, 30]
+    assert token_ends([6, the], "The", tokenizer) == [0, 3]
+
+
+TOKENS = st.lists(st.integers(0, 16) | st.integers(17, 49_000), max_size=40)
+
+
+@given(TOKENS)
+def test_the_text_up_to_the_end_of_a_token_is_that_of_the_tokens_up_to_it(tokenizer, ids):
+    text = decode(tokenizer, ids)
+    ends = token_ends(ids, text, tokenizer)
+    assert ends == sorted(ends)
+    for i, end in enumerate(ends):
+        prefix = decode(tokenizer, ids[: i + 1])
+        assert prefix == text[:end] or prefix.endswith("\ufffd")  # it ends inside a character
+
+
+@given(TOKENS)
+def test_special_tokens_anywhere_change_no_other_tokens_end(tokenizer, ids):
+    special = special_ids(tokenizer)
+    plain = [i for i in ids if i not in special]
+    text = decode(tokenizer, ids)
+    assert decode(tokenizer, plain) == text
+    ends = token_ends(ids, text, tokenizer)
+    assert [end for i, end in zip(ids, ends, strict=True) if i not in special] == token_ends(plain, text, tokenizer)
+
+
+def test_the_bytes_of_a_character_end_where_it_does():
+    """Tokenizers with byte tokens write a replacement for each byte of an incomplete character."""
+    vocabulary = {token: i for i, token in enumerate(["<unk>", "a", *(f"<0x{byte:02X}>" for byte in range(256))])}
+    backend = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>", byte_fallback=True))
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    face = [2 + byte for byte in "😀".encode()]
+    ids = [1, *face, 2 + ord("a"), 1]
+    text = decode(tokenizer, ids)
+    assert text == "a😀aa"
+    assert token_ends(ids, text, tokenizer) == [1, 2, 2, 2, 2, 3, 4]
+
+
+@given(st.lists(st.integers(0, 49_000), max_size=40), st.booleans())
 def test_the_total_is_conserved_whatever_was_sampled(tokenizer, ids, ended):
-    special = set(tokenizer.all_special_ids)
-    ids = [i for i in ids if i not in special] + ([tokenizer.eos_token_id] if ended else [])
+    ids = ids + ([tokenizer.eos_token_id] if ended else [])
     text = decode(tokenizer, ids)
     scores = judged(text, reward=lambda i: 0.5 - i)
     placed = place_rewards(scores, token_ends(ids, text, tokenizer), BUILT_IN)

@@ -1,5 +1,68 @@
-from trainer.ppo import step_examples
-from trainer.recipe import PpoRecipe
+from math import nan
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from policies.weights import Weights
+from rewards.categories import BUILT_IN
+from rewards.dataset import Example
+from rewards.errors import FgctlError
+from rewards.scores import CategoryScores, ScoredResponse, Segment
+from trainer.policy_model import PolicyModel
+from trainer.ppo import PpoTrainer, step_examples
+from trainer.recipe import LoraRecipe, PpoRecipe, load_recipe
+from trainer.rollouts.sampler import Sampled
+
+
+@pytest.fixture
+def trained(tiny, tmp_path):
+    """Makes a trainer of a base, whose parent changes nothing, and what it samples; all responses are "Yes."."""
+
+    def make(base, reward=1.0):
+        fresh = PolicyModel(tiny, LoraRecipe(top_layers=2))
+        fresh.save_adapter(tmp_path / "parent")
+        model = PolicyModel(base, LoraRecipe(top_layers=2), tmp_path / "parent")
+        tokens = [*model.tokenizer("Yes.", add_special_tokens=False)["input_ids"], model.eos]
+        sampler = SimpleNamespace(
+            synchronise=lambda model, step: None,
+            logprobs=lambda prompt: [object()],  # which differ after every update
+            sample=lambda prompts, n, *_, **__: [[Sampled(tokens, [-5.5] * len(tokens))] * n for _ in prompts],
+        )
+        scores = CategoryScores((Segment(0, 4, 0.5, False),), (reward,))
+        scorer = SimpleNamespace(
+            categories=BUILT_IN,
+            score=lambda requests: [ScoredResponse(dict.fromkeys(BUILT_IN, scores))] * len(requests),
+        )
+        recipe = load_recipe("smoke", ["ppo.max_prompt_tokens=500", "ppo.logprob_tolerance=100"])
+        examples = [Example(question=f"Is it {i}?", passages=(), answer="") for i in range(4)]
+        return PpoTrainer(model, scorer, Weights.parse("1,1,1"), recipe, examples), sampler
+
+    return make
+
+
+def parameters(trainer):
+    return [p.detach().clone() for p in trainer.model.policy_parameters().values()]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [("base", "The parent's log-probabilities are not finite"), ("reward", "The advantages are not finite")],
+)
+def test_what_is_not_finite_stops_the_run_before_it_is_learned_from(trained, tiny, poisoned, spoil, message):
+    trainer, sampler = trained(poisoned) if spoil == "base" else trained(tiny, nan)
+    before = parameters(trainer)
+    with pytest.raises(FgctlError, match=f"{message}, so the run stops and stores no policy"):
+        trainer.step(0, sampler)
+    assert all(torch.equal(a, b) for a, b in zip(before, parameters(trainer), strict=True))
+
+
+def test_a_sampler_whose_log_probabilities_are_not_numbers_stops_the_run(trained, tiny):
+    trainer, sampler = trained(tiny)
+    trainer.step(0, sampler)
+    sampler.sample = lambda prompts, n, *_, **__: [[Sampled([5, 6], [nan, nan])] * n for _ in prompts]
+    with pytest.raises(FgctlError, match="differ from the trainer's by nan nats"):
+        trainer.step(1, sampler)
 
 
 def test_every_epoch_asks_every_question_once_in_an_order_of_its_own():

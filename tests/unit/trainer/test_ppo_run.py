@@ -1,9 +1,81 @@
+"""Lineage of a policy, and runs from a parent to a stored version, on a base of three narrow layers."""
+
 import json
 
+import pytest
+
+from policies.base import BaseModel
 from policies.manifest import Named
+from policies.store import SFT, BrokenPolicy, PolicyStore
+from policies.trunk import trunk_of
+from policies.verification import problem
+from policies.weights import Weights
+from rewards.dataset import SAMPLE
 from rewards.models.feedback_rewards import FITTED_REWARDS, FeedbackRewards
 from rewards.scorer import Scorer
-from trainer.ppo_run import used_rewards
+from trainer.ppo_run import PpoJob, train_policy, used_rewards
+from trainer.recipe import load_recipe
+from trainer.sft import SftJob, train_sft
+
+DATA = SAMPLE / "train.json"
+SETTINGS = ("ppo.rollouts=transformers", "ppo.logprob_tolerance=1", "lora.top_layers=2")
+
+
+@pytest.fixture
+def base(small, monkeypatch, tmp_path):
+    monkeypatch.setenv("FGCTL_CACHE", str(tmp_path / "cache"))
+    return small[0]
+
+
+def trained(base, store, run, *overrides):
+    """A parent that is promoted, and a policy trained from it for two steps; with the log of each step."""
+    recipe = load_recipe("smoke", [*SETTINGS, *overrides])
+    parent = train_sft(SftJob(base, DATA, "smoke", recipe, run / "sft"), store)
+    store.promote(SFT, parent.version)
+    job = PpoJob("medium", Weights.parse("1,1,1"), base, DATA, "smoke", recipe, run / "ppo")
+    policy = train_policy(job, store, Scorer.load())
+    return parent, policy, [json.loads(line) for line in (run / "ppo/metrics.jsonl").read_text().splitlines()]
+
+
+def test_on_a_merged_parent_a_policy_is_a_new_adapter_of_the_trunk(base, tmp_path):
+    store = PolicyStore(tmp_path / "policies")
+    whole = ("sft.merge=true", "sft.lora.rank=8", "sft.learning_rate=0.05")
+    parent, policy, log = trained(base, store, tmp_path / "runs", *whole)
+    assert (parent.merged, parent.base.digest, policy.merged) == (True, base.digest, False)
+    assert (parent.recipe["lora"]["rank"], parent.recipe["lora"]["top_layers"]) == (8, None)
+    trunk = trunk_of(base, store)
+    assert trunk.digest != base.digest
+    assert policy.base == Named(name=trunk.name, digest=trunk.digest)
+    assert policy.parent.version == parent.version
+    assert (log[0]["kl/response"], log[0]["kl/token_k3"]) == (0, 0)
+    assert log[1]["kl/response"] != 0
+    shape = json.loads((store.path("medium", policy.version) / "adapter_config.json").read_text())
+    assert (set(shape["target_modules"]), shape["layers_to_transform"]) == (
+        {"q_proj", "k_proj", "v_proj", "o_proj"}, [1, 2],
+    )  # fmt: skip
+    assert problem(store, "medium", policy.version) is None
+
+
+def test_on_a_parent_that_is_not_merged_a_policy_continues_its_adapter(base, tmp_path):
+    store = PolicyStore(tmp_path / "policies")
+    parent, policy, log = trained(base, store, tmp_path / "runs", "sft.lora.rank=8", "sft.learning_rate=0.05")
+    assert (parent.merged, policy.base.digest, policy.parent.version) == (False, base.digest, parent.version)
+    assert trunk_of(base, store) is base
+    assert log[0]["kl/response"] == 0
+    shapes = [
+        json.loads((store.path(m.profile, m.version) / "adapter_config.json").read_text()) for m in (parent, policy)
+    ]
+    assert shapes[0]["target_modules"] == shapes[1]["target_modules"]
+    assert "down_proj" in shapes[1]["target_modules"]
+
+
+def test_a_parent_of_another_base_starts_no_policy(base, trunk_store, tmp_path):
+    job = PpoJob(
+        "medium", Weights.parse("1,1,1"), BaseModel("other", base.path, "0" * 64), DATA, "smoke",
+        load_recipe("smoke"), tmp_path / "run",
+    )  # fmt: skip
+    with pytest.raises(BrokenPolicy, match=r"was trained on the base tiny .*, not on this other"):
+        train_policy(job, trunk_store, Scorer.load())
 
 
 def test_a_policy_names_its_reward_models_and_the_feedback_they_were_fitted_on(tmp_path):

@@ -38,6 +38,24 @@ def test_every_setting_of_every_recipe_has_a_meaning_and_can_be_overridden(name)
             assert load_recipe(name, [f"{setting}={json.dumps(value)}"]) == recipe
 
 
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_the_parent_is_merged_and_adapts_all_linear_layers_while_policies_stay_small(name):
+    recipe = load_recipe(name)
+    assert recipe.sft.merge
+    parent = recipe.parent_lora
+    assert (parent.rank, parent.alpha, parent.top_layers) == (16, 32, None)
+    assert {"q_proj", "o_proj", "gate_proj", "up_proj", "down_proj"} < set(parent.target_modules)
+    assert (recipe.lora.rank, recipe.lora.top_layers, len(recipe.lora.target_modules)) == (8, 15, 4)
+
+
+def test_a_recipe_that_says_nothing_of_the_parent_means_what_it_always_did(tmp_path):
+    (tmp_path / "mine.toml").write_text("[lora]\nrank = 32\n[sft]\nepochs = 2\n")
+    recipe = load_recipe(str(tmp_path / "mine.toml"))
+    assert (recipe.sft.merge, recipe.parent_lora) == (False, recipe.lora)
+    larger = load_recipe(str(tmp_path / "mine.toml"), ["sft.lora.rank=64"]).parent_lora
+    assert (larger.rank, larger.alpha, len(larger.target_modules)) == (64, 32, 7)
+
+
 def test_the_papers_recipe_has_the_papers_numbers():
     ppo = load_recipe("paper").ppo
     assert ppo.steps * ppo.prompts_per_step * ppo.samples_per_prompt == 80_000

@@ -5,4 +5,5 @@ quality_change_rows.py   the rows of Quality on the style of answers and on shif
 policies.py              which versions are served to whom; canaries
 serving.py               traffic, latency, tokens, the engine
 scoring.py               coverage, speed and reliability of scoring
+feedback_row.py          the row of Scoring on feedback
 """

@@ -4,10 +4,10 @@ from deploy.monitoring.alerts.distribution_shift import LARGE_SHIFT
 from deploy.monitoring.dashboards.boards.quality_change_rows import NOTABLE_SHIFT
 from deploy.monitoring.dashboards.kit.board import Board, Row
 from deploy.monitoring.dashboards.kit.panel_options import Query, lower_is_better
-from deploy.monitoring.dashboards.kit.promql import CANARY, PROFILE, VERSION, hourly, in_range, latest, rate
+from deploy.monitoring.dashboards.kit.promql import CANARY, PROFILE, SERVICE, VERSION, hourly, in_range, latest, rate
 from deploy.monitoring.dashboards.kit.series_panels import bars, number, time_series
 from deploy.monitoring.dashboards.kit.table_panels import Column, grouped_bars, label_table
-from policies.sequential import MARGIN, MIN_RESPONSES
+from policies.promotion.sequential import MARGIN, MIN_RESPONSES
 from rewards.categories import BUILT_IN
 
 _PAIR = "profile, policy"
@@ -39,7 +39,7 @@ _SERVED = Row(
             "Requests in the time range for weights instead of a profile, by what answered them: a policy trained for "
             "these weights, a mixture that the engine held, or one that was loaded first. Many mixtures: 'Weights "
             "served', below, says which weights deserve a trained policy.",
-            Query(in_range("fg_weights_requests_total", "result", ""), "{{result}}"),
+            Query(in_range("fg_weights_requests_total", "result", SERVICE), "{{result}}"),
             unit="short",
             width=12,
             decimals=0,
@@ -48,7 +48,7 @@ _SERVED = Row(
             "Mixtures built",
             "Mixtures computed and stored in the time range. Many at all times, not only after promotions: raise "
             "FGCTL_STORED_MIXTURES, or set a coarser FGCTL_WEIGHTS_GRID.",
-            Query(in_range("fg_mixtures_built_total", where="")),
+            Query(in_range("fg_mixtures_built_total", where=SERVICE)),
             unit="short",
             decimals=0,
         ),
@@ -88,7 +88,7 @@ _SERVED = Row(
             "Weights served",
             "Requests in the time range, by the category that has over half of the served weight, or balanced. A "
             "region with many requests and no policy of its own deserves one: train an anchor there.",
-            Query(in_range("fg_weights_region_total", "region", ""), "{{region}}"),
+            Query(in_range("fg_weights_region_total", "region", SERVICE), "{{region}}"),
             unit="short",
             width=12,
             height=8,

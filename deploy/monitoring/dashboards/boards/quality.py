@@ -15,6 +15,10 @@ from deploy.monitoring.dashboards.kit.series_panels import bars, heatmap_over_ti
 from deploy.monitoring.dashboards.kit.table_panels import Column, grouped_bars, label_table, scatter
 
 CATEGORIES = tuple(BUDGETS)
+OWN_ALERTS = (
+    'count(ALERTS{alertname=~"Fgctl.*", alertstate="firing", namespace=~"$namespace|", job=~"$job|"}) or vector(0)'
+)
+"""Alerts of this service, not of others in the same Prometheus; that of a target that is gone has no namespace."""
 _VERSION_NAME = "{{profile}} {{policy}}"
 _ERRORS = "fg:segment_errors:increase1h"
 _SCORED = "fg:segments_scored:increase1h"
@@ -263,8 +267,9 @@ _STATE = Row(
     [
         number(
             "Alerts firing",
-            "Number of alerts that fire. If any do: Alertmanager says which, the runbook, linked above, what to do.",
-            Query('count(ALERTS{alertstate="firing"}) or vector(0)'),
+            "Number of this service's alerts that fire. If any do: Alertmanager says which, the runbook, linked above, "
+            "what to do.",
+            Query(OWN_ALERTS),
             unit="short",
             thresholds=((None, "green"), (1, "red")),
         ),

@@ -1,10 +1,12 @@
 """Scoring: whether all answers are scored that should be, how fast, and how reliable the scores are."""
 
 from deploy.monitoring.alerts.scoring import INTENDED_DROPS, LATE_SECONDS, SILENCE
+from deploy.monitoring.dashboards.boards.feedback_row import FEEDBACK_ROW
 from deploy.monitoring.dashboards.kit.board import Board, Row
 from deploy.monitoring.dashboards.kit.panel_options import Query, higher_is_better, limit_lines, lower_is_better
 from deploy.monitoring.dashboards.kit.promql import (
     PROFILE,
+    SERVICE,
     VERSION,
     hourly,
     in_range,
@@ -34,7 +36,7 @@ _STATE = Row(
             "Since the last score",
             "Seconds since any replica last scored an answer. A rise while answers are given: scoring has stopped, and "
             "all error ratios are out of date. See the runbook.",
-            Query("time() - max(fg_last_score_timestamp_seconds > 0)"),
+            Query(f"time() - max(fg_last_score_timestamp_seconds{{{SERVICE}}} > 0)"),
             unit="s",
             thresholds=lower_is_better(SILENCE / 2, SILENCE),
         ),
@@ -42,7 +44,7 @@ _STATE = Row(
             "Queue",
             "Answers waiting to be scored, as a share of those that may wait. Full: further answers are dropped, see "
             "'Dropped by reason'.",
-            Query("sum(fg_scoring_queue_depth) / sum(fg_scoring_queue_capacity)"),
+            Query(f"sum(fg_scoring_queue_depth{{{SERVICE}}}) / sum(fg_scoring_queue_capacity{{{SERVICE}}})"),
             unit="percentunit",
             thresholds=lower_is_better(0.5, 0.8),
         ),
@@ -50,7 +52,7 @@ _STATE = Row(
             "Busy",
             "Share of the scoring processes' time that is spent on scoring, over 5 minutes. Near 1: lower "
             "FGCTL_SCORING_SHARE before the queue overflows.",
-            Query("fg:scoring_busy_ratio:5m"),
+            Query(f"fg:scoring_busy_ratio:5m{{{SERVICE}}}"),
             unit="percentunit",
             thresholds=lower_is_better(0.7, 0.9),
         ),
@@ -58,7 +60,7 @@ _STATE = Row(
             "Lag",
             "Seconds from the last token within which 95 % of answers are scored. Above a minute, the dashboards are "
             "out of date: score a smaller share, or add replicas.",
-            Query(quantile(0.95, "fg_scoring_lag_seconds", where="", window="5m")),
+            Query(quantile(0.95, "fg_scoring_lag_seconds", where=SERVICE, window="5m")),
             unit="s",
             thresholds=lower_is_better(LATE_SECONDS / 2, LATE_SECONDS),
         ),
@@ -139,9 +141,9 @@ _SPEED = Row(
             "From last token to scores",
             "Seconds. A rise without more traffic: answers have become longer, or the machine is busy with something "
             "else.",
-            Query(quantile(0.5, "fg_scoring_lag_seconds", where=""), "50 % within"),
-            Query(quantile(0.95, "fg_scoring_lag_seconds", where=""), "95 % within"),
-            Query(quantile(0.99, "fg_scoring_lag_seconds", where=""), "99 % within"),
+            Query(quantile(0.5, "fg_scoring_lag_seconds", where=SERVICE), "50 % within"),
+            Query(quantile(0.95, "fg_scoring_lag_seconds", where=SERVICE), "95 % within"),
+            Query(quantile(0.99, "fg_scoring_lag_seconds", where=SERVICE), "99 % within"),
             unit="s",
             width=6,
             thresholds=limit_lines(LATE_SECONDS),
@@ -150,16 +152,16 @@ _SPEED = Row(
             "Queue and its capacity",
             "Answers waiting to be scored; dashed: how many may wait. A queue that never empties: more answers are "
             "offered than can be scored.",
-            Query("sum(fg_scoring_queue_depth)", "waiting"),
-            Query("sum(fg_scoring_queue_capacity)", "capacity", True),
+            Query(f"sum(fg_scoring_queue_depth{{{SERVICE}}})", "waiting"),
+            Query(f"sum(fg_scoring_queue_capacity{{{SERVICE}}})", "capacity", True),
             unit="short",
             width=6,
         ),
         time_series(
             "Busy share",
             "Share of the scoring processes' time spent on scoring. Above the line, a burst overflows the queue.",
-            Query("fg:scoring_busy_ratio:5m", "5 minutes"),
-            Query("fg:scoring_busy_ratio:1h", "1 hour", True),
+            Query(f"fg:scoring_busy_ratio:5m{{{SERVICE}}}", "5 minutes"),
+            Query(f"fg:scoring_busy_ratio:1h{{{SERVICE}}}", "1 hour", True),
             unit="percentunit",
             width=6,
             thresholds=limit_lines(0.9),
@@ -170,7 +172,10 @@ _SPEED = Row(
             "Work of a scoring process on one answer, over an hour. The number of processes divided by it is the "
             "number of answers that can be scored in a second. It grows with the length of answers and passages.",
             Query(
-                share(hourly("fg_scoring_busy_seconds_total", where=""), hourly("fg_responses_scored_total", where="")),
+                share(
+                    hourly("fg_scoring_busy_seconds_total", where=SERVICE),
+                    hourly("fg_responses_scored_total", where=SERVICE),
+                ),
                 "one answer",
             ),
             unit="s",
@@ -186,7 +191,7 @@ _RELIABILITY = Row(
             "Known false alarms",
             "Share of the segments that people left unmarked in held-out feedback and the reward model judges to be "
             "errors. It changes only with the reward models. If it is high, read the corrected ratio.",
-            Query(latest("fg_scorer_false_alarm_ratio", "category", ""), "{{category}}"),
+            Query(latest("fg_scorer_false_alarm_ratio", "category", SERVICE), "{{category}}"),
             unit="percentunit",
             width=6,
             thresholds=lower_is_better(0.3, 0.5),
@@ -196,7 +201,7 @@ _RELIABILITY = Row(
             "Known misses",
             "Share of the segments that people marked in held-out feedback and the reward model does not judge to be "
             "errors. If it is high, there are more errors than are counted: read the corrected ratio.",
-            Query(latest("fg_scorer_miss_ratio", "category", ""), "{{category}}"),
+            Query(latest("fg_scorer_miss_ratio", "category", SERVICE), "{{category}}"),
             unit="percentunit",
             width=6,
             thresholds=lower_is_better(0.3, 0.5),
@@ -206,7 +211,7 @@ _RELIABILITY = Row(
             "Agreement with people",
             "Accuracy and macro-F1 on held-out feedback; for completeness, the share of pairs that are ordered as "
             "people order them. Near 0.5 a model guesses: collect feedback on that category, fit it again and compare.",
-            Query(latest("fg_scorer_agreement_ratio", "category, statistic", ""), "{{category}} {{statistic}}"),
+            Query(latest("fg_scorer_agreement_ratio", "category, statistic", SERVICE), "{{category}} {{statistic}}"),
             unit="percentunit",
             width=6,
             thresholds=higher_is_better(0.6, 0.7),
@@ -217,8 +222,8 @@ _RELIABILITY = Row(
             "Krippendorff's alpha on the answers in the feedback store: of annotators with each other; dashed: of the "
             "reward models with them. 1 is perfect, 0 is chance. Models far below annotators: fit them on the new "
             "annotations. Annotators near 0: talk about examples.",
-            Query(latest("fg_annotation_agreement_ratio", "category", ""), "{{category}}, people"),
-            Query(latest("fg_annotation_model_agreement_ratio", "category", ""), "{{category}}, models", True),
+            Query(latest("fg_annotation_agreement_ratio", "category", SERVICE), "{{category}}, people"),
+            Query(latest("fg_annotation_model_agreement_ratio", "category", SERVICE), "{{category}}, models", True),
             unit="none",
             width=6,
             height=7,
@@ -230,7 +235,7 @@ _RELIABILITY = Row(
             "Agreement on marked words",
             "F1 of the words that two annotators marked with a label, on the answers in the feedback store. A low "
             "value: annotators understand that label differently; talk about examples before you fit models on it.",
-            Query(latest("fg_annotation_span_f1_ratio", "label", ""), "{{label}}"),
+            Query(latest("fg_annotation_span_f1_ratio", "label", SERVICE), "{{label}}"),
             unit="percentunit",
             thresholds=higher_is_better(0.3, 0.5),
             maximum=1,
@@ -251,16 +256,6 @@ _RELIABILITY = Row(
             thresholds=limit_lines(0.5),
             maximum=1,
         ),
-        time_series(
-            "Lost before the feedback store",
-            "Answers and scores in the last hour that never reached the store, by reason. It should be zero. "
-            "`queue_full`: the store fails or is too slow; `failed`: read the log; `stopped`: the service ended before "
-            "it wrote them. See the runbook.",
-            Query(hourly("fg_feedback_lost_total", "kind, reason", ""), "{{kind}}, {{reason}}"),
-            unit="short",
-            height=7,
-            nothing="no feedback store",
-        ),
     ],
 )
 
@@ -268,5 +263,5 @@ BOARD = Board(
     "fgctl-scoring",
     "fgctl: Scoring",
     "Coverage, losses and lag of online scoring, and how well people and the reward models agree.",
-    [_STATE, _COVERAGE, _SPEED, _RELIABILITY],
+    [_STATE, _COVERAGE, _SPEED, _RELIABILITY, FEEDBACK_ROW],
 )

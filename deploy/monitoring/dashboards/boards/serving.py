@@ -3,11 +3,25 @@
 from deploy.monitoring.alerts.serving import FIRST_TOKEN_SECONDS, GENERATION_SECONDS
 from deploy.monitoring.dashboards.kit.board import Board, Row
 from deploy.monitoring.dashboards.kit.panel_options import Query, limit_lines, lower_is_better
-from deploy.monitoring.dashboards.kit.promql import PROFILE, VERSION, hourly, in_range, mean, quantile, rate, share
+from deploy.monitoring.dashboards.kit.promql import (
+    PROFILE,
+    SERVICE,
+    VERSION,
+    hourly,
+    in_range,
+    mean,
+    quantile,
+    rate,
+    share,
+)
 from deploy.monitoring.dashboards.kit.series_panels import number, time_series
 
 _OK = f'{VERSION}, outcome="ok"'
 _FAILED = f'{VERSION}, outcome=~"error|overloaded|timeout"'
+
+
+ENGINE_STATE = f"min(fg_engine_up{{{SERVICE}}} or 0 * up{{{SERVICE}}}) or vector(0)"
+"""1 if every instance that should be there has an engine that works; an instance that cannot be scraped has none."""
 
 
 def _quantiles(histogram: str) -> tuple[Query, Query, Query]:
@@ -23,9 +37,9 @@ _STATE = Row(
     [
         number(
             "Engine",
-            "Whether every replica's engine works. Down: the service restarts it; if it stays down, read the log for "
-            "why it died, then the runbook.",
-            Query("min(fg_engine_up)"),
+            "Whether every replica's engine works. Down: a replica cannot be scraped, or its engine does not work. The "
+            "service restarts it; if it stays down, read the log for why it died, then the runbook.",
+            Query(ENGINE_STATE),
             unit="short",
             thresholds=((None, "red"), (1, "green")),
             value_names={"0": ("down", "red"), "1": ("up", "green")},
@@ -33,14 +47,14 @@ _STATE = Row(
         number(
             "Replicas",
             "Instances that Prometheus scrapes. Fewer than you started: look at the targets in Prometheus.",
-            Query("count(fg_engine_up)"),
+            Query(f"count(up{{{SERVICE}}} == 1) or vector(0)"),
             unit="short",
             thresholds=((None, "red"), (1, "green")),
         ),
         number(
             "Engine restarts",
             "Starts of an engine after one had died, in the time range. Any: read the log for why.",
-            Query(in_range("fg_engine_restarts_total", where="")),
+            Query(in_range("fg_engine_restarts_total", where=SERVICE)),
             unit="short",
             thresholds=lower_is_better(1, 3),
             decimals=0,
@@ -57,14 +71,14 @@ _STATE = Row(
             "Memory",
             "Resident memory of the service's own process, without the engine's; that of the largest replica. Steady "
             "growth over days: report it.",
-            Query("max(process_resident_memory_bytes)"),
+            Query(f"max(process_resident_memory_bytes{{{SERVICE}}})"),
             unit="bytes",
         ),
         number(
             "Open files",
             "File descriptors of the service's own process as a share of its limit, on the replica that uses most. "
             "Growth under steady traffic: connections are not closed.",
-            Query("max(process_open_fds / process_max_fds)"),
+            Query(f"max(process_open_fds{{{SERVICE}}} / process_max_fds{{{SERVICE}}})"),
             unit="percentunit",
             thresholds=lower_is_better(0.5, 0.8),
         ),
@@ -142,15 +156,15 @@ _LATENCY = Row(
             "Waiting and running",
             "Requests that wait for the engine, and completions in it. Running at its maximum while requests wait: the "
             "engine is full. Waiting while few run: adapters may be loading, see 'Requests for weights'.",
-            Query("sum(fg_waiting_requests)", "waiting"),
-            Query("sum(fg_running_completions)", "running"),
+            Query(f"sum(fg_waiting_requests{{{SERVICE}}})", "waiting"),
+            Query(f"sum(fg_running_completions{{{SERVICE}}})", "running"),
             unit="short",
         ),
         time_series(
             "Waiting tokens",
             "Tokens of waiting requests: those of their prompts and those they may write. At FGCTL_WAITING_TOKENS, "
             "further requests are refused.",
-            Query("sum(fg_waiting_tokens)", "tokens"),
+            Query(f"sum(fg_waiting_tokens{{{SERVICE}}})", "tokens"),
             unit="short",
         ),
     ],
@@ -198,7 +212,7 @@ _ADAPTERS = Row(
             "Requests per second for weights instead of a profile, answered by a policy trained for them (trained), a "
             "mixture that the engine holds (resident), or one loaded first (loaded). Many loaded: raise "
             "FGCTL_RESIDENT_ADAPTERS.",
-            Query(rate("fg_weights_requests_total", "result", ""), "{{result}}"),
+            Query(rate("fg_weights_requests_total", "result", SERVICE), "{{result}}"),
             unit="reqps",
             stacked=True,
         ),
@@ -206,7 +220,7 @@ _ADAPTERS = Row(
             "Mixtures built",
             "Mixtures computed and stored in the last hour. A burst after a promotion is normal, since the anchors "
             "have changed. At other times: raise FGCTL_STORED_MIXTURES.",
-            Query(hourly("fg_mixtures_built_total", where=""), "mixtures"),
+            Query(hourly("fg_mixtures_built_total", where=SERVICE), "mixtures"),
             unit="short",
         ),
         time_series(

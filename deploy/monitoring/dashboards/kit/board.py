@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from deploy.monitoring.dashboards.kit.panel_options import DATASOURCE
-from deploy.monitoring.dashboards.kit.promql import PROFILE, VERSION
+from deploy.monitoring.dashboards.kit.promql import PROFILE, SERVICE, VERSION
 from deploy.monitoring.rule_groups import DOCUMENTATION
 
 COLUMNS = 24
@@ -59,7 +59,7 @@ class Board:
             .time("now-6h", "now")
             .refresh("1m")
             .tooltip(DashboardCursorSync.CROSSHAIR)
-            .variables([_datasource(), _profile(), _version()])
+            .variables([_datasource(), _namespace(), _job(), _profile(), _version()])
             .links([_other_dashboards(), _document("Runbook", "runbook.md"), _document("Metrics", "metrics.md")])
             .build()
         )
@@ -94,8 +94,16 @@ def _datasource() -> dashboard.DatasourceVariable:
     return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
+def _namespace() -> dashboard.QueryVariable:
+    return _single("namespace", "Namespace", f"label_values({_LISTED_METRIC}, namespace)")
+
+
+def _job() -> dashboard.QueryVariable:
+    return _single("job", "Job", f'label_values({_LISTED_METRIC}{{namespace="$namespace"}}, job)')
+
+
 def _profile() -> dashboard.QueryVariable:
-    return _labels("profile", "Profile", f"label_values({_LISTED_METRIC}, profile)")
+    return _labels("profile", "Profile", f"label_values({_LISTED_METRIC}{{{SERVICE}}}, profile)")
 
 
 def _version() -> dashboard.QueryVariable:
@@ -103,10 +111,15 @@ def _version() -> dashboard.QueryVariable:
 
 
 def _labels(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    """Any number of a label's values; all of them at first."""
     everything = VariableOption(selected=True, text=["All"], value=["$__all"])
+    return _single(name, label, query).multi(True).include_all(True).all_value(".*").current(everything)
+
+
+def _single(name: str, label: str, query: str) -> dashboard.QueryVariable:
+    """One of a label's values, the first at first; empty where targets lack the label."""
     variable = dashboard.QueryVariable(name).label(label).datasource(DATASOURCE)
     variable.query({"qryType": 1, "query": query, "refId": name})
-    variable.multi(True).include_all(True).all_value(".*").current(everything)
     return variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
 
 

@@ -1,6 +1,8 @@
-"""PromQL that several panels share. Selectors use the dashboards' variables."""
+"""PromQL that several panels share. Selectors use the dashboards' variables, and every one names the service."""
 
-PROFILE = 'profile=~"$profile"'
+SERVICE = 'namespace="$namespace", job="$job"'
+"""One service. A Prometheus may scrape others, which may export metrics of the same names."""
+PROFILE = f'{SERVICE}, profile=~"$profile"'
 VERSION = f'{PROFILE}, policy=~"$policy"'
 CANARY = f'{PROFILE}, canary=~"$policy"'
 """In the metrics of canaries, the label of the version is `canary`."""
@@ -48,4 +50,4 @@ def _sum(vector: str, by: str) -> str:
 
 
 def _selected(metric: str, where: str) -> str:
-    return f"{metric}{{{where}}}" if where else metric
+    return f"{metric}{{{where}}}"

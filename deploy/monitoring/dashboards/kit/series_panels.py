@@ -55,7 +55,7 @@ def time_series(
         timeseries.Panel(), title, description, unit, (width, height), thresholds, None, COLOR_BY_SERIES
     )
     panel.targets([range_query(query, i, exemplars) for i, query in enumerate(queries)])
-    panel.legend(legend("lastNotNull", "mean")).tooltip(tooltip()).show_points(VisibilityMode.NEVER)
+    panel.legend(legend("last", "mean")).tooltip(tooltip()).show_points(VisibilityMode.NEVER)
     panel.line_width(1 if stacked else 2).fill_opacity(60 if stacked else 0)
     if stacked:
         panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A")).draw_style(GraphDrawStyle.BARS)
@@ -86,10 +86,13 @@ def number(
     value_names: ValueNames | None = None,
     nothing: str = NO_NUMBER,
 ) -> Panel:
-    """The last value of each series as a large number or its name, above a graph of its course."""
+    """The value of each series at the end of the time range as a large number or its name.
+
+    An instant query: the last value in the time range would still show the state of a service that is gone.
+    """
     panel = panel_with_options(stat.Panel(), title, description, unit, (width, height), thresholds, value_names)
-    panel.targets([range_query(query, 0)]).reduce_options(last_value())
-    panel.graph_mode(BigValueGraphMode.AREA).color_mode(BigValueColorMode.VALUE).no_value(nothing)
+    panel.targets([instant_query(query, 0)]).reduce_options(last_value())
+    panel.graph_mode(BigValueGraphMode.NONE).color_mode(BigValueColorMode.VALUE).no_value(nothing)
     if decimals is not None:
         panel.decimals(decimals)
     return panel.build()

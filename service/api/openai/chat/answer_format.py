@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.api.openai.common.answer_format import finite
-from service.domain.answer import Completion, Piece, TokenLogprob
+from service.domain.answer import Completion, LikelyToken, Piece, TokenLogprob
 
 
 class ChatFormat:
@@ -40,13 +40,13 @@ def _logprobs(tokens: Sequence[TokenLogprob], alternatives: int) -> dict[str, An
     """Log-probabilities as an entry for each token."""
     return {
         "content": [
-            _entry(token.text, token.logprob)
-            | {"top_logprobs": [_entry(*other) for other in token.alternatives[:alternatives]]}
-            for token in tokens
+            _entry(position.token) | {"top_logprobs": [_entry(other) for other in position.alternatives[:alternatives]]}
+            for position in tokens
         ],
         "refusal": None,
     }
 
 
-def _entry(text: str, logprob: float) -> dict[str, Any]:
-    return {"token": text, "logprob": finite(logprob), "bytes": list(text.encode("utf-8", errors="replace"))}
+def _entry(token: LikelyToken) -> dict[str, Any]:
+    content = token.text.encode("utf-8", errors="replace") if token.content is None else token.content
+    return {"token": token.text, "logprob": finite(token.logprob), "bytes": list(content)}

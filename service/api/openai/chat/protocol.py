@@ -5,15 +5,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.api.common.limits import MESSAGES, PARTS, at_most
-from service.api.common.wire import Text
-from service.api.openai.common.protocol import (
-    CompletionsRequest,
-    CompletionsResponse,
-    OpenAIChoice,
-    OpenAIWire,
-    one_message,
-)
+from service.api.common.wire import Text, one_message
+from service.api.openai.common.protocol import CompletionsRequest, CompletionsResponse, OpenAIChoice, OpenAIWire
 from service.domain.request import Sampling
+from service.errors import InvalidField
 
 
 class TextPart(BaseModel):
@@ -35,15 +30,24 @@ class ChatMessage(BaseModel):
         one_message("role is system, developer, user or assistant; policies call no tools."),
     ]
     content: Annotated[
-        Text | Annotated[list[TextPart], Field(fail_fast=True)],
+        Text | Annotated[list[TextPart], Field(fail_fast=True)] | None,
         one_message("content is a text or a list of parts of type text; policies read nothing else."),
         at_most(PARTS, "parts"),
-    ]
+    ] = None
+    """An assistant's turn may have none, which is the empty text."""
+
+    @model_validator(mode="after")
+    def _written(self) -> "ChatMessage":
+        if self.content is None and self.role != "assistant":
+            raise ValueError(f"A message of the {self.role} has no content; give it a text.")
+        return self
 
     @property
     def text(self) -> str:
         """The content as one text, parts on lines of their own, as vLLM joins them."""
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
 
     def as_turn(self) -> dict[str, str]:
         """For the chat template, which knows a developer as the system."""
@@ -63,9 +67,10 @@ class ChatRequest(CompletionsRequest):
     @model_validator(mode="after")
     def _whole(self) -> "ChatRequest":
         if self.top_logprobs and not self.logprobs:
-            raise ValueError("top_logprobs go with logprobs; set logprobs to true.")
-        if self.passages is not None and self.messages[-1].role != "user":
-            raise ValueError("With passages, the last message is the question; end with a message of the user.")
+            raise InvalidField("top_logprobs", "top_logprobs go with logprobs; set logprobs to true.")
+        if self.passages and self.messages[-1].role != "user":
+            message = "With passages, the last message is the question; end with a message of the user."
+            raise InvalidField("messages", message)
         return self
 
     def as_sampling(self) -> Sampling:

@@ -18,11 +18,11 @@ def to_request(body: ChatRequest, categories: Iterable[Category], caller: Caller
 
 def extra_fields(body: ChatRequest) -> dict[str, Any]:
     """The response's field for messages that were not read because `passages` make the last one the question."""
-    return {} if body.passages is None else {"messages_left_out": len(body.messages) - 1}
+    return {"messages_left_out": len(body.messages) - 1} if body.passages else {}
 
 
 def _content(body: ChatRequest) -> Content:
-    if body.passages is not None:
+    if body.passages:
         passages = tuple(Passage(title=passage.title, text=passage.text) for passage in body.passages)
         return Question(body.messages[-1].text, passages)
     return Conversation(tuple(message.as_turn() for message in body.messages))

@@ -6,5 +6,4 @@ batch.py            a request of one or several prompts, and its answers as they
 reply.py            the whole response, or its chunks
 http.py             the response over HTTP, at once or streamed
 merged_streams.py   several streams as one
-errors.py           errors as OpenAI's clients expect them
 """

@@ -1,6 +1,5 @@
 """A request of one prompt or several, and its answers as they come."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -56,11 +55,8 @@ async def prepare(
 ) -> Batch:
     """Check every prompt of a request. Raises ServiceError."""
     _check_logprobs(requests, pipeline.limits.max_tokens)
-    prompts = []
-    for request in requests:
-        prompts.append(await pipeline.prepare(request))
-        await asyncio.sleep(0)  # other requests are answered between two prompts
-    return Batch(body.model, tuple(prompts), answer_format, body.include_usage, extra or {})
+    prompts = tuple(await pipeline.prepare_all(requests))
+    return Batch(body.model, prompts, answer_format, body.include_usage, extra or {})
 
 
 def _check_logprobs(requests: Sequence[AnswerRequest], max_tokens: int) -> None:

@@ -6,15 +6,14 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
-from sse_starlette import EventSourceResponse
 
 from service.answering.pipeline import Pipeline
 from service.api.openai.common.batch import Batch
-from service.api.openai.common.errors import for_client
 from service.api.openai.common.protocol import CompletionsResponse
 from service.api.openai.common.reply import to_chunks, to_reply
 from service.edge.client_disconnect import CLIENT_CLOSED, unless_disconnected
-from service.edge.sse import event_data
+from service.edge.error_replies import for_openai
+from service.edge.sse import event_data, event_stream
 from service.errors import ServiceError
 
 STREAM: dict[int | str, dict[str, Any]] = {
@@ -36,7 +35,7 @@ async def respond(
             return Response(status_code=CLIENT_CLOSED)
         # Clients, vLLM's benchmark among them, look for events that end in "\n\n". That benchmark loses everything
         # that follows a ping, which vLLM's own server never sends.
-        return EventSourceResponse(_events(pipeline, batch), sep="\n", ping=0)
+        return event_stream(_events(pipeline, batch), sep="\n", ping=0)
     reply = await unless_disconnected(request, to_reply(pipeline, batch))
     if reply is None:
         return Response(status_code=CLIENT_CLOSED)
@@ -49,5 +48,5 @@ async def _events(pipeline: Pipeline, batch: Batch) -> AsyncIterator[str]:
             async for chunk in chunks:
                 yield event_data(chunk)
     except ServiceError as error:
-        yield event_data(for_client(error).body())
+        yield event_data(for_openai(error).body())
     yield "[DONE]"

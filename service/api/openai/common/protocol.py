@@ -4,22 +4,15 @@ Fields that nobody here knows are ignored, as vLLM and other servers do: clients
 interface unasked. Fields that are known to change the answer and are not served are refused (UNSERVED).
 """
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policies.names import DEFAULT_PROFILE
 from service.api.common.limits import NAME
-from service.api.common.wire import BestOf, Passages, PolicyName, StopText, StopTexts, few_stops, listed_stops
+from service.api.common.wire import BestOf, Passages, PolicyName, Seed, Stops, listed_stops
 from service.domain.request import Sampling
+from service.errors import InvalidField
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 _TOOLS = "policies call no tools"
@@ -28,8 +21,15 @@ _TOKENS = "tokens cannot be forbidden, favoured or required"
 _PROMPT = "the prompt is used as it is"
 UNSERVED: dict[str, str] = {
     "tools": _TOOLS,
+    "tool_choice": _TOOLS,
     "functions": _TOOLS,
+    "function_call": _TOOLS,
     "response_format": _SHAPE,
+    "format": _SHAPE,
+    "json_schema": _SHAPE,
+    "regex": _SHAPE,
+    "ebnf": _SHAPE,
+    "grammar": _SHAPE,
     "structured_outputs": _SHAPE,
     "guided_json": _SHAPE,
     "guided_regex": _SHAPE,
@@ -48,21 +48,17 @@ UNSERVED: dict[str, str] = {
     "chat_template": "the base model's own is used",
     "continue_final_message": "use /v1/completions to go on from a text",
     "audio": "answers are text",
+    "modalities": "answers are text",
     "documents": "give them as passages",
 }
 """Fields that would change the answer, and why a value in them is refused."""
-
-
-def one_message(sentence: str) -> WrapValidator:
-    """One sentence for a value that fits no form of a field, instead of one complaint for each."""
-
-    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError:
-            raise ValueError(sentence) from None
-
-    return WrapValidator(validate)
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "response_format": ({"type": "text"},),
+    "tool_choice": ("none", "auto"),
+    "function_call": ("none", "auto"),
+    "modalities": (["text"],),
+}
+"""Values of these fields, besides _NOTHING, that ask for what is served anyway."""
 
 
 class StreamOptions(BaseModel):
@@ -90,21 +86,18 @@ class CompletionsRequest(BaseModel):
     """The profile's without it, like `top_p` and the number of tokens."""
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(None, ge=1)
-    seed: int | None = Field(None, ge=0, lt=1 << 63)
-    stop: Annotated[
-        StopText | StopTexts | None,
-        one_message("stop is a text of at most 200 characters or a list of such texts; correct it and send it again."),
-        few_stops,
-    ] = None
+    seed: Seed | None = None
+    stop: Stops = None
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
-    """vLLM's, like the five after it."""
+    """vLLM's, like the six after it."""
     top_k: int | None = Field(None, ge=-1, lt=1 << 31)
     min_p: float | None = Field(None, ge=0, le=1)
     min_tokens: int | None = Field(None, ge=0)
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
+    skip_special_tokens: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -114,14 +107,15 @@ class CompletionsRequest(BaseModel):
         if isinstance(body, dict):
             for name, reason in UNSERVED.items():
                 value = body.get(name)
-                if value not in _NOTHING and value != {"type": "text"}:
-                    raise ValueError(f"{name} is not served ({reason}); leave it out.")
+                if value not in _NOTHING and value not in _HARMLESS.get(name, ()):
+                    raise InvalidField(name, f"{name} is not served ({reason}); leave it out.")
         return body
 
     @model_validator(mode="after")
     def _sensible(self) -> "CompletionsRequest":
         if self.best_of is not None and self.best_of < self.answers:
-            raise ValueError(f"best_of is {self.best_of}, fewer than n, {self.answers}; sample at least as many.")
+            message = f"best_of is {self.best_of}, fewer than n, {self.answers}; sample at least as many."
+            raise InvalidField("best_of", message)
         return self
 
     @property
@@ -138,7 +132,7 @@ class CompletionsRequest(BaseModel):
         """In the service's own terms."""
         names = (
             "presence_penalty", "frequency_penalty", "repetition_penalty", "top_k", "min_p", "min_tokens",
-            "ignore_eos", "include_stop_str_in_output",
+            "ignore_eos", "include_stop_str_in_output", "skip_special_tokens",
         )  # fmt: skip
         return Sampling(
             temperature=self.temperature,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.api.openai.common.answer_format import finite
-from service.domain.answer import Completion, Piece, TokenLogprob
+from service.domain.answer import Completion, LikelyToken, Piece, TokenLogprob
 
 
 class CompletionFormat:
@@ -33,7 +33,7 @@ class CompletionFormat:
         if self._alternatives is not None:
             # By tokens, not by text: what may be the beginning of a stop text is held back.
             logprobs = _logprobs(tokens, self._alternatives, self._offsets[index])
-            self._offsets[index] += sum(len(token.text) for token in tokens)
+            self._offsets[index] += sum(len(position.token.text) for position in tokens)
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
 
 
@@ -43,18 +43,20 @@ def _logprobs(tokens: Sequence[TokenLogprob], alternatives: int, offset: int) ->
     Each token has its `alternatives` likeliest and, where it is not among them, itself.
     """
     offsets = []
-    for token in tokens:
+    for position in tokens:
         offsets.append(offset)
-        offset += len(token.text)
+        offset += len(position.token.text)
     return {
-        "tokens": [token.text for token in tokens],
-        "token_logprobs": [finite(token.logprob) for token in tokens],
+        "tokens": [_name(position.token) for position in tokens],
+        "token_logprobs": [finite(position.token.logprob) for position in tokens],
         "top_logprobs": [
-            {
-                text: finite(logprob)
-                for text, logprob in (*token.alternatives[:alternatives], (token.text, token.logprob))
-            }
-            for token in tokens
+            {_name(token): finite(token.logprob) for token in (*position.alternatives[:alternatives], position.token)}
+            for position in tokens
         ],
         "text_offset": offsets,
     }
+
+
+def _name(token: LikelyToken) -> str:
+    """A token's text, or as OpenAI writes a part of a character, its bytes."""
+    return token.text if token.content is None else "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.content)

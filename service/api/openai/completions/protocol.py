@@ -6,14 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from service.api.common.limits import PROMPTS, TOKEN_IDS, at_most, check_count
-from service.api.common.wire import Text
-from service.api.openai.common.protocol import (
-    CompletionsRequest,
-    CompletionsResponse,
-    OpenAIChoice,
-    OpenAIWire,
-    one_message,
-)
+from service.api.common.wire import Text, one_message
+from service.api.openai.common.protocol import CompletionsRequest, CompletionsResponse, OpenAIChoice, OpenAIWire
 from service.domain.request import Sampling
 
 TokenId = Annotated[int, Field(ge=0, lt=1 << 31)]

@@ -23,7 +23,7 @@ def to_requests(
 
 
 def _content(body: CompletionRequest, prompt: str | tuple[int, ...]) -> Content:
-    if body.passages is None:
+    if not body.passages:
         return prompt
     if isinstance(prompt, str):
         return Question(prompt, tuple(Passage(title=passage.title, text=passage.text) for passage in body.passages))

@@ -17,7 +17,11 @@ class Model(OpenAIWire):
     """The profile at its present version, a model name of its own. Not OpenAI's, like the two below."""
     weights: dict[str, float]
     max_model_len: int
-    """Tokens of prompt and answer."""
+    """Tokens of prompt and answer together that are accepted however they are divided."""
+    max_prompt_tokens: int
+    """The most tokens of a prompt; passages are cut to fit. Not OpenAI's, like the one below."""
+    max_tokens: int
+    """The most tokens of an answer."""
 
 
 class ModelList(OpenAIWire):

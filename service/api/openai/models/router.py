@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request
 
 from service.api.common.selection import from_model
-from service.api.openai.common.errors import OpenAIRoute
 from service.api.openai.models.protocol import Model, ModelList
 from service.backend import backend_of
 from service.domain.policy import ServedPolicy, rounded
@@ -13,7 +12,7 @@ from service.errors import ANY_ROUTE, error_responses
 from service.metrics.traffic import UNKNOWN
 from service.settings import Settings
 
-router = APIRouter(route_class=OpenAIRoute)
+router = APIRouter()
 
 _LISTING = ANY_ROUTE | error_responses(400, 404, 429, 503)
 
@@ -47,5 +46,7 @@ def _model(name: str, policy: ServedPolicy, settings: Settings) -> Model:
         created=int(policy.manifest.created.timestamp()),
         root=policy.adapter_name,
         weights=rounded(policy.weights),
-        max_model_len=settings.max_prompt_tokens + settings.max_tokens,
+        max_model_len=min(settings.max_prompt_tokens, settings.max_tokens),
+        max_prompt_tokens=settings.max_prompt_tokens,
+        max_tokens=settings.max_tokens,
     )

@@ -165,3 +165,38 @@ def test_sft_promotes_a_parent_whatever_was_evaluated(store, recorded):
         assert invoke("sft", "--data", SAMPLE / "train.json", "--promote")[0] == 0
         store.record_scores("sft", store.profile("sft").version, recorded([1.0]))
     assert len(store.promotions("sft")) == 2
+
+
+def test_verify_set_tells_each_condition_and_checks_a_version_before_it_is_promoted(store, write_policy):
+    def scores(words, answer, **rewards):
+        streams = {"relevance": 0.0, "factuality": 0.0, "completeness": 0.0} | rewards
+        return {
+            "questions": "q", "rewards": "r", "decoding": {},
+            "per_question": {
+                "words": [words] * 20, "answer": [f"{answer}{i}" for i in range(20)],
+                "reward": {name: [value] * 20 for name, value in streams.items()},
+            },
+        }  # fmt: skip
+
+    def write(profile, seed, weights, of):
+        return write_policy(store, profile, seed, weights=weights, scores=of | {"validation": of}).version
+
+    short = write("short", 0, "6,2,2", scores(50, "s", relevance=1))
+    medium = write("medium", 1, "2,6,2", scores(60, "m", factuality=1))
+    long = write("long", 2, "2,2,6", scores(62, "l", completeness=1))
+    for profile, version in (("short", short), ("medium", medium), ("long", long)):
+        assert invoke("policies", "promote", profile, version)[0] == 0
+    code, out, message = invoke("policies", "verify", "--set")
+    assert code == 1
+    assert "2 of 22 conditions do not hold. The first: on the held-out questions, words of long / medium" in message
+    assert "│ words of medium / short" in out
+    longer = write("long", 3, "2,2,6", scores(90, "l", completeness=1))
+    code, out, _ = invoke("policies", "verify", "--set", "--with", f"long@{longer}", "--json")
+    report = json.loads(out)
+    assert (code, report["holds"]) == (0, True)
+    assert report["profiles"] == {"short": short, "medium": medium, "long": longer}
+    assert "names no version of short, medium, long" in invoke("policies", "verify", "--set", "--with", "other@1")[2]
+    bare = write_policy(store, "long", 4, weights="2,2,6").version
+    _, _, message = invoke("policies", "verify", "--set", "--with", f"long@{bare}")
+    assert f"long@{bare} has no evaluation on the held-out questions" in message
+    assert "run `fgctl evaluate --record --profile short@" in message

@@ -10,7 +10,7 @@ from deploy.monitoring.alerts.error_budgets import Z
 from deploy.monitoring.recording import distribution_shift as shift_rules
 from deploy.monitoring.scenarios import canary
 from deploy.monitoring.scenarios import distribution_shift as shift
-from policies.sequential import Arm, Sums, compare
+from policies.promotion.sequential import Arm, Sums, compare
 from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS, SMOOTHING, psi, psi_by_chance
 
 

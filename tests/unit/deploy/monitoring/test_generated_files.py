@@ -21,7 +21,7 @@ def test_expressions_survive_yaml():
     rules = yaml.safe_load((ROOT / PROMETHEUS / "rules.yml").read_text())
     exprs = {rule["record"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
     assert exprs["fg:segments_scored:increase1h"] == (
-        "sum by (profile, policy, category) (increase(fg_segments_scored_total[1h]))"
+        "sum by (namespace, job, profile, policy, category) (increase(fg_segments_scored_total[1h]))"
     )
 
 

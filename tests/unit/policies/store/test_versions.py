@@ -1,6 +1,8 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from policies.manifest import Named
 from policies.store import BrokenPolicy, PolicyStore, versions
@@ -15,11 +17,15 @@ def store(tmp_path):
     return PolicyStore(tmp_path / "policies")
 
 
-def adapter(tmp_path, content=b"weights"):
-    directory = tmp_path / f"adapter-{content.decode()}"
+def adapter(tmp_path, name="weights"):
+    """A small adapter; another name has other weights."""
+    directory = tmp_path / f"adapter-{name}"
     directory.mkdir()
-    (directory / "adapter_model.safetensors").write_bytes(content)
-    (directory / "adapter_config.json").write_text('{"r": 8}')
+    module, value = "base_model.model.model.layers.0.q_proj", float(sum(name.encode()))
+    tensors = {f"{module}.lora_A.weight": torch.full((1, 2), value), f"{module}.lora_B.weight": torch.ones(2, 1)}
+    save_file(tensors, directory / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"]}
+    (directory / "adapter_config.json").write_text(json.dumps(config))
     return directory
 
 
@@ -52,13 +58,14 @@ def test_a_written_policy_can_be_promoted_verified_and_read(store, tmp_path):
         "README.md",
     }
     assert set(json.loads((directory / "policy.json").read_text())) == {
-        *("profile version digest weights base parent recipe data rewards steps episodes scores created fgctl".split()),
+        *("profile version digest weights base parent recipe data rewards steps episodes".split()),
+        *("scores created fgctl merged".split()),
     }
 
 
 def test_versions_name_content(store, tmp_path):
-    first = store.write("medium", adapter(tmp_path, b"one"), manifest())
-    second = store.write("medium", adapter(tmp_path, b"two"), manifest())
+    first = store.write("medium", adapter(tmp_path, "one"), manifest())
+    second = store.write("medium", adapter(tmp_path, "two"), manifest())
     again = store.write("medium", tmp_path / "adapter-one", manifest())
     assert first.version == again.version != second.version
     assert sorted(store.versions("medium")) == sorted([first.version, second.version])
@@ -77,9 +84,21 @@ def test_a_stored_version_never_changes(store, tmp_path):
     assert store.verify("medium", written.version, BASE)
 
 
+def test_each_kind_of_scores_is_recorded_beside_the_others_and_the_card_follows(store, tmp_path):
+    version = store.write("medium", adapter(tmp_path), manifest()).version
+    readme = store.path("medium", version) / "README.md"
+    assert "|" not in readme.read_text()
+    store.record_validation("medium", version, {"n": 9})
+    store.record_served("medium", version, {"responses": 4})
+    store.record_scores("medium", version, {"n": 80, "weighted_reward": 0.5})
+    after = store.manifest("medium", version).scores
+    assert after == {"n": 80, "weighted_reward": 0.5, "served": {"responses": 4}, "validation": {"n": 9}}
+    assert "| reward, by its weights | 0.500 |  |" in readme.read_text()
+
+
 def test_a_changed_missing_or_foreign_adapter_is_refused(store, tmp_path):
     version = store.write("medium", adapter(tmp_path), manifest()).version
-    with pytest.raises(BrokenPolicy, match="trained on base"):
+    with pytest.raises(BrokenPolicy, match=r"trained on the base base \(bbbbbbbbbbbb\), not on this other"):
         store.verify("medium", version, Named(name="other", digest="c" * 64))
     (store.path("medium", version) / "adapter_model.safetensors").write_bytes(b"damaged")
     with pytest.raises(BrokenPolicy, match="restore it"):

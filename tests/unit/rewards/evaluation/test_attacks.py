@@ -1,9 +1,18 @@
 import pytest
 
 from policies.store import PolicyStore
-from rewards.dataset import FeedbackExample, Passage
+from rewards.dataset import SAMPLE, FeedbackExample, Passage, load_feedback, question_key
 from rewards.errors import FgctlError
-from rewards.evaluation.attacks import ATTACKS, CORRECTED, WEIGHTS, attacks_that_pay, score_attacks
+from rewards.evaluation.attacks import (
+    ATTACKS,
+    MUST_LOSE,
+    WEIGHTS,
+    attacks_that_pay,
+    score_attacks,
+    unfit_for_training,
+)
+from rewards.fitting.extracts import FIRST
+from rewards.fitting.reference_table import CORRECTED, REFERENCE
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 
@@ -46,7 +55,33 @@ def test_without_a_corrected_response_there_is_nothing_to_attack():
 
 def test_an_attack_pays_if_it_is_paid_more_than_the_corrected_response_by_any_weights():
     honest = {"total": {"short": 1.0, "long": 1.0}}
-    report = {CORRECTED: honest} | {name: {"total": {"short": 0.5, "long": 0.9}} for name in ATTACKS}
+    report = {CORRECTED: honest, REFERENCE: {"total": {"short": 2.0, "long": 2.0}}}
+    report |= {name: {"total": {"short": 0.5, "long": 0.9}} for name in ATTACKS}
     assert attacks_that_pay(report) == []
     report["one word"] = {"total": {"short": 1.1, "long": 0.9}}
     assert attacks_that_pay(report) == ["one word"]
+
+
+def paid(total, than_correction=0.0, than_reference=0.0):
+    settings = ("short", "medium", "long")
+    return {
+        "total": dict.fromkeys(settings, total),
+        "paid_more": dict.fromkeys(settings, than_correction),
+        "paid_more_than_reference": dict.fromkeys(settings, than_reference),
+    }
+
+
+def test_rewards_are_fit_to_train_on_if_extracts_and_policies_lose_on_average_and_mostly():
+    report = {CORRECTED: paid(1.0), REFERENCE: paid(1.0)} | {name: paid(0.5, 0.25, 0.25) for name in MUST_LOSE}
+    assert unfit_for_training(report | {"one word": paid(2.0, 1.0, 1.0), "policy long": paid(0.9, 0.1, 0.2)}) == []
+    (reason,) = unfit_for_training(report | {FIRST: paid(0.5, 0.25, 0.3)})
+    assert reason == f"the reference answer is paid more than `{FIRST}` in only 0.70 / 0.70 / 0.70 of the questions"
+    assert len(unfit_for_training(report | {"policy long": paid(1.1)})) == 2
+
+
+def test_a_policys_answers_are_attacks_on_the_questions_that_it_answered():
+    rows = load_feedback(SAMPLE / "feedback.json")[:3]
+    answers = {question_key(e.question): [e.predictions[0]] for e in rows[:2]}
+    report = score_attacks(rows, Scorer.load(), {"short": answers})
+    assert report["policy short"]["words"] == sum(len(e.predictions[0].split()) for e in rows[:2]) / 2
+    assert report[REFERENCE]["paid_more_than_reference"] == dict.fromkeys(WEIGHTS, 0.0)

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from rewards.evaluation.evaluate import Decisions, Predictions, agreement, cross_validate, predict
+from rewards.features.extractor import SEGMENT_FEATURES
 from rewards.fitting.fit_heads import fit_heads
-from rewards.models.recipe import load_recipe
+from rewards.fitting.reference_table import ReferenceTable
+from rewards.models.recipe import ReferenceRecipe, load_recipe
 
 RECIPE = load_recipe()
+WORDS = SEGMENT_FEATURES.index("words")
 
 
 def test_heads_learn_what_decides_and_are_compared_with_baselines_computed_by_hand(made_up_table):
@@ -54,3 +57,20 @@ def test_rows_of_one_question_count_once_in_intervals(made_up_table):
     half = agreement(replace(table, keys=paired), predictions)["relevance"]
     assert half["accuracy"] == pytest.approx(alone["accuracy"])
     assert half["interval"] != alone["interval"]
+
+
+def test_labels_from_references_count_as_much_as_the_recipe_says(made_up_table):
+    table, opposite = made_up_table(40), made_up_table(40, sign=-1.0)
+    says = ReferenceTable(opposite.relevance, opposite.factuality, opposite.responses, opposite.coverage)
+    both = replace(table, references=says)
+    rows = np.arange(40)
+
+    def weight(counted):
+        recipe = RECIPE.model_copy(update={"references": ReferenceRecipe(relevance=counted, completeness=counted)})
+        heads = fit_heads(both, rows, recipe)
+        return heads.relevance.weight[WORDS], heads.completeness.weight
+
+    alone = fit_heads(table, rows, RECIPE.model_copy(update={"references": ReferenceRecipe()}))
+    assert weight(0.0) == (alone.relevance.weight[WORDS], alone.completeness.weight)
+    assert weight(0.0)[0] > weight(0.3)[0] > weight(3.0)[0]
+    assert weight(0.3)[1] != alone.completeness.weight

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from rewards.dataset import SAMPLE, load_feedback
-from rewards.evaluation.attacks import CORRECTED, score_attacks
+from rewards.evaluation.attacks import score_attacks
 from rewards.evaluation.card_figures import SIZES, card_figures
 from rewards.evaluation.compare_recipes import evaluate_recipe, read_logs, write_log
 from rewards.evaluation.model_card import render_card
 from rewards.fitting.feedback_table import tabulate_feedback
+from rewards.fitting.reference_table import CORRECTED
 from rewards.scorer import Scorer
 
 COMMITTED = Path(__file__).parents[4] / "docs" / "rewards.md"

@@ -34,6 +34,14 @@ def test_a_window_has_question_and_response_and_the_range_of_each_segment():
     assert words_of(window, 1) == "its oil lamp was replaced by an electric one in 1926."
 
 
+def test_control_tokens_in_question_and_response_are_read_as_text(reader):
+    response = "It is [SEP] 31 [MASK] metres tall."
+    ((window, _),) = reader._builder.build("How [CLS] tall?", response, sentences(response))
+    special = [TOKENIZER.convert_ids_to_tokens(i) for i in window.ids if i in TOKENIZER.all_special_ids]
+    assert special == ["[CLS]", "[SEP]", "[SEP]"]
+    assert words_of(window, 0) == "it is [ sep ] 31 [ mask ] metres tall."
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=600), st.integers(24, 80))
 def test_every_segment_is_in_one_window_that_fits(text, max_tokens):

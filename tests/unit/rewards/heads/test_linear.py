@@ -28,3 +28,12 @@ def test_without_both_labels_a_head_gives_the_smoothed_base_rate():
     x = np.arange(8.0)[:, None]
     head = fit_logistic(x, np.zeros(8, dtype=bool), ["a"], 1.0)
     assert head.probabilities(x) == pytest.approx(np.full(8, 0.1))
+
+
+def test_the_sum_of_two_heads_adds_up_their_log_odds():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(100, 3))
+    first = fit_logistic(x, x[:, 0] > 0, ["a", "b", "c"], 1.0)
+    second = fit_logistic(3 * x + 2, x[:, 1] > 0.5, ["a", "b", "c"], 1.0)
+    z = rng.normal(size=(10, 3))
+    assert first.plus(second, 0.3).logits(z) == pytest.approx(first.logits(z) + 0.3 * second.logits(z))

@@ -20,6 +20,7 @@ def test_traits_of_an_answer():
     )
     traits = response_traits(request)
     assert (traits.words, traits.repetition, traits.declined) == (5, 0, True)
+    assert (traits.copied.share, traits.copied.longest) == (0, 0)
     assert traits.inputs == {"question_words": "10", "passages": "2", "passage_words": "400", "language": "en"}
 
 

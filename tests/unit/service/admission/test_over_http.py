@@ -212,6 +212,33 @@ async def test_callers_over_their_limits_get_429_and_when_to_try_again(serve):
     assert service.metric("fg_requests_total", **MEDIUM, outcome="limited") == 1
 
 
+async def test_a_request_of_several_prompts_is_one_request_to_its_callers_limits(serve):
+    service = paced(serve, caller_concurrency=1, caller_requests_per_minute=2)
+    for _ in range(2):
+        reply = await service.client.post("/v1/completions", json={"prompt": ["a", "b", "c"]})
+        assert (reply.status_code, len(reply.json()["choices"])) == (200, 3)
+    assert (await service.ask(QUESTION)).status_code == 429
+    assert nothing_leaked(service)
+
+
+async def test_a_request_whose_last_prompt_is_wrong_costs_nothing(serve):
+    service = paced(serve, caller_requests_per_minute=1)
+    for prompts in (["a", "b", "why " * 30], ["a", " "]):
+        reply = await service.client.post("/v1/completions", json={"prompt": prompts})
+        assert (reply.status_code, reply.json()["error"]["param"]) == (400, "prompt")
+    assert service.engine.begun == []
+    assert nothing_leaked(service)
+    assert (await service.ask(QUESTION)).status_code == 200
+
+
+async def test_more_prompts_than_there_are_places_to_run_and_wait_are_a_bad_request(serve):
+    service = paced(serve, max_num_seqs=1, waiting_requests=0)
+    reply = await service.client.post("/v1/completions", json={"prompt": ["a", "b", "c"]})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, "prompt")
+    assert "send fewer at once" in reply.json()["error"]["message"]
+    assert (await service.client.post("/v1/completions", json={"prompt": ["a", "b"]})).status_code == 200
+
+
 async def test_tokens_are_counted_as_used_not_as_reserved(serve):
     service = paced(serve, caller_tokens_per_minute=100)
     for _ in range(3):  # 3 + 64 tokens reserved, 3 + 4 used

@@ -6,9 +6,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from service.admission.places import Admission, PlaceState
+from service.admission.places import Admission, PlaceState, Size
 from service.domain.caller import ANONYMOUS, Caller, Limits
-from service.errors import Overloaded, RateLimited
+from service.errors import BadRequest, Overloaded, RateLimited
 from service.metrics.metrics import Metrics
 from service.settings import Settings
 
@@ -215,3 +215,67 @@ def test_places_are_never_lost_or_granted_twice_whatever_happens(sequence):
         assert nothing_leaked(admission)
 
     asyncio.run(play())
+
+
+async def test_a_request_of_several_prompts_counts_once_and_ends_with_its_last_prompt():
+    admission = make_admission()
+    caller = Caller("k", limits=Limits(concurrency=1, requests_per_minute=2, tokens_per_minute=100))
+    places = admission.reserve_all(caller, "a", [Size(10, 1)] * 3)
+    assert [place.state for place in places] == [PlaceState.RUNNING, PlaceState.RUNNING, PlaceState.WAITING]
+    for place in places:
+        with pytest.raises(RateLimited) as caught:
+            admission.reserve(caller, "a", 10, 1)
+        assert caught.value.reason == "concurrency"
+        admission.leave(place, 10, finished=True)
+    assert nothing_leaked(admission)
+    admission.leave(admission.reserve(caller, "a", 10, 1), 10)
+    with pytest.raises(RateLimited) as caught:
+        admission.reserve(caller, "a", 10, 1)
+    assert caught.value.reason == "requests_per_minute"
+
+
+async def test_prompts_are_admitted_all_or_none_and_what_is_refused_costs_nothing():
+    admission = make_admission(waiting_requests=2)
+    caller = Caller("k", limits=Limits(requests_per_minute=1, tokens_per_minute=40))
+    others = [reserve(admission) for _ in range(3)]
+    for refusal, sizes in ((Overloaded, [Size(10, 1)] * 2), (RateLimited, [Size(30, 1), Size(20, 1)])):
+        if refusal is RateLimited:
+            admission.leave(others.pop())
+            admission._limits.take(caller, 1)  # the allowance is no longer whole, so that 50 tokens are too many
+            admission._limits.give_back("k", 0, refused=True)
+        with pytest.raises(refusal):
+            admission.reserve_all(caller, "a", sizes)
+        assert admission._in_service == len(others)
+    (place,) = admission.reserve_all(caller, "a", [Size(39, 1)])
+    for left in (*others, place):
+        admission.leave(left)
+    assert nothing_leaked(admission)
+
+
+async def test_waiting_in_vain_costs_nothing():
+    admission = make_admission(queue_timeout=0.01)
+    running = [reserve(admission) for _ in range(2)]
+    caller = Caller("k", limits=Limits(requests_per_minute=1))
+    place = admission.reserve(caller, "a", 10, 1)
+    with pytest.raises(Overloaded):
+        await admission.wait_for_turn(place)
+    admission.leave(place)
+    for left in running:
+        admission.leave(left)
+    admission.reserve(caller, "a", 10, 1)
+
+
+@pytest.mark.parametrize("settings", [{"waiting_requests": 2}, {"waiting_tokens": 29}])
+async def test_more_prompts_than_ever_fit_are_told_so_even_if_others_are_in_the_way(settings):
+    admission = make_admission(**settings)
+    fitting, too_many = [Size(10, 1)] * 4, [Size(10, 1)] * 5
+    with pytest.raises(BadRequest, match="5 prompts, more than can ever run and wait; send fewer at once"):
+        admission.reserve_all(ANONYMOUS, "a", too_many)
+    places = admission.reserve_all(ANONYMOUS, "a", fitting)
+    with pytest.raises(BadRequest):
+        admission.reserve_all(ANONYMOUS, "a", too_many)
+    with pytest.raises(Overloaded):
+        admission.reserve_all(ANONYMOUS, "a", fitting)
+    for place in places:
+        admission.leave(place)
+    assert nothing_leaked(admission)

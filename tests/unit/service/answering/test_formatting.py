@@ -1,56 +1,78 @@
-"""Where prompts are formatted: short ones at once, long ones in a thread."""
+"""Long texts are formatted beside the event loop."""
 
-import threading
+import asyncio
 
 import pytest
+from transformers import AutoTokenizer
 
-from policies.prompt import Prompt, PromptTooLong
+from policies.base import resolve_base
+from policies.prompt import PromptFormatter
 from rewards.dataset import Passage
-from service.answering.formatting import LONG, RequestFormatter
+from service.answering.formatting import LONG, Formatting
 from service.domain.request import AnswerRequest, Conversation, Question
 from service.domain.selection import Selection
 from service.errors import InvalidRequest
 
 pytestmark = pytest.mark.anyio
+SENTENCE = "The mill was moved to Thole in 1821, on rollers pulled by oxen. "
 
 
-class Formatter:
-    """Tells by which thread it was called."""
-
-    def raw(self, text):
-        return Prompt(threading.current_thread().name, (1,))
-
-    def format(self, question, passages):
-        return self.raw(question)
-
-    def chat(self, messages):
-        if messages[-1]["content"].endswith("?"):
-            raise PromptTooLong("The prompt is too long; shorten it.")
-        return self.raw(messages[-1]["content"])
-
-    def tokens(self, ids):
-        return self.raw("")
+@pytest.fixture(scope="module")
+def formatter():
+    return PromptFormatter(AutoTokenizer.from_pretrained(resolve_base().path))
 
 
-def contents(size):
-    yield "a" * size
-    yield (1,) * size
-    yield Question("Where?", tuple(Passage(title="", text="a" * (size // 2)) for _ in range(3)))
-    yield Conversation(({"role": "user", "content": "a" * size},))
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
 
 
-async def test_long_prompts_are_formatted_in_a_thread_of_their_own():
-    prompts = RequestFormatter(Formatter())
-    for content in contents(LONG // 4):
-        assert (await prompts.format(AnswerRequest(Selection(), content))).text == threading.current_thread().name
-    for content in contents(LONG + 2):
-        assert (await prompts.format(AnswerRequest(Selection(), content))).text.startswith("long-prompts")
+def asked(content):
+    return AnswerRequest(Selection(), content)
 
 
-async def test_what_is_wrong_with_a_long_prompt_is_said_of_its_parameter():
-    prompts = RequestFormatter(Formatter())
-    for size in (10, LONG):
-        content = Conversation(({"role": "user", "content": "a" * size + "?"},))
-        with pytest.raises(InvalidRequest, match="too long") as error:
-            await prompts.format(AnswerRequest(Selection(), content, param="messages"))
-        assert error.value.param == "messages"
+LONG_CONTENTS = [
+    Question("When?", (Passage(title="Mill", text=SENTENCE * 2000), Passage(title="", text=SENTENCE * 300))),
+    Question("When? " * 400),
+    "Once. " * 1400,
+]
+
+
+@pytest.mark.parametrize("content", [Question("When?", (Passage(title="Mill", text=SENTENCE),)), "Once.", (5, 6)])
+async def test_what_is_short_is_formatted_at_once(formatter, content, monkeypatch):
+    formatting = Formatting(formatter)
+    monkeypatch.setattr(formatting, "_thread", None)
+    assert (await formatting.format(asked(content))).token_ids
+
+
+async def test_what_is_long_is_formatted_as_by_the_formatter_itself(formatter):
+    content = LONG_CONTENTS[0]
+    prompt = await Formatting(formatter).format(asked(content))
+    assert prompt == formatter.format(content.text, content.passages)
+    assert prompt.passages_cut
+
+
+@pytest.mark.parametrize(
+    "content", ["word " * LONG, Question("word " * LONG), Conversation(({"role": "user", "content": "word " * LONG},))]
+)
+async def test_a_long_text_over_the_budget_is_refused_as_a_short_one_is(formatter, content):
+    with pytest.raises(InvalidRequest, match="shorten it"):
+        await Formatting(formatter).format(asked(content))
+
+
+async def test_while_a_megabyte_is_formatted_the_event_loop_goes_on(formatter):
+    formatting, turns, done = Formatting(formatter), 0, asyncio.Event()
+
+    async def count():
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0.005)
+
+    counting = asyncio.create_task(count())
+    content = Question("When?", (Passage(title="Mill", text=SENTENCE * ((1 << 20) // len(SENTENCE))),))
+    prompts = await asyncio.gather(*(formatting.format(asked(content)) for _ in range(2)))
+    done.set()
+    await counting
+    assert all(prompt.passages_cut for prompt in prompts)
+    assert turns > 50  # two or three, where the loop has to wait

@@ -118,10 +118,11 @@ def test_every_route_is_checked_and_declares_its_errors(service):
         "/v1/models", "/v1/models/{model}", "/v1/completions", "/v1/chat/completions",
         "/responses/{response_id}/feedback", "/annotation/next", "/annotation/draft", "/annotation/skip",
         "/annotation/submit", "/annotation/pairs", "/annotation/compare", "/annotation/annotations",
-        "/annotation/comparisons", "/annotation/feedback", "/annotation/agreement",
+        "/annotation/comparisons", "/annotation/feedback", "/annotation/agreement", "/annotation/open",
+        "/annotation/progress", "/annotation/pairs/skip",
     }  # fmt: skip
     assert set(declared["/generate"]["post"]["responses"]) == {
-        "200", "400", "401", "403", "404", "408", "413", "422", "429", "431", "503",
+        "200", "400", "401", "403", "404", "408", "413", "415", "422", "429", "431", "503",
     }  # fmt: skip
     for path, operations in declared.items():
         for operation in operations.values():

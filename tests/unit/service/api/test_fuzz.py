@@ -101,8 +101,7 @@ def send(service, caplog):
             runner.get_loop()
             with _OPENED.watching() as opened:
                 reply = runner.run(go())
-        if reply.status_code >= 500:  # the store is empty, and nothing else is a reason
-            assert "There is no trained policy to mix" in reply.text, (reply.status_code, reply.text)
+        assert reply.status_code < 500, (reply.status_code, reply.text)
         outside = [path for path in opened if not path.startswith(str(service.store.root))]
         assert not outside, outside
         assert not caplog.records, caplog.text
@@ -138,7 +137,7 @@ def test_names_of_profiles_and_versions(send, profile, version):
 @fuzzed
 @given(text=weights)
 def test_weights(send, text):
-    assert send("POST", "/generate", params={"weights": text}, json=QUESTION).status_code in (200, 422, 503)
+    assert send("POST", "/generate", params={"weights": text}, json=QUESTION).status_code in (200, 404, 422)
 
 
 @fuzzed

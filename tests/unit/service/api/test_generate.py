@@ -1,9 +1,11 @@
 import asyncio
+import gzip
 import json
 
 import pytest
 
 pytestmark = pytest.mark.anyio
+JSON = {"content-type": "application/json"}
 
 
 async def test_an_answer_has_the_shape_of_the_contract(service):
@@ -97,27 +99,37 @@ QUESTION = {"question": "Where?"}
         (QUESTION, {"profile": ""}, 404, "profile", "short, medium, long"),
         (QUESTION, {"profile": "long", "weights": "1,1,1"}, 400, "weights", "not both"),
         (QUESTION, {"weights": "1,2"}, 422, "weights", "three numbers"),
-        (QUESTION, {"weights": "0.9,0.05,0.05"}, 503, "weights", "no trained policy to mix"),
-        ({"question": "  "}, {}, 422, "body", "question is empty"),
+        (QUESTION, {"weights": "0.9,0.05,0.05"}, 404, "weights", "no trained policy to mix"),
+        ({"question": "  "}, {}, 422, "question", "question is empty"),
         ({"question": "why " * 30}, {}, 422, "question", "shorten"),
         ({}, {}, 422, "body", "exactly one"),
         ({"question": "a", "prompt": "b"}, {}, 422, "body", "exactly one"),
-        ({"messages": []}, {}, 422, "body", "messages is empty"),
-        ({"prompt": "a", "passages": [{"text": "b"}]}, {}, 422, "body", "go with a question"),
+        ({"messages": []}, {}, 422, "messages", "messages is empty"),
+        ({"prompt": "a", "passages": [{"text": "b"}]}, {}, 422, "passages", "go with a question"),
         (QUESTION | {"passages": [{"title": "t"}]}, {}, 422, "passages.0.text", "fix it and send it again"),
         (QUESTION | {"max_tokens": 65}, {}, 422, "max_tokens", "at most 64"),
         (QUESTION | {"max_tokens": 0}, {}, 422, "max_tokens", "fix it and send it again"),
         (QUESTION | {"temperature": 3}, {}, 422, "temperature", "fix it and send it again"),
         (QUESTION | {"top_p": 0}, {}, 422, "top_p", "fix it and send it again"),
         (QUESTION | {"seed": "x"}, {}, 422, "seed", "fix it and send it again"),
-        (QUESTION | {"stop": [""]}, {}, 422, "stop", "fix it and send it again"),
+        (QUESTION | {"stop": [""]}, {}, 422, "stop", "a list of such texts"),
         (QUESTION | {"stop": list("abcde")}, {}, 422, "stop", "at most 4"),
         (QUESTION | {"best_of": 4}, {}, 422, "best_of", "question with passages"),
         (QUESTION | {"profile": "short"}, {"profile": "long"}, 400, "profile", "give it once"),
         (QUESTION | {"weights": "1,1,1"}, {"weights": "1,1,2"}, 400, "weights", "give it once"),
         (QUESTION | {"weights": "1,1,1"}, {"profile": "long"}, 400, "weights", "not both"),
         (QUESTION | {"weights": {"wit": 1}}, {}, 422, "weights", "not a category in use"),
-        (QUESTION | {"weights": {"relevance": "much"}}, {}, 422, "weights", "fix it and send it again"),
+        (QUESTION | {"weights": {"relevance": "much"}}, {}, 422, "weights", "a number for each category"),
+        (
+            QUESTION,
+            {"weight": "1,1,1"},
+            422,
+            "weight",
+            "'weight' is no query parameter here; this path reads profile and",
+        ),
+        (QUESTION, {"Profile": "long"}, 422, "Profile", "reads profile and weights"),
+        ({"messages": [{"role": "user"}]}, {}, 422, "messages.0", "of the user has no content"),
+        (QUESTION | {"seed": -2}, {}, 422, "seed", "fix it and send it again"),
         (QUESTION | {"temprature": 1}, {}, 422, "temprature", "fix it and send it again"),
         ([1, 2], {}, 422, "body", "fix it and send it again"),
     ],
@@ -146,6 +158,59 @@ async def test_a_body_that_is_no_json(service):
         "/generate", content=b'{"question": ', headers={"content-type": "application/json"}
     )
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "body")
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "param", "message"),
+    [
+        (
+            b'{"question": "a"}',
+            {},
+            415,
+            "content-type",
+            "has no content-type; send JSON with content-type: application",
+        ),
+        (
+            b"question=a",
+            {"content-type": "application/x-www-form-urlencoded"},
+            415,
+            "content-type",
+            "x-www-form-urlenc",
+        ),
+        (
+            gzip.compress(b'{"question": "a"}', mtime=0),
+            JSON | {"content-encoding": "gzip"},
+            415,
+            "content-encoding",
+            "compressed",
+        ),
+        (b"", JSON, 422, "body", "The body is empty; send a JSON object."),
+        (b'{"seed": %s}' % (b"9" * 4500), JSON, 400, "body", "Exceeds the limit"),
+        (b'{"question": "\xff"}', JSON, 400, "body", "not text in UTF-8"),
+        (b"[" * 100_000, JSON, 400, "body", "nested too deeply"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/generate", "/v1/completions"])
+async def test_a_body_that_cannot_be_read_is_told_why(serve, path, content, headers, status, param, message):
+    service = serve(max_body_bytes=1 << 20)
+    reply = await service.client.post(path, content=content, headers=headers)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"]) == (400 if path.startswith("/v1") and status == 422 else status, param)
+    assert message in error["message"]
+
+
+async def test_json_of_a_kind_of_its_own_is_read(service):
+    for kind in ("application/json; charset=utf-8", "Application/JSON", "application/problem+json"):
+        reply = await service.client.post("/generate", content=json.dumps(QUESTION), headers={"content-type": kind})
+        assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/generate", "/responses/x/feedback", "/annotation/next", "/admin/reload"])
+async def test_a_query_parameter_that_no_one_reads_is_refused_and_probes_take_any(service, path):
+    reply = await service.client.post(path, params={"verbose": "1"}, json={})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (422, "verbose")
+    for probe in ("/livez", "/metrics", "/readyz"):
+        assert (await service.client.get(probe, params={"verbose": "1"})).status_code == 200
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read(service):

@@ -9,6 +9,7 @@ from sse_starlette import EventSourceResponse
 
 from service.api.openai.chat.protocol import ChatResponse
 from service.api.openai.completions.protocol import CompletionResponse
+from service.domain.answer import LikelyToken, TokenLogprob
 
 pytestmark = pytest.mark.anyio
 
@@ -37,6 +38,7 @@ async def test_profiles_are_the_models(client, service):
     medium = await client.models.retrieve("medium")
     assert (medium.object, medium.owned_by, medium.created) == ("model", "fgctl", 1767225600)
     assert (medium.root, medium.weights) == ("medium@000000000002", SOURCES["weights"])
+    assert (medium.max_prompt_tokens, medium.max_tokens, medium.max_model_len) == (1024, 64, 64)
     assert (await client.models.retrieve("medium@000000000002")).id == "medium@000000000002"
     assert (await client.models.retrieve("weights:0.2,0.5,0.3")).root == "long@000000000003"
     for name in ("huge", "medium@000000000001"):
@@ -84,14 +86,17 @@ async def test_what_is_said_of_sampling_reaches_the_engine(client, service):
     await client.completions.create(
         model="medium", prompt="Say", n=2, seed=7, stop=["."], temperature=0.5, top_p=0.8, max_tokens=9,
         presence_penalty=0.1, frequency_penalty=-0.2, user="somebody",
-        extra_body={"ignore_eos": True, "min_tokens": 3, "top_k": 4, "min_p": 0.1, "repetition_penalty": 1.1},
+        extra_body={
+            "ignore_eos": True, "skip_special_tokens": False, "min_tokens": 3, "top_k": 4, "min_p": 0.1,
+            "repetition_penalty": 1.1,
+        },
     )  # fmt: skip
     params = service.engine.asked[0][1]
     assert (params.n, params.seed, params.stop, params.max_tokens, params.min_tokens) == (2, 7, ["."], 9, 3)
     assert (params.temperature, params.top_p, params.top_k, params.min_p) == (0.5, 0.8, 4, 0.1)
     penalties = (params.presence_penalty, params.frequency_penalty, params.repetition_penalty)
     assert penalties == (0.1, -0.2, 1.1)
-    assert params.ignore_eos is True
+    assert (params.ignore_eos, params.skip_special_tokens) == (True, False)
 
 
 async def test_a_stream_of_completions(client, service):
@@ -178,6 +183,45 @@ async def test_a_stream_of_chat(client):
     assert (chunks[0].usage, usage.usage.total_tokens) == (None, 7)
 
 
+async def test_no_passages_leave_a_conversation_and_a_prompt_as_they_are(client, service):
+    turns = [*ASKED, {"role": "assistant", "content": "Here."}, {"role": "user", "content": "Why?"}]
+    chat = await client.chat.completions.create(model="medium", messages=turns, extra_body={"passages": []})
+    assert not hasattr(chat, "messages_left_out")
+    assert service.formatter.chats == [[{"role": turn["role"], "content": turn["content"]} for turn in turns]]
+    completion = await client.completions.create(model="medium", prompt=[5, 6], extra_body={"passages": []})
+    assert completion.choices[0].text == "The answer of medium."
+    assert service.engine.asked[-1][0] == (5, 6)
+
+
+async def test_an_assistants_turn_without_content_is_the_empty_text(service):
+    for turn in ({"role": "assistant"}, {"role": "assistant", "content": None, "refusal": "No."}):
+        messages = [*ASKED, turn, {"role": "user", "content": "Why?"}]
+        for url in ("/v1/chat/completions", "/generate"):
+            sent = messages if url.startswith("/v1") else [m | {} for m in messages if "refusal" not in m]
+            assert (await service.client.post(url, json={"messages": sent})).status_code == 200
+    assert {tuple(message["content"] for message in chat) for chat in service.formatter.chats} == {
+        ("Where?", "", "Why?"),
+        ("Where?", "Why?"),
+    }
+
+
+async def test_a_seed_of_minus_one_is_none(client, service):
+    await client.completions.create(model="medium", prompt="Say", seed=-1)
+    await service.ask({"question": "Where?", "seed": -1})
+    assert [params.seed for _, params, _, _ in service.engine.asked] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["model", "profile", "Profile", "weights", "weight"])
+async def test_a_policy_in_the_query_is_refused_because_it_is_read_from_the_body(service, name):
+    reply = await service.client.post("/v1/completions", params={name: "long"}, json=PROMPT)
+    assert (reply.status_code, reply.json()["error"]["param"]) == (
+        400,
+        "model" if name in ("profile", "weights") else name,
+    )
+    assert "send it there as model" in reply.json()["error"]["message"]
+    assert (await service.client.post("/v1/completions", params={"api-version": "1"}, json=PROMPT)).status_code == 200
+
+
 async def test_passages_make_the_last_message_a_question_that_is_scored(client, service):
     reply = await client.chat.completions.create(
         model="medium", messages=[{"role": "system", "content": "Be brief."}, *ASKED], extra_body={"passages": PASSAGES}
@@ -252,6 +296,21 @@ async def test_a_token_is_among_its_alternatives(client):
         assert reply.choices[0].logprobs.top_logprobs[0] == expected
 
 
+async def test_parts_of_a_character_keep_their_bytes(client, service):
+    whole = "\U0001f600".encode()
+    parts = [LikelyToken("", -1.0, whole[:2]), LikelyToken("\U0001f600", -2.0, whole[2:]), LikelyToken("!", -3.0)]
+    service.engine._logprobs = lambda word, params: tuple(TokenLogprob(part, (part,)) for part in parts)
+    chat = await client.chat.completions.create(model="short", messages=ASKED, logprobs=True, top_logprobs=1)
+    entries = chat.choices[0].logprobs.content[:3]
+    assert bytes(b for entry in entries[:2] for b in entry.bytes).decode() == "\U0001f600"
+    assert [entry.top_logprobs[0].bytes for entry in entries] == [[0xF0, 0x9F], [0x98, 0x80], [33]]
+    reply = await client.completions.create(model="short", prompt="Say", logprobs=1)
+    logprobs = reply.choices[0].logprobs
+    assert logprobs.tokens[:3] == [r"bytes:\xf0\x9f", r"bytes:\x98\x80", "!"]
+    assert logprobs.top_logprobs[:2] == [{r"bytes:\xf0\x9f": -1.0}, {r"bytes:\x98\x80": -2.0}]
+    assert logprobs.text_offset[:4] == [0, 0, 1, 2]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_log_probabilities_of_chat(client, stream):
     reply = await client.chat.completions.create(
@@ -281,6 +340,7 @@ async def test_models_that_are_none(client, model, error, param, code):
 
 
 PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
+FORMS = ("regex", "ebnf", "json_schema", "grammar", "format")
 
 
 @pytest.mark.parametrize(
@@ -295,7 +355,7 @@ PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
         ({"prompt": "why " * 30}, "prompt", "shorten"),
         (PROMPT | {"n": 9}, "n", "at most 8"),
         (PROMPT | {"n": 2, "temperature": 0}, "n", "all answers are alike"),
-        (PROMPT | {"n": 3, "best_of": 2}, "body", "fewer than n"),
+        (PROMPT | {"n": 3, "best_of": 2}, "best_of", "fewer than n"),
         (PROMPT | {"best_of": 2}, "best_of", "question with passages"),
         (PROMPT | {"max_tokens": 65}, "max_tokens", "at most 64"),
         (PROMPT | {"max_tokens": 2, "min_tokens": 3}, "max_tokens", "min_tokens must be less"),
@@ -305,19 +365,32 @@ PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
         (PROMPT | {"seed": "x"}, "seed", "fix it and send it again"),
         (PROMPT | {"stop": [""]}, "stop", "a list of such texts"),
         (PROMPT | {"stop": list("abcde")}, "stop", "at most 4"),
-        (PROMPT | {"echo": True}, "body", "echo is not served (put the prompt"),
-        (PROMPT | {"logit_bias": {"1": 5}}, "body", "logit_bias is not served"),
+        (PROMPT | {"echo": True}, "echo", "echo is not served (put the prompt"),
+        (PROMPT | {"logit_bias": {"1": 5}}, "logit_bias", "logit_bias is not served"),
         ({"messages": []}, "messages", "fix it and send it again"),
         ({"messages": [{"role": "tool", "content": "a"}]}, "messages.0.role", "no tools"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content", "nothing else"),
-        ({"messages": [{"role": "assistant", "content": "a"}], "passages": PASSAGES}, "body", "end with a message"),
+        ({"messages": [{"role": "assistant", "content": "a"}], "passages": PASSAGES}, "messages", "end with a message"),
         ({"messages": [{"role": "user", "content": " "}], "passages": PASSAGES}, "messages", "empty"),
         (CHAT | {"passages": [{"title": "T"}]}, "passages.0.text", "fix it and send it again"),
-        ({"prompt": "\ud800"}, "prompt", "prompt is a text"),
-        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0.content", "content is a text"),
-        (CHAT | {"top_logprobs": 3}, "body", "set logprobs to true"),
-        (CHAT | {"tools": [{"type": "function"}]}, "body", "tools is not served"),
-        (CHAT | {"response_format": {"type": "json_object"}}, "body", "response_format is not served"),
+        ({"prompt": "\ud800"}, "prompt", "half of a surrogate pair"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0.content", "half of a surrogate pair"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud800"}]}]},
+            "messages.0.content",
+            "half of a surrogate pair",
+        ),
+        (PROMPT | {"stop": ["\ud800"]}, "stop", "half of a surrogate pair"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages.0", "of the user has no content"),
+        ({"messages": [{"role": "system"}]}, "messages.0", "of the system has no content"),
+        (PROMPT | {"seed": -2}, "seed", "fix it and send it again"),
+        (CHAT | {"top_logprobs": 3}, "top_logprobs", "set logprobs to true"),
+        (CHAT | {"tools": [{"type": "function"}]}, "tools", "tools is not served"),
+        (CHAT | {"response_format": {"type": "json_object"}}, "response_format", "response_format is not served"),
+        *((CHAT | {name: "x"}, name, f"{name} is not served (the form") for name in FORMS),
+        (CHAT | {"tool_choice": "required"}, "tool_choice", "tool_choice is not served (policies call no tools)"),
+        (CHAT | {"function_call": {"name": "f"}}, "function_call", "function_call is not served"),
+        (CHAT | {"modalities": ["text", "audio"]}, "modalities", "modalities is not served"),
     ],
 )
 async def test_a_wrong_request_is_told_what_to_do(service, body, param, message):
@@ -340,7 +413,8 @@ async def test_fields_that_nobody_knows_and_values_that_change_nothing_are_ignor
     body = CHAT | {
         "store": True, "metadata": {"a": "b"}, "reasoning_effort": "low", "parallel_tool_calls": True, "tools": [],
         "response_format": {"type": "text"}, "logit_bias": {}, "echo": False, "suffix": None, "n": None, "stop": None,
-        "temperature": None, "stream": None, "temprature": 1,
+        "temperature": None, "stream": None, "temprature": 1, "tool_choice": "auto", "modalities": ["text"],
+        "passages": [], "grammar": "", "regex": None,
     }  # fmt: skip
     assert (await service.client.post("/v1/chat/completions", json=body)).status_code == 200
 

@@ -111,6 +111,24 @@ async def test_a_missing_or_unknown_key_is_answered_by_401(serve, keys):
     assert service.engine.asked == []
 
 
+async def test_errors_of_openais_interface_have_a_code_whoever_answers_them(serve, keys):
+    service = serve(keys=keys[0], max_body_bytes=1024)
+    wrong, right = {"authorization": "Bearer fg_wrong"}, {"authorization": f"Bearer {keys[1]['generate']}"}
+    body = {"prompt": "Say"}
+    expected = [
+        (await service.client.post("/v1/completions", json=body, headers=wrong), 401, "invalid_api_key"),
+        (await service.client.get("/v1/models", headers=wrong), 401, "invalid_api_key"),
+        (await service.client.post("/v1/completions", json=body, headers={"x-api-key": keys[1]["admin"]}), 403, None),
+        (await service.client.post("/v1/completions", json={"prompt": "a" * 2000}, headers=right), 413, None),
+        (await service.client.get("/v1/completions", headers=right), 405, None),
+        (await service.client.get("/v1/nothing", headers=right), 404, None),
+        (await service.client.get("/v1/models/huge", headers=right), 404, "model_not_found"),
+    ]
+    for reply, status, code in expected:
+        assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
+    assert "code" not in (await service.client.post("/generate", json=QUESTION, headers=wrong)).json()["error"]
+
+
 @pytest.mark.parametrize("header", ["Bearer {}", "bearer  {}", None])
 async def test_a_key_may_come_in_either_header(serve, keys, header):
     service, secret = serve(keys=keys[0]), keys[1]["generate"]
@@ -134,6 +152,8 @@ async def test_probes_are_public_and_metrics_follow_their_setting(serve, keys):
     service = serve(keys=keys[0])
     for path in ("/livez", "/readyz", "/metrics", "/docs", "/openapi.json"):
         assert (await service.client.get(path)).status_code == 200
+        assert (await service.client.head(path)).status_code == 200
+    assert (await service.client.head("/v1/models")).status_code == 401
     service = serve(keys=keys[0], metrics_open=False)
     assert (await service.client.get("/metrics")).status_code == 401
     reply = await service.client.get("/metrics", headers={"authorization": f"Bearer {keys[1]['metrics']}"})

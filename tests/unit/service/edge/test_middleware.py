@@ -61,6 +61,10 @@ async def test_other_origins_are_refused_unless_the_settings_name_them(serve):
     reply = await opened.client.options("/generate", headers=origin)
     assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (200, "https://app.example")
     assert "access-control-allow-credentials" not in reply.headers
+    asked = "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
+    preflight = origin | {"access-control-request-headers": asked}
+    reply = await opened.client.options("/v1/chat/completions", headers=preflight)
+    assert (reply.status_code, reply.headers["access-control-allow-headers"]) == (200, asked)
     reply = await opened.client.options("/generate", headers=origin | {"origin": "https://evil.example"})
     assert reply.status_code == 400
 
@@ -76,6 +80,25 @@ async def test_a_preflight_needs_no_key_and_the_browser_can_read_a_refusal(serve
     assert (await service.client.options("/generate", headers=origin)).status_code == 200
     reply = await service.client.post("/generate", json=QUESTION, headers=origin)
     assert (reply.status_code, reply.headers["access-control-allow-origin"]) == (401, "https://app.example")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/v1/models", "/v1/models/medium", "/profiles"])
+async def test_head_is_answered_like_get_without_the_body(service, path):
+    get, head = await service.client.get(path), await service.client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    if path != "/metrics":  # which counts requests
+        assert head.headers["content-length"] == get.headers["content-length"]
+    assert (await service.client.head("/generate")).status_code == 405
+    assert (await service.client.head("/nothing")).status_code == 404
+
+
+async def test_a_stream_leaves_it_to_the_server_whether_the_connection_stays_open(service):
+    for path in ("/generate", "/v1/completions"):
+        body = {"question": "Where?"} if path == "/generate" else {"prompt": "Say"}
+        reply = await service.client.post(path, json=body | {"stream": True})
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        assert "connection" not in reply.headers
 
 
 @pytest.mark.parametrize("where", ["path", "query", "header"])

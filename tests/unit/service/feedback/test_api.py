@@ -57,7 +57,9 @@ async def test_quick_feedback_is_stored_once(feedback_service, post):
         ({"submission_id": "a\x00"}, 422, "submission_id"),
         ({"spans": [{"start": 0, "end": 999}]}, 422, "spans.0"),
         ({"spans": [{"start": 0, "end": 3, "label": "x"}]}, 422, "spans.0"),
-        ({"spans": [{"start": -(1 << 80), "end": 1 << 80}]}, 422, "spans.0"),
+        ({"spans": [{"start": -(1 << 80), "end": 1 << 80}]}, 422, "spans.0.start"),
+        ({"spans": [{"start": 0, "end": 1}] * 1001}, 422, "spans"),
+        ({"comment": "x" * 10_001}, 422, "comment"),
         ({"other": 1}, 422, "other"),
     ],
 )
@@ -106,6 +108,83 @@ async def test_every_broken_rule_is_explained(post):
     status, answer = await post("/annotation/submit", **submission)
     assert (status, answer["error"]["type"], answer["error"]["param"]) == (422, "invalid_request", "errors.1")
     assert [v["code"] for v in answer["error"]["violations"]] == ["overlap", "no_correction"]
+
+
+async def test_a_stale_submission_is_answered_by_409_and_a_question(feedback_service, post):
+    status, assignment = await post("/annotation/next", annotator="Ann", order="uncertain")
+    assert assignment["version"] == 0
+    marked = {"errors": [{"label": "Irrelevant", "start": 0, "end": 27}], "corrected": "It cost 30 million."}
+    identity = {"response_id": "r1", "annotator": "Ann", "based_on": assignment["version"]}
+    assert (await post("/annotation/submit", submission_id="tab A", **identity, **marked))[0] == 200
+    status, refused = await post("/annotation/submit", submission_id="tab B", **identity)
+    error = refused["error"]
+    assert (status, error["type"], error["param"], error["version"]) == (409, "conflict", "based_on", 1)
+    assert error["question"] == (
+        "You have submitted this response with one mark in the meantime. Do you want to replace that?"
+    )
+    for path, body in (("draft", {"draft": {}}), ("skip", {})):
+        status, refused = await post(f"/annotation/{path}", response_id="r1", annotator="Ann", **body)
+        assert (status, refused["error"]["version"]) == (409, 1)
+    (item,) = (await feedback_service.client.get("/annotation/annotations", params={"latest": True})).json()["items"]
+    assert item["submission_id"] == "tab A"
+    status, stored = await post("/annotation/submit", submission_id="tab B", **identity | {"based_on": 1})
+    assert (status, stored["version"]) == (200, 2)
+
+
+LONG = "x" * 100_001
+SPAN = {"label": "Irrelevant", "start": 0, "end": 3}
+GAP = {"label": "Missing-Answer", "passage_id": 1}
+SUGGESTION = {"category": "relevance", "start": 0, "end": 3, "outcome": "accepted"}
+
+
+@pytest.mark.parametrize(
+    ("content", "param"),
+    [
+        ({"errors": [SPAN] * 15_000}, "errors"),
+        ({"errors": [{"label": 1}] * 60_000}, "errors.0.label"),
+        ({"errors": [SPAN | {"explanation": LONG}]}, "errors.0.explanation"),
+        ({"errors": [SPAN | {"label": LONG}]}, "errors.0.label"),
+        ({"errors": [SPAN | {"start": 10**4000}]}, "errors.0.start"),
+        ({"missing": [GAP] * 15_000}, "missing"),
+        ({"missing": [GAP | {"sentence_id": [1] * 300_000}]}, "missing.0.sentence_id"),
+        ({"suggestions": [SUGGESTION] * 10_000}, "suggestions"),
+        ({"corrected": LONG}, "corrected"),
+        ({"submission_id": LONG}, "submission_id"),
+    ],
+)
+async def test_a_submission_over_the_limits_is_refused_before_it_is_looked_at(
+    feedback_service, post, monkeypatch, content, param
+):
+    def looked_at(*arguments, **options):
+        raise AssertionError
+
+    monkeypatch.setattr("service.feedback.store.submissions.check", looked_at)
+    await post("/annotation/next", annotator="Ann")
+    submission = {"submission_id": "s1", "response_id": "r1", "annotator": "Ann"}
+    status, answer = await post("/annotation/submit", **submission | content)
+    assert (status, answer["error"]["param"]) == (422, param)
+    assert len(json.dumps(answer)) < 1000
+
+
+@pytest.mark.parametrize(("path", "field"), [("draft", "draft"), ("skip", "reason")])
+async def test_a_draft_and_a_reason_have_limits(post, path, field):
+    await post("/annotation/next", annotator="Ann")
+    body = {"draft": {"x": "y" * 500_001}} if field == "draft" else {"reason": LONG}
+    status, answer = await post(f"/annotation/{path}", annotator="Ann", response_id="r1", **body)
+    assert (status, answer["error"]["param"]) == (422, field)
+
+
+async def test_a_thousand_wrong_marks_are_answered_with_twenty_reasons(post):
+    """As many as the limit allows, each overlapping each."""
+    await post("/annotation/next", annotator="Ann")
+    labels = ("Irrelevant", "Redundant", "Incoherent")
+    errors = [{"label": labels[n % 3], "start": n % 20, "end": 30 + n % 20} for n in range(500)]
+    status, answer = await post(
+        "/annotation/submit", submission_id="s1", response_id="r1", annotator="Ann", errors=errors, corrected="Better."
+    )
+    assert status == 422
+    assert len(answer["error"]["violations"]) == 20
+    assert len(json.dumps(answer)) < 10_000
 
 
 async def test_comparisons(feedback_service, post):
@@ -242,8 +321,9 @@ async def test_a_name_is_used_by_its_own_key_and_by_a_key_with_the_scope_admin(s
         "pairs": {"annotator": "Ann"},
         "compare": {"submission_id": "c1", "annotator": "Ann", "a": "r1", "b": "r2", "choice": "a"},
     }
-    for who, status in (("team", 200), ("other", 403), ("admin", 200), ("team", 200)):
-        for path, body in asked.items():
+    for who, status, submitted in (("team", 200, 0), ("other", 403, 0), ("admin", 200, 1), ("team", 200, 1)):
+        for path, content in asked.items():
+            body = content | {"based_on": submitted} if path in ("draft", "skip") else content
             headers = {"x-api-key": keys[who]}
             reply = await service.client.post(f"/annotation/{path}", json=body, headers=headers)
             assert reply.status_code == status, (who, path)
@@ -268,4 +348,52 @@ async def test_the_key_and_its_scope(serve, tmp_path, answer):
             assert reply.status_code == status
     (item,) = (await service.backend.feedback.store.quick_feedback_page()).items
     assert item.caller == f"key:{keys['feedback'][0]}"
+    await service.backend.feedback.stop()
+
+
+async def test_an_annotator_goes_back_to_a_submitted_answer_and_sees_their_progress(post):
+    await post("/annotation/next", annotator="Ann")
+    clean = {"submission_id": "s1", "response_id": "r1", "annotator": "Ann"}
+    assert (await post("/annotation/submit", **clean))[0] == 200
+    status, progress = await post("/annotation/progress", annotator="Ann", since="2026-01-01T00:00:00Z")
+    assert status == 200
+    assert {name: progress[name] for name in ("done", "today", "left")} == {"done": 1, "today": 1, "left": 1}
+    assert [row["response_id"] for row in progress["last"]] == ["r1"]
+    status, again = await post("/annotation/open", annotator="Ann", response_id="r1")
+    assert (status, again["state"], again["annotation"]["submission_id"]) == (200, "submitted", "s1")
+    assert (await post("/annotation/open", annotator="Ann", response_id="r9"))[0] == 404
+    status, error = await post("/annotation/progress", annotator="Ann", since="2026-01-01T00:00:00")
+    assert (status, error["error"]["param"]) == (422, "since")
+
+
+async def test_pairs_are_skipped_and_both_may_be_bad(feedback_service, post):
+    _, pair = await post("/annotation/pairs", annotator="Ann")
+    ids = {"a": pair["a"]["id"], "b": pair["b"]["id"], "annotator": "Ann"}
+    assert await post("/annotation/pairs/skip", **ids, reason="The passages are broken") == (200, None)
+    assert await post("/annotation/pairs", annotator="Ann") == (200, None)
+    status, stored = await post("/annotation/compare", submission_id="c1", choice="neither", **ids)
+    assert (status, stored["contradicts"]) == (200, [])
+
+
+async def test_the_metrics_show_what_people_say_of_each_version(serve, tmp_path, answer):
+    service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db")
+    await service.backend.feedback.start()
+    store = service.backend.feedback.store
+    await store.record([answer("r1", policy="v1"), answer("r2", "Elsewhere.", policy="v2")])
+    post, version = service.client.post, {"profile": "medium", "policy": "v1"}
+    await post("/annotation/next", json={"annotator": "Ann"})
+    await post("/responses/r1/feedback", json={"submission_id": "q1", "thumb": 1})
+    choice = {"submission_id": "c1", "annotator": "Ann", "a": "r1", "b": "r2", "choice": "a"}
+    await post("/annotation/compare", json=choice)
+    skip = {"annotator": "Ann", "response_id": "r2", "reason": "The question makes no sense"}
+    await post("/annotation/skip", json=skip)
+    report = (await service.client.get("/annotation/agreement")).json()
+    assert report["feedback"]["versions"][0] == version | {
+        "thumbs_up": 1, "thumbs_down": 0, "wins": 1, "losses": 0, "ties": 0,
+    }  # fmt: skip
+    assert service.metric("fg_feedback_left") == 2
+    assert service.metric("fg_feedback_skips", kind="annotation", reason="bad_question") == 1
+    assert service.metric("fg_feedback_thumbs", **version, thumb="up") == 1
+    assert service.metric("fg_feedback_comparisons", **version, result="win") == 1
+    assert service.metric("fg_feedback_comparisons", profile="medium", policy="v2", result="loss") == 1
     await service.backend.feedback.stop()

@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from rewards.errors import FgctlError
 from service.domain.caller import Caller
 from service.feedback import migrations
+from service.feedback.agreement.from_store import load_ratings
 from service.feedback.store.annotation_priority import derived_columns
 from service.feedback.store.database import async_url, create
 from service.feedback.store.feedback_store import open_store
@@ -43,7 +44,7 @@ async def test_the_migrations_create_the_declared_tables(store, raw):
         return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
 
     assert await raw(differences) == []
-    assert await raw(revision) == "0003"
+    assert await raw(revision) == "0006"
 
 
 async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
@@ -103,12 +104,36 @@ async def test_names_from_before_keys_belong_to_the_next_key_that_uses_them(raw,
     await raw(fill)
     assert await raw(revision) == "0002"
     store = await open_()
-    assert await raw(revision) == "0003"
+    assert await raw(revision) == "0006"
     people = [(person.name, person.retired is None, person.caller) for person in await store.annotators()]
     assert people == [("Ann 👩‍👩‍👧", True, None), ("Bob", False, None)]
     await store.record_response(answer())
     await store.save_draft("Ann 👩‍👩‍👧", "r1", {}, Caller("key:1"))
     assert (await store.sign_in("Ann 👩‍👩‍👧")).caller == "key:1"
+
+
+async def test_names_of_before_that_differ_in_case_alone_stay_apart_and_agree_as_one_person(
+    raw, open_, answer, annotation, scored
+):
+    def fill(connection):
+        migrations.migrate(connection, "0003")
+        tables = sa.MetaData()
+        tables.reflect(connection)
+        at = datetime(2025, 1, 1, tzinfo=UTC)
+        for number, name in enumerate(("Ada", "ada", " Straße "), 1):
+            row = {"id": number, "name": name, "created": at}
+            connection.execute(sa.insert(tables.tables["annotators"]).values(row))
+
+    await raw(fill)
+    store = await open_()
+    await store.record_response(answer())
+    await store.record_scores("r1", "v1", scored())
+    for name in ("Ada", "ada", "ADA", "strasse"):
+        await store.submit(annotation(f"s {name}", annotator=name))
+    stored = [(a.annotator, a.version) for a in (await store.annotations()).items]
+    assert stored == [("Ada", 1), ("ada", 1), ("Ada", 2), (" Straße ", 1)]
+    ratings, _ = await load_ratings(store)
+    assert sorted(rating.annotator for rating in ratings) == [" Straße ", "ada"]
 
 
 async def test_a_migration_that_fails_changes_nothing(raw, url, monkeypatch):

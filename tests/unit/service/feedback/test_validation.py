@@ -1,5 +1,7 @@
 """The rules for submissions, and exact offsets."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +9,11 @@ from hypothesis import strategies as st
 from rewards.categories import BUILT_IN, SPAN_LABELS, category_of
 from service.feedback.records import Annotation, MissingInformation, NewResponse, QuickSpan, Span, StoredPassage
 from service.feedback.validation import (
+    MOST_VIOLATIONS,
     PRIORITY,
     check,
+    check_errors,
+    check_missing,
     check_quick_spans,
     follow_up_questions,
     preference_cycle,
@@ -68,6 +73,52 @@ def codes(annotation, response=RESPONSE):
 )
 def test_rules(annotation, expected):
     assert codes(annotation) == expected
+
+
+def test_an_error_is_reported_once_for_each_label_of_another_priority_that_it_overlaps():
+    spans = [("Irrelevant", 0, 13), ("Irrelevant", 4, 7), ("Unverifiable", 4, 13), ("Incoherent", 8, 25)]
+    violations = check(annotate(*spans), RESPONSE)
+    assert [(v.code, v.field, v.message.split(",")[0]) for v in violations] == [
+        ("overlap", "errors.2", "Unverifiable at 4 overlaps Irrelevant at 0"),
+        ("overlap", "errors.3", "Incoherent at 8 overlaps Irrelevant at 0"),
+        ("overlap", "errors.3", "Incoherent at 8 overlaps Unverifiable at 4"),
+    ]
+
+
+spans = st.tuples(st.sampled_from(list(PRIORITY)), st.integers(0, 24), st.integers(1, 6)).filter(
+    lambda span: TEXT[span[1] : span[1] + span[2]].strip()
+)
+
+
+@given(st.lists(spans, max_size=8))
+def test_overlaps_are_found_where_any_two_errors_overlap_and_only_there(drawn):
+    errors = [(label, start, min(start + length, len(TEXT))) for label, start, length in drawn]
+    overlapping = any(
+        a[1] < b[2] and b[1] < a[2] and (a == b or PRIORITY[a[0]] != PRIORITY[b[0]])
+        for a, b in itertools.combinations(errors, 2)
+    )
+    assert bool(check(annotate(*errors, corrected="Better."), RESPONSE)) == (overlapping or not errors)
+
+
+def test_no_more_violations_are_looked_for_than_are_reported():
+    looked_at = []
+
+    def errors():
+        for n in range(1000):
+            looked_at.append(n)
+            yield Span(label="Irrelevant", start=n, end=n + 999)
+
+    assert len(check_errors(errors(), TEXT)) == MOST_VIOLATIONS == len(looked_at)
+    numbers = tuple(range(5, 1000))
+    gap = MissingInformation(label="Missing-Answer", passage_id=1, sentence_id=numbers)
+    assert len(check_missing([gap] * 100, [2])) == MOST_VIOLATIONS
+    assert len(check(annotate(*[("Irrelevant", 0, 3)] * 500), RESPONSE)) == MOST_VIOLATIONS
+
+
+def test_what_is_not_fatal_hides_nothing_fatal():
+    errors = [("Irrelevant", 3, 3)] * 30 + [("Irrelevant", 0, 99)]
+    assert {violation.code for violation in check(annotate(*errors), RESPONSE)} == {"empty"}
+    assert [violation.code for violation in check(annotate(*errors), RESPONSE, fatal=True)] == ["outside"]
 
 
 ORDER = ["Irrelevant", "Redundant", "Wrong-Grounding", "Incoherent"]
@@ -163,8 +214,20 @@ def test_trimming_keeps_every_visible_character_and_no_more(text, data):
         ([("x", "y", "a"), ("y", "z", "a"), ("x", "z", "b")], {"x", "y", "z"}),
         ([("x", "y", "tie"), ("y", "z", "tie"), ("x", "z", "tie")], set()),
         ([("x", "y", "tie"), ("y", "z", "tie"), ("x", "z", "a")], {"x", "y", "z"}),
+        ([("x", "y", "neither"), ("y", "z", "neither"), ("x", "z", "neither")], set()),
+        ([("x", "y", "neither"), ("y", "z", "b"), ("x", "z", "a")], {"x", "y", "z"}),
         ([("x", "y", "b"), ("z", "x", "b"), ("z", "y", "a"), ("p", "q", "a")], {"x", "y", "z"}),
     ],
 )
 def test_preference_cycles(choices, expected):
     assert set(preference_cycle(choices)) == expected
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_text_field_that_changes_line_ends_corrects_nothing(newline):
+    text = f"{newline}One two.{newline}{newline}Three.{newline}"
+    response = RESPONSE.model_copy(update={"text": text})
+    from_browser = "\nOne two.\n\nThree.\n"
+    assert codes(annotate(corrected=from_browser), response) == []
+    assert codes(annotate(("Irrelevant", 2, 5), corrected=from_browser), response) == ["no_correction"]
+    assert codes(annotate(corrected="One two.\nThree."), response) == ["no_errors"]

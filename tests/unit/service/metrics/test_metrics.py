@@ -41,6 +41,7 @@ async def test_traits_and_inputs_of_answers_are_counted(service):
     await service.score_all()
     assert service.metric("fg_answer_words_sum", **SHORT) == 4
     assert service.metric("fg_answer_repetition_count", **SHORT) == 1
+    assert service.metric("fg_answer_copied_count", **SHORT) == 1
     assert service.metric("fg_declined_answers_total", **SHORT) == 0
     assert service.metric("fg_finished_total", **SHORT, reason="stop") == 1
     for kind, bins in INPUTS.items():

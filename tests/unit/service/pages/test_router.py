@@ -2,13 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from rewards.categories import BUILT_IN
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
+from service.feedback.skips import SKIP_REASONS, reason_code
 from service.feedback.validation import MISSING_LABELS, NEEDS_SOURCES
+from service.pages import router
 from service.pages.router import PAGES
 
 pytestmark = pytest.mark.anyio
@@ -39,8 +42,9 @@ async def test_scripts_import_only_existing_modules(service):
         seen.add(name)
         reply = await service.client.get(f"/static/{name}")
         assert reply.status_code == 200, name
-        asked |= set(re.findall(r'from "\./([^"]+)"', reply.text))
+        asked |= set(re.findall(r'(?:from|import) "\./([^"]+)"', reply.text))
     assert "offsets.js" in seen
+    assert seen == {file.name for file in (Path(router.__file__).parent / "static").glob("*.js")}
 
 
 async def test_browsers_cache_assets_but_ask_before_each_use(service):
@@ -59,6 +63,7 @@ async def test_a_page_has_labels_with_digits_and_examples_that_can_be_asked(serv
     assert {label["category"] for label in data["labels"]} == set(BUILT_IN)
     assert [label["label"] for label in data["labels"] if label["missing"]] == list(MISSING_LABELS)
     assert [label["label"] for label in data["labels"] if label["needs_sources"]] == list(NEEDS_SOURCES)
+    assert all(label["meaning"].endswith(".") for label in data["labels"])
     reply = await service.ask(data["examples"][0] | {"max_tokens": 4})
     assert reply.status_code == 200
 
@@ -81,3 +86,14 @@ async def test_the_navigation_names_every_page_and_marks_the_current_one(service
         link = re.search(rf'<a href="([^"]*)"([^>]*)>{page.title}</a>', text)
         assert link[1] in (page.path, page.path[1:], f".{page.path}")
         assert ("aria-current" in link[2]) == (page.name == "compare")
+
+
+@pytest.mark.parametrize("path", ["/annotate", "/compare"])
+async def test_the_skip_dialog_has_one_button_that_enter_presses_and_the_reasons_that_are_counted(
+    serve, tmp_path, path
+):
+    client = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db").client
+    dialog = re.search(r'<dialog id="skip-dialog".*?</dialog>', (await client.get(path)).text, re.S)[0]
+    assert re.findall(r'<button type="submit" value="([^"]*)"', dialog) == ["own"]
+    offered = re.findall(r'<button type="button" value="([^"]+)"', dialog)
+    assert {reason_code(reason) for reason in offered} == set(SKIP_REASONS)

@@ -1,12 +1,18 @@
 """Reloads, canaries, pinned versions and mixtures, over a real store and an engine that is a stand-in."""
 
 import asyncio
+import logging
 import shutil
 
 import pytest
+import torch
 
+from policies.manifest import Versioned
+from policies.store import SFT, PolicyStore
+from policies.trunk import trunk_name
 from service.domain.roster import Roster
 from service.domain.selection import Selection
+from service.engine.engine import _lora_request
 from service.served import watch_profiles
 from service.served.watch_profiles import watch_store
 
@@ -87,7 +93,7 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(loaded, write, 
     reply = (await loaded.client.post("/admin/reload")).json()
     reason = {
         "damaged": "restore it",
-        "unloadable": "shapes do not match",
+        "unloadable": "cannot load",
         "idle": "just like the base",
         "twin": "just like profile short",
         "large": "rank 64",
@@ -209,20 +215,59 @@ async def test_any_stored_version_can_be_asked_for(loaded, write):
     damage(loaded.store, "long", other)
     third = write("long", 10)
     damage(loaded.store, "long", third)
-    assert (await loaded.ask(profile=f"long@{third}")).status_code == 503
+    assert (await loaded.ask(profile=f"long@{third}")).status_code == 404
 
 
-@pytest.mark.parametrize("fault", ["unloadable", "idle"])
-async def test_a_stored_version_that_cannot_be_answered_by_is_a_503(loaded, write, fault):
-    name = f"long@{write('long', 9)}"
-    if fault == "unloadable":
+def overwritten(tensors):
+    tensors["base_model.model.lm_head.weight"] = torch.ones(1)
+
+
+@pytest.mark.parametrize("fault", ["damaged", "foreign tensors", "large", "unloadable", "idle"])
+async def test_a_stored_version_that_cannot_be_answered_by_is_not_there_because_no_retry_would_help(
+    loaded, write, fault
+):
+    version = write("long", 9, change=overwritten if fault == "foreign tensors" else None)
+    name = f"long@{version}"
+    if fault == "damaged":
+        damage(loaded.store, "long", version)
+    elif fault == "unloadable":
         loaded.engine.broken.add(name)
-    else:
+    elif fault == "large":
+        loaded.engine.not_loadable[name] = f"{name} has rank 64, and the engine takes 8; restart the service."
+    elif fault == "idle":
         loaded.engine.echoes[name] = "base"
     reply = await loaded.ask(profile=name)
-    assert (reply.status_code, reply.json()["error"]["type"]) == (503, "unavailable")
-    assert {"unloadable": "shapes do not match", "idle": "just like the base"}[fault] in reply.text
+    assert (reply.status_code, reply.json()["error"]["type"]) == (404, "not_found")
+    assert "retry-after" not in reply.headers
+    reason = {
+        "damaged": "restore it",
+        "foreign tensors": "a whole weight of the base",
+        "large": "rank 64",
+        "unloadable": "cannot load",
+        "idle": "just like the base",
+    }[fault]
+    assert reason in reply.json()["error"]["message"]
+    assert str(loaded.store.root.parent) not in reply.text
+    assert name not in loaded.engine.loaded
     assert (await loaded.ask(profile="long")).status_code == 200
+
+
+async def test_no_reply_names_a_directory_of_the_server(service, write):
+    for seed, profile in enumerate(CORNERS):
+        service.store.promote(profile, write(profile, seed))
+    damage(service.store, "long", service.store.profile("long").version)
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
+    replies = [
+        await service.ask(profile="long"),
+        await service.ask(profile=f"long@{service.store.profile('long').version}"),
+        await service.client.get("/readyz"),
+        await service.client.get("/profiles"),
+    ]
+    (service.store.root / "profiles.toml").write_text("[short\n")
+    replies += [await service.client.post("/admin/reload"), await service.ask(profile="short@0123456789ab")]
+    assert [reply.status_code for reply in replies] == [503, 404, 503, 200, 503, 503]
+    assert not [reply.text for reply in replies if str(service.store.root.parent) in reply.text]
 
 
 async def test_a_promotion_while_the_engine_is_gone_is_no_ones_fault_and_is_taken_up_by_the_next_one(loaded, write):
@@ -371,6 +416,62 @@ async def test_an_anchor_serves_to_mix_and_for_its_own_weights_but_not_by_name(l
     assert reply["policy"] == {"name": "even", "version": anchor}
 
 
+def made_of(service, reply):
+    """The policies that the mixture of a reply was made of."""
+    mixtures = service.resolver._mixtures._store
+    recipe = mixtures.manifest("mixture", reply.json()["policy"]["version"]).recipe
+    return {f"{anchor['profile']}@{anchor['version']}" for anchor in recipe["mixture"]["anchors"]}
+
+
+async def test_a_refused_version_is_not_mixed_either(loaded, write):
+    old = [policy.adapter_name for policy in loaded.backend.roster.served.values()]
+    new = write("long", 9)
+    loaded.store.promote("long", new, force=True)
+    loaded.engine.echoes[f"long@{new}"] = "base"
+    await loaded.resolver.reload()
+    reply = await loaded.ask(weights="0.4,0.3,0.3")
+    assert made_of(loaded, reply) == set(old)
+
+
+async def test_mixtures_are_made_without_a_broken_profile(service, write):
+    for seed, profile in enumerate(CORNERS):
+        service.store.promote(profile, write(profile, seed))
+    service.engine.echoes[f"long@{service.store.profile('long').version}"] = "base"
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
+    reply = await service.ask(weights="0.4,0.3,0.3")
+    served = {policy.adapter_name for policy in service.backend.roster.served.values()}
+    assert made_of(service, reply) == served
+    assert {name.partition("@")[0] for name in served} == {"short", "medium"}
+
+
+@pytest.mark.parametrize("fault", ["damaged", "unloadable", "idle", "foreign tensors"])
+async def test_an_anchor_that_cannot_be_used_is_refused_and_its_older_version_is_mixed(loaded, write_policy, fault):
+    old = write_policy(loaded.store, "even", 5, weights="1,1,1").version
+    loaded.store.promote("even", old, served=False)
+    await loaded.resolver.reload()
+    assert loaded.backend.roster.refused == {}
+    assert f"even@{old}" not in loaded.engine.loaded
+    change = overwritten if fault == "foreign tensors" else None
+    new = write_policy(loaded.store, "even", 6, weights="1,1,1", change=change).version
+    profiles = loaded.store.root / "profiles.toml"
+    profiles.write_text(profiles.read_text().replace(old, new))
+    if fault == "damaged":
+        damage(loaded.store, "even", new)
+    elif fault == "unloadable":
+        loaded.engine.broken.add(f"even@{new}")
+    elif fault == "idle":
+        loaded.engine.echoes[f"even@{new}"] = "base"
+    await loaded.resolver.reload()
+    assert loaded.backend.roster.refused["even"].startswith(f"even@{old} is mixed instead. ")
+    assert (await loaded.client.get("/readyz")).status_code == 200
+    assert loaded.metric("fg_policy_refused", profile="even") == 1
+    assert (await loaded.ask(weights="1,1,1")).json()["policy"]["version"] == old
+    mixed = made_of(loaded, await loaded.ask(weights="0.4,0.3,0.3"))
+    assert f"even@{old}" in mixed
+    assert f"even@{new}" not in mixed
+
+
 async def test_a_new_engine_is_given_the_policies_of_the_roster(loaded):
     await loaded.ask(weights="0.4,0.3,0.3")
     loaded.engine.loaded.clear()
@@ -423,3 +524,110 @@ async def test_promotions_are_followed_after_the_stores_directory_was_replaced(w
         new = write("long", seed)
         watched.store.promote("long", new, force=True)
         await serves(watched, new)
+
+
+class OnTrunk:
+    """A store whose policies are adapters of trunks."""
+
+    def __init__(self, store, write_policy):
+        self.store, self._write = store, write_policy
+
+    def parent(self, seed, **fields):
+        """Promote a parent, merged unless told otherwise; its version."""
+        version = self._write(self.store, SFT, seed, weights=None, **{"merged": True} | fields).version
+        self.store.promote(SFT, version)
+        return version
+
+    def policies(self, parent, first_seed):
+        """Promote a policy of every profile on the trunk of a parent; their versions."""
+        lineage = {"base": trunk_name(self.store, parent), "parent": Versioned(version=parent, digest="d")}
+        versions = {}
+        for seed, (profile, weights) in enumerate(CORNERS.items(), first_seed):
+            versions[profile] = self._write(self.store, profile, seed, weights=weights, **lineage).version
+            self.store.promote(profile, versions[profile], force=True)
+        return versions
+
+
+@pytest.fixture
+def trunks(tmp_path, write_policy):
+    return OnTrunk(PolicyStore(tmp_path / "policies"), write_policy)
+
+
+@pytest.fixture
+async def on_trunk(trunks, serve):
+    """A service on the trunk of the parent that `trunks` has as its current one."""
+    parent = trunks.parent(40)
+    trunks.policies(parent, 0)
+    service = serve(base=trunk_name(trunks.store, parent))
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
+    return service
+
+
+async def test_on_a_trunk_the_parent_is_the_engines_model_without_an_adapter(on_trunk):
+    version = on_trunk.store.profile(SFT).version
+    for profile in (SFT, f"{SFT}@{version}"):
+        reply = await on_trunk.ask(profile=profile)
+        assert reply.json()["policy"] == {"name": SFT, "version": version}
+    policies = [policy for _, _, policy, _ in on_trunk.engine.asked]
+    assert [_lora_request(policy) for policy in policies] == [None, None]
+    assert f"{SFT}@{version}" not in on_trunk.engine.loaded
+    assert on_trunk.metric("fg_requests_total", profile=SFT, policy=version, outcome="ok") == 2
+    chosen = await on_trunk.ask(QUESTION | {"passages": [{"title": "T", "text": "Here."}], "best_of": 2}, profile=SFT)
+    assert chosen.json()["weights"] == pytest.approx(dict.fromkeys(("relevance", "factuality", "completeness"), 0.333))
+    # It is beside the profiles: users who choose a trade-off do not get it.
+    assert [p["profile"] for p in (await on_trunk.client.get("/profiles")).json()["profiles"]] == list(CORNERS)
+    assert (await on_trunk.ask(weights="1,1,1")).json()["profile"] == "mixture"
+    assert (await on_trunk.ask(profile=f"{SFT}@000000000000")).status_code == 404
+    on_trunk.engine.loaded.clear()
+    await on_trunk.resolver.engine_restarted()
+    assert len(on_trunk.engine.loaded) == 3
+    assert (await on_trunk.ask(profile=SFT)).status_code == 200
+
+
+async def test_a_parent_that_is_no_part_of_the_engines_model_is_not_served(loaded, trunks):
+    trunks.parent(41, merged=False)
+    await loaded.resolver.reload()
+    assert (await loaded.ask(profile=SFT)).status_code == 404
+    assert loaded.backend.roster.refused == {}
+
+
+async def test_another_parent_is_not_served_before_a_restart_and_the_service_says_so(on_trunk, trunks, caplog):
+    old = {profile: policy.version for profile, policy in on_trunk.backend.roster.served.items()}
+    parent = on_trunk.store.profile(SFT).version
+    new = trunks.parent(42)
+    old_trunk, new_trunk = (trunk_name(trunks.store, version) for version in (parent, new))
+    assert new_trunk.short == f"base+sft@{new} ({new_trunk.digest[:12]})"
+    other_model = (
+        f"belongs to the model {new_trunk.short}, and the engine runs {old_trunk.short}; promote a policy of "
+        f"{new_trunk.short} for every profile, and restart the service."
+    )
+    with caplog.at_level(logging.ERROR):
+        await on_trunk.client.post("/admin/reload")
+    ready = await on_trunk.client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+    assert ready.json()["refused"] == {SFT: f"{SFT}@{new} {other_model}"}
+    assert "restart the service" in caplog.text
+    assert (await on_trunk.ask(profile=SFT)).json()["policy"]["version"] == parent
+    before = (await on_trunk.ask(weights="1,1,1")).json()["policy"]["version"]
+    promoted = trunks.policies(new, 10)
+    await on_trunk.resolver.reload()
+    assert {profile: policy.version for profile, policy in on_trunk.backend.roster.served.items()} == old
+    refused = (await on_trunk.client.get("/readyz")).json()["refused"]
+    assert refused.keys() == {SFT, *CORNERS}
+    assert refused["long"] == (f"long@{old['long']} is served instead. long@{promoted['long']} {other_model}")
+    assert on_trunk.metric("fg_policy_refused", profile="long") == 1
+    assert (await on_trunk.ask(profile=SFT)).json()["policy"]["version"] == parent
+    assert (await on_trunk.ask(weights="1,1,1")).json()["policy"]["version"] == before
+    reply = await on_trunk.ask(profile=f"long@{promoted['long']}")
+    assert (reply.status_code, "retry-after" in reply.headers) == (404, False)
+    assert other_model in reply.json()["error"]["message"]
+
+
+async def test_a_policy_that_answers_like_the_trunk_is_refused(on_trunk, trunks):
+    trunks.policies(on_trunk.store.profile(SFT).version, 20)
+    name = f"long@{on_trunk.store.profile('long').version}"
+    on_trunk.engine.echoes[name] = "base"
+    await on_trunk.resolver.reload()
+    assert list(on_trunk.backend.roster.refused) == ["long"]
+    assert "just like the base" in on_trunk.backend.roster.refused["long"]

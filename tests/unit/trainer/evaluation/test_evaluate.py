@@ -5,15 +5,20 @@ from math import exp
 
 import pytest
 
-from policies.manifest import Named
-from policies.store import SFT, Decoding, PolicyStore
+from policies.manifest import Named, Versioned
+from policies.store import ADAPTER, SFT, Decoding, PolicyStore
+from policies.trunk import trunk_of
 from policies.weights import Weights
-from rewards.dataset import Example, Passage, questions_digest
+from rewards.dataset import Example, Passage, file_digest, questions_digest
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from trainer.evaluation import evaluate
+from trainer.evaluation.answers import silent
 from trainer.evaluation.candidates import candidate, supervised_first
 from trainer.evaluation.evaluate import evaluate_policies
+from trainer.evaluation.perplexity import base_nll
+from trainer.policy_model import PolicyModel
+from trainer.recipe import LoraRecipe
 from trainer.rollouts.transformers import TransformersSampler
 
 GREEDY = Decoding(temperature=0, top_p=1, max_tokens=12)
@@ -36,13 +41,15 @@ def store(tiny, tiny_model, tmp_path):
     return store
 
 
-def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1):
+def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1, progress=silent):
     monkeypatch.setattr(evaluate, "make_sampler", lambda backend, setting: TransformersSampler(setting.model))
     examples = [
         Example(question=q, passages=(Passage(title="Ostra", text="By the Lind."),), answer="It is.") for q in QUESTIONS
     ]
     candidates = [candidate(store, name, FALLBACK, tiny) for name in names]
-    reports = list(evaluate_policies(candidates, examples, store, tiny, Scorer.load(), decoding, 256, samples=samples))
+    reports = list(
+        evaluate_policies(candidates, examples, tiny, Scorer.load(), decoding, 256, samples=samples, progress=progress)
+    )
     assert json.loads(json.dumps(reports)) == reports
     return reports
 
@@ -67,6 +74,29 @@ def test_reports_compare_policies_question_by_question(store, tiny, monkeypatch)
     assert second["against"]["differences"]["perplexity"]["difference"] == pytest.approx(
         second["perplexity"] - parent["perplexity"], rel=1e-3
     )
+
+
+def test_same_answers_and_references_stand_beside_each_report(store, tiny, monkeypatch):
+    lines = []
+    monkeypatch.setattr(evaluate, "TOGETHER", 2)
+    parent, base, policy = reports(
+        store, tiny, monkeypatch, SFT, "base", "medium", progress=lambda *line: lines.append(line)
+    )
+    assert parent["same_answers"] == {}
+    assert base["same_answers"] == {"sft": 1}
+    assert policy["same_answers"].keys() == {"sft", "base"}
+    assert policy["same_answers"]["base"] == policy["pairs"][0]["same_answers"]["share"]
+    answers = [report["per_question"]["answer"] for report in (parent, base, policy)]
+    assert answers[0] == answers[1]
+    assert policy["same_answers"]["sft"] == sum(a == b for a, b in zip(answers[0], answers[2], strict=True)) / 3
+    assert base["references"] == parent["references"]  # by the same weights
+    assert policy["references"]["length"]["words"] == 2
+    assert policy["references"]["copied"] == {"share": 0, "longest": 0}
+    assert policy["references"]["weighted_reward"] != parent["references"]["weighted_reward"]
+    assert lines[:2] == [("sft: answering", 0, 3), ("sft: answering", 3, 3)]
+    assert {what for what, done, total in lines if done == total} == {
+        "sft: answering", "base: answering", "medium: answering", "scoring", "perplexity",
+    }  # fmt: skip
 
 
 def test_figures_follow_from_the_values_by_question(store, tiny, monkeypatch):
@@ -123,6 +153,37 @@ def test_where_the_most_likely_token_is_served_there_is_one_sample(store, tiny, 
         file.write("\n[medium.decoding]\ntemperature = 0\nmax_tokens = 5\n")
     (report,) = reports(store, tiny, monkeypatch, "medium", decoding=None, samples=2)
     assert (report["samples"], report["served"]["responses"]) == (1, 3)
+
+
+def test_the_trunk_is_the_merged_parent_and_the_base_judges_what_is_natural(
+    tiny, tiny_parents, trunk_store, write_adapter, monkeypatch
+):
+    """Base, parent, a policy on the trunk and an older one on the base: one sampler answers for all."""
+    parent = trunk_store.profile(SFT).version
+    trunk = trunk_of(tiny, trunk_store)
+    digest = file_digest(trunk_store.path(SFT, parent) / ADAPTER)
+    lineage = {"parent": Versioned(version=parent, digest=digest)}
+    new = write_adapter(trunk_store, "medium", tiny_parents[1], trunk, "1,1,1", **lineage).version
+    old = write_adapter(trunk_store, "short", tiny_parents[0], tiny, "1,1,1").version
+    measured = []
+
+    def measure(model, prompts, responses, progress):
+        measured.append(((prompts, responses), base_nll(model, prompts, responses)))
+        return measured[-1][1]
+
+    monkeypatch.setattr(evaluate, "base_nll", measure)
+    names = ("base", SFT, f"medium@{new}", f"short@{old}")
+    answered = reports(trunk_store, tiny, monkeypatch, *names)
+    assert [report["profile"] for report in answered] == ["base", SFT, "medium", "short"]
+    ((asked, nll),) = measured  # all policies in one call
+    assert nll == pytest.approx(base_nll(PolicyModel(tiny, LoraRecipe(top_layers=1)), *asked))
+    texts = [tuple(response) for response in asked[1]]
+    answers = [texts[i : i + 3] for i in range(0, 12, 3)]
+    assert len({tuple(each) for each in answers[:3]}) == 3
+    # The parent merged, and the same adapter on the base, answer alike.
+    assert answers[1] == answers[3]
+    (alone,) = reports(trunk_store, tiny, monkeypatch, f"{SFT}@{parent}")
+    assert alone["per_question"]["nll"] == pytest.approx(answered[1]["per_question"]["nll"], abs=2e-4)
 
 
 def test_candidates_are_named_by_profile_and_version(store, tiny):

@@ -158,3 +158,26 @@ def test_only_answers_to_the_same_questions_by_the_same_rewards_are_compared(eva
         comparison(evaluated("medium"), evaluated("sft", "2", asked="b"))
     with pytest.raises(FgctlError, match="different reward models"):
         comparison(evaluated("medium"), evaluated("sft") | {"rewards": "s"})
+
+
+def test_the_share_of_same_answers_has_an_interval(evaluated):
+    mine, theirs = evaluated("medium"), evaluated("long", seed=1)
+    pairs = list(zip(mine["per_question"]["answer"], theirs["per_question"]["answer"], strict=True))
+    same = comparison(mine, theirs)["same_answers"]
+    assert same["share"] == fmean(a == b for a, b in pairs)
+    assert [same["low"], same["high"]] == about(
+        resampled(20, lambda drawn: fmean(pairs[i][0] == pairs[i][1] for i in drawn))
+    )
+    assert comparison(mine, mine)["same_answers"] == {"share": 1, "low": 1, "high": 1}
+
+
+def test_reports_from_before_copied_words_are_compared_in_what_they_have(evaluated):
+    mine, theirs = evaluated("medium"), evaluated("long", seed=1)
+    for name in ("copied", "answer"):
+        del theirs["per_question"][name]
+    del theirs["per_question"]["judge"]["reward"]
+    compared = comparison(mine, theirs)
+    assert compared["same_answers"] is None
+    assert "copied.share" in metrics(mine["per_question"], {})
+    assert not {"copied.share", "copied.longest", "judge.weighted_reward"} & compared["differences"].keys()
+    assert "weighted_reward" in compared["differences"]

@@ -24,7 +24,13 @@ def run(arm, rewards, seed=0, words=90.0):
         for k, r in enumerate(rewards)
     ]  # fmt: skip
     rates = {"clean_rate": {"relevance": 0.5, "factuality": 0.7}, "completeness": 0.1}
-    evaluation = {"length": {"words": words}, "weighted_reward": -0.2, "rouge_lsum": 33.0, "repetition": 0.1}
+    evaluation = {
+        "length": {"words": words},
+        "weighted_reward": -0.2,
+        "rouge_lsum": 33.0,
+        "repetition": 0.1,
+        "copied": {"share": 0.3, "longest": 14.0},
+    }
     return {
         "arm": arm, "seed": seed, "trained_by": WEIGHTS.as_dict(), "episodes": steps[-1]["episodes"], "curve": steps,
         "evaluation": evaluation | rates | {"judge": rates},

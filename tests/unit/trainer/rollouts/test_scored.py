@@ -91,4 +91,5 @@ def test_a_step_in_parts_has_the_metrics_of_a_whole_one(small):
 
     whole = metrics(1)
     assert whole["policy/grad_norm"] > 0
-    assert metrics(3) == whole
+    # Batches of other sizes round differently: a millionth of a nat between sampler and trainer.
+    assert metrics(3) == pytest.approx(whole, abs=1e-5)

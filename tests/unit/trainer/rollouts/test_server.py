@@ -161,6 +161,14 @@ def test_prompts_are_spread_and_seeded_by_their_place(sampler, servers):
     assert asked.items() <= request.items()
 
 
+def test_greedy_answers_ask_for_no_generator_and_no_log_probabilities(sampler, servers):
+    sampler.synchronise(Adapter("adapter"))
+    ((answer,),) = sampler.sample([[1, 2]], 1, 16, 7, temperature=0)
+    assert (answer.token_ids, answer.logprobs) == ([7, 3, 0], [])
+    (request,) = servers[0].asked
+    assert (request["temperature"], {"seed", "logprobs"} & request.keys()) == (0, set())
+
+
 def test_the_probe_tells_versions_apart(sampler):
     sampler.synchronise(Adapter("four"))
     assert sampler.logprobs([8, 2, 4]) == [-0.5, -1.0]

@@ -20,7 +20,9 @@ def test_greedy_takes_the_most_likely_token_every_time(tiny_model):
     model = tiny_model()
     sampler = TransformersSampler(model)
     greedy = tokens(sampler.sample(PROMPTS, 1, 6, seed=1, temperature=0))
-    assert greedy == tokens(sampler.sample(PROMPTS, 1, 6, seed=2, temperature=0))
+    again = sampler.sample(PROMPTS, 1, 6, seed=2, temperature=0)
+    assert greedy == tokens(again)
+    assert [answer.logprobs for (answer,) in again] == [[], []]
     for prompt, (answer,) in zip(PROMPTS, greedy, strict=True):
         for t, token in enumerate(answer):
             with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):

@@ -13,3 +13,25 @@ def test_a_resumed_run_continues_its_log_from_the_checkpoint(tmp_path):
         log.step(2, {"loss": 9.0}, "")
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert lines == [{"step": 0, "loss": 0.0}, {"step": 1, "loss": 1.0}, {"step": 2, "loss": 9.0}]
+
+
+def test_samples_are_written_and_continue_from_the_checkpoint_too(tmp_path):
+    with RunLog(tmp_path, "run", total=5, start=0) as log:
+        for step in range(3):
+            log.samples(step, "Où?", [f"Ici {step}."])
+    with RunLog(tmp_path, "run", total=5, start=2) as log:
+        log.samples(2, "Où?", ["Là."])
+    lines = [json.loads(line) for line in (tmp_path / "samples.jsonl").open(encoding="utf-8")]
+    assert [(line["step"], line["question"], line["responses"]) for line in lines] == [
+        (0, "Où?", ["Ici 0."]), (1, "Où?", ["Ici 1."]), (2, "Où?", ["Là."]),
+    ]  # fmt: skip
+
+
+def test_sentences_and_scalars_are_recorded_and_printed(tmp_path, capsys):
+    with RunLog(tmp_path, "run", total=5, start=0) as log:
+        log.scalars(2, {"validation/reward": 0.5})
+        log.say(2, "after 96 episodes, all [is] well")
+        log.say(2, "warning, guard 'copied': it copies", warning=True)
+    assert [line for line in capsys.readouterr().err.splitlines() if line][:2] == [
+        "after 96 episodes, all [is] well.", "warning, guard 'copied': it copies.",
+    ]  # fmt: skip

@@ -2,10 +2,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rewards.errors import FgctlError
 from trainer.kl import KlController, kl_estimates
 from trainer.recipe import KlRecipe, StopRecipe
-from trainer.tracking.stability import diverged, early_warnings
+from trainer.tracking.stability import diverged, early_warnings, require_finite
 
 CALM = {
     "kl/response": 3.0, "entropy": 1.0, "reward/within_prompt": 0.5, "reward/spread": 0.6, "length/tokens": 100.0,
@@ -49,6 +52,31 @@ def test_a_fixed_coefficient_stays_and_an_adaptive_one_answers():
     again = KlController(KlRecipe(target=4))
     again.restore(steered.state())
     assert again.coefficient == steered.coefficient
+
+
+def test_a_step_of_more_episodes_than_the_horizon_counts_as_one_horizon():
+    controller = KlController(KlRecipe(coefficient=0.05, target=1, horizon=9))
+    controller.update(0, 48)
+    assert controller.coefficient == pytest.approx(0.05 * 0.8)
+    controller.update(5, 48)
+    assert controller.coefficient == pytest.approx(0.05 * 0.8 * 1.2)
+
+
+@given(st.lists(st.tuples(st.floats(), st.integers(0, 10_000)), max_size=30), st.integers(1, 10_000))
+def test_an_adaptive_coefficient_stays_positive_and_finite(steps, horizon):
+    controller = KlController(KlRecipe(coefficient=0.05, target=4, horizon=horizon))
+    for kl, episodes in steps:
+        before = controller.coefficient
+        controller.update(kl, episodes)
+        assert 0 < controller.coefficient < math.inf
+        assert not math.isnan(kl) or controller.coefficient == before
+
+
+def test_values_that_are_not_finite_end_a_run():
+    require_finite("The loss is", torch.ones(2))
+    for value in (math.nan, math.inf, -math.inf):
+        with pytest.raises(FgctlError, match="The loss is not finite, so the run stops and stores no policy; check"):
+            require_finite("The loss is", torch.tensor([1.0, value]))
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,8 @@ def test_alerts_say_what_is_wrong_and_where_to_look(alert):
     rule = alert.as_yaml(Timing())
     annotations = rule["annotations"]
     assert annotations["runbook_url"] == f"{DOCUMENTATION}/runbook.md#{alert.name.lower()}"
-    assert re.match(r"/d/fgctl-(quality|policies|serving|scoring)($|\?var-)", annotations["dashboard"])
+    service = "?var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}"
+    assert re.match(rf"/d/fgctl-(quality|policies|serving|scoring){re.escape(service)}", annotations["dashboard"])
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert annotations["description"].endswith(".")
     assert len(annotations["summary"]) > 10
@@ -80,6 +81,12 @@ def test_silencing_and_silenced_alerts_have_the_labels_that_must_be_equal():
                 assert all(label in NOTIFIED[name] for name in _matching(rule[side])), (label, rule[side])
 
 
+def test_alerts_of_one_service_silence_none_of_another():
+    for rule in ALERTMANAGER["inhibit_rules"]:
+        needed = {"job"} if "FgctlTargetAbsent" in _matching(rule["source_matchers"]) else {"namespace", "job"}
+        assert needed <= set(rule["equal"])
+
+
 def test_no_alert_silences_itself():
     for rule in ALERTMANAGER["inhibit_rules"]:
         assert not _matching(rule["source_matchers"]) & _matching(rule["target_matchers"])
@@ -89,7 +96,7 @@ def test_pages_and_tickets_go_to_receivers_of_their_own():
     route = ALERTMANAGER["route"]
     assert route["receiver"] == "ticket"
     assert [(child["matchers"], child["receiver"]) for child in route["routes"]] == [(['severity="page"'], "page")]
-    assert route["group_by"] == ["alertname", "profile"]
+    assert route["group_by"] == ["alertname", "namespace", "job", "profile"]
     assert {receiver["name"] for receiver in ALERTMANAGER["receivers"]} == {"page", "ticket"}
 
 

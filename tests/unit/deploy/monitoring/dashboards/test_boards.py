@@ -123,12 +123,18 @@ def test_every_data_source_is_the_selected_one(uid):
 
 @pytest.mark.parametrize("uid", UIDS)
 def test_variables_are_for_the_data_source_profiles_and_their_versions(uid):
-    source, profile, policy = DASHBOARDS[uid]["templating"]["list"]
+    source, namespace, job, profile, policy = DASHBOARDS[uid]["templating"]["list"]
     assert (source["name"], source["type"], source["query"]) == ("datasource", "datasource", "prometheus")
     for variable in (profile, policy):
         assert variable["multi"]
         assert variable["includeAll"]
         assert variable["allValue"] == ".*"
+    for variable in (namespace, job):  # one service at a time: two would be averaged
+        assert not variable.get("multi")
+        assert not variable.get("includeAll")
+    assert (namespace["name"], job["name"]) == ("namespace", "job")
+    assert '{namespace="$namespace"}' in job["query"]["query"]
+    assert 'namespace="$namespace", job="$job"' in profile["query"]["query"]
     assert profile["name"] == "profile"
     assert policy["name"] == "policy"
     assert "$profile" in policy["query"]["query"]
@@ -173,6 +179,23 @@ def test_exemplars_lead_to_the_response():
     (destination,) = source["jsonData"]["exemplarTraceIdDestinations"]
     assert destination["name"] == "response"
     assert destination["url"] == "${FGCTL_URL}/responses/$${__value.raw}", "$$ stands for a $ that is no variable"
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_single_numbers_are_those_of_now_even_if_the_service_is_gone(uid):
+    for shown in panels(uid):
+        if shown["type"] == "stat":
+            assert all(target.get("instant") and not target.get("range") for target in shown["targets"]), shown["title"]
+        if shown["type"] == "timeseries":
+            assert "lastNotNull" not in shown["options"]["legend"]["calcs"], shown["title"]
+
+
+def test_there_is_a_row_on_feedback():
+    titles = {panel["title"] for panel in panels("fgctl-scoring")}
+    assert titles >= {
+        "Left to annotate", "Submissions a day", "Skips by reason", "Thumbs and comparisons by version",
+        "Lost before the feedback store",
+    }  # fmt: skip
 
 
 def test_only_marked_panels_ask_for_exemplars():

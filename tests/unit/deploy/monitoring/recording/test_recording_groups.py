@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.monitoring.alerts.alert_groups import alert_groups
+from deploy.monitoring.alerts.alert_groups import alert_groups, all_alerts
 from deploy.monitoring.lookback_windows import WINDOWS, Timing
 from deploy.monitoring.recording.recording_groups import recording_groups
 from deploy.monitoring.rule_groups import Record
@@ -83,3 +83,25 @@ def test_the_series_that_dashboards_rely_on_are_recorded():
 def test_groups_have_names_of_their_own():
     names = [group.name for group in (*recording_groups(TIMING), *alert_groups(TIMING))]
     assert len(names) == len(set(names))
+
+
+AGGREGATION = re.compile(r"\b(?:sum|avg|max|min|count|topk)(?! by)\b *\(|\b(?:by|on) *\(([^)]*)\)")
+
+
+@pytest.mark.parametrize(
+    "rule", [rule for group in (*recording_groups(TIMING), *alert_groups(TIMING)) for rule in group.rules],
+    ids=lambda rule: rule.name,
+)  # fmt: skip
+def test_rules_keep_the_service_apart(rule):
+    """Staging and production in one Prometheus: whatever is summed or joined keeps both labels of the service."""
+    for match in AGGREGATION.finditer(rule.expr):
+        labels = [label.strip() for label in (match[1] or "").split(",")]
+        assert labels[:2] == ["namespace", "job"], f"{match[0]} in {rule.expr}"
+
+
+@pytest.mark.parametrize("alert", all_alerts(TIMING), ids=lambda alert: alert.name)
+def test_alerts_are_named_after_the_product_and_look_up_figures_of_their_service(alert):
+    assert alert.name.startswith("Fgctl")
+    for selector in re.findall(r'printf "([^"]*)"', alert.summary + alert.description):
+        if "{" in selector:
+            assert "{namespace='%s', job='%s', " in selector

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from service.feedback.agreement.differing import verdict
 from service.feedback.agreement.measures import (
-    Rating,
     alpha,
     between_people,
     by_annotator,
@@ -16,6 +16,7 @@ from service.feedback.agreement.measures import (
     models_with_people,
     span_f1,
 )
+from service.feedback.agreement.ratings import Rating
 from service.metrics.agreement import AgreementMetrics
 
 # Four sentences of one sub-sentence each, so that both categories have the same four segments.
@@ -54,13 +55,20 @@ def test_alpha_of_three_with_gaps_by_hand() -> None:
 def test_segments_are_the_units() -> None:
     figures = between_people([rating("ann", 0, 1), rating("bo", 0), rating("cy", 3, response_id="alone")])
     expected = pytest.approx(1 - (2 / 8) / (30 / 56), abs=1e-4)
-    assert figures["relevance"] == {"alpha": expected, "units": 4, "responses": 1}
-    assert figures["factuality"] == {"alpha": None, "units": 4, "responses": 1}
+    assert figures["relevance"] == {
+        "alpha": expected,
+        "verdict": verdict(expected.expected, 1),
+        "units": 4,
+        "responses": 1,
+    }
+    assert figures["factuality"] == {"alpha": None, "verdict": verdict(None, 1), "units": 4, "responses": 1}
 
 
 def test_completeness_is_rated_for_the_whole_response() -> None:
     ratings = [rating(name, missing=lacks, response_id=r) for r, lacks in (("a", True), ("b", False)) for name in "xy"]
-    assert between_people(ratings)["completeness"] == {"alpha": 1, "units": 2, "responses": 2}
+    assert between_people(ratings)["completeness"] == {
+        "alpha": 1, "verdict": verdict(1, 2), "units": 2, "responses": 2,
+    }  # fmt: skip
 
 
 def test_span_f1_counts_words() -> None:
@@ -70,6 +78,16 @@ def test_span_f1_counts_words() -> None:
     assert figures["Unverifiable"] == {"f1": None, "words": 0}
     other = span_f1([rating("ann", 0), rating("bo", 0, label="Redundant")])
     assert (other["Irrelevant"]["f1"], other["Redundant"]["f1"]) == (0, 0)
+
+
+def test_every_chinese_character_counts_as_a_word() -> None:
+    """Ann marks four characters, Bo two of them and the full stop: 2*2 / (4+3)."""
+    text = "灯塔高三十一米。"
+    people = [
+        Rating("r", text, name, (("Irrelevant", start, end),), False, datetime(2026, 11, 2, tzinfo=UTC))
+        for name, start, end in (("ann", 3, 7), ("bo", 5, 8))
+    ]
+    assert span_f1(people)["Irrelevant"] == {"f1": pytest.approx(4 / 7, abs=1e-4), "words": 7}
 
 
 def test_each_annotator_is_compared_with_the_others_only() -> None:

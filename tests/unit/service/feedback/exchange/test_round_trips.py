@@ -49,6 +49,7 @@ def items(draw: st.DrawFn) -> Item:
         annotator=draw(st.none() | answers),
         response_id=draw(st.none() | st.uuids().map(str)),
         submission_id=draw(st.none() | st.uuids().map(str)),
+        other_ids=draw(st.just(()) | st.just(tuple(f"r-{n}" for n in range(1, len(predictions))))),
     )
 
 

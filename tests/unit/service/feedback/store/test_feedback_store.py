@@ -10,8 +10,18 @@ from sqlalchemy import select
 
 from service.domain.caller import SCOPES, Caller
 from service.errors import Forbidden, InvalidRequest
-from service.feedback.errors import Conflict, NotStored, Refused
-from service.feedback.records import Comparison, NewResponse, NewScores, QuickFeedback, QuickSpan, Span, Suggestion
+from service.feedback.errors import Conflict, NotStored, Refused, Stale
+from service.feedback.figures import Progress
+from service.feedback.records import (
+    Comparison,
+    ImportedFeedback,
+    NewResponse,
+    NewScores,
+    QuickFeedback,
+    QuickSpan,
+    Span,
+    Suggestion,
+)
 from service.feedback.store import tables
 from service.feedback.store.paging import all_items
 
@@ -150,9 +160,16 @@ async def test_imports_are_refused_only_for_fatal_violations(store, answer, anno
         await store.submit(annotation(errors=overlap, corrected=None))
     assert [v.code for v in refused.value.violations] == ["overlap", "no_correction"]
     assert refused.value.body()["error"]["violations"][0]["field"] == "errors.1"
-    await store.submit(annotation(errors=overlap, corrected=None), imported=True)
-    with pytest.raises(Refused, match="not within"):
-        await store.submit(annotation("s2", errors=(Span(label="Irrelevant", start=0, end=999),)), imported=True)
+    outside = annotation("s2", errors=(Span(label="Irrelevant", start=0, end=999),))
+    stored, refused = await store.import_feedback(
+        [
+            ImportedFeedback(responses=(answer(),), annotation=imported, successor="x")
+            for imported in (annotation(errors=overlap, corrected=None), outside)
+        ]
+    )
+    assert stored == "stored"
+    assert isinstance(refused, Refused)
+    assert "not within" in str(refused)
 
 
 async def test_offsets_are_code_points(store, answer, annotation):
@@ -175,11 +192,12 @@ def test_any_text_and_span_comes_back(tmp_path_factory, text, data):
 
     async def go():
         store = await open_store(f"sqlite:///{tmp_path_factory.mktemp('any')}/x.db")
-        await store.sign_in("Ann")
-        await store.record_response(NewResponse(id="r", text=text))
         span = Span(label="Irrelevant", start=start, end=end, explanation=text)
         new = Annotation(submission_id="s", response_id="r", annotator="Ann", errors=(span,), corrected=text)
-        await store.submit(new, imported=True)
+        (outcome,) = await store.import_feedback(
+            [ImportedFeedback(responses=(NewResponse(id="r", text=text),), annotation=new, successor="s2")]
+        )
+        assert outcome == "stored"
         (stored,) = (await store.annotations()).items
         response = await store.response("r")
         await store.close()
@@ -424,9 +442,11 @@ async def test_a_person_can_be_deleted(store, answer, annotation, scored):
     await store.save_draft("Ann", "r3", {"x": 1})
     await store.compare(Comparison(submission_id="c1", a="r2", b="r3", choice="a", annotator="Ann"))
     await store.quick_feedback(QuickFeedback(submission_id="q1", response_id="r2", caller="key:7", thumb=1))
+    await store.skip_pair("Ann", "r3", "r2", "")
     await store.retire("Ann")
     assert await store.delete_person("Ann") == {
-        "annotations": 1, "comparisons": 1, "assignments": 2, "quick_feedback": 0, "responses": 0, "annotators": 1,
+        "annotations": 1, "comparisons": 1, "skipped_pairs": 1, "assignments": 2,
+        "quick_feedback": 0, "responses": 0, "annotators": 1,
     }  # fmt: skip
     assert [a.annotator for a in (await store.annotations()).items] == ["Bob", "Bob"]
     async with store._database.reading() as session:
@@ -477,3 +497,169 @@ async def test_counts(store, answer, annotation, scored):
         "responses": 2, "scored": 1, "annotatable": 1, "annotated": 1, "annotations": 2, "annotators": 1,
         "quick_feedback": 0, "comparisons": 0,
     }  # fmt: skip
+
+
+async def test_an_annotator_sees_what_is_done_and_left_and_goes_back_to_it(store, answer, annotation, clock):
+    await store.record([answer(f"r{i}", f"Text {i}.", profile="long") for i in range(5)])
+    assert await store.progress("Ann", "annotation") == Progress(done=0, today=0, left=5)
+    clean = {"errors": (), "missing": (), "corrected": None}
+    await store.submit(annotation("s0", response_id="r0", **clean))
+    clock.move(days=1)
+    morning = clock.now
+    errors = (Span(label="Irrelevant", start=0, end=4),)
+    await store.submit(annotation("s1", response_id="r1", errors=errors, missing=(), corrected="Better."))
+    await store.submit(annotation("s2", response_id="r1", **clean))
+    clock.move(minutes=1)
+    await store.skip("Ann", "r2", "too long")
+    progress = await store.progress("Ann", "annotation", since=morning)
+    assert (progress.done, progress.today, progress.left) == (2, 1, 2)
+    assert [(row.response_id, row.skipped, row.marks, row.profile) for row in progress.last] == [
+        ("r2", True, 0, "long"), ("r1", False, 0, "long"), ("r0", False, 0, "long"),
+    ]  # fmt: skip
+    again = await store.open_again("Ann", "r1")
+    assert (again.state, again.version, again.annotation.submission_id) == ("submitted", 2, "s2")
+    unseen = await store.open_again("Ann", "r4")
+    assert (unseen.state, unseen.version, unseen.annotation) == ("open", 0, None)
+    assert (await store.progress("Ann", "annotation")).left == 2  # nothing was handed out
+
+
+async def test_a_skipped_pair_is_not_offered_again_and_counts_until_it_is_compared(store, answer):
+    await store.record([answer("r1"), answer("r2", "Elsewhere."), answer("r3", "Nowhere.")])
+    assert (await store.progress("Ann", "comparison")).left == 3
+    pair = await store.next_pair("Ann")
+    for _ in range(2):
+        await store.skip_pair("Ann", pair.b.id, pair.a.id, "The passages are broken")
+    other = await store.next_pair("Ann")
+    assert {other.a.id, other.b.id} != {pair.a.id, pair.b.id}
+    assert (await store.progress("Ann", "comparison")).left == 2
+    figures = await store.figures()
+    assert figures.skips == {"annotation": {}, "comparison": {"broken_passages": 1}}
+    await store.compare(Comparison(submission_id="c1", a=pair.a.id, b=pair.b.id, choice="neither", annotator="Ann"))
+    assert (await store.figures()).skips["comparison"] == {}
+    assert await store.progress("Ann", "comparison") == Progress(done=1, today=1, left=2)
+
+
+async def test_the_figures_of_a_version_are_its_latest_thumbs_and_comparisons(store, answer, annotation):
+    await store.record([answer("r1", policy="v1"), answer("r2", "Elsewhere.", policy="v2"), answer("r3", "No.")])
+    for name, response, caller, thumb in (
+        ("q1", "r1", "a", -1), ("q2", "r1", "a", 1), ("q3", "r1", "b", 1), ("q4", "r2", "a", -1), ("q5", "r2", "b", 1),
+        ("q6", "r2", "b", 0),
+    ):  # fmt: skip
+        await store.quick_feedback(QuickFeedback(submission_id=name, response_id=response, caller=caller, thumb=thumb))
+    await store.sign_in("Bob")
+    for name, person, choice in (("c1", "Ann", "a"), ("c2", "Ann", "b"), ("c3", "Bob", "neither")):
+        await store.compare(Comparison(submission_id=name, a="r1", b="r2", choice=choice, annotator=person))
+    await store.compare(Comparison(submission_id="c4", a="r3", b="r1", choice="b", annotator="Ann"))
+    await store.skip("Bob", "r1", "I cannot judge it")
+    await store.skip("Bob", "r2", "It is about my own town.")
+    await store.submit(annotation("s1"))
+    figures = await store.figures()
+    assert [version.model_dump() for version in figures.versions] == [
+        {"profile": "medium", "policy": "v1", "thumbs_up": 2, "thumbs_down": 0, "wins": 1, "losses": 1, "ties": 1},
+        {"profile": "medium", "policy": "v2", "thumbs_up": 0, "thumbs_down": 1, "wins": 1, "losses": 0, "ties": 1},
+    ]
+    assert figures.choices == {"a": 0, "b": 2, "tie": 0, "neither": 1}
+    assert figures.skips == {"annotation": {"cannot_judge": 1, "own_words": 1}, "comparison": {}}
+    assert {name: dict(person) for name, person in figures.people.items()} == {
+        "Ann": {"comparisons": 2, "skipped": 0},
+        "Bob": {"comparisons": 1, "skipped": 2},
+    }
+    assert figures.left == 2
+
+
+async def test_a_submission_based_on_an_older_version_is_refused_with_a_question(store, answer, annotation):
+    """Two tabs show the same response; the stale one would replace what the other has submitted."""
+    await store.record_response(answer())
+    assert (await store.next_response_for("Ann")).version == 0
+    await store.submit(annotation("tab A"), based_on=0)
+    clean = annotation("tab B", errors=(), missing=(), corrected=None)
+    with pytest.raises(Stale, match=r"has submitted version 1 .*, with 2 marks, .* send `based_on` 1") as stale:
+        await store.submit(clean, based_on=0)
+    assert stale.value.status == 409
+    assert stale.value.details == {
+        "version": 1,
+        "question": "You have submitted this response with 2 marks in the meantime. Do you want to replace that?",
+    }
+    assert [a.submission_id for a in (await store.annotations(latest=True)).items] == ["tab A"]
+    assert (await store.submit(annotation("tab A"), based_on=0)).again  # the reply was lost
+    assert (await store.submit(clean, based_on=1)).version == 2
+    with pytest.raises(Stale):
+        await store.submit(annotation("tab C"), based_on=1)
+    assert (await store.submit(annotation("an application that does not say"))).version == 3
+
+
+async def test_a_stale_draft_or_skip_does_not_reopen_a_submitted_response(store, answer, annotation):
+    await store.record([answer("r1")])
+    await store.submit(annotation())
+    for act in (store.save_draft("Ann", "r1", {"stale": True}), store.skip("Ann", "r1", "")):
+        with pytest.raises(Stale):
+            await act
+    assert await store.next_response_for("Ann") is None
+    async with store._database.reading() as session:
+        assert (await session.scalars(select(tables.Assignment.state))).all() == ["submitted"]
+    await store.save_draft("Ann", "r1", {"correction": True}, based_on=1)
+    assignment = await store.next_response_for("Ann")
+    assert (assignment.version, assignment.draft) == (1, {"correction": True})
+
+
+async def test_a_comparison_of_a_pair_that_was_compared_elsewhere_is_refused_with_a_question(store, answer):
+    await store.record([answer("r1"), answer("r2", "Other.")])
+
+    def compare(submission, a="r1", b="r2", **based_on):
+        comparison = Comparison(submission_id=submission, a=a, b=b, choice="a", annotator="Ann")
+        return store.compare(comparison, **based_on)
+
+    await compare("tab A", based_on=0)
+    with pytest.raises(Stale, match=r"version 1 of this comparison.* send `based_on` 1") as stale:
+        await compare("tab B", "r2", "r1", based_on=0)
+    assert stale.value.details["version"] == 1
+    await compare("tab B", "r2", "r1", based_on=1)
+    assert len((await store.comparisons()).items) == 2
+
+
+async def test_names_that_differ_in_case_and_outer_space_are_one_person(store, answer, annotation):
+    await store.record_response(answer())
+    for name in (" ann", "ANN ", "\u00a0Ann", "Ａnn"):  # the last begins with a full-width letter
+        assert (await store.sign_in(name)).name == "Ann"
+    await store.submit(annotation("s1"))
+    await store.submit(annotation("s2", annotator="ann ", corrected="Second."))
+    assert [(a.annotator, a.version) for a in (await store.annotations(annotator="aNN")).items] == [
+        ("Ann", 1),
+        ("Ann", 2),
+    ]
+    assert [person.name for person in await store.annotators()] == ["Ann"]
+    async with store._database.reading() as session:
+        assert set(await session.scalars(select(tables.Audit.who))) == {"Ann"}
+    with pytest.raises(InvalidRequest, match="name is empty"):
+        await store.sign_in(" ")
+    assert (await store.delete_person("ann"))["annotations"] == 2
+    async with store._database.reading() as session:
+        assert set(await session.scalars(select(tables.Audit.who))) == {None}
+
+
+async def test_served_responses_are_handed_out_before_imported_ones(store, answer):
+    await store.record([answer(f"i{n}", source="imported") for n in range(8)])
+    await store.record([answer(f"s{n}") for n in range(3)])
+    order = []
+    for way in ("sampled", "uncertain", "disagreed") * 4:
+        if assignment := await store.next_response_for("Ann", way):
+            order.append(assignment.response.id)
+            await store.skip("Ann", assignment.response.id, "")
+    assert {name[0] for name in order[:3]} == {"s"}
+    assert {name[0] for name in order[3:]} == {"i"}
+    assert len(order) == 11
+
+
+async def test_served_pairs_come_first_and_imported_ones_only_if_nobody_has_compared_them(store, answer):
+    await store.sign_in("Bob")
+    await store.record([answer(f"i{n}", f"Imported {n}.", question="Old?", source="imported") for n in range(3)])
+    await store.record([answer(f"s{n}", f"Served {n}.", question="New?") for n in range(2)])
+    for name in ("s0 s1", "i0 i1"):
+        a, b = name.split()
+        await store.compare(Comparison(submission_id=name, a=a, b=b, choice="a", annotator="Bob"))
+    pairs = []
+    while pair := await store.next_pair("Ann"):
+        pairs.append((pair.a.id, pair.b.id))
+        await store.compare(Comparison(submission_id=str(pairs), a=pair.a.id, b=pair.b.id, choice="a", annotator="Ann"))
+    assert pairs[0] == ("s0", "s1")  # Bob's comparison of it does not count for Ann
+    assert sorted(pairs[1:]) == [("i0", "i2"), ("i1", "i2")]

@@ -1,0 +1,172 @@
+"""The trunk: the base with a supervised parent merged into it, so that policies on top stay small adapters.
+
+A strong parent changes every linear layer, and an adapter of that size would slow serving down. A parent whose
+policy.json says `merged` is therefore added to the base's weights once, into a directory of the cache, and policies are
+trained and served on the sum. A parent that is not merged is an adapter of the base from which policies start.
+
+A trunk is identified by what it is made of, the base and the parent's adapter, not by its weights: machines differ in
+the last bit of a matrix product.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from policies.adapters.base_modules import modules_of
+from policies.adapters.lora import LoraAdapter, base_name
+from policies.base import MARKER, BaseModel, cache_directory, intact_digest, make_once
+from policies.manifest import Named
+from policies.names import DEFAULT_PROFILE, SFT
+from policies.store import ADAPTER, PolicyStore
+from rewards.dataset import file_digest
+from rewards.errors import FgctlError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FORMAT = 1
+"""Raised when the same base and parent are to give another trunk."""
+_COPIED = frozenset({".jinja", ".json", ".model", ".txt"})
+"""Suffixes of the base's files that the trunk has unchanged: configuration and tokenizer."""
+
+
+@dataclass(frozen=True)
+class PolicyFiles:
+    """What to load for a stored policy."""
+
+    model: BaseModel
+    """The base or the trunk."""
+    adapter: Path | None
+    """Directory of the adapter on it; None for a parent that is merged into the model."""
+
+
+def policy_files(base: BaseModel, store: PolicyStore, profile: str, version: str) -> PolicyFiles:
+    """What to load for a stored version, after checking it; a trunk that is not in the cache is made.
+
+    Raises BrokenPolicy for a version that is broken, or whose base is neither `base` nor a trunk on it.
+    """
+    manifest, plain = store.manifest(profile, version), Named(name=base.name, digest=base.digest)
+    if profile == SFT:
+        adapter, named = store.verify(SFT, version, plain), trunk_name(store, version)
+        return PolicyFiles(base, adapter) if named is None else PolicyFiles(_trunk(base, named, adapter), None)
+    parent = manifest.parent
+    named = trunk_name(store, parent.version) if parent and manifest.base.digest != base.digest else None
+    adapter = store.verify(profile, version, named or plain)
+    if parent is None or named is None:
+        return PolicyFiles(base, adapter)
+    return PolicyFiles(_trunk(base, named, store.verify(SFT, parent.version, plain)), adapter)
+
+
+def trunk_of(base: BaseModel, store: PolicyStore) -> BaseModel:
+    """The model that a store's profiles are served on: `base`, or base and parent merged.
+
+    It is that of the default profile's current version, or of another profile's where that is missing or unusable;
+    without policies, that of the current parent. So a new parent changes nothing for a service until policies that were
+    trained on it are promoted. Raises BrokenPolicy when `profiles.toml` cannot be read.
+    """
+    return next(_models(base, store), base)
+
+
+def trunks(base: BaseModel, store: PolicyStore) -> list[BaseModel]:
+    """Every trunk that a current version needs, first that of `trunk_of`; several while a new parent replaces another.
+
+    Raises BrokenPolicy when `profiles.toml` cannot be read.
+    """
+    models = {model.digest: model for model in _models(base, store)}
+    return [model for digest, model in models.items() if digest != base.digest]
+
+
+def trunk_name(store: PolicyStore, parent: str) -> Named | None:
+    """Name and digest of the trunk of a version of the parent, without making it; None if it is not merged.
+
+    Raises BrokenPolicy for a version that is broken.
+    """
+    manifest = store.manifest(SFT, parent)
+    if not manifest.merged:
+        return None
+    adapter = file_digest(store.verify(SFT, parent) / ADAPTER)
+    inputs = {"format": _FORMAT, "base": manifest.base.digest, "parent": parent, "adapter": adapter}
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return Named(name=f"{manifest.base.name}+{SFT}@{parent}", digest=digest)
+
+
+def _models(base: BaseModel, store: PolicyStore) -> Iterator[BaseModel]:
+    """The model of each profile's current version: the default profile's first, the parent's last."""
+    profiles = store.profiles()
+    for name in sorted(profiles, key=lambda name: (name == SFT, name != DEFAULT_PROFILE)):
+        with suppress(FgctlError):
+            yield policy_files(base, store, name, profiles[name].version).model
+
+
+def _trunk(base: BaseModel, named: Named, adapter: Path) -> BaseModel:
+    """The trunk of the parent in a directory, made unless it is in the cache or, as in an image, beside the base."""
+    recipe = {"trunk": named.digest}
+    directory = f"{Path(base.name).name}-{SFT}-{named.digest[:12]}"
+    beside, target = base.path.parent / directory, cache_directory() / directory
+    if intact_digest(beside, recipe):
+        return BaseModel(named.name, beside, named.digest)
+
+    def make(scratch: Path) -> str:
+        merge(base.path, LoraAdapter(adapter), scratch)
+        return named.digest
+
+    return BaseModel(named.name, target, make_once(target, recipe, make))
+
+
+def merge(base: Path, adapter: LoraAdapter, directory: Path) -> None:
+    """Write a model directory whose weights are the base's plus the adapter's update.
+
+    Computed in float32 and cast once, to the base's precision. Raises BrokenPolicy for an adapter that fails the check,
+    and FgctlError when the base has no weights for a module of the adapter, or has them quantized.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    adapter.check(modules_of(base))
+    changed = {f"{base_name(module)}.weight": module for module in adapter.modules}
+    missing = set(changed)
+    for source in _weight_files(base):
+        with safe_open(source, framework="pt") as weights:
+            tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118 - no dictionary
+            metadata = weights.metadata()
+        for name in missing & tensors.keys():
+            tensors[name] = _merged(name, tensors[name], adapter, changed[name])
+        missing -= tensors.keys()
+        save_file(tensors, directory / source.name, metadata)
+    if missing:
+        raise FgctlError(
+            f"{base} has no weights {min(missing)}, which {adapter.name} changes; train the parent with "
+            f"--set sft.merge=false."
+        )
+    for file in base.iterdir():
+        if file.suffix in _COPIED and file.name != MARKER and file.is_file():
+            shutil.copyfile(file, directory / file.name)
+
+
+def _merged(name: str, weight: "Tensor", adapter: LoraAdapter, module: str) -> "Tensor":
+    if not weight.dtype.is_floating_point or weight.dtype.itemsize < 2:
+        raise FgctlError(
+            f"The base's weights {name} are quantized ({weight.dtype}), so no parent can be merged into them; train it "
+            f"with --set sft.merge=false."
+        )
+    update = adapter.update(module)
+    return (weight.float() + (update.T if adapter.config.fan_in_fan_out else update)).to(weight.dtype)
+
+
+def _weight_files(base: Path) -> list[Path]:
+    """The base's safetensors files: the one there is, or those that its index lists. Raises FgctlError without any."""
+    index = base / "model.safetensors.index.json"
+    if index.is_file():
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        return [base / name for name in sorted(set(names))]
+    file = base / "model.safetensors"
+    if not file.is_file():
+        raise FgctlError(
+            f"{base} has no safetensors; save the base as safetensors, or train with --set sft.merge=false."
+        )
+    return [file]
