@@ -59,6 +59,8 @@ class PromptFormatter:
         self._check_characters(len(question))
         # What lies beyond can never be part of the prompt, and reading it would take long.
         whole = [(self._lead(p) + p.text)[: self._max_characters + 1] for p in passages]
+        if sum(map(len, whole)) > self._max_characters:
+            return self._cut_to_budget(*self._as_text(question, whole), passages)
         text = self._render(question, whole)
         ids = self._controls.encode(text)
         if self._controls.among(ids) != self._own_controls:
@@ -67,6 +69,13 @@ class PromptFormatter:
             ids = self._controls.encode(text)
         if len(ids) <= self.max_tokens:  # the usual case: no passage has to be measured
             return Prompt(self._controls.unmark(text), tuple(ids), tuple(p for p in passages if p.text))
+        return self._cut_to_budget(question, whole, passages)
+
+    def _cut_to_budget(self, question: str, whole: Sequence[str], passages: Sequence[Passage]) -> Prompt:
+        """The prompt of a question with as much of its passages as there is room for; `whole` are they with titles.
+
+        Raises PromptTooLong when the question alone exceeds the budget.
+        """
         starts = [self._controls.starts(passage) for passage in whole]
         lengths = [len(offsets) for offsets in starts]
         # Tokens merge where pieces are joined, so a budget by pieces can be off by a few tokens: shrink it and retry.

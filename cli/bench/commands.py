@@ -232,7 +232,7 @@ def faults(
     from service.bench.faults import measure
 
     model, _, settings = _served(base)
-    report = measure(model, settings, only or (), remarks.print)
+    report = measure(model.name, settings, only or (), remarks.print)
     if json_output:
         print_json(report)
     else:

@@ -20,7 +20,6 @@ from typing import Any
 
 import httpx
 
-from policies.base import BaseModel
 from policies.store import PROFILES, PolicyStore
 from rewards.errors import FgctlError
 from service.bench.fault_clients import OUTCOMES, Observed, keep_asking
@@ -70,21 +69,24 @@ class Fault:
     """Whether the service cannot answer until it has recovered, and /readyz must say so."""
 
 
-def measure(base: BaseModel, settings: Settings, only: Iterable[str], progress: Progress) -> dict[str, Any]:
-    """Try the faults whose names contain one of `only`, or all: the object of `fgctl bench faults --json`."""
+def measure(base: str, settings: Settings, only: Iterable[str], progress: Progress) -> dict[str, Any]:
+    """Try the faults whose names contain one of `only`, or all: the object of `fgctl bench faults --json`.
+
+    `base` is the name of the model that these settings serve.
+    """
     words = tuple(only)
     chosen = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         rows = []
         if chosen:
-            program, site = stack.enter_context(_started(base, settings, Path(scratch) / "faults", progress))
+            program, site = stack.enter_context(_started(settings, Path(scratch) / "faults", progress))
             wait_until_ready(program, f"{site.url}/readyz")
             for fault in chosen:
                 progress(fault.name)
                 rows.append(asyncio.run(try_out(site, fault)))
         stack.close()
-        left = [] if words else list(_leftovers(base, settings, Path(scratch), progress))
-    return {"base": base.name, "engine_timeout": ENGINE_TIMEOUT, "faults": rows, "leftovers": left}
+        left = [] if words else list(_leftovers(settings, Path(scratch), progress))
+    return {"base": base, "engine_timeout": ENGINE_TIMEOUT, "faults": rows, "leftovers": left}
 
 
 async def try_out(site: Site, fault: Fault) -> dict[str, Any]:
@@ -126,9 +128,7 @@ async def _back_after(observed: Observed, began: float, fault: Fault) -> float |
 
 
 @contextmanager
-def _started(
-    base: BaseModel, settings: Settings, directory: Path, progress: Progress
-) -> Iterator[tuple[Program, Site]]:
+def _started(settings: Settings, directory: Path, progress: Progress) -> Iterator[tuple[Program, Site]]:
     """A service on a copy of the policy store."""
     store = directory / "policies"
     shutil.copytree(PolicyStore(settings.policies).root, store)
@@ -140,7 +140,9 @@ def _started(
         "FGCTL_SEND_TIMEOUT": str(_SEND_TIMEOUT),
     }
     progress("Starting the service")
-    command = [sys.executable, "-m", "cli", "serve", "--port", str(port), "--base", str(base.path)]
+    command = [sys.executable, "-m", "cli", "serve", "--port", str(port)]
+    if settings.base is not None:
+        command += ["--base", settings.base]
     with Program("fgctl serve", command, environment) as program:
         yield program, Site(program.process.pid, url, store)
 
@@ -252,12 +254,12 @@ FAULTS = (
 # What is left behind
 
 
-def _leftovers(base: BaseModel, settings: Settings, scratch: Path, progress: Progress) -> Iterator[dict[str, Any]]:
+def _leftovers(settings: Settings, scratch: Path, progress: Progress) -> Iterator[dict[str, Any]]:
     """Processes of a service some seconds after it was ended."""
     for when in ("while it starts", "while it serves"):
         for number in (signal.SIGTERM, signal.SIGKILL):
             progress(f"{number.name} {when}")
-            with _started(base, settings, scratch / f"{number.name} {when}", progress) as (program, site):
+            with _started(settings, scratch / f"{number.name} {when}", progress) as (program, site):
                 if when == "while it serves":
                     wait_until_ready(program, f"{site.url}/readyz")
                 else:

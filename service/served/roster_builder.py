@@ -47,7 +47,7 @@ class RosterBuilder:
         new = Roster()
         profiles = await asyncio.to_thread(self._store.profiles)
         if old.served and not profiles:
-            raise BrokenPolicy(f"{self._store.root / PROFILES} names no profile; restore it.")
+            raise BrokenPolicy(f"{PROFILES} names no profile; restore it.")
         for name, profile in profiles.items():
             if name == SFT:
                 continue

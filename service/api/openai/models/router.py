@@ -14,7 +14,7 @@ from service.settings import Settings
 
 router = APIRouter()
 
-_LISTING = ANY_ROUTE | error_responses(400, 404, 429, 503)
+_LISTING = ANY_ROUTE | error_responses(404, 429, 503)
 
 
 @router.get("/models", responses=_LISTING)

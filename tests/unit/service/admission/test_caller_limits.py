@@ -54,7 +54,7 @@ def test_requests_per_minute_are_limited():
 def test_what_is_refused_in_the_end_costs_nothing():
     limits, caller = CallerLimits(Limits(), Clock()), Caller("k", limits=Limits(1, 1, 100))
     limits.take(caller, 100)
-    limits.give_back("k", 60, ended=False, refused=True)
+    limits.give_back("k", 60, 0, ended=False, refused=True)
     assert refused(limits, caller).reason == "concurrency"
     limits.give_back("k", 40, refused=True)
     limits.check(caller, 100)

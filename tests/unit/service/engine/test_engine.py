@@ -85,7 +85,9 @@ async def test_an_engine_is_never_asked_to_drop_or_to_read_an_adapter_by_itself(
         pass
 
     engine._llm.add_lora = engine._llm.remove_lora = done
-    policies = [SimpleNamespace(adapter_name=f"mixture@{i}", adapter_id=i) for i in range(SHAPES.adapters + 1)]
+    policies = [
+        SimpleNamespace(adapter_name=f"mixture@{i}", adapter_id=i, merged=False) for i in range(SHAPES.adapters + 1)
+    ]
     for policy in policies[:-1]:
         await engine.load(policy)
     await engine.load(policies[0])
