@@ -4,7 +4,7 @@ import pytest
 
 HANGS_AFTER = 30
 """Seconds after which an engine that does not answer counts as hung."""
-DRAIN = 8
+DRAIN = 15
 """Seconds that answers may take once it was told to stop, which the last test does."""
 
 
