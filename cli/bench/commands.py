@@ -218,9 +218,7 @@ def scoring(
 
 @app.command()
 def faults(
-    only: Annotated[
-        list[str] | None, typer.Option(help="Only faults whose name contains this; repeat for several.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only what has this in its name; repeat for several.")] = None,
     base: BaseOption = None,
     json_output: JsonOption = False,
 ) -> None:

@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from service.bench.servers import free_address, server_environment, wait_until_r
 from service.settings import Settings
 
 CLIENTS = 12
-ENGINE_TIMEOUT = 20.0
+ENGINE_TIMEOUT = 30.0
 """Seconds after which the measured service takes an engine that does not answer for hung."""
 _SCORING_TIMEOUT = 20.0
 _SEND_TIMEOUT = 5.0
@@ -37,8 +37,8 @@ _BEFORE = 3.0
 """Seconds of load before a fault."""
 _AFTER = 8.0
 """Seconds of load after one that the service should not notice, and after it is back."""
-_NOTICE = 60.0
-_BACK = 400.0
+_NOTICE = 120.0
+_BACK = 900.0
 """Seconds within which a fault should be noticed, and the service be back."""
 _SLOW_CLIENTS, _IDLE_CLIENTS, _LARGE_BODIES = 100, 200, 20
 
@@ -75,7 +75,7 @@ def measure(base: str, settings: Settings, only: Iterable[str], progress: Progre
     `base` is the name of the model that these settings serve.
     """
     words = tuple(only)
-    chosen = [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
+    chosen = [fault for fault in FAULTS if _is_asked_for(fault.name, words)]
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         rows = []
         if chosen:
@@ -84,9 +84,14 @@ def measure(base: str, settings: Settings, only: Iterable[str], progress: Progre
             for fault in chosen:
                 progress(fault.name)
                 rows.append(asyncio.run(try_out(site, fault)))
+                progress("  " + ", ".join(f"{rows[-1][key]} {key}" for key in ("sent", *OUTCOMES)))
         stack.close()
-        left = [] if words else list(_leftovers(settings, Path(scratch), progress))
+        left = list(_leftovers(settings, Path(scratch), words, progress))
     return {"base": base, "engine_timeout": ENGINE_TIMEOUT, "faults": rows, "leftovers": left}
+
+
+def _is_asked_for(name: str, words: Sequence[str]) -> bool:
+    return not words or any(word in name for word in words)
 
 
 async def try_out(site: Site, fault: Fault) -> dict[str, Any]:
@@ -95,9 +100,10 @@ async def try_out(site: Site, fault: Fault) -> dict[str, Any]:
     load = asyncio.create_task(keep_asking(site.url, CLIENTS, observed, stop))
     try:
         await asyncio.sleep(_BEFORE)
+        await _seen(observed, True, _BACK, "The service is not ready")
         began = time.monotonic()
         await fault.act(site)
-        back = await _back_after(observed, began, fault)
+        back = await _back_after(observed, began, fault) if fault.down else None
         await asyncio.sleep(_AFTER)
     finally:
         stop.set()
@@ -114,17 +120,20 @@ async def try_out(site: Site, fault: Fault) -> dict[str, Any]:
     }
 
 
-async def _back_after(observed: Observed, began: float, fault: Fault) -> float | None:
-    """Seconds until the service was ready again; None for a fault that does not concern it."""
-    if not fault.down:
-        return None
-    for wanted, seconds, problem in ((False, _NOTICE, "was not noticed"), (True, _BACK, "was not overcome")):
-        deadline = time.monotonic() + seconds
-        while observed.ready != wanted:
-            if time.monotonic() > deadline:
-                raise FgctlError(f"The fault {fault.name!r} {problem} within {seconds:g} s.")
-            await asyncio.sleep(0.05)
+async def _back_after(observed: Observed, began: float, fault: Fault) -> float:
+    """Seconds until the service was ready again."""
+    await _seen(observed, False, _NOTICE, f"The fault {fault.name!r} was not noticed")
+    await _seen(observed, True, _BACK, f"The fault {fault.name!r} was not overcome")
     return time.monotonic() - began
+
+
+async def _seen(observed: Observed, ready: bool, seconds: float, problem: str) -> None:
+    """Wait until /readyz says so. Raises FgctlError."""
+    deadline = time.monotonic() + seconds
+    while observed.ready != ready:
+        if time.monotonic() > deadline:
+            raise FgctlError(f"{problem} within {seconds:g} s.")
+        await asyncio.sleep(0.05)
 
 
 @contextmanager
@@ -254,10 +263,12 @@ FAULTS = (
 # What is left behind
 
 
-def _leftovers(settings: Settings, scratch: Path, progress: Progress) -> Iterator[dict[str, Any]]:
+def _leftovers(settings: Settings, scratch: Path, words: Sequence[str], progress: Progress) -> Iterator[dict[str, Any]]:
     """Processes of a service some seconds after it was ended."""
     for when in ("while it starts", "while it serves"):
         for number in (signal.SIGTERM, signal.SIGKILL):
+            if not _is_asked_for(f"{number.name} {when}", words):
+                continue
             progress(f"{number.name} {when}")
             with _started(settings, scratch / f"{number.name} {when}", progress) as (program, site):
                 if when == "while it serves":

@@ -23,7 +23,7 @@ from service.settings import Settings
 SHARES = (0.0, 0.1, 1.0)
 """Shares of scored answers, each with a server of its own."""
 VLLM = "vllm serve"
-_START = 300.0
+_START = 900.0
 """Seconds that a server may take to start."""
 
 
