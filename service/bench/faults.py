@@ -23,6 +23,7 @@ import httpx
 from policies.store import PROFILES, PolicyStore
 from rewards.errors import FgctlError
 from service.bench.fault_clients import OUTCOMES, Observed, keep_asking
+from service.bench.leftovers import leftover, wait_for_worker
 from service.bench.load import Progress
 from service.bench.paused_programs import Program, children_of
 from service.bench.servers import free_address, server_environment, wait_until_ready
@@ -276,22 +277,3 @@ def _leftovers(settings: Settings, scratch: Path, words: Sequence[str], progress
                 else:
                     wait_for_worker(program)
                 yield {"signal": number.name, "when": when, **leftover(program, number)}
-
-
-def leftover(program: Program, number: signal.Signals) -> dict[str, int]:
-    """End a service by a signal: how many processes it had, and how many are left."""
-    processes = len(program.processes())
-    program.process.send_signal(number)
-    program.process.wait(_BACK)
-    time.sleep(_AFTER)
-    return {"processes": processes, "left": len(program.processes())}
-
-
-def wait_for_worker(program: Program) -> None:
-    """Wait until the engine's processes exist, long before they have loaded anything. Raises FgctlError."""
-    deadline = time.monotonic() + _BACK
-    while not any(children_of(child) for child in children_of(program.process.pid)):
-        program.check()
-        if time.monotonic() > deadline:
-            raise FgctlError(f"{program.name} starts no engine: {program.last_words()}")
-        time.sleep(0.1)

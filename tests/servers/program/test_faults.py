@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.bench.faults import FAULTS, Site, leftover, try_out, wait_for_worker
+from service.bench.faults import FAULTS, Site, try_out
+from service.bench.leftovers import leftover, wait_for_worker
 from service.bench.paused_programs import Program
 from service.bench.servers import free_address
 from tests.servers.program.conftest import HANGS_AFTER
