@@ -3,9 +3,7 @@
 import asyncio
 import json
 import re
-import time
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,11 +14,10 @@ from policies.prompt import PromptFormatter
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
 from service.parts import wire
+from tests.unit.service.event_loop import LONGEST_HOLD, longest_gap
 
 pytestmark = pytest.mark.anyio
 MIB = 1 << 20
-LONGEST_HOLD = 0.1
-"""Seconds for which one request may keep all others waiting."""
 MOST_MEMORY = 128 << 20
 
 
@@ -100,26 +97,6 @@ def megabytes(serve, formatter):
     front = service.backend.front
     service.backend.use(wire(front, service.engine, service.resolver, service.worker, formatter, service.store))
     return service
-
-
-async def longest_gap(work):
-    """The longest time for which a task that always wants to run could not, while `work` is done.
-
-    In seconds of this process, so that it does not depend on what else the machine does.
-    """
-    turns = [time.process_time()]
-
-    async def tick():
-        while True:
-            await asyncio.sleep(0)
-            turns.append(time.process_time())
-
-    ticking = asyncio.create_task(tick())
-    await asyncio.sleep(0)
-    result = await work
-    turns.append(time.process_time())
-    ticking.cancel()
-    return max(later - earlier for earlier, later in pairwise(turns)), result
 
 
 @contextmanager
