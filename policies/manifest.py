@@ -68,6 +68,8 @@ class PolicyManifest(BaseModel):
 
     profile: str
     version: str
+    digest: str | None = None
+    """The adapter's whole digest, which begins with the version; None where it was stored before this was recorded."""
     weights: Weights | None
     """None for the supervised parent, which is trained without rewards."""
     base: Named

@@ -22,6 +22,7 @@ What other packages import:
     held_out.py        the questions that no training may see
     compute.py         device and precision of every model
     errors.py          the error that carries a message for the user
+    child_processes.py child processes that end with their parent
 
 How scores come about, each folder importing only the ones above it:
 

@@ -115,7 +115,9 @@ def wire(
         on_finished=(front.recent.add, front.feedback.add, scoring.submit),
         log_prompts=settings.log_prompts,
     )
-    supervisor = Supervisor(engine, resolver.engine_restarted, metrics.versions.engine_restarts.inc)
+    supervisor = Supervisor(
+        engine, resolver.engine_restarted, metrics.versions.engine_restarts.inc, patience=settings.engine_timeout
+    )
     return Core(engine, resolver, pipeline, worker, scoring, supervisor, store)
 
 

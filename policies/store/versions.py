@@ -30,6 +30,8 @@ from rewards.errors import FgctlError
 
 MANIFEST = "policy.json"
 
+_SHOWN = 12
+"""Digits of an adapter's digest that name its version; the whole digest is stored and compared, too."""
 _PICKLED = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 
 
@@ -118,8 +120,8 @@ class VersionStore:
         Messages name no directory, because services pass them on to their callers.
         """
         directory, manifest = self.path(profile, version), self.manifest(profile, version)
-        name = f"{profile}@{version}"
-        if version_of(directory) != version:
+        digest, name = digest_of(directory), f"{profile}@{version}"
+        if digest is None or not digest.startswith(version) or manifest.digest not in (None, digest):
             raise BrokenPolicy(f"{name}: the adapter is missing or changed since it was stored; restore it.")
         if pickled := sorted(file for file in directory.rglob("*") if file.suffix.lower() in _PICKLED):
             file = pickled[0].relative_to(directory)
@@ -143,23 +145,27 @@ class VersionStore:
     def write(self, profile: str, adapter: Path, manifest: dict[str, Any]) -> PolicyManifest:
         """Store an adapter directory (as PEFT saves it) as a new version, unless it is stored already.
 
-        `manifest` holds the fields of PolicyManifest except `profile`, `version`, `created` and `fgctl`. Returns the
-        stored manifest. Raises BrokenPolicy when there is no adapter, or it is stored for other weights or another
-        base.
+        `manifest` holds the fields of PolicyManifest except `profile`, `version`, `digest`, `created` and `fgctl`.
+        Returns the stored manifest. Raises BrokenPolicy when there is no adapter, when it is stored for other weights
+        or another base, or when another one has the same version.
         """
         from importlib.metadata import version as package_version
 
-        version = version_of(adapter)
-        if version is None:
+        digest = digest_of(adapter)
+        if digest is None:
             raise BrokenPolicy(f"{adapter} holds no adapter; train one first.")
+        version = digest[:_SHOWN]
         new = PolicyManifest(
             profile=profile,
             version=version,
+            digest=digest,
             created=now(),
             fgctl=package_version("fgctl"),
             **manifest,
         )
         if stored := self.intact(profile, version):
+            if stored.digest not in (None, digest):
+                raise BrokenPolicy(f"Another adapter is stored as {profile}@{version}; train for a step more.")
             if stored.base.digest != new.base.digest or not stored.same_weights_as(new):
                 raise BrokenPolicy(
                     f"The same adapter is stored as {profile}@{version} for other weights or another base; train it "
@@ -236,15 +242,15 @@ class VersionStore:
         replace_file(self.path(profile, version) / "README.md", card(manifest))
 
 
-def version_of(adapter: Path) -> str | None:
-    """The content version of an adapter directory: 12 hexadecimal digits; None when a file is missing."""
+def digest_of(adapter: Path) -> str | None:
+    """The SHA-256 of an adapter directory's content, in hexadecimal digits; None when a file is missing."""
     try:
         config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
         digest.update(file_digest(adapter / ADAPTER).encode())
     except (OSError, ValueError):
         return None
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()
 
 
 def now() -> datetime:

@@ -199,3 +199,22 @@ def test_a_base_without_a_template_gets_the_beginning_that_its_tokenizer_gives_t
     assert prompt.token_ids.count(0) == 1
     assert prompt.text.startswith(f"<s>{SYSTEM}")
     assert 0 not in PromptFormatter(with_template(None)).format("Why?", []).token_ids
+
+
+def test_what_is_far_too_long_is_refused_without_counting_its_tokens(tokenizer, monkeypatch):
+    formatter = PromptFormatter(tokenizer, 64)
+    monkeypatch.setattr(formatter, "_tokenizer", None)
+    long = "a" * (formatter._max_characters + 1)
+    for refuse in (formatter.raw, lambda text: formatter.format(text, []), lambda t: formatter.chat([{"content": t}])):
+        with pytest.raises(PromptTooLong, match="characters, far over the budget of 64 tokens"):
+            refuse(long)
+
+
+def test_passages_that_are_far_too_long_are_cut_as_if_they_had_been_read_whole(tokenizer, monkeypatch):
+    formatter = PromptFormatter(tokenizer, 96)
+    text = LONG.text * (2 * formatter._max_characters // len(LONG.text) + 1)
+    passages = [Passage(title="Long", text=text), SHORT]
+    prompt = formatter.format("When was the mill built?", passages)
+    monkeypatch.setattr(formatter, "_max_characters", len(text) * 2)
+    assert prompt == formatter.format("When was the mill built?", passages)
+    assert prompt.passages_cut
