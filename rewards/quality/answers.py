@@ -89,7 +89,7 @@ def mean_marks(opinions: Sequence[Mapping[Category, Marks]]) -> dict[Category, M
 def _mean_of_judged(marks: Marks) -> Marks:
     judged = np.isfinite(marks).sum(0)
     total = np.where(np.isfinite(marks), marks, 0.0).sum(0)
-    return np.divide(total, judged, out=np.full(marks.shape[1], np.nan), where=judged > 0)
+    return np.asarray(np.divide(total, judged, out=np.full(marks.shape[1], np.nan), where=judged > 0))
 
 
 def as_scored(answers: Sequence[Answer], category: Category) -> Scored:

@@ -29,13 +29,13 @@ def category_estimate(answers: Sequence[Answer], category: Category, *, all_draw
     drawn = int((labelled.probability > 0).sum())
     flagged = sum(answer.scores[category].flagged for answer in answers) / max(scored.segments.sum(), 1)
     rate = error_rate(scored, labelled)
-    return _interval(rate and rate.rate) | {
+    return _interval(None if rate is None else rate.rate) | {
         "labels": len(labelled.judged),
         "drawn": drawn,
         "scored": len(answers),
         "raw": rounded(raw_rate(scored)),
         "flagged": rounded(flagged),
-        "labels_only": _interval(rate and rate.labels_only),
+        "labels_only": _interval(None if rate is None else rate.labels_only),
         "power": None if rate is None else rounded(rate.power),
         "labels_saved": None if rate is None else rate.labels_saved,
         "labels_to_halve": None if rate is None else rate.labels_to_halve,

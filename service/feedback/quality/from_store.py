@@ -41,7 +41,7 @@ async def load_traffic(
     levels = await store.sampling_levels(since)
     while True:
         page = await store.traffic(levels, since, cursor, _PAGE, profile=profile)
-        answers += await asyncio.to_thread(lambda items=page.items: [_answer(response) for response in items])
+        answers += await asyncio.to_thread(_answers, page.items)
         if (cursor := page.next) is None:
             return scaled(answers)
 
@@ -70,6 +70,10 @@ def scaled(answers: Sequence[TrafficAnswer]) -> list[TrafficAnswer]:
         else traffic
         for traffic in answers
     ]
+
+
+def _answers(responses: Sequence[TrafficResponse]) -> list[TrafficAnswer]:
+    return [_answer(response) for response in responses]
 
 
 def _answer(response: TrafficResponse) -> TrafficAnswer:

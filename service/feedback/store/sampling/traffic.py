@@ -58,7 +58,7 @@ async def reached_levels(session: AsyncSession, since: datetime | None) -> Level
     )
     if since is not None:
         query = query.where(Assignment.created >= since)
-    return Levels(Draw(*row) for row in await session.execute(query))
+    return Levels(Draw(row[0] or "", row[1], row[2], row[3] or 0.0) for row in await session.execute(query))
 
 
 async def start_of_the_last(session: AsyncSession, number: int) -> datetime | None:
@@ -86,7 +86,7 @@ async def _drawn(session: AsyncSession, ids: Collection[str]) -> dict[str, float
     """With what probability each response that was drawn at random had been drawn at the time."""
     query = select(Assignment.response_id, Assignment.sampling_rate * Assignment.sampling_level)
     query = query.where(Assignment.response_id.in_(ids), Assignment.sampling_order.is_not(None))
-    return {row[0]: row[1] for row in await session.execute(query)}
+    return {row[0]: row[1] or 0.0 for row in await session.execute(query)}
 
 
 def _probability(row: Response, then: float | None, levels: Levels) -> float | None:
