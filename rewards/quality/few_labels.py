@@ -28,8 +28,8 @@ def study(segments: JudgedSegments, labels: Sequence[int] = LABELS, draws: int =
     `calibration` the calibration error of the other answers before and after a recalibration on few.
     """
     number = np.unique(segments.answer, return_inverse=True)[1]
-    scored = Scored(np.bincount(number).astype(float), np.bincount(number, segments.probabilities))
-    errors = np.bincount(number, segments.errors)
+    scored = Scored(np.bincount(number).astype(float), np.bincount(number, segments.probabilities).astype(np.float64))
+    errors = np.bincount(number, segments.errors).astype(np.float64)
     return {
         "answers": len(errors),
         "segments": len(number),
