@@ -71,7 +71,7 @@ class Front:
             metrics,
             Admission(settings, metrics),
             RecentResponses(settings.recent_responses),
-            FeedbackRuntime(settings, metrics.feedback, metrics.agreement, versions),
+            FeedbackRuntime(settings, metrics.feedback, metrics.agreement, metrics.error_rates, versions),
         )
 
 

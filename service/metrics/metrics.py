@@ -19,6 +19,7 @@ from service.domain.scored import ScoredCompletion
 from service.metrics.agreement import AgreementMetrics
 from service.metrics.baselines import BaselineMetrics
 from service.metrics.canaries import CanaryMetrics
+from service.metrics.error_rates import ErrorRateMetrics
 from service.metrics.feedback import FeedbackMetrics
 from service.metrics.quality import QualityMetrics
 from service.metrics.scoring import ScoringMetrics
@@ -44,6 +45,7 @@ class Metrics:
         self.versions = VersionMetrics(registry)
         self.feedback = FeedbackMetrics(registry)
         self.agreement = AgreementMetrics(registry)
+        self.error_rates = ErrorRateMetrics(registry)
         self._scoring_share = scoring_share
 
     def announce_scorer(self, scorer: Scorer) -> None:

@@ -5,7 +5,11 @@ import pytest
 
 from service.feedback.quality.from_store import load_traffic
 from service.feedback.quality.report import error_rates
+from service.feedback.recorder import Versions
 from service.feedback.records import Annotation, NewScores, Span
+from service.feedback.runtime import FeedbackRuntime
+from service.metrics.metrics import Metrics
+from service.settings import Settings
 
 pytestmark = pytest.mark.anyio
 SENTENCE = "The tower is red. "
@@ -130,3 +134,35 @@ async def test_people_who_differ_count_half_each(store, traffic):
     )  # fmt: skip
     (labelled,) = [answer.answer for answer in await load_traffic(store) if answer.answer.judged]
     assert labelled.judged["factuality"].errors == max(wrong.sum(), 1) / 2
+
+
+async def test_a_service_shows_the_estimates_as_metrics(url, answer):
+    """Uncalibrated until enough is labelled: the models' own ratio, and an interval that says nothing."""
+    traffic, metrics = Traffic(answer, 120), Metrics()
+    labels = {"profile": "long", "category": "factuality"}
+    runtime = FeedbackRuntime(
+        Settings(feedback_store=url),
+        metrics.feedback,
+        metrics.agreement,
+        metrics.error_rates,
+        lambda: Versions("v", None),
+    )
+
+    def shown(name):
+        return metrics.registry.get_sample_value(f"fg_error_rate_{name}", labels)
+
+    await runtime.start()
+    try:
+        await runtime.store.record(traffic.answers, traffic.scores)
+        await runtime.update_error_rates()
+        assert [shown(name) for name in ("calibrated", "low", "high", "correction", "labels")] == [0, 0, 1, 0, 0]
+        flagged = shown("estimate")
+        await runtime.store.sign_in("Ann")
+        await annotate(runtime.store, traffic, "error_rate", 50)
+        await runtime.update_error_rates()
+        assert (shown("calibrated"), shown("labels")) == (1, 25)
+        assert shown("low") <= traffic.rate("long") <= shown("high") < flagged
+        assert shown("correction") == pytest.approx(shown("estimate") - flagged, abs=1e-3)
+        assert shown("newest_label_timestamp_seconds") > 1.7e9
+    finally:
+        await runtime.stop()
