@@ -89,5 +89,5 @@ def test_any_causal_model_trains_from_parent_to_policy(other_base, tmp_path):
     policy = train_policy(job, store, Scorer.load())
     assert policy.base.digest == resolved.digest
     assert policy.parent.version == parent.version
-    with pytest.raises(FgctlError, match="trained on base"):
+    with pytest.raises(FgctlError, match="was trained on the base"):
         train_policy(PpoJob(**{**vars(job), "base": base.resolve_base()}), store, Scorer.load())

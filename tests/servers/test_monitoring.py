@@ -150,9 +150,15 @@ SILENT = {
 SILENT_TOO = SILENT | {"instance": "a"}
 ABSENT = {"alertname": "FgctlTargetAbsent", "severity": "page", "component": "engine", "job": "fgctl"}
 FULL = SILENT | {"alertname": "FgctlScoringQueueSaturated", "severity": "ticket"}
-LOSES = {"alertname": "FgctlScoringLosesAnswers", "severity": "ticket", "component": "scoring", "profile": "short"}
-LOST = {"alertname": "FgctlFeedbackLost", "severity": "ticket", "component": "feedback", "instance": "a"}
-REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component": "serving"}
+LOSES = {
+    "alertname": "FgctlScoringLosesAnswers",
+    "severity": "ticket",
+    "component": "scoring",
+    "job": "fgctl",
+    "profile": "short",
+}
+LOST = {"alertname": "FgctlFeedbackLost", "severity": "ticket", "component": "feedback", "job": "fgctl"}
+REFUSED = {"alertname": "FgctlRequestsRefused", "severity": "page", "component": "serving", "job": "fgctl"}
 
 
 @pytest.mark.parametrize(
