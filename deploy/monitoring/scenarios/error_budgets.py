@@ -236,7 +236,7 @@ _LABELLED = Scenario(
         series("fg_error_rate_correction", **INSTANCE, profile="short", category="factuality"): gauge((241, -0.4)),
         series("fg_error_rate_calibrated", **INSTANCE, profile="short", category="factuality"): gauge((241, 1)),
     },
-    firing={60: [], 120: [], 200: [_FAST, _SLOW]},
+    firing={60: [], 120: [], 200: [_FAST], 240: [_FAST, _SLOW]},
     samples=[
         (90, "round(fg:error_ratio_estimated:1h{category='factuality'}, 0.000001)", {
             '{category="factuality", policy="v1", profile="short"}': 0.2,

@@ -161,7 +161,8 @@ async def test_a_service_shows_the_estimates_as_metrics(url, answer):
         await annotate(runtime.store, traffic, "error_rate", 50)
         await runtime.update_error_rates()
         assert (shown("calibrated"), shown("labels")) == (1, 25)
-        assert shown("low") <= traffic.rate("long") <= shown("high") < flagged
+        assert shown("low") < shown("estimate") < shown("high") < flagged
+        assert shown("estimate") == pytest.approx(traffic.rate("long"), abs=0.06)
         assert shown("correction") == pytest.approx(shown("estimate") - flagged, abs=1e-3)
         assert shown("newest_label_timestamp_seconds") > 1.7e9
     finally:
