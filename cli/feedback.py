@@ -74,9 +74,9 @@ def import_file(
         )
         if report.left_out:
             parts = ", ".join(f"{number} {what}" for what, number in report.left_out.most_common())
-            remarks.print(f"Left out of imported records: {parts}.", markup=False)
+            remarks.print(f"Left out of imported records: {parts}.")
         for refusal in report.refused[:_REFUSALS_SHOWN]:
-            remarks.print(f"{refusal.where}: {refusal.reason}", markup=False)
+            remarks.print(f"{refusal.where}: {refusal.reason}")
         if len(report.refused) > _REFUSALS_SHOWN:
             remarks.print(f"and {len(report.refused) - _REFUSALS_SHOWN} more; add --json to list all.")
     if report.refused and len(report.refused) == sum(not isinstance(part, LeftOut) for part in records):
@@ -246,7 +246,7 @@ def delete_person(
         print_json(deleted)
     else:
         summary = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in deleted.items() if number)
-        remarks.print(f"Deleted {summary}." if summary else f"There is nothing by {name}.", markup=False)
+        remarks.print(f"Deleted {summary}." if summary else f"There is nothing by {name}.")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import busy, print_json, remarks
+from cli.output import busy, print_json, print_styled
 from policies.names import DEFAULT_PROFILE
 from rewards.errors import FgctlError
 
@@ -43,6 +43,8 @@ def generate(
     json_output: Annotated[bool, typer.Option("--json", help="Print the whole response as JSON.")] = False,
 ) -> None:
     """Answer a question with a profile's policy, through a running service or in this process."""
+    from rewards.json_rows import unencodable
+
     options = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "best_of": best_of}
     body: dict[str, Any] = {
         "question": question,
@@ -50,6 +52,8 @@ def generate(
         "stream": stream and not json_output,
         **{name: value for name, value in options.items() if value is not None},
     }
+    if unencodable(body) is not None:
+        raise FgctlError("Question or passages hold half of a surrogate pair, which is no character; write it whole.")
     answer = _local if local else partial(_remote, api_key)
     response: dict[str, Any] = {}
     for event, data in answer(server, body, profile, weights):
@@ -61,7 +65,7 @@ def generate(
         print_json(response)
     else:
         print(response["text"] if "text" in response and not body["stream"] else "")
-        remarks.print(f"[dim]{response['profile']}@{response['policy']['version']}, {response['id']}[/]")
+        print_styled("dim", f"{response['profile']}@{response['policy']['version']}, {response['id']}")
 
 
 def _read_passages(path: Path | None) -> list[dict[str, str]]:

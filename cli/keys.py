@@ -25,7 +25,7 @@ def add(
             "--scope", help="generate, feedback, admin or metrics; repeat for several.", show_default="generate"
         ),
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Concurrent requests.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Concurrent completions.")] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Requests per minute.")] = None,
     tokens_per_minute: Annotated[
         int | None, typer.Option(min=1, help="Prompt and completion tokens per minute.")

@@ -1,18 +1,20 @@
 """The `fgctl` program: its commands, and what happens when one fails.
 
-An FgctlError is printed as one sentence and ends with exit code 1.
+An FgctlError, or a disk that is full or forbidden, is printed as one sentence and ends with exit code 1.
 """
 
+import errno
 import os
 import sys
+from typing import NoReturn
 
 import typer
-from rich.console import Console
 
 from cli import feedback, keys
 from cli.base import base
 from cli.bench import commands as bench
 from cli.generate import generate
+from cli.output import print_styled
 from cli.policies import commands as policies
 from cli.quality import quality
 from cli.rewards import commands as rewards
@@ -46,19 +48,35 @@ app.add_typer(experiment.app, name="experiment")
 app.add_typer(bench.app, name="bench")
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
 def main() -> None:
     """Run the program."""
     # Models come from packages and directories, so progress bars of libraries would only disturb our output.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for stream in (sys.stdout, sys.stderr):  # which may not write every character, whatever is printed
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
     except FgctlError as error:
-        Console(stderr=True).print(f"[bold red]fgctl:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output is gone. Python would fail again when it flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if error.errno in _FULL:
+            _fail(f"The disk is full ({error}); free some space, and run the same command again.")
+        if error.errno in _FORBIDDEN:
+            _fail(f"A file cannot be read or written ({error}); change its permissions, or name another.")
+        raise
+
+
+def _fail(message: str) -> NoReturn:
+    print_styled("bold red", "fgctl:", f" {message}")
+    sys.exit(1)

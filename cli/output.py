@@ -1,4 +1,7 @@
-"""What commands print: JSON on request, else tables. Progress and remarks go to standard error."""
+"""What commands print: JSON on request, else tables. Progress, remarks and errors go to standard error.
+
+Everything is printed as it is: a text in brackets, such as `[title, sentence]`, is no style.
+"""
 
 import contextlib
 import json
@@ -10,20 +13,26 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 _PIPE_WIDTH = 160
 _LINE_EVERY = 25
 _SECONDS_BETWEEN_LINES = 10
 _COLUMNS = (
-    TextColumn("{task.description}"),
+    TextColumn("{task.description}", markup=False),
     BarColumn(),
     MofNCompleteColumn(),
-    TextColumn("{task.fields[loss]}"),
+    TextColumn("{task.fields[loss]}", markup=False),
     TimeRemainingColumn(),
 )
 
-remarks = Console(stderr=True, highlight=False, soft_wrap=True)
-_tables = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+remarks = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+_tables = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def print_styled(style: str, text: str, rest: str = "") -> None:
+    """Print a remark that begins in a style, such as `bold`."""
+    remarks.print(Text.assemble((text, style), rest))
 
 
 def print_json(value: Any) -> None:
@@ -48,7 +57,7 @@ def busy(what: str) -> Iterator[None]:
     if not remarks.is_terminal:
         yield
         return
-    with remarks.status(what):
+    with remarks.status(Text(what)):
         yield
 
 

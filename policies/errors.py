@@ -9,6 +9,10 @@ class BrokenPolicy(FgctlError):
     """A version, or profiles.toml, that cannot be used as it is."""
 
 
+class OtherBase(BrokenPolicy):
+    """A version that was trained on another base than the one at hand."""
+
+
 def first_error(error: ValidationError) -> str:
     """The place and message of the first validation error."""
     first = error.errors()[0]

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from policies.names import SFT
 from policies.weights import Weights
 
 SERVED = "served"
@@ -27,6 +28,11 @@ class Named(BaseModel):
     def short(self) -> str:
         """For messages: the name, which may be a directory, without those around it, and the start of the digest."""
         return f"{Path(self.name).name} ({self.digest[:12]})"
+
+
+def trunk_label(base: str, parent: str) -> str:
+    """The name of a trunk, by those of its base and of its parent's version."""
+    return f"{base}+{SFT}@{parent}"
 
 
 class Versioned(BaseModel):
@@ -62,6 +68,8 @@ class PolicyManifest(BaseModel):
 
     profile: str
     version: str
+    digest: str | None = None
+    """The adapter's whole digest, which begins with the version; None where it was stored before this was recorded."""
     weights: Weights | None
     """None for the supervised parent, which is trained without rewards."""
     base: Named
@@ -77,6 +85,11 @@ class PolicyManifest(BaseModel):
     merged: bool = False
     """Of the supervised parent: whether policies are trained on the base with this adapter merged into it (the trunk)
     instead of starting from the adapter."""
+
+    @property
+    def on_trunk(self) -> bool:
+        """Whether it was trained on a trunk: the base with its parent merged into it."""
+        return self.parent is not None and self.base.name.endswith(trunk_label("", self.parent.version))
 
     @property
     def greedy_scores(self) -> dict[str, Any]:

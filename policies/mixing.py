@@ -64,9 +64,10 @@ class Mixture:
         return self.shares[0][0] if len(self.shares) == 1 else None
 
     def key(self, rank: int | None) -> str:
-        """A name of the mixture at a rank: 12 hexadecimal digits of a digest of anchors, shares and rank."""
-        content = [rank, *((anchor.manifest.version, round(share, 9)) for anchor, share in self.shares)]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+        """A name of the mixture at a rank: the digest of its anchors, shares and rank, in hexadecimal digits."""
+        digests = [anchor.manifest.digest or anchor.manifest.version for anchor, _ in self.shares]
+        content = [rank, *((digest, round(share, 9)) for digest, (_, share) in zip(digests, self.shares, strict=True))]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,11 @@ spell is text like any other: only the template's own count, and those of a prom
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from jinja2 import TemplateError
 
 from policies.control_tokens import ControlTokens
 from rewards.dataset import Passage
@@ -45,6 +48,8 @@ class PromptFormatter:
         self._tokenizer = tokenizer
         self._controls = ControlTokens(tokenizer)
         self.max_tokens = max_tokens
+        self._max_characters = max_tokens * max(map(len, tokenizer.get_vocab()))
+        """No text of more characters fits the budget, whatever its tokens are."""
 
     def format(self, question: str, passages: Sequence[Passage]) -> Prompt:
         """Format one question.
@@ -54,7 +59,11 @@ class PromptFormatter:
         question = question.strip()
         if not question:
             raise FgctlError("The question is empty; ask one.")
-        whole = [self._lead(p) + p.text for p in passages]
+        self._check_characters(len(question))
+        # What lies beyond can never be part of the prompt, and reading it would take long.
+        whole = [(self._lead(p) + p.text)[: self._max_characters + 1] for p in passages]
+        if sum(map(len, whole)) > self._max_characters:
+            return self._cut_to_budget(*self._as_text(question, whole), passages)
         text = self._render(question, whole)
         ids = self._controls.encode(text)
         if self._controls.among(ids) != self._own_controls:
@@ -63,6 +72,13 @@ class PromptFormatter:
             ids = self._controls.encode(text)
         if len(ids) <= self.max_tokens:  # the usual case: no passage has to be measured
             return Prompt(self._controls.unmark(text), tuple(ids), tuple(p for p in passages if p.text))
+        return self._cut_to_budget(question, whole, passages)
+
+    def _cut_to_budget(self, question: str, whole: Sequence[str], passages: Sequence[Passage]) -> Prompt:
+        """The prompt of a question with as much of its passages as there is room for; `whole` are they with titles.
+
+        Raises PromptTooLong when the question alone exceeds the budget.
+        """
         starts = [self._controls.starts(passage) for passage in whole]
         lengths = [len(offsets) for offsets in starts]
         # Tokens merge where pieces are joined, so a budget by pieces can be off by a few tokens: shrink it and retry.
@@ -90,6 +106,7 @@ class PromptFormatter:
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
         """Format a conversation by the chat template. Raises PromptTooLong beyond the budget."""
+        self._check_characters(sum(len(message["content"]) for message in messages))
         turns = [dict(message) for message in messages]
         text = self._template(turns)
         ids = self._controls.encode(text)
@@ -104,6 +121,7 @@ class PromptFormatter:
 
     def raw(self, text: str) -> Prompt:
         """Take a text as the whole prompt. Raises PromptTooLong beyond the budget, FgctlError for an empty text."""
+        self._check_characters(len(text))
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         self._check(ids)
         return Prompt(text, tuple(ids))
@@ -113,11 +131,18 @@ class PromptFormatter:
 
         Raises PromptTooLong beyond the budget, FgctlError for ids outside the base model's vocabulary.
         """
+        self._check(ids)
         size = len(self._tokenizer)
         if unknown := [i for i in ids if not 0 <= i < size]:
             raise FgctlError(f"Token {unknown[0]} is not among the {size} of the base model; use its tokenizer.")
-        self._check(ids)
         return Prompt(str(self._tokenizer.decode(list(ids))), tuple(ids))
+
+    def _check_characters(self, count: int) -> None:
+        """Refuse what is certainly too long before its tokens are counted."""
+        if count > self._max_characters:
+            raise PromptTooLong(
+                f"The prompt has {count} characters, far over the budget of {self.max_tokens} tokens; shorten it."
+            )
 
     def _check(self, ids: Sequence[int]) -> None:
         if not ids:
@@ -154,12 +179,55 @@ class PromptFormatter:
 
     def _template(self, messages: list[dict[str, str]]) -> str:
         if self._tokenizer.chat_template is None:
-            return "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            return self._begin + "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
+        try:
+            return self._apply(messages if self._has_system else _without_system(messages))
+        except TemplateError as error:
+            raise FgctlError(
+                f"The base model's chat template refuses the messages ({error}); change their roles or their order."
+            ) from None
+
+    def _apply(self, messages: list[dict[str, str]]) -> str:
+        """The template's text. For templates that write the date, it is always the same day."""
+        rendered = self._tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, strftime_now=_DAY.strftime
+        )
+        return str(rendered)
+
+    @cached_property
+    def _has_system(self) -> bool:
+        """Whether the template writes a system message; some leave it out, and others refuse it."""
+        try:
+            text = self._apply([{"role": "system", "content": SYSTEM}, {"role": "user", "content": _NEUTRAL}])
+        except TemplateError:
+            return False
+        return SYSTEM in text
+
+    @cached_property
+    def _begin(self) -> str:
+        """The beginning-of-text token of a base without a template, if its tokenizer begins texts with one."""
+        bos = self._tokenizer.bos_token_id
+        begins = bos is not None and self._tokenizer(_NEUTRAL)["input_ids"][:1] == [bos]
+        return str(self._tokenizer.bos_token) if begins else ""
 
 
 _NEUTRAL = "x"
 """A text without control tokens."""
+_DAY = datetime(2024, 7, 26)
+"""Today, as templates are told: a prompt must be the same in training and in service, on any day."""
+
+
+def _without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The messages with the content of system messages before that of the next other one."""
+    turns: list[dict[str, str]] = []
+    instructions: list[str] = []
+    for message in messages:
+        if message["role"] == "system":
+            instructions.append(message["content"])
+        else:
+            turns.append(message | {"content": "\n\n".join([*instructions, message["content"]])})
+            instructions = []
+    return [*turns, *({"role": "user", "content": text} for text in instructions)]
 
 
 def _cut(text: str, starts: Sequence[int], tokens: int) -> str:

@@ -11,8 +11,7 @@ the last bit of a matrix product.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING
 from policies.adapters.base_modules import modules_of
 from policies.adapters.lora import LoraAdapter, base_name
 from policies.base import MARKER, BaseModel, cache_directory, intact_digest, make_once
-from policies.manifest import Named
+from policies.errors import OtherBase
+from policies.manifest import Named, trunk_label
 from policies.names import DEFAULT_PROFILE, SFT
 from policies.store import ADAPTER, PolicyStore
 from rewards.dataset import file_digest
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 """Raised when the same base and parent are to give another trunk."""
+_PRECISIONS = frozenset({"BF16", "F16", "F32", "F64"})
+"""Types of tensors, as safetensors name them, to which an update can be added."""
 _COPIED = frozenset({".jinja", ".json", ".model", ".txt"})
 """Suffixes of the base's files that the trunk has unchanged: configuration and tokenizer."""
 
@@ -55,7 +57,7 @@ def policy_files(base: BaseModel, store: PolicyStore, profile: str, version: str
         adapter, named = store.verify(SFT, version, plain), trunk_name(store, version)
         return PolicyFiles(base, adapter) if named is None else PolicyFiles(_trunk(base, named, adapter), None)
     parent = manifest.parent
-    named = trunk_name(store, parent.version) if parent and manifest.base.digest != base.digest else None
+    named = trunk_name(store, parent.version) if parent and manifest.on_trunk else None
     adapter = store.verify(profile, version, named or plain)
     if parent is None or named is None:
         return PolicyFiles(base, adapter)
@@ -67,7 +69,8 @@ def trunk_of(base: BaseModel, store: PolicyStore) -> BaseModel:
 
     It is that of the default profile's current version, or of another profile's where that is missing or unusable;
     without policies, that of the current parent. So a new parent changes nothing for a service until policies that were
-    trained on it are promoted. Raises BrokenPolicy when `profiles.toml` cannot be read.
+    trained on it are promoted. Raises BrokenPolicy when `profiles.toml` cannot be read, and when no current version can
+    be loaded because one of them, or its merged parent, is broken; where all were trained on other bases, it is `base`.
     """
     return next(_models(base, store), base)
 
@@ -75,7 +78,7 @@ def trunk_of(base: BaseModel, store: PolicyStore) -> BaseModel:
 def trunks(base: BaseModel, store: PolicyStore) -> list[BaseModel]:
     """Every trunk that a current version needs, first that of `trunk_of`; several while a new parent replaces another.
 
-    Raises BrokenPolicy when `profiles.toml` cannot be read.
+    Raises BrokenPolicy as `trunk_of`.
     """
     models = {model.digest: model for model in _models(base, store)}
     return [model for digest, model in models.items() if digest != base.digest]
@@ -92,15 +95,28 @@ def trunk_name(store: PolicyStore, parent: str) -> Named | None:
     adapter = file_digest(store.verify(SFT, parent) / ADAPTER)
     inputs = {"format": _FORMAT, "base": manifest.base.digest, "parent": parent, "adapter": adapter}
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
-    return Named(name=f"{manifest.base.name}+{SFT}@{parent}", digest=digest)
+    return Named(name=trunk_label(manifest.base.name, parent), digest=digest)
 
 
 def _models(base: BaseModel, store: PolicyStore) -> Iterator[BaseModel]:
-    """The model of each profile's current version: the default profile's first, the parent's last."""
-    profiles = store.profiles()
+    """The model of each profile's current version: the default profile's first, the parent's last.
+
+    Raises BrokenPolicy, after them, when there is none and one is broken.
+    """
+    profiles, loaded = store.profiles(), False
+    broken: FgctlError | None = None
     for name in sorted(profiles, key=lambda name: (name == SFT, name != DEFAULT_PROFILE)):
-        with suppress(FgctlError):
-            yield policy_files(base, store, name, profiles[name].version).model
+        try:
+            model = policy_files(base, store, name, profiles[name].version).model
+        except OtherBase:
+            continue
+        except FgctlError as error:
+            broken = broken or error
+            continue
+        loaded = True
+        yield model
+    if broken and not loaded:
+        raise broken
 
 
 def _trunk(base: BaseModel, named: Named, adapter: Path) -> BaseModel:
@@ -128,32 +144,52 @@ def merge(base: Path, adapter: LoraAdapter, directory: Path) -> None:
     from safetensors.torch import save_file
 
     adapter.check(modules_of(base))
-    changed = {f"{base_name(module)}.weight": module for module in adapter.modules}
-    missing = set(changed)
+    require_mergeable(base, adapter.modules)
+    changed = {name: module for module in adapter.modules for name in _stored_names(module)}
     for source in _weight_files(base):
         with safe_open(source, framework="pt") as weights:
             tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118 - no dictionary
             metadata = weights.metadata()
-        for name in missing & tensors.keys():
-            tensors[name] = _merged(name, tensors[name], adapter, changed[name])
-        missing -= tensors.keys()
+        for name in changed.keys() & tensors.keys():
+            tensors[name] = _merged(tensors[name], adapter, changed[name])
         save_file(tensors, directory / source.name, metadata)
-    if missing:
-        raise FgctlError(
-            f"{base} has no weights {min(missing)}, which {adapter.name} changes; train the parent with "
-            f"--set sft.merge=false."
-        )
     for file in base.iterdir():
         if file.suffix in _COPIED and file.name != MARKER and file.is_file():
             shutil.copyfile(file, directory / file.name)
 
 
-def _merged(name: str, weight: "Tensor", adapter: LoraAdapter, module: str) -> "Tensor":
-    if not weight.dtype.is_floating_point or weight.dtype.itemsize < 2:
+def require_mergeable(base: Path, modules: Iterable[str]) -> None:
+    """Check that updates of some modules can be merged into a base, by its files' headers; before a long training, too.
+
+    Raises FgctlError when the base has no weights for a module, or has them quantized.
+    """
+    from safetensors import safe_open
+
+    missing = set(modules)
+    changed = {name: module for module in missing for name in _stored_names(module)}
+    for source in _weight_files(base):
+        with safe_open(source, framework="pt") as weights:
+            for name in changed.keys() & set(weights.keys()):
+                if (dtype := weights.get_slice(name).get_dtype()) not in _PRECISIONS:
+                    raise FgctlError(
+                        f"The base's weights {name} are quantized ({dtype}), so no parent can be merged into them; "
+                        f"train it with --set sft.merge=false."
+                    )
+                missing.discard(changed[name])
+    if missing:
         raise FgctlError(
-            f"The base's weights {name} are quantized ({weight.dtype}), so no parent can be merged into them; train it "
+            f"{base} has no weights {base_name(min(missing))}.weight, which a merged parent changes; train the parent "
             f"with --set sft.merge=false."
         )
+
+
+def _stored_names(module: str) -> tuple[str, str]:
+    """The names that a module's weights may have in a checkpoint: transformers also reads those of a bare decoder."""
+    whole = f"{base_name(module)}.weight"
+    return whole, whole.partition(".")[2]
+
+
+def _merged(weight: "Tensor", adapter: LoraAdapter, module: str) -> "Tensor":
     update = adapter.update(module)
     return (weight.float() + (update.T if adapter.config.fan_in_fan_out else update)).to(weight.dtype)
 

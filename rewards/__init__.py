@@ -18,9 +18,11 @@ What other packages import:
     protocol.py        what a reward model of a further category implements
     segmentation.py    cuts a response into sentences and sub-sentences
     dataset.py         QA-Feedback: questions with reference answers, and span feedback
+    json_rows.py       rows of a JSON file, checked against a schema
     held_out.py        the questions that no training may see
     compute.py         device and precision of every model
     errors.py          the error that carries a message for the user
+    child_processes.py child processes that end with their parent
 
 How scores come about, each folder importing only the ones above it:
 

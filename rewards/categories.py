@@ -29,8 +29,7 @@ class CategorySpec:
     needs: Needs = "passages"
     """What an answer must come with to be judged. An answer that lacks it is not judged by this category."""
     unit: float = 1.0
-    """The reward that counts as 1 where weights are applied: about the standard deviation of a response's summed reward
-    under the supervised policy, so that equal weights mean equal influence however often a category pays."""
+    """The summed reward of a response that counts as 1 where weights are applied."""
 
     def can_judge(self, question: str, passages: Sized) -> bool:
         """Whether an answer comes with what the category needs."""
@@ -41,6 +40,9 @@ class CategorySpec:
         return (self.break_even - error_probability) / max(self.break_even, 1 - self.break_even)
 
 
+# Copied sentences are always supported; only relevance sees that they are beside the point. Break-evens and units are
+# such that people's answers earn more than extracts by the weights of every profile (docs/rewards.md, "Can they be
+# gamed?").
 BUILT_IN: dict[Category, CategorySpec] = {
     "relevance": CategorySpec(
         "sub-sentence",
@@ -51,14 +53,14 @@ BUILT_IN: dict[Category, CategorySpec] = {
         "sentence",
         ("Wrong-Grounding", "Unverifiable"),
         "every sentence is supported by the passages",
-        # At 0.5 copying the passages would pay; at 0 every sentence would cost, and an empty response would be best.
-        break_even=0.2,
+        # A copied sentence (about 0.02) earns next to nothing, so copying more does not pay; an unsupported one costs.
+        break_even=0.05,
+        unit=3.0,
     ),
     "completeness": CategorySpec(
         "response",
         ("Missing-Answer", "Missing-Major-Auxiliary", "Missing-Minor-Auxiliary"),
         "the response covers what the question asks for",
-        unit=0.37,
     ),
 }
 

@@ -5,17 +5,18 @@ few types, so that nothing else needs to know which file a passage came from.
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.errors import FgctlError
+from rewards.json_rows import load_rows, validated
 
 PACKAGE = Path(__file__).parent
 SAMPLE = PACKAGE / "sample"
@@ -112,6 +113,14 @@ class _Feedback(BaseModel):
     missing_info: list[MissingInfo] = Field(alias="missing-info")
     corrected_prediction: str = Field(alias="corrected-prediction")
 
+    @model_validator(mode="after")
+    def _labels_are_known(self) -> "_Feedback":
+        self.errors = [e.model_copy(update={"label": known_label(e.label, SPAN_LABELS)}) for e in self.errors]
+        self.missing_info = [
+            m.model_copy(update={"label": known_label(m.label, MISSING_LABELS)}) for m in self.missing_info
+        ]
+        return self
+
 
 class _FeedbackRow(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
@@ -151,6 +160,14 @@ class _FeedbackRow(BaseModel):
         )
 
 
+def known_label(label: str, known: Sequence[str]) -> str:
+    """The label of that name, whatever its case and the space around it. Raises ValueError for an unknown one."""
+    names = {name.casefold(): name for name in known}
+    if (name := names.get(label.strip().casefold())) is None:
+        raise ValueError(f"the error type {label!r} is none of {', '.join(known)}")
+    return name
+
+
 def strip_title(title: str, text: str) -> str:
     """Drop the page title, which Wikipedia extracts repeat as their first paragraph."""
     return text.removeprefix(f"{title}\n\n").strip()
@@ -161,7 +178,7 @@ def load_examples(path: Path | str) -> list[Example]:
 
     Raises FgctlError naming the file, and the row and field if one is invalid.
     """
-    return [row.convert() for row in _load(Path(path), _QaRow)]
+    return [row.convert() for row in load_rows(Path(path), _QaRow)]
 
 
 def load_feedback(path: Path | str) -> list[FeedbackExample]:
@@ -169,7 +186,7 @@ def load_feedback(path: Path | str) -> list[FeedbackExample]:
 
     Raises FgctlError naming the file, and the row and field if one is invalid.
     """
-    return [row.convert() for row in _load(Path(path), _FeedbackRow)]
+    return [row.convert() for row in load_rows(Path(path), _FeedbackRow)]
 
 
 def feedback_examples(rows: Sequence[Any], source: str) -> list[FeedbackExample]:
@@ -177,7 +194,7 @@ def feedback_examples(rows: Sequence[Any], source: str) -> list[FeedbackExample]
 
     Raises FgctlError naming `source`, and the row and field if one is invalid.
     """
-    return [row.convert() for row in _checked(rows, source, _FeedbackRow)]
+    return [row.convert() for row in validated(rows, source, _FeedbackRow)]
 
 
 def load_answers(path: Path) -> dict[str, list[str]]:
@@ -186,7 +203,7 @@ def load_answers(path: Path) -> dict[str, list[str]]:
     Raises FgctlError naming the line that is invalid.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FgctlError(f"{path} cannot be read ({error}); write it with `fgctl sample --out {path}`.") from None
     answers: dict[str, list[str]] = {}
@@ -202,33 +219,6 @@ def load_answers(path: Path) -> dict[str, list[str]]:
 class _Answer(BaseModel):
     question: str = Field(min_length=1)
     response: str
-
-
-_Row = TypeVar("_Row", bound=BaseModel)
-
-
-def _load(path: Path, row_type: type[_Row]) -> list[_Row]:
-    try:
-        rows: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FgctlError(f"{path} does not exist; name an existing file or set FGCTL_DATA.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FgctlError(f"{path} cannot be read as text ({error}); name a UTF-8 JSON file.") from None
-    except json.JSONDecodeError as error:
-        raise FgctlError(f"{path} is not JSON ({error.msg}, line {error.lineno}); fix or replace the file.") from None
-    if not isinstance(rows, list):
-        raise FgctlError(f"{path} holds a JSON {type(rows).__name__}; a list of rows is expected.")
-    return _checked(rows, str(path), row_type)
-
-
-def _checked(rows: Sequence[Any], source: str, row_type: type[_Row]) -> list[_Row]:
-    try:
-        return TypeAdapter(list[row_type]).validate_python(rows)  # type: ignore[valid-type]
-    except ValidationError as error:
-        first = error.errors()[0]
-        row, *field = first["loc"]
-        where = f", field {'.'.join(map(str, field))}" if field else ""
-        raise FgctlError(f"{source}, row {row}{where}: {first['msg']}; fix that row and run again.") from None
 
 
 def parse_passages(value: Any) -> tuple[Passage, ...]:

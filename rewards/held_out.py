@@ -6,6 +6,7 @@ training may reach; rewards that were fitted on those references would pay them 
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ HELD_OUT = PACKAGE / "splits" / "held_out.txt"
 VALIDATION = PACKAGE / "splits" / "validation.txt"
 """Keys of the validation questions."""
 VALIDATION_QUESTIONS = 80
+
+_STRAIGHT = str.maketrans("‘’“”", "''\"\"")
 
 _Row = TypeVar("_Row", Example, FeedbackExample)
 
@@ -41,17 +44,24 @@ def _listed(path: Path) -> frozenset[str]:
 def without_held_out(rows: Iterable[_Row]) -> list[_Row]:
     """The rows whose questions training may use: neither held out nor for validation."""
     aside = held_out_keys() | validation_keys()
-    return [row for row in rows if question_key(row.question) not in aside]
+    return [row for row in rows if not _is_listed(row.question, aside)]
 
 
 def only_held_out(rows: Iterable[_Row]) -> list[_Row]:
     """The rows whose questions are held out."""
-    return [row for row in rows if question_key(row.question) in held_out_keys()]
+    return [row for row in rows if _is_listed(row.question, held_out_keys())]
+
+
+def _is_listed(question: str, keys: frozenset[str]) -> bool:
+    """Whether a list of keys has a question, or one that differs from it only in how it is written at its end."""
+    plain = unicodedata.normalize("NFKC", question).translate(_STRAIGHT).rstrip(" \t\r\n?!.…:;,")
+    written = {question, *(plain + end for end in ("?", "", " ?", ".", "!", "??"))}
+    return not keys.isdisjoint(map(question_key, written))
 
 
 def only_validation(rows: Iterable[_Row]) -> list[_Row]:
     """The rows whose questions are for validation."""
-    return [row for row in rows if question_key(row.question) in validation_keys()]
+    return [row for row in rows if _is_listed(row.question, validation_keys())]
 
 
 def split_validation(rows: Iterable[_Row]) -> tuple[list[_Row], list[_Row]]:

@@ -14,6 +14,7 @@ from service.api.openai.router import router as openai_router
 from service.backend import Backend, LoadCore, start_or_fail
 from service.edge.authentication import Authentication
 from service.edge.error_replies import install_handlers
+from service.edge.host_check import HostCheck
 from service.edge.keys import Keyring
 from service.edge.middleware import BodyLimit, HeadLimit, HeadRequests, RequestLog, SecurityHeaders
 from service.edge.tracing import Tracing
@@ -32,11 +33,13 @@ def create_app(
     on_failure: Callable[[], Awaitable[None]] = _nothing,
     tracing: Tracing | None = None,
     load: LoadCore = load_core,
+    *,
+    this_machine_only: bool = False,
 ) -> FastAPI:
     """An application whose backend starts in the background, so that /livez and /readyz answer meanwhile.
 
-    `on_failure` is awaited when the backend cannot start; `load` loads what answers requests. Raises FgctlError when a
-    file of the settings is wrong.
+    `on_failure` is awaited when the backend cannot start; `load` loads what answers requests. `this_machine_only` says
+    that nobody else can connect and no key is asked for. Raises FgctlError when a file of the settings is wrong.
     """
 
     @asynccontextmanager
@@ -52,8 +55,9 @@ def create_app(
                 await asyncio.to_thread(tracing.stop)
 
     app = FastAPI(
-        title="fgctl", summary="Answers whose reward trade-off you choose.", lifespan=lifespan, redoc_url=None
-    )
+        title="fgctl", summary="Answers whose reward trade-off you choose.", lifespan=lifespan, docs_url=None,
+        redoc_url=None,
+    )  # fmt: skip
     app.state.backend = Backend(settings, load)
     install_handlers(app)
     app.include_router(generate_router)
@@ -77,6 +81,8 @@ def create_app(
             allow_headers=["*"],  # OpenAI's clients send x-stainless-* headers, and more with every version
             expose_headers=["retry-after", "x-request-id"],
         )
+    if this_machine_only:
+        app.add_middleware(HostCheck, hosts=settings.hosts)
     app.add_middleware(HeadLimit, limit=settings.max_head_bytes)
     app.add_middleware(RequestLog, tracing=tracing)
     app.add_middleware(SecurityHeaders)

@@ -130,7 +130,7 @@ class Backend:
 
     @property
     def ready(self) -> bool:
-        """Whether the engine works, and a policy of every profile is loaded and answers as itself."""
+        """Whether the engine works, and a policy of every profile, of which there is one, answers as itself."""
         return self.status == "ready"
 
     @property
@@ -146,7 +146,7 @@ class Backend:
             return "starting"
         if not self.engine_up:
             return "restarting"
-        return "broken" if self.roster.broken else "ready"
+        return "broken" if self.roster.broken or not self.roster.served else "ready"
 
 
 def backend_of(connection: HTTPConnection) -> Backend:

@@ -111,6 +111,13 @@ class Unavailable(ServiceError):
     status, type = 503, "unavailable"
 
 
+class EngineFull(Unavailable):
+    """As many adapters as the engine can hold: vLLM would drop one of them by itself."""
+
+    def __init__(self, adapters: int) -> None:
+        super().__init__(f"The engine holds {adapters} adapters, as many as it can; try again later.")
+
+
 class Overloaded(ServiceError):
     """More requests than the service can answer soon."""
 
@@ -173,7 +180,7 @@ class ErrorBody(BaseModel):
 
 
 _DESCRIPTIONS = {
-    400: "Parameters exclude each other, or the body is not JSON.",
+    400: "Parameters exclude each other, the body is not JSON, or the path holds a control character.",
     401: "The API key is missing or unknown.",
     403: "The key lacks the required scope, or the annotator's name belongs to another key.",
     404: "There is nothing of that name.",
@@ -193,9 +200,9 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorBody, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
-ANY_ROUTE = error_responses(401, 403, 408, 413, 422, 431)
+ANY_ROUTE = error_responses(400, 401, 403, 408, 413, 422, 431)
 """Errors of every route that requires a key."""
-WITH_BODY = ANY_ROUTE | error_responses(400, 415)
+WITH_BODY = ANY_ROUTE | error_responses(415)
 """Errors of every route that reads a body."""
 GENERATING = WITH_BODY | error_responses(404, 429, 503)
 """Errors of every route that generates."""

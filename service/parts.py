@@ -116,16 +116,16 @@ def wire(
         on_finished=(front.recent.add, front.feedback.add, scoring.submit),
         log_prompts=settings.log_prompts,
     )
-    supervisor = Supervisor(engine, resolver.engine_restarted, metrics.versions.engine_restarts.inc)
+    supervisor = Supervisor(
+        engine, resolver.engine_restarted, metrics.versions.engine_restarts.inc, patience=settings.engine_timeout
+    )
     return Core(engine, resolver, pipeline, worker, scoring, supervisor, store)
 
 
 async def load_core(front: Front, make_engine: MakeEngine = Engine) -> Core:
     """Load the base, every policy and the reward models, and check the policies. Raises FgctlError."""
-    from transformers import AutoTokenizer
-
     from policies.adapters.base_modules import modules_of
-    from policies.base import cache_directory, resolve_base
+    from policies.base import cache_directory, load_tokenizer, resolve_base
     from policies.trunk import trunk_of
 
     settings, store = front.settings, PolicyStore(front.settings.policies)
@@ -153,7 +153,7 @@ async def load_core(front: Front, make_engine: MakeEngine = Engine) -> Core:
         worker = _worker(front)
         on_failure.callback(worker.stop)
         await worker.start()
-        formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
+        formatter = PromptFormatter(load_tokenizer(base), settings.max_prompt_tokens)
         core = wire(front, engine, resolver, worker, formatter, store)
         core.on_stop.push(on_failure.pop_all())
     return core

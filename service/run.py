@@ -13,7 +13,7 @@ from rewards.errors import FgctlError
 from service.app import create_app
 from service.backend import LoadCore
 from service.edge import logs
-from service.edge.head_limit import bounded_config
+from service.edge.http_protocol.head_limit import bounded_config
 from service.edge.tracing import Tracing
 from service.parts import load_core
 from service.settings import Settings
@@ -45,7 +45,8 @@ def run(settings: Settings, host: str, port: int, load: LoadCore = load_core) ->
     """
     logs.configure(settings)
     listening = _listen(host, port)
-    if settings.keys is None and not settings.open and not _only_here(listening):
+    only_here = _only_here(listening)
+    if settings.keys is None and not settings.open and not only_here:
         listening.close()
         raise FgctlError(
             f"On {host} anybody could use the service: make a key by `fgctl keys add NAME --keys FILE` and set "
@@ -55,9 +56,13 @@ def run(settings: Settings, host: str, port: int, load: LoadCore = load_core) ->
     async def stop() -> None:
         server.should_exit = True
 
-    app = create_app(settings, on_failure=stop, tracing=Tracing.of(settings), load=load)
+    app = create_app(
+        settings, on_failure=stop, tracing=Tracing.of(settings), load=load,
+        this_machine_only=only_here and settings.keys is None and not settings.open,
+    )  # fmt: skip
     config = bounded_config(
-        app, settings.max_head_bytes, settings.receive_timeout, host=host, port=port, timeout_graceful_shutdown=_GRACE,
+        app, settings.max_head_bytes, settings.receive_timeout, send_seconds=settings.send_timeout,
+        max_connections=settings.max_connections, host=host, port=port, timeout_graceful_shutdown=_GRACE,
         timeout_keep_alive=settings.keep_alive_timeout,
         # Lines of every request come from service/edge/middleware.py.
         access_log=False, log_config=None,

@@ -40,8 +40,12 @@ class Settings(BaseSettings):
     """Bytes of a request's URL and headers together; longer ones are answered by 431."""
     receive_timeout: float = Field(30.0, gt=0)
     """Seconds within which a request's headers must arrive, and then its body."""
+    send_timeout: float = Field(10.0, gt=0)
+    """Seconds for which a client may read nothing of a response that waits for it; then its connection is closed."""
     keep_alive_timeout: float = Field(75.0, gt=0)
     """Seconds that an idle connection stays open; pooled clients and load balancers should close theirs earlier."""
+    max_connections: int | None = Field(None, ge=1)
+    """Connections at once; more close the one that has been idle longest. None for what the system's limits allow."""
     waiting_requests: int = Field(512, ge=0)
     """Requests that may wait for the engine; more are answered by 503."""
     waiting_tokens: int = Field(1 << 20, ge=0)
@@ -50,8 +54,12 @@ class Settings(BaseSettings):
     """Seconds that a request may wait for the engine before it is answered by 503."""
     request_timeout: float = Field(300.0, gt=0)
     """Seconds that a request may take in total; then generation is aborted and it is answered by 503."""
+    engine_timeout: float = Field(60.0, gt=0)
+    """Seconds within which the engine must answer, between two of its steps; then it counts as hung and is replaced."""
+    engine_start_timeout: float = Field(1800.0, gt=0)
+    """Seconds that the engine may take to start; then the start counts as failed."""
     caller_concurrency: int | None = Field(None, ge=1)
-    """Requests that one caller may have waiting or running; None for no limit. A key's own limit takes precedence."""
+    """Completions of one caller that may wait or run; None for no limit. A key's own limit takes precedence."""
     caller_requests_per_minute: int | None = Field(None, ge=1)
     """Requests that one caller may send per minute; None for no limit."""
     caller_tokens_per_minute: int | None = Field(None, ge=1)
@@ -60,6 +68,8 @@ class Settings(BaseSettings):
     """File of API keys, written by `fgctl keys`. With None no key is required, and only this machine can connect."""
     open: bool = False
     """Accept connections from other machines without keys."""
+    hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names, separated by commas, by which a service that asks for no key may be addressed besides localhost."""
     metrics_open: bool = True
     """Whether GET /metrics is public; otherwise it requires a key with the scope `metrics`."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -111,9 +121,9 @@ class Settings(BaseSettings):
     compile: bool = False
     """Compile the model at every start: answers are faster, the start takes minutes longer. Needs a C++ compiler."""
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "hosts", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("scoring_shares", mode="before")

@@ -13,6 +13,7 @@ kl.py            the KL penalty, fixed or adaptive
 losses.py        PPO's clipped losses
 processes.py     several processes that share a step
 
+bases/           loading a base of any architecture, or refusing it
 rollouts/        sampling responses: vLLM, transformers or vLLM servers
 estimators/      advantages from token rewards
 tracking/        checkpoints, logs, metrics and early warnings of a run

@@ -35,7 +35,7 @@ class Packed:
     position_ids: Tensor
     """int64 [1, T]: position within the token's own prompt and response."""
     mask: Tensor
-    """bool [1, 1, T, T]: True where the row's token may attend to the column's."""
+    """bool [1, T, T]: True where the row's token may attend to the column's."""
     predicted_at: Tensor
     """int64 [N]: the index whose logits predict each response token."""
     targets: Tensor
@@ -67,7 +67,7 @@ def pack(groups: Sequence[Group]) -> Packed:
     return Packed(
         input_ids=torch.tensor([ids]),
         position_ids=torch.tensor([positions]),
-        mask=mask[None, None],
+        mask=mask[None],
         predicted_at=torch.tensor(predicted_at, dtype=torch.int64),
         targets=torch.tensor(targets, dtype=torch.int64),
     )

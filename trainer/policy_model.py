@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from policies.base import BaseModel
+from policies.base import BaseModel, load_tokenizer
 from policies.control_tokens import decode
 from rewards.compute import compute_dtype
-from rewards.errors import FgctlError
+from trainer.bases.adapter_modules import lora_config
+from trainer.bases.load_base import load_model, positions
+from trainer.bases.packed_attention import packed_row
+from trainer.bases.packed_check import check_packed_rows
+from trainer.bases.recompute import recompute_layers
 from trainer.logprobs import chosen_logprobs
 from trainer.packing import Group, Packed, pack
 from trainer.processes import Processes
@@ -54,22 +57,29 @@ class PolicyModel:
         temperature: float = 1.0,
         processes: Processes | None = None,
         dtype: torch.dtype | None = None,
+        recompute: bool = False,
+        longest: int = 0,
     ) -> None:
         """Load the base. With `parent`, policy and reference both start as that adapter; without, as the base itself.
 
         Probabilities are softmax(logits / temperature) throughout, in sampling as in training. `processes` may shard
         the base; the adapters stay whole. `dtype` is the base's precision, by default the one that is fast on this
-        machine (rewards.compute); float32 is also for tests of exact equality.
+        machine (rewards.compute); float32 is also for tests of exact equality. `recompute` saves memory in the backward
+        pass (trainer.bases.recompute). `longest` is the number of tokens of the longest sequence there may be.
+
+        Raises FgctlError for a base that cannot be trained: what is missing, or what is wrong with its packed rows.
         """
         processes, dtype = processes or Processes(), dtype or compute_dtype()
         self.temperature, self.dtype, self.device = temperature, dtype, processes.device
-        base_model = AutoModelForCausalLM.from_pretrained(base.path, dtype=dtype)
-        self.tokenizer = AutoTokenizer.from_pretrained(base.path)
+        self.tokenizer = load_tokenizer(base)
+        base_model = load_model(base, dtype, longest)
+        if recompute:
+            recompute_layers(base_model)
         self.peft: Any
         if parent is None:
             # B is zero, so the fresh adapter is the base itself; A is drawn from a seed of its own.
             torch.manual_seed(0)
-            self.peft = get_peft_model(base_model, _lora_config(lora, base_model), adapter_name="policy")
+            self.peft = get_peft_model(base_model, lora_config(lora, base_model, base.name), adapter_name="policy")
         else:
             self.peft = PeftModel.from_pretrained(base_model, parent, adapter_name="policy", is_trainable=True)
             self.peft.load_adapter(parent, adapter_name="reference")
@@ -80,8 +90,11 @@ class PolicyModel:
             layers = self.peft.get_base_model().get_decoder().layers
             adapters = [p for name, p in self.peft.named_parameters() if ".lora_" in name]
             processes.shard(self.peft, layers, adapters)
+        else:
+            self.peft.to(self.device)
+        self._check_packed_rows(base.name, exactly=not processes.sharded)
+        if processes.sharded:
             return
-        self.peft.to(self.device)
         self._first_adapted = first_adapted_layer(self.peft.get_base_model())
         if self._first_adapted and not self._begins_midway():
             self._first_adapted = 0
@@ -94,6 +107,11 @@ class PolicyModel:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of a response's tokens, without special tokens."""
         return decode(self.tokenizer, tokens)
+
+    @property
+    def positions(self) -> int:
+        """Tokens of the longest sequence that the base reads."""
+        return positions(self.peft.get_base_model().config)
 
     @property
     def hidden_size(self) -> int:
@@ -130,11 +148,12 @@ class PolicyModel:
         """
         self.use(adapter)
         with nullcontext() if grad else torch.no_grad():
-            with self.autocast(), self._starting_at(below) as start:
+            ids = packed.input_ids.to(self.device)
+            with self.autocast(), packed_row(packed.mask.to(self.device)), self._starting_at(below) as start:
                 out = self.peft(
-                    **({"input_ids": packed.input_ids.to(self.device)} if below is None else {"inputs_embeds": below}),
+                    **({"input_ids": ids} if below is None else {"inputs_embeds": below}),
                     position_ids=packed.position_ids.to(self.device),
-                    attention_mask=packed.mask.to(self.device),
+                    attention_mask=torch.ones_like(ids),
                     logits_to_keep=packed.predicted_at.to(self.device),
                     output_hidden_states=features,
                     use_cache=False,
@@ -144,6 +163,14 @@ class PolicyModel:
             )
             hidden = out.hidden_states[-1][0, packed.predicted_at].float() if features else torch.empty(0)
         return TokenLogProbs(logprobs, entropies, hidden, start.below)
+
+    def logprobs(self, tokens: Sequence[int]) -> Tensor:
+        """float32 [T - 1]: the policy's log-probabilities of T tokens but the first, by a pass over them alone."""
+        self.use("policy")
+        ids = torch.tensor([list(tokens)], device=self.device)
+        with torch.no_grad(), self.autocast():
+            logits = self.peft(input_ids=ids, use_cache=False).logits[0, :-1]
+        return chosen_logprobs(logits, ids[0, 1:], self.temperature)[0]
 
     def autocast(self) -> torch.autocast:
         """The precision that passes run in."""
@@ -170,6 +197,33 @@ class PolicyModel:
                 yield start
             finally:
                 decoder.layers = layers
+
+    def _check_packed_rows(self, base: str, *, exactly: bool) -> None:
+        """Raises FgctlError for a base that packed rows do not suit; exactly is in float32, if memory allows."""
+        config = self.peft.get_base_model().config
+        try:
+            with self._in_float32() if exactly else nullcontext():
+                check_packed_rows(base, config, self.dtype, lambda row: self.evaluate(row).logprobs, self.logprobs)
+        except torch.OutOfMemoryError:
+            if not exactly:
+                raise
+            self._check_packed_rows(base, exactly=False)
+
+    @contextmanager
+    def _in_float32(self) -> Iterator[None]:
+        """Hold the base in float32 for the block; the way there and back changes no value."""
+        rounded = [(p, p.dtype) for p in self.peft.parameters() if p.dtype in (torch.bfloat16, torch.float16)]
+        dtype, self.dtype = self.dtype, torch.float32
+        try:
+            for parameter, _ in rounded:
+                parameter.data = parameter.data.float()
+            yield
+        finally:
+            self.dtype = dtype
+            for parameter, precision in rounded:
+                parameter.data = parameter.data.to(precision)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()  # a vLLM engine in this process looks for free memory
 
     def _begins_midway(self) -> bool:
         """Whether a pass that begins at the first adapted layer gives the same result as a whole pass.
@@ -237,18 +291,3 @@ def first_adapted_layer(model: nn.Module) -> int:
     """Index of the first decoder layer that has an adapter; 0 when it is the first or the layers have no numbers."""
     matches = [re.search(r"\blayers\.(\d+)\.", name) for name, _ in model.named_modules() if name.endswith(".lora_A")]
     return min((int(match[1]) if match else 0 for match in matches), default=0)
-
-
-def _lora_config(lora: LoraRecipe, model: Any) -> LoraConfig:
-    layers = int(model.config.num_hidden_layers)
-    if lora.top_layers is not None and lora.top_layers > layers:
-        raise FgctlError(f"lora.top_layers is {lora.top_layers}, but the base has only {layers} layers; lower it.")
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]
-        target_modules=list(lora.target_modules),
-        layers_to_transform=None if lora.top_layers is None else list(range(layers - lora.top_layers, layers)),
-        lora_dropout=0.0,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )

@@ -30,6 +30,9 @@ from trainer.rollouts.scored import sample_and_score
 from trainer.tracking.metrics import copied_metrics, step_metrics
 from trainer.tracking.stability import require_finite
 
+_NOTICEABLE = 0.02
+"""Nats a token: a change of the trainer's log-probabilities that bfloat16 cannot hide from the sampler."""
+
 
 @dataclass
 class PpoTrainer:
@@ -52,8 +55,7 @@ class PpoTrainer:
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
         self._formatter = PromptFormatter(self.model.tokenizer, ppo.max_prompt_tokens)
         self._probe = self._formatter.format(self.examples[0].question, []).token_ids
-        self._probed: list[float] | None = None
-        self._updated = False
+        self._probed: tuple[list[float], Tensor] | None = None
         self.samples: list[ScoreRequest] = []
         """The last step's responses to its first question."""
 
@@ -159,15 +161,19 @@ class PpoTrainer:
         return self.processes.sum(preferred)[0]
 
     def _synchronise(self, sampler: Sampler, step: int) -> None:
-        """Give the sampler the policy's weights, and check that an update since the last step has arrived."""
+        """Give the sampler the policy's weights, and check that what the trainer has learned has arrived.
+
+        Where the gradient was zero, or the update too small, the trainer's own log-probabilities stay as well.
+        """
         sampler.synchronise(self.model, step)
-        probed = sampler.logprobs(self._probe)
-        if self._updated and probed == self._probed:
+        sampled, own = sampler.logprobs(self._probe), self.model.logprobs(self._probe).cpu()
+        if self._probed is None or sampled != self._probed[0]:
+            self._probed = sampled, own
+        elif (moved := (own - self._probed[1]).abs().mean().item()) > _NOTICEABLE:
             raise FgctlError(
-                "The sampler's log-probabilities did not change after an update, so it still has the old weights; "
-                "try ppo.rollouts=transformers."
+                f"Updates changed the trainer's log-probabilities by {moved:.3f} nats a token and the sampler's not at "
+                f"all, so it still has the old weights; try ppo.rollouts=transformers."
             )
-        self._probed, self._updated = probed, False
 
     def _check_sampler(self, batch: Batch, old: Tensor) -> float:
         """Mean absolute difference of sampler and trainer, nats a token; bf16 explains a few hundredths."""
@@ -184,7 +190,7 @@ class PpoTrainer:
     ) -> dict[str, float]:
         ppo = self.recipe.ppo
         for group in self._optimizer.param_groups:
-            group["lr"] = ppo.learning_rate * min(1.0, (step - ppo.first_policy_step + 1) / (ppo.warmup_steps + 1))
+            group["lr"] = ppo.learning_rate * rate_share(step, ppo)
         history = [self._update_minibatch(rows, old, advantages) for _ in range(ppo.ppo_epochs) for rows in minibatches]
         return {name: sum(h[name] for h in history) / len(history) for name in history[0]} if history else {}
 
@@ -214,9 +220,18 @@ class PpoTrainer:
         finite = bool(torch.isfinite(norm))
         if finite:
             self._optimizer.step()
-            self._updated = True
         self._optimizer.zero_grad(set_to_none=True)
         return report | {"grad_norm": norm.item() if finite else 0.0, "skipped": 0.0 if finite else 1.0}
+
+
+def rate_share(step: int, ppo: PpoRecipe) -> float:
+    """The policy's learning rate at a step, as a share of the recipe's: a linear warm-up, then a linear decay."""
+    after = step - ppo.first_policy_step
+    if after < ppo.warmup_steps:
+        return (after + 1) / (ppo.warmup_steps + 1)
+    last = ppo.steps - 1 - ppo.first_policy_step
+    progress = min(1.0, (after - ppo.warmup_steps) / max(1, last - ppo.warmup_steps))
+    return 1 - (1 - ppo.decay_to) * progress
 
 
 def step_examples(examples: list[Example], step: int, ppo: PpoRecipe) -> list[Example]:

@@ -5,17 +5,18 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from policies.base import BaseModel
+from policies.base import BaseModel, load_tokenizer
 from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, Versioned
 from policies.store import ADAPTER, SFT, PolicyStore
 from policies.trunk import policy_files
 from policies.weights import Weights
-from rewards.dataset import Example, file_digest, load_examples, questions_digest
+from rewards.dataset import file_digest, questions_digest
 from rewards.errors import FgctlError
-from rewards.held_out import only_validation, split_validation, without_held_out
 from rewards.models.judge import Judge
 from rewards.scorer import Scorer
+from trainer.bases.parent_shape import parent_shape
 from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
 from trainer.evaluation.candidates import Candidate
 from trainer.policy_model import PolicyModel
@@ -23,9 +24,10 @@ from trainer.ppo import PpoTrainer
 from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts.choose_sampler import training_sampler
-from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training
 from trainer.tracking.run_log import RunLog
 from trainer.tracking.stability import diverged, early_warnings
+from trainer.tracking.training_data import read_training_data
 from trainer.validation.selection import RULE
 from trainer.validation.validator import BEST, Validator
 
@@ -61,45 +63,60 @@ def train_policy(
 
     With a judge, the policy is evaluated on the validation questions while it is trained; `until_best` needs one.
     Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError when the base
-    has no supervised parent, for unusable data, for weights of a category that is not in use, for a run directory with
-    other settings, for a recipe that the processes cannot share, when the sampler's weights are not the trainer's, and
-    at the first loss that is not finite.
+    has no supervised parent or cannot be trained, for unusable data, for weights of a category that is not in use, for
+    a run directory that is in use or has other settings, for a store that cannot be written, for a recipe that the
+    parent or the processes do not allow, when the sampler's weights are not the trainer's, and at the first loss that
+    is not finite.
     """
     job.weights.check(scorer.categories)
     scorer.require_rewards()
     processes = processes or Processes()
+    with sole_training(job.run, processes):
+        return _train(job, store, scorer, processes, load_judge)
+
+
+def _train(
+    job: PpoJob,
+    store: PolicyStore,
+    scorer: Scorer,
+    processes: Processes,
+    load_judge: Callable[[], Judge] | None,
+) -> PolicyManifest:
+    processes.on_main(partial(store.require_writable, job.profile))
     check_shares(job.recipe.ppo, processes)
     if SFT not in store.profiles():
         raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
     parent = store.profile(SFT).version
     origin = policy_files(job.base, store, SFT, parent)
-    examples, validation = run_questions(job.data, job.recipe.ppo, until_best=job.until_best)
+    lora = job.recipe.lora if origin.adapter is None else parent_shape(job.recipe.lora, origin.adapter, job.base)
+    data = read_training_data(job.data, load_tokenizer(job.base), job.recipe, "ppo", until_best=job.until_best)
     data_digest = file_digest(job.data)
     settings = {
         "kind": "ppo",
         "base": origin.model.digest,
         "data": data_digest,
-        "questions": questions_digest(example.question for example in examples),
+        "questions": questions_digest(example.question for example in data.examples),
         "parent": parent,
         "rewards": scorer.version,
         "weights": job.weights.as_dict(),
-        # A finished run may be given more steps, so their number does not identify the run. Nor does how it is watched,
-        # nor the sampler, or in how many parts it samples, as only rounding depends on them.
-        "recipe": job.recipe.model_dump(
-            mode="json", exclude={"sft": True, "ppo": {"steps", "validation", "rollout_servers", "rollout_chunks"}}
-        ),
+        "recipe": _identifying(job.recipe),
     }
     processes.on_main(partial(claim_run, job.run, settings))
-    model = PolicyModel(origin.model, job.recipe.lora, origin.adapter, job.recipe.ppo.temperature, processes)
-    trainer = PpoTrainer(model, scorer, job.weights, job.recipe, examples, processes)
+    ppo = job.recipe.ppo
+    model = PolicyModel(
+        origin.model, lora, origin.adapter, ppo.temperature, processes, recompute=job.recipe.gradient_checkpointing,
+        longest=ppo.max_prompt_tokens + ppo.max_new_tokens,
+    )  # fmt: skip
+    require_space(job.run, sum(p.numel() for p in model.policy_parameters().values()))
+    trainer = PpoTrainer(model, scorer, job.weights, job.recipe, data.examples, processes)
     start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
     validator = None
-    if load_judge is not None and validation:
+    if load_judge is not None and data.validation:
         candidate = Candidate(job.profile, "", job.weights, origin)
-        validator = Validator(job.run, validation, candidate, scorer, load_judge, job.recipe.ppo, processes)
+        validator = Validator(job.run, data.validation, candidate, scorer, load_judge, ppo, processes)
         validator.resume(start)
     _run_steps(job, trainer, origin.model, start, validator)
-    steps = max(start, job.recipe.ppo.steps)
+    steps = max(start, ppo.steps)
     chosen = validator.best if job.until_best and validator else None
     if chosen is not None:
         steps = trainer.restore(processes.on_main(partial(load_checkpoint, job.run, BEST)))
@@ -108,12 +125,12 @@ def train_policy(
         "base": Named(name=origin.model.name, digest=origin.model.digest),
         "parent": Versioned(version=parent, digest=file_digest(store.path(SFT, parent) / ADAPTER)),
         "recipe": {"name": job.recipe_name}
-        | job.recipe.model_dump(exclude={"sft"}, mode="json")
+        | job.recipe.model_copy(update={"lora": lora}).model_dump(exclude={"sft"}, mode="json")
         | ({} if chosen is None else {"until_best": {"rule": RULE, "evaluation": chosen.figures()}}),
         "data": (Named(name=job.data.name, digest=data_digest),),
         "rewards": used_rewards(scorer),
         "steps": steps,
-        "episodes": steps * job.recipe.ppo.episodes_per_step,
+        "episodes": steps * ppo.episodes_per_step,
         "scores": {},
     }
 
@@ -124,26 +141,14 @@ def train_policy(
     return processes.on_main(write)
 
 
-def run_questions(data: Path, ppo: PpoRecipe, *, until_best: bool) -> tuple[list[Example], list[Example]]:
-    """The questions to train on, and those to validate on; none of these for a run that is not watched.
+def _identifying(recipe: Recipe) -> dict[str, Any]:
+    """The settings by which a run is continued: those that more than rounding depends on.
 
-    Raises FgctlError when either is missing.
+    A finished run may be given more steps, unless its learning rate depends on their number. How a run is watched does
+    not change it either.
     """
-    rows = load_examples(data)
-    training, validation = without_held_out(rows), only_validation(rows)
-    if until_best:
-        training, validation = split_validation(rows)
-        if not validation:
-            raise FgctlError(
-                f"{data} has too few questions to set some aside for validation; add more, or leave out --until-best."
-            )
-    elif ppo.steps * ppo.episodes_per_step < ppo.validation.every:
-        validation = []
-    if not training:
-        raise FgctlError(
-            f"{data} leaves no question to train on; add questions outside the held-out and validation lists."
-        )
-    return training, validation
+    ppo = {"validation", "rollout_servers", "rollout_chunks"} | ({"steps"} if recipe.ppo.decay_to == 1 else set())
+    return recipe.model_dump(mode="json", exclude={"sft": True, "gradient_checkpointing": True, "ppo": ppo})
 
 
 def used_rewards(scorer: Scorer) -> UsedRewards:
@@ -176,7 +181,7 @@ def _run_steps(job: PpoJob, trainer: "PpoTrainer", base: BaseModel, start: int, 
     settings, processes = job.recipe.ppo, trainer.processes
     if _finished(job, start, validator):
         return
-    least = 0 if validator is None else MAX_PROMPT_TOKENS + GREEDY.max_tokens
+    least = 0 if validator is None else min(MAX_PROMPT_TOKENS + GREEDY.max_tokens, trainer.model.positions)
     sampler = training_sampler(settings, base, trainer.model, processes, job.run / "rollouts", least)
     try:
         log = RunLog(job.run, job.profile, total=settings.steps, start=start) if processes.main else None

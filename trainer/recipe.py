@@ -28,8 +28,9 @@ class LoraRecipe(_Config):
     """Rank of the update; the values are those vLLM serves."""
     alpha: float = Field(16.0, gt=0)
     """The update is scaled by alpha / rank."""
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-    """Linear layers that get an update. Adapting only attention keeps serving on a CPU fast."""
+    target_modules: Literal["attention", "all-linear"] | tuple[str, ...] = "attention"
+    """Linear modules that get an update: those of attention, which keeps serving on a CPU fast, all of them, or names
+    such as ["q_proj", "v_proj"]."""
     top_layers: int | None = Field(15, ge=1)
     """Adapt only this many of the last transformer layers, so that the backward pass stops there; None adapts all."""
 
@@ -41,8 +42,8 @@ class ParentLoraRecipe(LoraRecipe):
     """Rank of the update."""
     alpha: float = Field(32.0, gt=0)
     """The update is scaled by alpha / rank."""
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    """Linear layers that get an update."""
+    target_modules: Literal["attention", "all-linear"] | tuple[str, ...] = "all-linear"
+    """Linear modules that get an update, as for `lora`."""
     top_layers: int | None = Field(None, ge=1)
     """Adapt only this many of the last transformer layers; None adapts all."""
 
@@ -69,6 +70,11 @@ class SftRecipe(_Config):
     """Prompt budget; passages are cut to it."""
     max_response_tokens: int = Field(256, ge=8)
     """Longer reference answers are left out, so that every answer the model sees is complete."""
+    validation: bool = True
+    """Whether the loss is also measured on the validation questions: those that are listed or, of data without any of
+    these, a tenth, which is not trained on then."""
+    validation_steps: int = Field(30, ge=1)
+    """Optimiser steps between two measurements; the last step measures, too."""
     seed: int = 0
     """Seed of the data order."""
 
@@ -162,6 +168,9 @@ class PpoRecipe(_Config):
     warmup_steps: int = Field(4, ge=0)
     """Steps, after the critic's warm-up, in which the rate rises linearly: Adam's first updates are as large as later
     ones, but follow a single noisy batch."""
+    decay_to: float = Field(1.0, ge=0, le=1)
+    """Share of the rate that is left at the last step; after the warm-up it falls linearly. 1 keeps the rate, so that a
+    finished run can be given more steps."""
     ppo_epochs: int = Field(1, ge=1)
     """Passes over the step's samples; each makes one optimiser step for every minibatch."""
     minibatches: int = Field(1, ge=1)
@@ -238,6 +247,9 @@ class Recipe(_Config):
     """The policy."""
     forward_tokens: int = Field(1024, ge=64)
     """Tokens packed into one forward pass; this bounds memory."""
+    gradient_checkpointing: bool = False
+    """Compute each layer a second time in the backward pass instead of keeping what it computed: a third more time for
+    much less memory."""
 
     @property
     def parent_lora(self) -> LoraRecipe:

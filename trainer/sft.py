@@ -11,21 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from policies.base import BaseModel
+from policies.base import BaseModel, load_tokenizer
 from policies.control_tokens import ControlTokens
 from policies.manifest import Named, PolicyManifest
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
-from rewards.dataset import Example, file_digest, load_examples
-from rewards.errors import FgctlError
-from rewards.held_out import without_held_out
+from policies.trunk import require_mergeable
+from rewards.dataset import Example, file_digest
 from trainer.packing import Group, bins, pack
 from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
 from trainer.recipe import Recipe, SftRecipe
-from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training
 from trainer.tracking.run_log import RunLog
 from trainer.tracking.stability import require_finite
+from trainer.tracking.training_data import read_training_data
 
 CHECKPOINT_EVERY = 10
 
@@ -45,25 +45,40 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
     """Train the supervised parent and store it; an interrupted run is resumed.
 
     Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError for unusable
-    data, for a run directory with other settings, and at the first loss that is not finite.
+    data, for a base that cannot be trained, for a run directory that is in use or has other settings, for a store that
+    cannot be written, and at the first loss that is not finite.
     """
-    settings = job.recipe.sft
     processes = processes or Processes()
+    with sole_training(job.run, processes):
+        return _train(job, store, processes)
+
+
+def _train(job: SftJob, store: PolicyStore, processes: Processes) -> PolicyManifest:
+    settings = job.recipe.sft
+    processes.on_main(partial(store.require_writable, SFT))
     data_digest = file_digest(job.data) if job.data.is_file() else ""
-    examples = without_held_out(load_examples(job.data))[: settings.max_examples]
+    data = read_training_data(job.data, load_tokenizer(job.base), job.recipe, "sft")
+    training = data.examples[: settings.max_examples]
     identity = {
         "kind": "sft",
         "base": job.base.digest,
         "data": data_digest,
-        "recipe": job.recipe.model_dump(mode="json", exclude={"ppo": True}),
+        # How often the loss is measured changes nothing, and gradient checkpointing nothing but rounding.
+        "recipe": job.recipe.model_dump(
+            mode="json", exclude={"ppo": True, "sft": {"validation_steps"}, "gradient_checkpointing": True}
+        ),
     }
     processes.on_main(partial(claim_run, job.run, identity))
-    model = PolicyModel(job.base, job.recipe.parent_lora, processes=processes)
-    groups = encode_examples(examples, model, settings)
-    if not groups:
-        raise FgctlError(f"{job.data} leaves no example to train on; raise sft.max_response_tokens or add data.")
+    model = PolicyModel(
+        job.base, job.recipe.parent_lora, processes=processes, recompute=job.recipe.gradient_checkpointing,
+        longest=settings.max_prompt_tokens + settings.max_response_tokens,
+    )  # fmt: skip
+    groups, unseen = (encode_examples(part, model, settings) for part in (training, data.validation))
     batches = batch_order(len(groups), settings)
     parameters = model.policy_parameters()
+    if settings.merge:
+        require_mergeable(job.base.path, {name.partition(".lora_")[0] for name in parameters})
+    require_space(job.run, sum(p.numel() for p in parameters.values()))
     optimizer = torch.optim.AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
     start = _restore(processes.on_main(partial(load_checkpoint, job.run)), parameters, optimizer)
     log = RunLog(job.run, "sft", total=len(batches), start=start) if processes.main else None
@@ -73,9 +88,13 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
                 group["lr"] = settings.learning_rate * cosine_schedule(step, len(batches), settings.warmup_ratio)
             batch = [groups[i] for i in batches[step]]
             loss, norm = update(model, batch, optimizer, job.recipe.forward_tokens, processes)
+            metrics, note = {"sft/loss": loss, "sft/grad_norm": norm}, f"loss {loss:.3f}"
+            if unseen and ((step + 1) % settings.validation_steps == 0 or step + 1 == len(batches)):
+                metrics["sft/validation_loss"] = validation_loss(model, unseen, job.recipe.forward_tokens, processes)
+                note += f", validation {metrics['sft/validation_loss']:.3f}"
             if log is None:
                 continue
-            log.step(step, {"sft/loss": loss, "sft/grad_norm": norm}, f"loss {loss:.3f}")
+            log.step(step, metrics, note)
             if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == len(batches):
                 save_checkpoint(
                     job.run,
@@ -162,6 +181,15 @@ def update(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return summed.item(), norm.item()
+
+
+def validation_loss(model: PolicyModel, groups: list[Group], forward_tokens: int, processes: Processes) -> float:
+    """The mean loss over the answer tokens of examples that are not trained on, in nats a token."""
+    own = processes.own(groups)
+    rows = processes.level([[own[i] for i in row] for row in bins(own, forward_tokens)], [Group([model.eos], [[]])])
+    total = sum(-model.evaluate(pack(row)).logprobs.double().sum().item() for row in rows)
+    (summed,) = processes.sum(torch.tensor(total, dtype=torch.float64))
+    return summed.item() / sum(len(response) for group in groups for response in group.responses)
 
 
 def _restore(

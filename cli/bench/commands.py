@@ -1,4 +1,4 @@
-"""`fgctl bench`: rewards, train, evaluate, lora, serve and scoring."""
+"""`fgctl bench`: rewards, train, evaluate, lora, serve, scoring and faults."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -6,6 +6,7 @@ import typer
 
 from cli.bench.tables import (
     print_evaluate,
+    print_faults,
     print_layer,
     print_lora,
     print_rewards,
@@ -213,6 +214,31 @@ def scoring(
         print_json(report)
     else:
         print_scoring(report)
+
+
+@app.command()
+def faults(
+    only: Annotated[list[str] | None, typer.Option(help="Only what has this in its name; repeat for several.")] = None,
+    base: BaseOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Damage a running service while clients keep asking: kills, hangs, a damaged store; fifteen minutes.
+
+    No request may be lost or hang, /readyz must tell the truth, and the service must come back by itself.
+    """
+    from rewards.errors import FgctlError
+    from service.bench.faults import measure
+
+    model, _, settings = _served(base)
+    report = measure(model.name, settings, only or (), remarks.print)
+    if json_output:
+        print_json(report)
+    else:
+        print_faults(report)
+    bad = [row["fault"] for row in report["faults"] if row["lost"] or row["hung"] or not row["ready_told_the_truth"]]
+    bad += [f"{row['signal']} {row['when']}" for row in report["leftovers"] if row["left"]]
+    if bad:
+        raise FgctlError(f"The service did not stand {', '.join(bad)}.")
 
 
 def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]":

@@ -118,6 +118,24 @@ def print_scoring(report: dict[str, Any]) -> None:
     )
 
 
+def print_faults(report: dict[str, Any]) -> None:
+    """What became of requests during each fault, and what an ended service left behind."""
+    rows = [
+        [
+            row["fault"], row["sent"], row["answered"], row["refused"], row["lost"], row["hung"],
+            "200" if row["not_ready_after"] is None else f"503 after {row['not_ready_after']:.1f} s",
+            "yes" if row["ready_told_the_truth"] else "NO",
+            "" if row["back_after"] is None else f"{row['back_after']:.0f} s",
+        ]
+        for row in report["faults"]
+    ]  # fmt: skip
+    columns = ["fault", "sent", "answered", "refused", "lost", "hung", "/readyz", "true", "back by itself"]
+    print_table(f"Base {report['base']}, FGCTL_ENGINE_TIMEOUT={report['engine_timeout']:g}", columns, rows)
+    left = [[row["signal"], row["when"], row["processes"], row["left"]] for row in report["leftovers"]]
+    if left:
+        print_table("Processes of an ended service", ["signal", "when", "before", "left"], left)
+
+
 _ACCOUNT = ("offered", "scored", "sampled_out", "dropped")
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import print_json, print_table, remarks
+from cli.output import print_json, print_styled, print_table, remarks
 
 if TYPE_CHECKING:
     from policies.promotion.sequential import CanaryComparison
@@ -125,4 +125,4 @@ def _print_evidence(profile: str, evidence: "Evidence", comparison: "CanaryCompa
     if rows:
         title = f"Mean error probability of the scored responses of {profile}, and how many"
         print_table(title, ["", *arms, "canary - incumbent"], rows)
-    remarks.print(f"[bold]{comparison.verdict.replace('_', ' ')}[/]: {comparison.reason}")
+    print_styled("bold", comparison.verdict.replace("_", " "), f": {comparison.reason}")

@@ -12,8 +12,8 @@ def print_agreement(title: str, report: dict[str, Any]) -> None:
         if not isinstance(figures, dict) or "n" not in figures:
             continue
         accuracy = "accuracy" if "accuracy" in figures else "pairwise_accuracy"
-        baselines = ", ".join(f"{key} {value:.3f}" for key, value in figures["baselines"].items())
-        calibration = figures.get("calibration_error", "-")
+        baselines = ", ".join(f"{key} {_shown(value)}" for key, value in figures["baselines"].items())
+        calibration = _shown(figures.get("calibration_error"))
         rows.append([name, figures["n"], _with_interval(figures, accuracy), _with_interval(figures, "macro_f1")])
         rows[-1] += [calibration, baselines]
     print_table(title, ["category", "n", "accuracy", "macro-F1", "calibration error", "baselines"], rows)
@@ -24,7 +24,7 @@ def print_labels(title: str, agreement: dict[str, Any]) -> None:
     rows = [
         [
             *(name, figures["n"], _with_interval(figures, "accuracy"), _with_interval(figures, "macro_f1")),
-            f"{figures['baselines']['majority']:.3f} / {figures['majority_macro_f1']:.3f}",
+            f"{_shown(figures['baselines']['majority'])} / {_shown(figures['majority_macro_f1'])}",
             "yes" if figures["worth"] else "no",
         ]
         for name, figures in agreement.items()
@@ -33,10 +33,14 @@ def print_labels(title: str, agreement: dict[str, Any]) -> None:
 
 
 def _with_interval(figures: dict[str, Any], name: str) -> str:
-    if name not in figures:
+    if figures.get(name) is None:
         return "-"
     low, high = figures["interval"][name]
     return f"{figures[name]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _shown(figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.3f}"
 
 
 def print_change(change: dict[str, Any]) -> None:

@@ -50,10 +50,13 @@ def _batches(lines: IO[str]) -> Iterator[tuple[list[dict[str, Any]], list["Score
 def _request(row: Any) -> "ScoreRequest":
     """Raises ValueError saying what is wrong with the row."""
     from rewards.dataset import parse_passages
+    from rewards.json_rows import unencodable
     from rewards.scores import ScoreRequest
 
     if not isinstance(row, dict):
         raise ValueError("not a JSON object with question, passages and response")
+    if (field := unencodable(row)) is not None:
+        raise ValueError(f"{field!r} holds half of a surrogate pair, which is no character")
     for name in ("question", "response"):
         if not isinstance(row.get(name), str):
             raise ValueError(f"{name!r} is missing or not text")

@@ -13,11 +13,15 @@ from cli.training.options import BaseOption, DataOption, RecipeOption, RewardsOp
 if TYPE_CHECKING:
     from policies.manifest import PolicyManifest
     from trainer.recipe import Recipe
+    from trainer.tracking.training_data import TrainingData
 
 RunOption = Annotated[Path | None, typer.Option(help="Directory for checkpoints and logs.", show_default="runs/…")]
 PromoteOption = Annotated[bool, typer.Option("--promote", help="Serve the new version.")]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show the settings and the size of the run, without training.")
+    bool, typer.Option("--dry-run", help="Show the settings, the size of the run and its data, without training.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop if rows of the data cannot be used or repeat a question.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the new version's policy.json.")]
 
@@ -29,6 +33,7 @@ def sft(
     run: RunOption = None,
     overrides: SetOption = None,
     promote: PromoteOption = False,
+    strict: StrictOption = False,
     dry_run: DryRunOption = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -37,19 +42,23 @@ def sft(
 
     settings = load_recipe(recipe, overrides or [])
 
-    from policies.base import resolve_base
+    from policies.base import load_tokenizer, resolve_base
     from policies.store import SFT, PolicyStore
     from rewards.dataset import data_file
     from trainer.processes import Processes
     from trainer.sft import SftJob, train_sft
+    from trainer.tracking.training_data import read_training_data
 
     path = data or data_file("train")
     where = run or _run_directory(SFT, recipe, overrides, base, path)
+    model = resolve_base(base)
+    rows = read_training_data(path, load_tokenizer(model), settings, "sft")
     if dry_run:
-        _preview(settings, ("sft",) if settings.sft.lora else ("lora", "sft"), path, where, json_output)
+        _preview(settings, ("sft",) if settings.sft.lora else ("lora", "sft"), rows, where, strict, json_output)
         return
     processes = Processes()
-    manifest = train_sft(SftJob(resolve_base(base), path, recipe, settings, where), PolicyStore(), processes)
+    _report_data(rows, strict, processes.main)
+    manifest = train_sft(SftJob(model, path, recipe, settings, where), PolicyStore(), processes)
     if processes.main:
         _report(manifest, where, promote, json_output)
 
@@ -75,6 +84,7 @@ def train(
     run: RunOption = None,
     overrides: SetOption = None,
     promote: PromoteOption = False,
+    strict: StrictOption = False,
     dry_run: DryRunOption = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -91,22 +101,26 @@ def train(
         raise FgctlError(f"The profile name {profile!r} is reserved; choose another, for example {DEFAULT_PROFILE}.")
     settings = load_recipe(recipe, [*(overrides or []), *([f"ppo.steps={steps}"] if steps else [])])
 
-    from policies.base import resolve_base
+    from policies.base import load_tokenizer, resolve_base
     from policies.store import PolicyStore
     from rewards.dataset import data_file
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.ppo_run import PpoJob, train_policy
     from trainer.processes import Processes
+    from trainer.tracking.training_data import read_training_data
 
     path = data or data_file("train")
     own_rewards = [rewards] if rewards else []
     where = run or _run_directory(profile, recipe, overrides, base, path, wanted.as_dict(), *own_rewards)
+    model = resolve_base(base)
+    rows = read_training_data(path, load_tokenizer(model), settings, "ppo", until_best=until_best)
     if dry_run:
-        _preview(settings, ("lora", "ppo"), path, where, json_output, until_best)
+        _preview(settings, ("lora", "ppo"), rows, where, strict, json_output)
         return
     scorer, processes = Scorer.load(rewards), Processes()
-    job = PpoJob(profile, wanted, resolve_base(base), path, recipe, settings, where, until_best)
+    _report_data(rows, strict, processes.main)
+    job = PpoJob(profile, wanted, model, path, recipe, settings, where, until_best)
     manifest = train_policy(job, PolicyStore(), scorer, processes, lambda: Judge.load(resolve_base(None).path))
     if processes.main:
         _report(manifest, where, promote, json_output)
@@ -118,38 +132,48 @@ def _run_directory(name: str, *settings: Any) -> Path:
     return Path("runs") / f"{name}-{digest[:8]}"
 
 
+def _report_data(data: "TrainingData", strict: bool, aloud: bool = True) -> None:
+    if aloud:
+        for sentence in data.report():
+            remarks.print(sentence)
+    if strict:
+        data.require_clean()
+
+
 def _preview(
-    recipe: "Recipe", parts: tuple[str, ...], data: Path, run: Path, json_output: bool, until_best: bool = False
+    recipe: "Recipe", parts: tuple[str, ...], data: "TrainingData", run: Path, strict: bool, json_output: bool
 ) -> None:
-    """Show every setting that the run reads, with its meaning, and how much the run would do."""
-    from rewards.dataset import load_examples
-    from rewards.held_out import without_held_out
-
-    questions = len(without_held_out(load_examples(data)))
-    work: dict[str, Any] = {"run": str(run), "data": str(data), "questions": questions}
+    """Show every setting that the run reads, with its meaning, how much it would do, and which rows it would use."""
+    questions = len(data.examples)
+    work: dict[str, Any] = {"run": str(run), "data": str(data.path), "questions": questions}
+    work |= {"validation_questions": len(data.validation)}
     if "ppo" in parts:
-        from trainer.ppo_run import run_questions
-
         ppo = recipe.ppo
-        training, validation = run_questions(data, ppo, until_best=until_best)
         episodes = ppo.steps * ppo.episodes_per_step
-        work |= {"questions": len(training), "validation_questions": len(validation)}
         work |= {"steps": ppo.steps, "episodes": episodes, "most_tokens_sampled": episodes * ppo.max_new_tokens}
     else:
         examples = min(questions, recipe.sft.max_examples or questions)
         work |= {"steps": recipe.sft.epochs * -(-examples // recipe.sft.batch_size), "examples": examples}
     if json_output:
-        print_json(work | {"recipe": recipe.model_dump(mode="json", include={*parts, "forward_tokens"})})
+        if strict:
+            data.require_clean()
+        rows = {"rows": data.rows, "left_out": data.dropped, "repeated": data.repeated}
+        print_json(work | rows | {"recipe": recipe.model_dump(mode="json", include={*parts, *_SHARED})})
         return
     print_table(
         "What the run would do", ["what", "value"], [[name.replace("_", " "), value] for name, value in work.items()]
     )
-    rows = [
+    settings = [
         [name, str(value), meaning]
         for name, value, meaning in recipe.settings()
-        if name.split(".")[0] in (*parts, "forward_tokens")
+        if name.split(".")[0] in (*parts, *_SHARED)
     ]
-    print_table("Settings, to be changed by --set", ["setting", "value", "meaning"], rows)
+    print_table("Settings, to be changed by --set", ["setting", "value", "meaning"], settings)
+    _report_data(data, strict)
+
+
+_SHARED = ("forward_tokens", "gradient_checkpointing")
+"""Settings of both trainings."""
 
 
 def _report(manifest: "PolicyManifest", run: Path, promote: bool, json_output: bool) -> None:

@@ -19,16 +19,19 @@ from pydantic import ValidationError
 from policies.adapters.base_modules import BaseModules, local_modules
 from policies.adapters.configuration import ADAPTER_CONFIG
 from policies.adapters.lora import ADAPTER, LoraAdapter
-from policies.errors import BrokenPolicy, first_error
+from policies.errors import BrokenPolicy, OtherBase, first_error
 from policies.manifest import SERVED, VALIDATION, Named, PolicyManifest, card
 from policies.names import SFT, check_name, is_name
 from policies.store.location import Location
 from policies.store.profiles import PROFILES
 from policies.store.replace_file import replace_file
 from rewards.dataset import file_digest
+from rewards.errors import FgctlError
 
 MANIFEST = "policy.json"
 
+_SHOWN = 12
+"""Digits of an adapter's digest that name its version; the whole digest is stored and compared, too."""
 _PICKLED = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 
 
@@ -54,14 +57,16 @@ class VersionStore:
         return sorted({path.parent.name for path in self.directories() if (path / MANIFEST).is_file()})
 
     def versions(self, profile: str) -> list[str]:
-        """The stored versions of a profile, oldest first; broken ones are left out."""
+        """The stored versions of a profile, oldest first, without broken ones and copies under another name."""
         check_name(profile)
         manifests = []
         for version in self._version_names(profile):
             try:
-                manifests.append(self.manifest(profile, version))
+                manifest = self.manifest(profile, version)
             except BrokenPolicy:
                 continue
+            if (manifest.profile, manifest.version) == (profile, version):
+                manifests.append(manifest)
         return [m.version for m in sorted(manifests, key=lambda m: (m.created, m.version))]
 
     def path(self, profile: str, version: str) -> Path:
@@ -85,6 +90,9 @@ class VersionStore:
             raise BrokenPolicy(f"Policy {profile}@{version} is not stored; stored versions: {stored}.") from None
         except ValidationError as error:
             reason = f"{profile}@{version}: {MANIFEST}: {first_error(error)}"
+            raise BrokenPolicy(f"{reason}; restore it or train the policy again.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = f"{profile}@{version}: {MANIFEST} cannot be read ({getattr(error, 'strerror', None) or error})"
             raise BrokenPolicy(f"{reason}; restore it or train the policy again.") from None
 
     def usable(self, profile: str, version: str, base: Named | None = None, modules: BaseModules | None = None) -> Path:
@@ -112,39 +120,52 @@ class VersionStore:
         Messages name no directory, because services pass them on to their callers.
         """
         directory, manifest = self.path(profile, version), self.manifest(profile, version)
-        name = f"{profile}@{version}"
-        if version_of(directory) != version:
+        digest, name = digest_of(directory), f"{profile}@{version}"
+        if digest is None or not digest.startswith(version) or manifest.digest not in (None, digest):
             raise BrokenPolicy(f"{name}: the adapter is missing or changed since it was stored; restore it.")
         if pickled := sorted(file for file in directory.rglob("*") if file.suffix.lower() in _PICKLED):
             file = pickled[0].relative_to(directory)
             raise BrokenPolicy(f"{name} holds {file}, which is pickled, and only safetensors are accepted; remove it.")
         if base is not None and manifest.base.digest != base.digest:
-            raise BrokenPolicy(
+            self._require_parent(manifest)
+            raise OtherBase(
                 f"{name} was trained on the base {manifest.base.short}, not on this {base.short}; serve its own "
                 f"base or train it on this one."
             )
         return directory
 
+    def _require_parent(self, manifest: PolicyManifest) -> None:
+        """Raises BrokenPolicy for a policy on a trunk that cannot be made, because its parent is missing or broken."""
+        if manifest.on_trunk and manifest.parent and not self.intact(SFT, manifest.parent.version):
+            raise BrokenPolicy(
+                f"{manifest.profile}@{manifest.version} was trained on the base with its parent merged into it, and "
+                f"that parent, {SFT}@{manifest.parent.version}, is missing or broken; restore it."
+            )
+
     def write(self, profile: str, adapter: Path, manifest: dict[str, Any]) -> PolicyManifest:
         """Store an adapter directory (as PEFT saves it) as a new version, unless it is stored already.
 
-        `manifest` holds the fields of PolicyManifest except `profile`, `version`, `created` and `fgctl`. Returns the
-        stored manifest. Raises BrokenPolicy when there is no adapter, or it is stored for other weights or another
-        base.
+        `manifest` holds the fields of PolicyManifest except `profile`, `version`, `digest`, `created` and `fgctl`.
+        Returns the stored manifest. Raises BrokenPolicy when there is no adapter, when it is stored for other weights
+        or another base, or when another one has the same version.
         """
         from importlib.metadata import version as package_version
 
-        version = version_of(adapter)
-        if version is None:
+        digest = digest_of(adapter)
+        if digest is None:
             raise BrokenPolicy(f"{adapter} holds no adapter; train one first.")
+        version = digest[:_SHOWN]
         new = PolicyManifest(
             profile=profile,
             version=version,
+            digest=digest,
             created=now(),
             fgctl=package_version("fgctl"),
             **manifest,
         )
         if stored := self.intact(profile, version):
+            if stored.digest not in (None, digest):
+                raise BrokenPolicy(f"Another adapter is stored as {profile}@{version}; train for a step more.")
             if stored.base.digest != new.base.digest or not stored.same_weights_as(new):
                 raise BrokenPolicy(
                     f"The same adapter is stored as {profile}@{version} for other weights or another base; train it "
@@ -166,6 +187,19 @@ class VersionStore:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return new
+
+    def require_writable(self, profile: str) -> None:
+        """Raises FgctlError when no version of a profile can be stored; to be asked before a long training."""
+        directory = self.root / profile
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=directory if directory.exists() else self.root):
+                pass
+        except OSError as error:
+            raise FgctlError(
+                f"No policy can be stored in {directory} ({error.strerror}); make it writable, or name another store "
+                f"by FGCTL_POLICIES."
+            ) from None
 
     def record_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         """Put an evaluation of greedy answers to the held-out questions into a version's manifest; other scores stay.
@@ -208,15 +242,15 @@ class VersionStore:
         replace_file(self.path(profile, version) / "README.md", card(manifest))
 
 
-def version_of(adapter: Path) -> str | None:
-    """The content version of an adapter directory: 12 hexadecimal digits; None when a file is missing."""
+def digest_of(adapter: Path) -> str | None:
+    """The SHA-256 of an adapter directory's content, in hexadecimal digits; None when a file is missing."""
     try:
         config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
         digest.update(file_digest(adapter / ADAPTER).encode())
     except (OSError, ValueError):
         return None
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()
 
 
 def now() -> datetime:

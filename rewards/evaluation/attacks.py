@@ -16,7 +16,7 @@ from rewards.features.extractor import cut_passages
 from rewards.features.words import capitalised_of, tokens_of
 from rewards.fitting.distant_supervision import nearest_sentences
 from rewards.fitting.extracts import FIRST, NEAREST, make_extracts
-from rewards.fitting.reference_table import CORRECTED, REFERENCE
+from rewards.fitting.reference_table import CORRECTED, PADDED, REFERENCE, pad_with_question
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest, weighted_reward
 from rewards.segmentation import sentences
@@ -72,7 +72,7 @@ ATTACKS: Mapping[str, Callable[[ScoreRequest], str]] = {
     "say the first sentence five times": lambda r: " ".join([_sentences(r)[0]] * 5),
     "say the last sentence forty times": lambda r: " ".join([_sentences(r)[-1]] * 40),
     "repeat the answer": lambda r: f"{r.response} {r.response}",
-    "pad with the question's words": lambda r: f"{r.response} {r.question.rstrip('?')}. {r.question.rstrip('?')}.",
+    PADDED: lambda r: pad_with_question(r.question, r.response),
     "list the passages' numbers": _numbers,
     "list the passages' names": _names,
     "stop half-way": _half,

@@ -130,13 +130,14 @@ def attack_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
             answer["words"],
             *(f"{value:+.2f}" for value in answer["rewards"].values()),
             " / ".join(f"{value:+.2f}" for value in answer["total"].values()),
-            " / ".join(f"{value:.2f}" for value in answer["paid_more"].values())
-            if name not in (CORRECTED, REFERENCE)
-            else "",
+            *(
+                " / ".join(f"{1 - value:.2f}" for value in answer[share].values()) if name != honest else ""
+                for honest, share in ((REFERENCE, "paid_more_than_reference"), (CORRECTED, "paid_more"))
+            ),
         ]
         for name, answer in figures.items()
     ]
-    return _table(["answer", "words", *first["rewards"], "total", "wins"], rows)
+    return _table(["answer", "words", *first["rewards"], "total", "reference wins", "correction wins"], rows)
 
 
 def alpha_table(figures: Mapping[str, Mapping[str, float | None]]) -> str:

@@ -27,14 +27,14 @@ def effect_of_feedback(
     old = np.array([row for row, key in enumerate(table.keys) if key in old_questions], dtype=np.int64)
     new = np.setdiff1d(np.arange(len(table.keys)), old)
     report: dict[str, Any] = {}
-    with_all = out_of_fold(table, recipe) if len(new) else None
+    with_all = out_of_fold(table, recipe, before=before) if len(new) else None
     for name, rows in (("old", old), ("new", new)):
         part: dict[str, Any] = {"questions": len({table.keys[row] for row in rows}), "annotations": len(rows)}
         part |= {"before": None, "after": None}
         if len(rows) >= (MIN_QUESTIONS if name == "old" else 1):
             chosen = select_rows(table, rows)
             if name == "old":
-                predictions = out_of_fold(chosen, recipe)
+                predictions = out_of_fold(chosen, recipe, before=before)
             else:
                 predictions = predict(chosen, [(before, np.arange(len(rows)))])
             part["before"] = agreement(chosen, predictions)

@@ -1,6 +1,6 @@
 """How well the reward models agree with people, compared with baselines that need no model."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from rewards.dataset import FeedbackExample, question_key
 from rewards.errors import FgctlError
 from rewards.features.extractor import Extractor
 from rewards.fitting.feedback_table import FeedbackTable, response_rows, tabulate_feedback
-from rewards.fitting.fit_heads import fit_heads
+from rewards.fitting.fit_heads import fit_heads, heads_without_examples
 from rewards.fitting.folds import FOLDS, split_folds
 from rewards.fitting.labelled import Pairs, Segments
 from rewards.heads.linear import Heads, LinearHead
@@ -49,12 +49,19 @@ def evaluate(
     if questions < max(count, FOLDS):
         reason = "" if fold_count or recipe else "The reward models were fitted on some of these questions; "
         raise FgctlError(f"{reason}{questions} questions are too few to cross-validate over {count} folds; use more.")
-    return cross_validate(tabulate_feedback(examples, extractor), recipe or fitted.recipe, count)
+    return cross_validate(tabulate_feedback(examples, extractor), recipe or fitted.recipe, count, fitted.heads)
 
 
-def cross_validate(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> dict[str, Any]:
-    """Agreement with people of heads fitted on all folds but one, on that one, pooled over folds."""
-    return {"protocol": "cross-validated", "folds": count} | agreement(table, out_of_fold(table, recipe, count))
+def cross_validate(
+    table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS, before: Heads | None = None
+) -> dict[str, Any]:
+    """Agreement with people of heads fitted on all folds but one, on that one, pooled over folds.
+
+    With `before`, heads that the table cannot teach have no figures (rewards.fitting.fit_heads).
+    """
+    unfitted = heads_without_examples(table, np.arange(len(table.keys)))
+    figures = agreement(table, out_of_fold(table, recipe, count, before), unfitted)
+    return {"protocol": "cross-validated", "folds": count} | figures
 
 
 @dataclass(frozen=True)
@@ -81,10 +88,12 @@ class Predictions:
     """float64 [R Q]: log-odds."""
 
 
-def out_of_fold(table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS) -> Predictions:
-    """Predictions on each fold of the questions by heads fitted on the other folds."""
+def out_of_fold(
+    table: FeedbackTable, recipe: FitRecipe, count: int = FOLDS, before: Heads | None = None
+) -> Predictions:
+    """Predictions on each fold of the questions by heads fitted on the other folds, or those of `before`."""
     folds = split_folds(np.arange(len(table.keys)), count, table.groups)
-    return predict(table, [(fit_heads(table, rest, recipe), fold) for rest, fold in folds])
+    return predict(table, [(fit_heads(table, rest, recipe, before), fold) for rest, fold in folds])
 
 
 def predict(table: FeedbackTable, parts: Sequence[tuple[Heads, NDArray[np.int64]]]) -> Predictions:
@@ -108,53 +117,60 @@ def _decide(into: Decisions, head: LinearHead, x: Matrix, chosen: NDArray[np.boo
     into.errors[chosen] = into.probabilities[chosen] >= head.threshold
 
 
-def agreement(table: FeedbackTable, predictions: Predictions) -> dict[str, Any]:
-    """Every figure of agreement with people, with trivial baselines: the format of `rewards evaluate --json`."""
+def agreement(table: FeedbackTable, predictions: Predictions, unfitted: Collection[str] = ()) -> dict[str, Any]:
+    """Every figure of agreement with people, with trivial baselines: the format of `rewards evaluate --json`.
+
+    Figures are None where there is nothing to compare, and for the heads in `unfitted`.
+    """
     # Intervals resample questions, and one question may have several rows.
     group = np.unique(table.groups, return_inverse=True)[1]
     count = len(set(table.keys))
 
     def binary(segments: Segments, decisions: Decisions, baseline: str, counted: NDArray[np.bool_]) -> dict[str, Any]:
         y, question = segments.y[counted], group[segments.question[counted]]
-        rate = _mean(y)
-        trivial = round(max(rate, 1 - rate) if baseline == "majority" else 1 - rate, 4)
+        clean = _mean(~y)
+        trivial = clean if clean is None or baseline == "no_error" else max(clean, round(1 - clean, 4))
         figures = binary_agreement(y, decisions.probabilities[counted], decisions.errors[counted], question, count)
         return figures | {"baselines": {baseline: trivial}}
 
-    def pairwise(scores: Matrix, pairs: Pairs, baselines: dict[str, float]) -> dict[str, Any]:
+    def pairwise(scores: Matrix, pairs: Pairs, baselines: dict[str, float | None]) -> dict[str, Any]:
         margins = scores[pairs.better] - scores[pairs.worse]
         return pairwise_agreement(margins, group[pairs.question], count) | {"baselines": baselines}
 
     longer = table.words.astype(np.float64)
-    rate = _mean(table.missing)
     relevance, factuality = table.relevance, table.factuality
-    every_segment = {name: np.ones(len(getattr(table, name).y), dtype=bool) for name in SEGMENT_CATEGORIES}
+    every_segment = {name: np.full(len(getattr(table, name).y), name not in unfitted) for name in SEGMENT_CATEGORIES}
+    answers = np.full(len(table.keys), "missing" not in unfitted)
+    lacking = table.missing[answers]
+    clean = _mean(~lacking)
+    coverage, preference = (
+        Pairs(*(part[:0] for part in (pairs.better, pairs.worse, pairs.question))) if name in unfitted else pairs
+        for name, pairs in (("completeness", table.coverage), ("preference", table.preference))
+    )
     return {
         "relevance": binary(relevance, predictions.relevance, "majority", every_segment["relevance"]),
         "factuality": binary(factuality, predictions.factuality, "no_error", every_segment["factuality"]),
-        "factuality_paper_rule": binary(factuality, predictions.factuality, "no_error", ~factuality.only_relevance),
-        "completeness": pairwise(
-            predictions.completeness, table.coverage, {"longer": _accuracy(longer, table.coverage)}
+        "factuality_paper_rule": binary(
+            factuality, predictions.factuality, "no_error", every_segment["factuality"] & ~factuality.only_relevance
         ),
+        "completeness": pairwise(predictions.completeness, coverage, {"longer": _accuracy(longer, coverage)}),
         "completeness_missing": binary_agreement(
-            table.missing, predictions.missing.probabilities, predictions.missing.errors, group, count
+            lacking, predictions.missing.probabilities[answers], predictions.missing.errors[answers], group[answers],
+            count,
         )
-        | {"baselines": {"majority": max(rate, round(1 - rate, 4))}},
+        | {"baselines": {"majority": None if clean is None else max(clean, round(1 - clean, 4))}},
         "preference": pairwise(
             predictions.preference,
-            table.preference,
-            {
-                "longer": _accuracy(longer, table.preference),
-                "first": _mean(table.preference.better < table.preference.worse),
-            },
+            preference,
+            {"longer": _accuracy(longer, preference), "first": _mean(preference.better < preference.worse)},
         ),
-    }
+    }  # fmt: skip
 
 
-def _accuracy(scores: Matrix, pairs: Pairs) -> float:
+def _accuracy(scores: Matrix, pairs: Pairs) -> float | None:
     margin = scores[pairs.better] - scores[pairs.worse]
     return _mean((margin > 0) + 0.5 * (margin == 0))
 
 
-def _mean(values: NDArray[Any]) -> float:
-    return round(float(np.mean(values)), 4) if len(values) else 0.0
+def _mean(values: NDArray[Any]) -> float | None:
+    return round(float(np.mean(values)), 4) if len(values) else None

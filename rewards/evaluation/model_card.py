@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rewards.evaluation import card_tables as tables
-from rewards.evaluation.attacks import attacks_that_pay
+from rewards.evaluation.attacks import SHARE_LOST, attacks_that_pay, unfit_for_training
 
 
 def render_card(report: Mapping[str, Any]) -> str:
@@ -79,9 +79,9 @@ def render_card(report: Mapping[str, Any]) -> str:
             "Can they be gamed?",
             "The mean reward of each category, summed over the response and before weights, on held-out questions: for "
             "the annotators' corrected responses, for the reference answers, and for answers that a policy would learn "
-            "if they paid. `total` is the sum by the weights of the profiles short / medium / long; `wins` is the "
-            "share of questions in which the answer is paid more than the corrected response. "
-            f"{_paying(report['attacks'])}",
+            "if they paid; a policy's own answers are under its name. `total` is the sum by the weights of the "
+            "profiles short / medium / long, and the last columns are the shares of the questions in which people's "
+            f"answers are paid more. {_paying(report['attacks'])} {_fit(report['attacks'])}",
             tables.attack_table(report["attacks"]),
         ),
         (
@@ -111,6 +111,16 @@ def _labelled(categories: Sequence[str]) -> str:
 def _paying(figures: Mapping[str, Mapping[str, Any]]) -> str:
     attacks = attacks_that_pay(figures)
     return f"On average these are paid more: {', '.join(attacks)}." if attacks else "On average none is paid more."
+
+
+def _fit(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether policies may be trained on the rewards, by unfit_for_training."""
+    rule = (
+        "Rewards are fit to train on if people's answers earn more than extracts, answers to other questions and the "
+        f"policies' answers, on average and in {_percent(SHARE_LOST)} of the questions, by the weights of every profile"
+    )
+    reasons = unfit_for_training(figures)
+    return f"{rule}; these are not: {'; '.join(reasons)}." if reasons else f"{rule}; these are."
 
 
 def _failures(study: Mapping[str, Any]) -> str:

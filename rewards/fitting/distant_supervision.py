@@ -19,7 +19,7 @@ from rewards.segmentation import Span, sentences, sub_sentences
 
 Matrix = NDArray[np.float64]
 
-PER_QUESTION = 4
+PER_QUESTION = 6
 """Number of pseudo-responses for each question."""
 _FROM_ANSWER = 0.25
 """Probability that the next sentence of a pseudo-response comes from the reference answer."""

@@ -6,6 +6,7 @@ question, or that people word supported facts in their own way. References say b
 - every segment of a reference or corrected response is relevant and supported;
 - a copied segment is irrelevant if the reference and the corrected response share hardly any of its content words, and
   relevant if they share most;
+- a segment that only repeats the question is irrelevant, though it is like every relevant one;
 - of two answers, the one that covers more of the reference's content is more complete.
 """
 
@@ -32,6 +33,7 @@ RELEVANT_FROM = 0.6
 """It is relevant from this share on; in between it has no label."""
 REFERENCE = "reference answer"
 CORRECTED = "corrected response"
+PADDED = "pad with the question's words"
 _COMPARED = (REFERENCE, FIRST, NEAREST)
 """The answers whose covered content is compared."""
 _MARGIN = 0.05
@@ -63,10 +65,7 @@ def tabulate_references(examples: Sequence[FeedbackExample], extractor: Extracto
     if not questions:
         return NO_REFERENCES
     extracts = iter(make_extracts(questions, extractor.encoder))
-    answers = [
-        {REFERENCE: e.gold.strip(), CORRECTED: e.corrected.strip()} | dict(next(extracts)) if _usable(e) else {}
-        for e in examples
-    ]
+    answers = [_answers(e, next(extracts)) if _usable(e) else {} for e in examples]
     features = iter(
         extractor.extract(
             [
@@ -94,6 +93,18 @@ def tabulate_references(examples: Sequence[FeedbackExample], extractor: Extracto
     )
 
 
+def pad_with_question(question: str, answer: str) -> str:
+    """The answer, and twice the question as a statement."""
+    statement = question.rstrip("?")
+    return f"{answer} {statement}. {statement}."
+
+
+def _answers(example: FeedbackExample, extracts: Mapping[str, str]) -> dict[str, str]:
+    corrected = example.corrected.strip()
+    padded = pad_with_question(example.question, corrected)
+    return {REFERENCE: example.gold.strip(), CORRECTED: corrected, **extracts, PADDED: padded}
+
+
 def _usable(example: FeedbackExample) -> bool:
     return bool(example.gold.strip() and example.corrected.strip() and any(p.text.strip() for p in example.passages))
 
@@ -113,17 +124,28 @@ def _without_errors(parts: Sequence[Matrix]) -> tuple[Matrix, NDArray[np.bool_],
 def _relevance(
     example: FeedbackExample, answers: Mapping[str, str], features: Mapping[str, ResponseFeatures]
 ) -> tuple[Matrix, NDArray[np.bool_], NDArray[np.bool_]]:
-    """Features and labels of the row's sub-sentences: those of reference and correction, and of the extracts."""
+    """Features and labels of the row's sub-sentences: reference, correction, extracts, and what pads the correction."""
     wanted = content_words(example.gold) | content_words(example.corrected)
     x, labels = [np.zeros((0, len(SEGMENT_FEATURES)))], []
     for name, own in features.items():
         for (a, b), row in zip(own.sub_sentences, own.relevance, strict=True):
-            words = content_words(answers[name][a:b])
-            share = len(words & wanted) / len(words) if words else 0.0
-            if name in (REFERENCE, CORRECTED) or share >= RELEVANT_FROM or share <= IRRELEVANT_BELOW:
+            if name == PADDED:
+                label = True if a >= len(answers[CORRECTED]) else None
+            else:
+                label = _irrelevant(answers[name][a:b], wanted, name in (REFERENCE, CORRECTED))
+            if label is not None:
                 x.append(row[None])
-                labels.append(name not in (REFERENCE, CORRECTED) and share <= IRRELEVANT_BELOW)
+                labels.append(label)
     return np.concatenate(x), np.array(labels, dtype=bool), np.zeros(len(labels), dtype=bool)
+
+
+def _irrelevant(segment: str, wanted: set[str], by_people: bool) -> bool | None:
+    """Whether a segment is irrelevant, by the share of its content words that is wanted; None if that does not say."""
+    if by_people:
+        return False
+    words = content_words(segment)
+    share = len(words & wanted) / len(words) if words else 0.0
+    return None if IRRELEVANT_BELOW < share < RELEVANT_FROM else share <= IRRELEVANT_BELOW
 
 
 def select_references(table: ReferenceTable, rows: NDArray[np.int64]) -> ReferenceTable:

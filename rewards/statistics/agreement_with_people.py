@@ -38,7 +38,13 @@ def _accuracy(counts: NDArray[np.generic]) -> Matrix:
 def binary_agreement(
     labels: NDArray[np.bool_], probabilities: Matrix, predicted: NDArray[np.bool_], question: Counts, questions: int
 ) -> dict[str, object]:
-    """Accuracy, macro-F1, ROC AUC, calibration error and the rates of false alarms and misses over N segments."""
+    """Accuracy, macro-F1, ROC AUC, calibration error and the rates of false alarms and misses over N segments.
+
+    Figures over nothing are None.
+    """
+    if not len(labels):
+        figures = dict.fromkeys(("accuracy", "macro_f1", "auc", "calibration_error", "false_alarm_rate", "miss_rate"))
+        return figures | {"interval": {"accuracy": None, "macro_f1": None}, "n": 0}
     counts = confusion(labels, predicted, question, questions)
     total = counts.sum(0)
     return {
@@ -64,13 +70,18 @@ def roc_auc(labels: NDArray[np.bool_], probabilities: Matrix) -> float | None:
 
 
 def pairwise_agreement(margins: Matrix, question: Counts, questions: int) -> dict[str, object]:
-    """Share of P pairs in which the better response scores higher (margin above 0); equal scores count half."""
+    """Share of P pairs in which the better response scores higher (margin above 0); equal scores count half.
+
+    Figures over nothing are None.
+    """
+    if not len(margins):
+        return {"pairwise_accuracy": None, "interval": {"pairwise_accuracy": None}, "n": 0}
     right = (margins > 0) + 0.5 * (margins == 0)
     sums = np.stack(
         [np.bincount(question, right, minlength=questions), np.bincount(question, minlength=questions)], axis=1
     )
     return {
-        "pairwise_accuracy": rounded(right.mean()) if len(right) else 0.0,
+        "pairwise_accuracy": rounded(right.mean()),
         "interval": {"pairwise_accuracy": bootstrap_interval(sums, lambda s: ratio(s[..., 0], s[..., 1]))},
         "n": len(margins),
     }
@@ -84,8 +95,14 @@ def label_agreement(
     `names` are all possible labels; macro-F1 is the mean over those that occur. Labels are worth showing (`worth`) when
     they are right for more than half of the errors, at least as accurate as the commonest label, and better than it in
     macro-F1; the first and the last must hold for the whole interval. Macro-F1 alone is not enough, since even random
-    guessing improves it.
+    guessing improves it. Figures over nothing are None.
     """
+    if not labels:
+        figures = dict.fromkeys(("accuracy", "macro_f1", "majority_macro_f1"))
+        interval = dict.fromkeys(("accuracy", "macro_f1", "macro_f1_gain"))
+        return figures | {
+            "interval": interval, "n": 0, "baselines": {"majority": None}, "worth": False, "by_label": {},
+        }  # fmt: skip
     k = len(names)
     index = {name: i for i, name in enumerate(names)}
     counts = np.zeros((questions, k, k + 1), dtype=np.int64)  # the last column: not in `names`

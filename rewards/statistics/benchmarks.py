@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from rewards.child_processes import end_with_parent
+
 
 def median_and_range(values: Sequence[float]) -> dict[str, float]:
     """The median, minimum and maximum of some values."""
@@ -27,7 +29,8 @@ def peak_memory(work: Callable[..., object], *arguments: Any) -> int:
 
     `work` and its arguments must be picklable.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
         return pool.submit(_call_alone, work, arguments).result()
 
 

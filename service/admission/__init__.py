@@ -2,5 +2,5 @@
 
 places.py         admission control: the engine's places and the requests that wait for them
 fair_queue.py     which waiting request is next, so that profiles and callers get fair shares
-caller_limits.py  limits of one caller: requests at once, requests and tokens per minute
+caller_limits.py  limits of one caller: completions at once, requests and tokens per minute
 """

@@ -1,4 +1,4 @@
-"""Limits of each caller: requests at once, requests per minute and tokens per minute."""
+"""Limits of each caller: completions at once, requests per minute and tokens per minute."""
 
 import math
 import time
@@ -53,7 +53,7 @@ class _Usage:
 
     limits: Limits
     in_service: int = 0
-    """Requests waiting or being answered."""
+    """Completions waiting or being written."""
     requests: Bucket | None = None
     tokens: Bucket | None = None
 
@@ -80,20 +80,24 @@ class CallerLimits:
         self._clock = clock
         self._usages: dict[str, _Usage] = {}
 
-    def check(self, caller: Caller, tokens: int = 0, request_seconds: float | None = None) -> None:
-        """Raises RateLimited when the caller may not send a request of `tokens` tokens now.
+    def check(
+        self, caller: Caller, tokens: int = 0, request_seconds: float | None = None, completions: int = 1
+    ) -> None:
+        """Raises RateLimited when the caller may not send a request of so many tokens and completions now.
 
+        A request of more completions than the caller may have at once must be its only one.
         `request_seconds` is how long a request takes, from which a caller at its concurrency is told when to retry.
         """
         usage, now = self._usage(caller), self._clock()
         if usage is None:
             return
         limits = usage.limits
-        if limits.concurrency is not None and usage.in_service >= limits.concurrency:
-            # On average, the requests in service end at even intervals.
+        busy = usage.in_service > 0 and usage.in_service + completions > (limits.concurrency or math.inf)
+        if busy:
+            # On average, the completions in service end at even intervals.
             seconds = (request_seconds or 1.0) / max(1, usage.in_service)
             raise RateLimited(
-                f"{usage.in_service} of your requests are in service and {limits.concurrency} are allowed; "
+                f"{usage.in_service} of your completions are in service and {limits.concurrency} are allowed; "
                 "send the next when one ends.",
                 "concurrency",
                 _whole(seconds),
@@ -112,31 +116,32 @@ class CallerLimits:
                 _whole(seconds),
             )
 
-    def take(self, caller: Caller, tokens: int) -> None:
+    def take(self, caller: Caller, tokens: int, completions: int = 1) -> None:
         """Count a request that `check` allowed."""
         usage = self._usage(caller)
         if usage is None:
             return
-        usage.in_service += 1
+        usage.in_service += completions
         if usage.requests is not None:
             usage.requests.take(1)
         if usage.tokens is not None:
             usage.tokens.take(tokens)
 
-    def give_back(self, caller_id: str, unused_tokens: int, *, ended: bool = True, refused: bool = False) -> None:
-        """Return tokens that a counted request did not use, and end it unless parts of it go on.
+    def give_back(
+        self, caller_id: str, unused_tokens: int, completions: int = 1, *, ended: bool = True, refused: bool = False
+    ) -> None:
+        """Return what a counted request did not use or does not need any more; `ended` unless parts of it go on.
 
         One that was refused in the end costs its caller nothing.
         """
         usage = self._usages.get(caller_id)
         if usage is None:
             return
+        usage.in_service = max(0, usage.in_service - completions)
         if usage.tokens is not None:
             usage.tokens.give_back(unused_tokens)
-        if ended:
-            usage.in_service = max(0, usage.in_service - 1)
-            if refused and usage.requests is not None:
-                usage.requests.give_back(1)
+        if ended and refused and usage.requests is not None:
+            usage.requests.give_back(1)
 
     def _usage(self, caller: Caller) -> _Usage | None:
         """The caller's usage, started anew when its limits have changed; None for a caller without limits."""

@@ -128,7 +128,7 @@ class Admission:
         except (RateLimited, Overloaded) as error:
             self._count_refusal(profile, error)
             raise
-        self._limits.take(caller, _tokens(sizes))
+        self._limits.take(caller, _tokens(sizes), _completions(sizes))
         timeouts = (self._settings.queue_timeout, self._settings.request_timeout)
         request = CountedRequest(len(sizes))
         places = [Place(request, caller.id, profile, size, timeouts) for size in sizes]
@@ -180,7 +180,9 @@ class Admission:
         place.state = PlaceState.LEFT
         request = place.request
         request.places -= 1
-        self._limits.give_back(place.caller_id, unused, ended=not request.places, refused=request.refused)
+        self._limits.give_back(
+            place.caller_id, unused, place.completions, ended=not request.places, refused=request.refused
+        )
         self._in_service -= 1
         if not self._in_service:
             self._empty.set()
@@ -210,7 +212,7 @@ class Admission:
         if len(idle) > bounds.waiting_requests or (len(idle) > 1 and _tokens(idle) > bounds.waiting_tokens):
             message = f"This request has {len(sizes)} prompts, more than can ever run and wait; send fewer at once."
             raise BadRequest(message, "prompt")
-        self._limits.check(caller, _tokens(sizes), self._seconds)
+        self._limits.check(caller, _tokens(sizes), self._seconds, _completions(sizes))
         queue = self._queue
         waiting = _waiting(sizes, 0 if queue.requests else self._free)
         if not waiting:
@@ -265,6 +267,10 @@ def _waiting(sizes: Sequence[Size], free: int) -> Sequence[Size]:
 
 def _tokens(sizes: Sequence[Size]) -> int:
     return sum(size.tokens for size in sizes)
+
+
+def _completions(sizes: Sequence[Size]) -> int:
+    return sum(size.completions for size in sizes)
 
 
 def _averaged(average: float | None, latest: float) -> float:

@@ -17,6 +17,7 @@ from service.answering.formatting import Formatting
 from service.answering.prepared import Prepared
 from service.answering.sampling import SamplingLimits, sampling_params
 from service.domain.answer import Answer, Completion, Piece, TokenLogprob
+from service.domain.caller import Caller
 from service.domain.finished import FinishedCompletion
 from service.domain.policy import ServedPolicy
 from service.domain.request import AnswerRequest, Question
@@ -57,9 +58,20 @@ class Pipeline:
         self._admission = admission
         self._chooser = chooser
         self._metrics = metrics
-        self._limits = limits
+        self.limits = limits
         self._on_finished = on_finished
         self._log_prompts = log_prompts
+
+    def check_allowance(self, caller: Caller) -> None:
+        """Refuse a caller whose request would be refused whatever it holds, after counting it.
+
+        Raises RateLimited, Overloaded.
+        """
+        try:
+            self._admission.check(caller, UNKNOWN)
+        except ServiceError as error:
+            self._count(None, error.outcome)
+            raise
 
     async def prepare(self, request: AnswerRequest) -> Prepared:
         """Prepare a request with one prompt. Raises ServiceError, after counting the request."""
@@ -73,14 +85,16 @@ class Pipeline:
         """
         began, first = time.monotonic(), requests[0]
         policy: ServedPolicy | None = None
+        # What must be loaded first costs more than an answer, so the caller's allowance is checked before that.
+        allow = partial(self._admission.check, first.caller, UNKNOWN)
         try:
-            policy = await self._resolver.resolve(first.selection, first.caller.id)
+            policy = await self._resolver.resolve(first.selection, first.caller.id, allow)
             with self._resolver.hold(policy):
                 self._admission.check(first.caller, policy.profile)
                 prompts = [await self._formatting.format(request) for request in requests]
-                params = [sampling_params(first.sampling, policy.decoding, prompt, self._limits) for prompt in prompts]
+                params = [sampling_params(first.sampling, policy.decoding, prompt, self.limits) for prompt in prompts]
                 sizes = [
-                    Size(len(prompt.token_ids) + own.n * (own.max_tokens or self._limits.max_tokens), own.n)
+                    Size(len(prompt.token_ids) + own.n * (own.max_tokens or self.limits.max_tokens), own.n)
                     for prompt, own in zip(prompts, params, strict=True)
                 ]
                 places = self._admission.reserve_all(first.caller, policy.profile, sizes)

@@ -10,6 +10,8 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
+from service.engine.processes import bind_cores
+
 
 @dataclass(frozen=True)
 class Work:
@@ -37,6 +39,7 @@ def main() -> None:
         from vllm import LLM, SamplingParams, TokensPrompt
         from vllm.lora.request import LoRARequest
 
+        bind_cores()
         llm = LLM(**json.loads(sys.argv[1]))
         numbers: dict[str, int] = {}
         results.write("ready\n")

@@ -67,6 +67,9 @@ class FixedSpeedEngine(Engine):
     async def unload(self, policy: ServedPolicy) -> None:
         """Do nothing: every adapter stays resident."""
 
+    async def answer(self) -> None:
+        """Return at once: nothing can hang."""
+
     async def abort_all(self) -> None:
         """Do nothing: every response is written to its end."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from rewards.child_processes import ask_kernel
 from rewards.errors import FgctlError
 from rewards.statistics.benchmarks import peak_memory_of
 
@@ -41,6 +42,7 @@ class Program:
             text=True,
             bufsize=1,
             start_new_session=True,
+            preexec_fn=ask_kernel,  # noqa: PLW1509  # it ends with the benchmark, even one that is killed
         )
 
     def __enter__(self) -> Self:
@@ -98,15 +100,7 @@ class Program:
 
     def processes(self) -> list[int]:
         """The ids of the running processes in its group."""
-        ids = []
-        for status in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = status.read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # the process has just ended
-            if int(fields[2]) == self.process.pid and fields[0] != "Z":
-                ids.append(int(status.parent.name))
-        return ids
+        return [process for process, (_, group) in _running() if group == self.process.pid]
 
     def end(self) -> None:
         """End the program and all its processes: by SIGTERM, then by SIGKILL."""
@@ -123,3 +117,30 @@ class Program:
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+
+def children_of(parent: int) -> list[int]:
+    """The ids of the running processes that a process has started, without multiprocessing's own."""
+    return [
+        process
+        for process, (its_parent, _) in _running()
+        if its_parent == parent and b"multiprocessing.resource_tracker" not in _command(process)
+    ]
+
+
+def _running() -> Iterator[tuple[int, tuple[int, int]]]:
+    """Every running process, with its parent and its group."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # the process has just ended
+        if fields[0] != "Z":
+            yield int(status.parent.name), (int(fields[1]), int(fields[2]))
+
+
+def _command(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -23,7 +23,7 @@ from service.settings import Settings
 SHARES = (0.0, 0.1, 1.0)
 """Shares of scored answers, each with a server of its own."""
 VLLM = "vllm serve"
-_START = 300.0
+_START = 900.0
 """Seconds that a server may take to start."""
 
 
@@ -69,8 +69,8 @@ def start(
     stack: ExitStack, contender: Contender, base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings
 ) -> Running:
     """Start a server, wait until it is ready, and pause it; the stack ends it. Raises FgctlError."""
-    url, port = _free_address()
-    environment = _environment(settings)
+    url, port = free_address()
+    environment = server_environment(settings)
     if contender.share is None:
         command = vllm_command(base, policies, settings, port)
     else:
@@ -79,7 +79,7 @@ def start(
         if settings.base is not None:
             command += ["--base", settings.base]
     program = stack.enter_context(Program(contender.name, command, environment))
-    _wait_until_ready(program, url + contender.ready_at)
+    wait_until_ready(program, url + contender.ready_at)
     program.pause()
     return Running(contender, program, url)
 
@@ -105,20 +105,20 @@ def vllm_command(base: BaseModel, policies: Sequence[ServedPolicy], settings: Se
 @contextmanager
 def start_at_fixed_speed(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Program, str]]:
     """The service with an engine of fixed speed and these environment variables, and its URL. Raises FgctlError."""
-    url, port = _free_address()
+    url, port = free_address()
     command = [sys.executable, "-m", fixed_speed_engine.__name__, str(port)]
-    variables = _environment(settings) | dict(environment)
+    variables = server_environment(settings) | dict(environment)
     with Program("The service with an engine of fixed speed", command, variables) as program:
-        _wait_until_ready(program, url + "/readyz")
+        wait_until_ready(program, url + "/readyz")
         yield program, url
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def server_environment(settings: Settings) -> dict[str, str]:
     """The environment of every server: threads, memory and preloaded libraries."""
     return with_preloads(engine_settings(settings.kv_cache_gib) | environ)
 
 
-def _free_address() -> tuple[str, int]:
+def free_address() -> tuple[str, int]:
     """A URL with a free port of the loopback interface, and the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -126,7 +126,7 @@ def _free_address() -> tuple[str, int]:
     return f"http://127.0.0.1:{port}", port
 
 
-def _wait_until_ready(program: Program, url: str) -> None:
+def wait_until_ready(program: Program, url: str) -> None:
     """Wait until the URL answers 200. Raises FgctlError when the program ends or takes too long."""
     deadline = time.monotonic() + _START
     while time.monotonic() < deadline:

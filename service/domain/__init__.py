@@ -3,6 +3,7 @@
 request.py         what a client asks for, whichever endpoint it came by
 selection.py       which policy it asks for: a profile, one of its versions, or weights
 caller.py          who asks, and what they may do
+names.py           names that people choose: none that looks like another
 policy.py          a version of a profile, or a mixture, as the engine knows it; canaries
 roster.py          the policies that are served by profile
 answer.py          what the engine returns piece by piece, and the whole answer

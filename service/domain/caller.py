@@ -12,7 +12,7 @@ class Limits:
     """What one caller may use; None is no limit."""
 
     concurrency: int | None = None
-    """Requests waiting or being answered at once."""
+    """Completions waiting or being written at once."""
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     """Prompt tokens and those a request may generate; unused tokens are given back at its end."""

@@ -35,6 +35,15 @@ class Roster:
         policies = [*self.policies(), *([self.parent] if self.parent else [])]
         return next((p for p in policies if (p.profile, p.version) == (profile, version)), None)
 
+    def drop(self, policy: ServedPolicy) -> None:
+        """Serve a policy no more that was lost."""
+        canary = self.canaries.get(policy.profile)
+        if canary is not None and canary.policy.version == policy.version:
+            del self.canaries[policy.profile]
+        else:
+            del self.served[policy.profile]
+            self.broken[policy.profile] = f"{policy.adapter_name} could not be loaded again; promote another version."
+
     def with_weights(self, weights: Weights) -> ServedPolicy | None:
         """The served policy that was trained for these weights; None where there is none."""
         return next((policy for policy in self.served.values() if policy.weights.same_as(weights)), None)

@@ -5,8 +5,8 @@ authentication.py     who sends a request, and whether its key has the scope tha
 route_scope.py        the scope that a route needs, declared beside it
 keys.py               the file of API keys: add, revoke, follow changes
 error_replies.py      the reply to every failure, in the form that the clients of its path expect
-head_limit.py         limit a request's URL and headers while they arrive
-http_compatibility.py offers to upgrade a connection, and clients of HTTP/1.0
+host_check.py         whether a request is meant for this machine, where no key is asked for
+http_protocol/        what stands on uvicorn's HTTP protocol: limits on heads and connections, compatibility
 client_disconnect.py  cancel work when the client disconnects
 sse.py                server-sent events
 request_context.py    what is known about the current request, for logs and traces

@@ -1,6 +1,7 @@
 """Who sends a request, and whether they may: pure ASGI middleware that runs before the body is read."""
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -19,7 +20,10 @@ _CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 class Authentication:
-    """Sets `request.state.caller`. With a keyring, answers 401 without a valid key and 403 without the scope."""
+    """Sets `request.state.caller`, and `open` where everybody may send the request.
+
+    With a keyring, answers 401 without a valid key and 403 without the scope.
+    """
 
     def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], keyring: Keyring | None, metrics_open: bool) -> None:
         """`routes` declare their scopes by `needs`; `metrics_open` opens those of scope `metrics` to everybody."""
@@ -48,7 +52,8 @@ class Authentication:
                 error = Unauthenticated(f"{problem}; send a valid one as `Authorization: Bearer fg_…`.")
             elif needed is not None and needed not in caller.scopes:
                 error = Forbidden(f"This API key lacks the scope {needed!r}; use a key that has it.")
-        scope.setdefault("state", {})["caller"] = caller
+        state = scope.setdefault("state", {})
+        state["caller"], state["open"] = caller, needed is None
         if (context := current()) is not None:
             context.caller = caller.id
         if error is not None:
@@ -72,5 +77,9 @@ def _secret(headers: Headers) -> str | None:
 
 
 def _address(scope: AsgiScope) -> str:
+    """The client's address. A proxy's X-Forwarded-For may hold any text, also one that looks like a key's id."""
     client = scope.get("client")
-    return str(client[0]) if client else ANONYMOUS.id
+    try:
+        return str(ip_address(str(client[0]).partition("%")[0])) if client else ANONYMOUS.id
+    except ValueError:
+        return ANONYMOUS.id

@@ -136,5 +136,5 @@ def _unreadable(cause: BaseException) -> BadRequest:
 
 def _quoted(value: str | float) -> str:
     """A value as JSON writes it, cut to a sensible length."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value[: 2 * _MAX_QUOTED] if isinstance(value, str) else value, ensure_ascii=False)
     return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"

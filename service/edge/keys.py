@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rewards.errors import FgctlError
 from service.domain.caller import Caller, Limits, Scope
+from service.domain.names import name_problem
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class KeyFile:
 
     def add(self, name: str, scopes: Iterable[Scope], limits: Limits) -> tuple[str, str]:
         """Create a key; returns its id and the key itself, which is stored nowhere. Raises FgctlError."""
+        if problem := name_problem(name):
+            raise FgctlError(problem)
         secret = PREFIX + secrets.token_urlsafe(_BYTES)
         with self._locked():
             keys = self.read() if self.path.exists() else {}

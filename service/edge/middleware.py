@@ -15,7 +15,7 @@ from service.edge.error_replies import error_response
 from service.edge.logs import FIELDS
 from service.edge.request_context import RequestContext, entered
 from service.edge.tracing import Tracing
-from service.errors import HeadTooLarge, ServiceError, TooLarge, TooSlow
+from service.errors import BadRequest, HeadTooLarge, ServiceError, TooLarge, TooSlow
 
 logger = logging.getLogger(__name__)
 
@@ -23,14 +23,14 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 """Requested by machines every few seconds. Never traced; logged when they fail, or at level debug."""
 
-# Responses are not web pages, except /docs, whose script, style and image come from these two origins, and the pages,
-# which set their own policy.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTAINERS = 1 << 16
+"""Lists and objects of a body, counted by their opening brackets, because more would take too long to parse."""
+_OPEN_BODY = 1024
+"""Bytes of a body that a route open to strangers reads at most: none of them needs a body."""
+
+# Responses are not web pages, except the pages, which set their own policy.
 _NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
-_DOCS = (
-    "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; "
-    "frame-ancestors 'none'"
-)
 
 
 class SecurityHeaders:
@@ -44,12 +44,11 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        policy = _DOCS if scope["path"] == "/docs" else _NO_PAGE
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.setdefault("content-security-policy", policy)
+                headers.setdefault("content-security-policy", _NO_PAGE)
                 headers.setdefault("x-content-type-options", "nosniff")
                 headers.setdefault("referrer-policy", "no-referrer")
                 headers.setdefault("cache-control", "no-store")
@@ -149,15 +148,23 @@ def _finish(context: RequestContext, fields: Mapping[str, object]) -> None:
 
 
 class HeadLimit:
-    """Answers 431 when URL and headers exceed `limit` bytes; `head_limit.py` stops those that never end."""
+    """Answers 431 when URL and headers exceed `limit` bytes, and 400 to control characters in the path.
+
+    `head_limit.py` stops those that never end. Patterns of paths are easily wrong about line breaks, for routes as for
+    rules of proxies, and no path needs any.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self.app = app
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the bytes that the server has read."""
+        """Look at the path, and count the bytes that the server has read."""
         if scope["type"] == "http":
+            if _CONTROL.search(scope["path"]):
+                refusal = BadRequest("The path contains a control character; leave it out.")
+                await error_response(refusal, scope, {"connection": "close"})(scope, receive, send)
+                return
             size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
             size += sum(len(name) + len(value) + 4 for name, value in scope["headers"])
             if size > self.limit:
@@ -192,7 +199,11 @@ class HeadRequests:
 
 
 class BodyLimit:
-    """Answers 413 to a body over `limit` bytes, announced or not, and 408 to one that does not arrive in `seconds`."""
+    """Answers 413 to a body over `limit` bytes, announced or not, and 408 to one that does not arrive in `seconds`.
+
+    Routes that are open to strangers take hardly any body: it would be kept until it is complete. A body of too many
+    lists and objects is answered by 413, too.
+    """
 
     def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
         self.app = app
@@ -204,11 +215,12 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = min(self.limit, _OPEN_BODY) if scope.get("state", {}).get("open") else self.limit
         announced = Headers(scope=scope).get("content-length", "0")
         size = int(announced) if announced.isdecimal() and len(announced) < 20 else 0
         chunks: list[Message] = []
         arrived = 0
-        more = size <= self.limit
+        more = size <= limit
         try:
             async with asyncio.timeout(self.seconds):
                 while more:
@@ -216,14 +228,20 @@ class BodyLimit:
                     chunks.append(message)
                     arrived += len(message.get("body", b""))
                     size = max(size, arrived)
-                    more = message.get("more_body", False) and size <= self.limit
+                    more = message.get("more_body", False) and size <= limit
         except TimeoutError:
             error: ServiceError = TooSlow(f"The body did not arrive within {self.seconds:g} s; send it again.", "body")
             await error_response(error, scope, {"connection": "close"})(scope, receive, send)
             return
-        if size > self.limit:
-            error = TooLarge(f"The body is over {self.limit} bytes; send shorter or fewer passages.", "body")
+        if size > limit:
+            error = TooLarge(f"The body is over {limit} bytes; send shorter or fewer passages.", "body")
             await error_response(error, scope, {"connection": "close"})(scope, receive, send)
+            return
+        bodies = [message.get("body", b"") for message in chunks]
+        containers = sum(body.count(b"[") + body.count(b"{") for body in bodies)
+        if containers > _CONTAINERS:
+            error = TooLarge(f"The body has {containers} brackets, over the limit of {_CONTAINERS}; send less.", "body")
+            await error_response(error, scope)(scope, receive, send)
             return
         chunks.reverse()
 

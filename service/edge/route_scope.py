@@ -11,8 +11,8 @@ from service.domain.caller import Scope
 _ATTRIBUTE = "__needed_scope__"
 _UNDECLARED: Scope = "generate"
 """What a path without a route needs, and a route that declares nothing."""
-_OPENAPI = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
-"""FastAPI's own routes, which describe the interface: open to everybody."""
+_OPENAPI = "/openapi.json"
+"""FastAPI's own route, which describes the interface: open to everybody."""
 
 Endpoint = TypeVar("Endpoint")
 
@@ -44,7 +44,7 @@ def needed_scope(routes: Iterable[BaseRoute], request: AsgiScope) -> Scope | Non
 
 def declared_scope(route: BaseRoute) -> Scope | None:
     """The scope that a route declares; that of any other route for one that declares nothing."""
-    if getattr(route, "path", None) in _OPENAPI:
+    if getattr(route, "path", None) == _OPENAPI:
         return None
     endpoint = getattr(route, "endpoint", None) or getattr(route, "app", None)
     scope: Scope | None = getattr(endpoint, _ATTRIBUTE, _UNDECLARED)

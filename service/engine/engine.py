@@ -1,8 +1,11 @@
 """The vLLM engine: one base model, several resident adapters, one adapter for each request."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from policies.adapters.lora import LoraAdapter
@@ -12,8 +15,9 @@ from rewards.compute import compute_dtype_name
 from service.domain.answer import LikelyToken, Piece, TokenLogprob
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import prepare_environment
+from service.engine.processes import bind_cores, kill_cores
 from service.engine.token_bytes import TokenBytes
-from service.errors import Unavailable
+from service.errors import EngineFull, Unavailable
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +29,8 @@ PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a
 """Text whose log-probabilities distinguish adapters from the base and from each other."""
 MAX_RANK = 512
 """The highest rank of an adapter that vLLM takes."""
+_CHECK_SECONDS = 0.5
+"""How often a call of the engine looks whether the engine still lives."""
 
 
 class EngineGone(Unavailable):
@@ -32,6 +38,13 @@ class EngineGone(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The engine has died and is being restarted; try again in a minute.")
+
+
+class NotLoaded(Unavailable):
+    """An adapter that the engine does not hold: vLLM would read it in the middle of a step, and die if it cannot."""
+
+    def __init__(self, policy: ServedPolicy) -> None:
+        super().__init__(f"{policy.adapter_name} is not loaded any more; send the request again.")
 
 
 class ServiceStopping(Unavailable):
@@ -63,6 +76,8 @@ class Engine:
         self._settings = settings
         self._llm: Any = None
         self._token_bytes: TokenBytes | None = None
+        self._held: set[int] = set()
+        """Ids of the adapters that are loaded."""
         self._running: set[str] = set()
         """Ids of the requests that are being generated."""
 
@@ -73,7 +88,16 @@ class Engine:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(self._base, shapes, settings)))
+        bind_cores()
+        arguments = AsyncEngineArgs(**engine_arguments(self._base, shapes, settings))
+        # vLLM itself waits for ever for a core that hangs before it has answered once.
+        limit = Timer(settings.engine_start_timeout, kill_cores)
+        limit.daemon = True
+        limit.start()
+        try:
+            self._llm = AsyncLLM.from_engine_args(arguments)
+        finally:
+            limit.cancel()
         self._token_bytes = TokenBytes(self._llm.get_tokenizer())
 
     def restart(self) -> None:
@@ -108,20 +132,49 @@ class Engine:
         return None
 
     async def load(self, policy: ServedPolicy) -> None:
-        """Make an adapter resident. Raises EngineGone, or the engine's own error for an adapter it cannot load."""
-        from vllm.v1.engine.exceptions import EngineDeadError
+        """Make an adapter resident.
 
+        Raises EngineGone, EngineFull, or the engine's own error for an adapter that it cannot load.
+        """
         if self._llm is None:
             raise EngineGone
+        if policy.adapter_id not in self._held and len(self._held) >= self._shapes.adapters:
+            raise EngineFull(len(self._held))
+        self._held.add(policy.adapter_id)
         try:
-            await self._llm.add_lora(_lora_request(policy))
-        except EngineDeadError:
-            raise EngineGone from None
+            await self._unless_gone(self._llm.add_lora(_lora_request(policy)))
+        except BaseException:
+            self._held.discard(policy.adapter_id)
+            raise
 
     async def unload(self, policy: ServedPolicy) -> None:
-        """Unload an adapter; the engine loads it again for requests that still name it."""
+        """Unload an adapter that no request uses."""
+        self._held.discard(policy.adapter_id)
         if self.alive:
-            await self._llm.remove_lora(policy.adapter_id)
+            with suppress(EngineGone):
+                await self._unless_gone(self._llm.remove_lora(policy.adapter_id))
+
+    async def answer(self) -> None:
+        """Wait until all processes of the engine have answered, which they do between two steps. Raises EngineGone."""
+        if self._llm is None:
+            raise EngineGone
+        await self._unless_gone(self._llm.collective_rpc("check_health"))
+
+    async def _unless_gone(self, call: Coroutine[Any, Any, Any]) -> None:
+        """Wait for a call of the engine, which vLLM never ends when the engine dies meanwhile. Raises EngineGone."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        llm, calling = self._llm, asyncio.ensure_future(call)
+        try:
+            while self._llm is llm and self.alive and not calling.done():
+                await asyncio.wait((calling,), timeout=_CHECK_SECONDS)
+            if not calling.done():
+                raise EngineGone
+            calling.result()
+        except EngineDeadError:
+            raise EngineGone from None
+        finally:
+            calling.cancel()
 
     async def probe(self, policy: ServedPolicy | None) -> list[float]:
         """Log-probabilities, in nats, of PROBE's tokens under a policy, or under the base for None.
@@ -150,12 +203,17 @@ class Engine:
     async def generate(
         self, prompt: Sequence[int], params: "SamplingParams", policy: ServedPolicy | None, request_id: str
     ) -> AsyncGenerator[Piece, None]:
-        """Generate piece by piece; closing the generator aborts the request. Raises EngineGone and ServiceStopping."""
+        """Generate piece by piece; closing the generator aborts the request.
+
+        Raises EngineGone, NotLoaded and ServiceStopping.
+        """
         from vllm.inputs import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self._llm is None:
             raise EngineGone
+        if policy is not None and not policy.merged and policy.adapter_id not in self._held:
+            raise NotLoaded(policy)
         self._running.add(request_id)
         try:
             async for output in self._llm.generate(
@@ -211,10 +269,17 @@ class Engine:
         """Whether the engine process works."""
         return self._llm is not None and not self._llm.errored
 
+    def kill(self) -> None:
+        """Kill the engine's processes, whatever they are doing; a second later it is not `alive` any more."""
+        kill_cores()
+
     def stop(self) -> None:
-        """Stop the engine process."""
+        """Stop the engine's processes, also while they start."""
         llm, self._llm = self._llm, None
-        if llm is not None:
+        self._held.clear()
+        if llm is None:
+            kill_cores()
+        else:
             llm.shutdown()
 
 

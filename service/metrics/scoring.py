@@ -95,5 +95,5 @@ class ScoringMetrics:
                 self._misses.labels(category).set(point.miss_rate)
             figures = agreement.get(category, {})
             for statistic in STATISTICS:
-                if statistic in figures:
+                if figures.get(statistic) is not None:
                     self._agreement.labels(category, statistic).set(figures[statistic])

@@ -18,6 +18,7 @@ from service.feedback.labels import MEANINGS
 from service.feedback.runtime import STORELESS
 from service.feedback.skips import OWN_WORDS, SKIP_REASONS
 from service.feedback.validation import MISSING_LABELS, NEEDS_SOURCES
+from service.pages.api_reference import object_types, operations
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,6 +40,7 @@ PAGES = (
     Page("annotate", "/annotate", "Annotate"),
     Page("compare", "/compare", "Compare"),
     Page("agreement", "/agreement", "Agreement"),
+    Page("docs", "/docs", "API", needs_store=False),
 )
 """In the order of the navigation."""
 POLICY = (
@@ -77,6 +79,7 @@ def _endpoint(page: Page) -> Callable[[Request], Awaitable[HTMLResponse]]:
             skip_reasons=SKIP_REASONS.values(),
             feedback=has_store,
             storeless=STORELESS if page.needs_store and not has_store else None,
+            **(_reference(request.app.openapi()) if page.name == "docs" else {}),
         )
         return HTMLResponse(content, headers={"content-security-policy": POLICY})
 
@@ -98,6 +101,11 @@ async def agreement_tables(request: Request) -> HTMLResponse:
         report=report, annotations=annotations, shared=shared, reasons=SKIP_REASONS | {OWN_WORDS: "in their own words"}
     )
     return HTMLResponse(content)
+
+
+def _reference(api: dict[str, Any]) -> dict[str, Any]:
+    """What the API reference shows."""
+    return {"operations": operations(api), "objects": object_types(api)}
 
 
 def _data(categories: Mapping[str, CategorySpec]) -> dict[str, Any]:

@@ -11,12 +11,16 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+from rewards.child_processes import end_with_parent
+from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
 from rewards.traits.response_traits import response_traits
 from service.domain.scored import ScoredCompletion
 
 _PRIORITY = 10
+_START_SECONDS = 600.0
+"""How long the processes may take to load the reward models."""
 
 
 class ScoringWorker:
@@ -42,9 +46,17 @@ class ScoringWorker:
         self._pool = self._new_pool()
 
     async def start(self) -> None:
-        """Load the reward models. Raises FgctlError when one is missing or damaged."""
+        """Load the reward models. Raises FgctlError when one is missing or damaged, or takes too long."""
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(self._pool, _warm, *self._files) for _ in range(self._processes)))
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                loading = (loop.run_in_executor(self._pool, _warm, *self._files) for _ in range(self._processes))
+                await asyncio.gather(*loading)
+        except TimeoutError:
+            self.stop()
+            raise FgctlError(
+                f"The reward models did not load within {_START_SECONDS:g} s; check the disk and the machine's load."
+            ) from None
 
     async def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredCompletion]:
         """Score responses. Raises TimeoutError, BrokenProcessPool, or what the models raised on a response.
@@ -82,6 +94,7 @@ class ScoringWorker:
 
 
 def _settle() -> None:
+    end_with_parent()
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the service ends it; Ctrl-C reaches the whole process group

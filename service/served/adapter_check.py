@@ -57,6 +57,7 @@ class AdapterCheck:
             raise
         except Exception as error:  # the engine raises bare Exception; other policies can still be served
             logger.exception("the engine cannot load %s from %s", policy.adapter_name, policy.path)
+            await self._engine.unload(policy)
             raise FgctlError(f"The engine cannot load {policy.adapter_name}; the service's log says why.") from error
         if self._base is None:
             self._base = await self._engine.probe(None)

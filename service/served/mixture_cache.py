@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from policies.manifest import PolicyManifest
@@ -14,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 _UNUSED_SECONDS = 600.0
 """A mixture used more recently stays, whatever the limit: a request may be about to use it."""
+_NOTED_EVERY = 60.0
+"""Seconds between two notes on disk that a mixture is in use, which other processes read."""
 
 
 class MixtureCache:
@@ -26,6 +29,8 @@ class MixtureCache:
         self._store = PolicyStore(root)
         self._index = root / "index"
         self._limit = limit
+        self._noted: dict[str, float] = {}
+        """When the use of each mixture was last noted, by the monotonic clock."""
 
     def get(self, mixture: Mixture, rank: int | None) -> tuple[PolicyManifest, Path, bool]:
         """A mixture's manifest and directory, and whether it was on disk already. Raises FgctlError."""
@@ -43,6 +48,14 @@ class MixtureCache:
             self._evict()
             return manifest, self._store.path(MIXTURE, manifest.version), False
         return manifest, path, True
+
+    def used(self, mixture: Mixture, rank: int | None) -> None:
+        """Note that a mixture which the engine holds is used, so that it stays on disk."""
+        key, now = mixture.key(rank), time.monotonic()
+        if now - self._noted.get(key, -_NOTED_EVERY) >= _NOTED_EVERY:
+            self._noted[key] = now
+            with suppress(OSError):
+                os.utime(self._index / key)
 
     def _evict(self) -> None:
         """Remove the least recently used beyond the limit."""

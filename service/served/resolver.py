@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
@@ -54,22 +55,30 @@ class Resolver:
         self._listener = listener
         self._grid = grid
         self._check = AdapterCheck(engine)
-        self._builder = RosterBuilder(engine, store, Named(name=base.name, digest=base.digest), modules, self._check)
         self._in_use = InUse(self._when_idle)
         self._loaded = AdapterCache(self._load, engine.unload, self._in_use, resident_adapters)
+        named = Named(name=base.name, digest=base.digest)
+        self._builder = RosterBuilder(engine, store, named, modules, self._check, self._loaded.make_room)
         self._lookup = WeightsLookup((), grid)
         self._reloading = asyncio.Lock()
         self._retired: set[int] = set()
         self._unloading: set[asyncio.Task[None]] = set()
 
-    async def resolve(self, selection: Selection, caller_id: str) -> ServedPolicy:
-        """The policy for a selection; `caller_id` decides about canaries. Raises ServiceError if there is none."""
+    async def resolve(
+        self, selection: Selection, caller_id: str, allow: Callable[[], None] = lambda: None
+    ) -> ServedPolicy:
+        """The policy for a selection; `caller_id` decides about canaries. `hold` it at once.
+
+        `allow` is called before a policy is made or loaded. Raises what `allow` raises, and ServiceError if there is no
+        policy.
+        """
         if selection.weights is not None:
-            return await self._by_weights(selection.weights)
+            return await self._by_weights(selection.weights, allow)
         profile = DEFAULT_PROFILE if selection.profile is None else selection.profile
         if selection.version is None:
             return self._current(profile, caller_id)
-        return self.roster.version(profile, selection.version) or await self._version(profile, selection.version)
+        on_roster = self.roster.version(profile, selection.version)
+        return on_roster or await self._version(profile, selection.version, allow)
 
     def hold(self, policy: ServedPolicy) -> AbstractContextManager[None]:
         """Keep a policy loaded while a request is answered by it."""
@@ -92,9 +101,10 @@ class Resolver:
     async def reload(self) -> Roster:
         """Read the store again, load and check what is new beside what is served, then switch to it at once.
 
-        What cannot be used is refused: the older version stays where there is one. Requests that are being answered go
-        on with the version they began with. Raises BrokenPolicy when `profiles.toml` cannot be read, and EngineGone;
-        nothing changes then.
+        What cannot be used is refused: the older version stays where there is one. So it does for a profile that the
+        file no longer names, because a file that was cut short looks like that. Requests that are being answered go on
+        with the version they began with. Raises BrokenPolicy when `profiles.toml` cannot be read or names no profile
+        any more, and EngineGone; nothing changes then.
         """
         async with self._reloading:
             old = self.roster
@@ -117,11 +127,17 @@ class Resolver:
     async def engine_restarted(self) -> None:
         """Load the roster's policies into a new engine, and whatever was promoted while there was none.
 
-        Other policies follow when they are asked for. Raises what the engine says of a policy that it held before.
+        Other policies follow when they are asked for. Raises EngineGone.
         """
         self._loaded.forget()
         for policy in self.roster.policies():
-            await self._engine.load(policy)
+            try:
+                await self._engine.load(policy)
+            except ServiceError:
+                raise
+            except Exception:  # the engine raises bare Exception; the others can still be served
+                logger.exception("%s could not be loaded again", policy.adapter_name)
+                self.roster.drop(policy)
         try:
             await self.reload()
         except BrokenPolicy as error:
@@ -146,7 +162,7 @@ class Resolver:
 
     # By version
 
-    async def _version(self, profile: str, version: str) -> ServedPolicy:
+    async def _version(self, profile: str, version: str, allow: Callable[[], None]) -> ServedPolicy:
         """A stored version that is not on the roster, loaded when it is first asked for."""
 
         async def make() -> ServedPolicy:
@@ -171,7 +187,7 @@ class Resolver:
             self._listener.policies_available([policy])
             return policy
 
-        return await self._loaded.get_or_load(f"{profile}@{version}", make)
+        return await self._loaded.get_or_load(f"{profile}@{version}", make, allow)
 
     async def _load(self, policy: ServedPolicy) -> None:
         """Load a policy that a request asks for. Raises ServiceError."""
@@ -184,7 +200,7 @@ class Resolver:
 
     # By weights
 
-    async def _by_weights(self, weights: Weights) -> ServedPolicy:
+    async def _by_weights(self, weights: Weights, allow: Callable[[], None]) -> ServedPolicy:
         if trained := self.roster.with_weights(weights):
             self._listener.weights_requested("trained")
             return trained
@@ -193,12 +209,15 @@ class Resolver:
             self._listener.weights_requested("trained")
             manifest = mixture.anchor.manifest
             on_roster = self.roster.version(manifest.profile, manifest.version)
-            return on_roster or await self._version(manifest.profile, manifest.version)
+            return on_roster or await self._version(manifest.profile, manifest.version, allow)
         rank = self._engine.max_rank
         key = f"{MIXTURE} {mixture.key(rank)}"
         resident = self._loaded.get(key)
         self._listener.weights_requested("loaded" if resident is None else "resident")
-        return resident or await self._loaded.get_or_load(key, lambda: self._mixed(mixture, rank))
+        if resident is not None:
+            self._mixtures.used(mixture, rank)
+            return resident
+        return await self._loaded.get_or_load(key, lambda: self._mixed(mixture, rank), allow)
 
     async def _mixed(self, mixture: Mixture, rank: int) -> ServedPolicy:
         try:

@@ -44,8 +44,11 @@ def answer(
     max_prompt_tokens: int = MAX_PROMPT_TOKENS,
     samples: int = 1,
 ) -> Answers:
-    """`samples` answers to each question by the sampler, which has the model's weights already."""
-    formatter = PromptFormatter(model.tokenizer, max_prompt_tokens)
+    """`samples` answers to each question by the sampler, which has the model's weights already.
+
+    Prompts have at most `max_prompt_tokens`, or fewer where the base reads no more with the answer.
+    """
+    formatter = PromptFormatter(model.tokenizer, min(max_prompt_tokens, model.positions - by.max_tokens))
     prompts = [formatter.format(e.question, e.passages) for e in examples]
     sampled = sampler.sample(
         [prompt.token_ids for prompt in prompts],

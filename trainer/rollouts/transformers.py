@@ -1,6 +1,7 @@
 """Rollouts by transformers' generate, from merged weights: slower than vLLM, but needs no other package."""
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class TransformersSampler:
     """Samples many responses at a time from a copy of the base into which the policy's adapter is merged."""
 
     def __init__(self, model: PolicyModel) -> None:
-        config = model.peft.get_base_model().config
+        config = deepcopy(model.peft.get_base_model().config)  # to change its attention alone
         self._merged: Any = AutoModelForCausalLM.from_config(config).to(model.device).eval()
         if config._attn_implementation == "sdpa":
             self._merged.set_attn_implementation(_GROUPED)

@@ -1,7 +1,8 @@
-"""What a run leaves behind and reports while it trains.
+"""What a run reports before and while it trains, and leaves behind.
 
-checkpoint.py  resume an interrupted run
-run_log.py     progress line, TensorBoard, metrics.jsonl and samples.jsonl
-metrics.py     a PPO step's metrics
-stability.py   early warnings, and when a run has diverged
+training_data.py  the rows that a run can use, and why not the others
+checkpoint.py     resume an interrupted run, one training at a time
+run_log.py        progress line, TensorBoard, metrics.jsonl and samples.jsonl
+metrics.py        a PPO step's metrics
+stability.py      early warnings, and when a run has diverged
 """

@@ -30,13 +30,13 @@ class RunLog:
             self._samples.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._warned: set[str] = set()
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=Console(stderr=True, markup=False),
         )
         self._task = self._progress.add_task(title, total=total, completed=start, note="")
 
@@ -83,7 +83,7 @@ class RunLog:
         for name, sentence in warnings.items():
             if name not in self._warned:
                 step = len(self.history)
-                self._progress.console.print(f"[yellow]step {step}, warning: {sentence}.", highlight=False)
+                self._progress.console.print(f"step {step}, warning: {sentence}.", style="yellow", highlight=False)
                 self._writer.add_text(f"signs/{name}", sentence, step)
         self._warned = set(warnings)
 

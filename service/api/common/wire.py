@@ -10,11 +10,10 @@ from pydantic import (
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 
-from service.errors import InvalidField
-
-MAX_STOPS = 4
+from service.api.common.limits import FIELDS, PASSAGES, STOPS, at_most
 
 
 def _encodable(text: str) -> str:
@@ -51,8 +50,9 @@ def _random_if_negative(seed: int) -> int | None:
 Text = Annotated[str, AfterValidator(_encodable)]
 StopText = Annotated[Text, Field(min_length=1, max_length=200)]
 Stops = Annotated[
-    StopText | list[StopText] | None,
+    StopText | Annotated[list[StopText], Field(fail_fast=True)] | None,
     one_message("stop is a text of at most 200 characters or a list of such texts; correct it and send it again."),
+    at_most(STOPS, "stop texts"),
 ]
 Seed = Annotated[int, Field(ge=-1, lt=1 << 63), AfterValidator(_random_if_negative)]
 """-1 for a random one, like none."""
@@ -60,6 +60,14 @@ Seed = Annotated[int, Field(ge=-1, lt=1 << 63), AfterValidator(_random_if_negati
 
 class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        """Each unknown field would be an error of its own."""
+        if isinstance(value, dict) and len(value) > FIELDS:
+            raise ValueError(f"An object has {len(value)} fields; /docs lists those that it may have.")
+        return value
 
 
 class PassageIn(Wire):
@@ -69,10 +77,7 @@ class PassageIn(Wire):
     text: Text
 
 
-def check_stops(stop: str | list[str] | None) -> None:
-    """Raises InvalidField for more stop texts than a request may have."""
-    if isinstance(stop, list) and len(stop) > MAX_STOPS:
-        raise InvalidField("stop", f"There are {len(stop)} stop texts; give at most {MAX_STOPS}.")
+Passages = Annotated[list[PassageIn], Field(fail_fast=True), at_most(PASSAGES, "passages")]
 
 
 def listed_stops(stop: str | list[str] | None) -> tuple[str, ...]:

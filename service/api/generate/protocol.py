@@ -4,15 +4,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from service.api.common.limits import MESSAGES, NAME, WEIGHTS, at_most
 from service.api.common.wire import (
     BestOf,
-    PassageIn,
+    Passages,
     PolicyName,
     Seed,
     Stops,
     Text,
     Wire,
-    check_stops,
     listed_stops,
     one_message,
 )
@@ -40,20 +40,21 @@ class Message(Wire):
 class GenerateRequest(Wire):
     """What to answer, in one of three forms, by what, and how to sample."""
 
-    profile: str | None = None
+    profile: Annotated[str, Field(max_length=NAME)] | None = None
     """Instead of the query's."""
     weights: Annotated[
-        str | dict[str, float] | None,
+        Annotated[str, Field(max_length=NAME)] | dict[str, float] | None,
         one_message("weights is a text such as 0.3,0.5,0.2 or has a number for each category; correct it."),
+        at_most(WEIGHTS, "weights"),
     ] = None
     """Instead of the query's: the same text, or a number for each category that counts, by name."""
     question: Text | None = None
     """A question, answered from `passages`; the form the policies were trained on and the only one that is scored."""
-    passages: list[PassageIn] = Field(default_factory=list)
+    passages: Passages = Field(default_factory=list)
     """Cut to the prompt budget, in a fair share each."""
     prompt: Text | None = None
     """The whole prompt, used as it is."""
-    messages: list[Message] | None = None
+    messages: Annotated[Annotated[list[Message], Field(fail_fast=True)] | None, at_most(MESSAGES, "messages")] = None
     """A conversation, formatted by the base model's chat template."""
     max_tokens: int | None = Field(None, ge=1)
     """The profile's default without it."""
@@ -84,7 +85,6 @@ class GenerateRequest(Wire):
         if self.passages and self.question is None:
             message = "Passages go with a question; put them into the prompt or the messages yourself."
             raise InvalidField("passages", message)
-        check_stops(self.stop)
         return self
 
     @property

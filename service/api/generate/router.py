@@ -11,6 +11,7 @@ from sse_starlette import ServerSentEvent
 from service.answering.pipeline import Pipeline
 from service.answering.prepared import Prepared
 from service.api.common.query import only_known
+from service.api.common.route import GeneratingRoute
 from service.api.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.api.generate.translate import to_events, to_reply, to_request
 from service.backend import backend_of
@@ -20,7 +21,7 @@ from service.edge.route_scope import needs
 from service.edge.sse import event_data, event_stream
 from service.errors import GENERATING, ServiceError
 
-router = APIRouter(dependencies=[Depends(only_known)])
+router = APIRouter(route_class=GeneratingRoute, dependencies=[Depends(only_known)])
 
 ProfileQuery = Annotated[str | None, Query(description="Name of a profile; GET /profiles lists them.")]
 WeightsQuery = Annotated[

@@ -9,6 +9,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from service.domain.caller import Caller, kept_caller
+from service.domain.names import name_problem
 from service.errors import Forbidden, InvalidRequest
 from service.feedback.errors import NotStored
 from service.feedback.store.tables import Annotator
@@ -52,9 +53,11 @@ async def find(session: AsyncSession, name: str, by: Caller | None = None) -> An
 
 
 async def add_if_new(session: AsyncSession, name: str, now: datetime) -> bool:
-    """Add an annotator; False if there is one of that name. Raises InvalidRequest for a name of white space."""
+    """Add an annotator; False if there is one of that name. Raises InvalidRequest for an empty or confusing name."""
     if await named(session, [name]):
         return False
+    if problem := name_problem(name.strip()):
+        raise InvalidRequest(problem, "annotator")
     await add(session, name, now)
     return True
 

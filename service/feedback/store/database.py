@@ -3,8 +3,9 @@
 import asyncio
 import json
 import logging
+import os
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,7 +64,9 @@ class Database:
         parsed = async_url(url)
         try:
             if parsed.drivername.startswith("sqlite") and parsed.database:
-                Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+                file = Path(parsed.database).absolute()
+                file.parent.mkdir(parents=True, exist_ok=True)
+                _create_private(file)
             database = cls(create(parsed))
         except (NoSuchModuleError, ImportError):
             raise FgctlError("The database's driver is missing; install fgctl again.") from None
@@ -130,6 +133,15 @@ class Database:
                     raw = await connection.get_raw_connection()
                     driver: Any = raw.driver_connection
                     await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _create_private(file: Path) -> None:
+    """Create SQLite's file where there is none, for its owner alone; its log has the same permissions.
+
+    What prevents that, SQLite says better.
+    """
+    with suppress(OSError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def create(url: URL) -> AsyncEngine:

@@ -14,6 +14,8 @@ import torch
 from policies.adapters.lora import LoraAdapter
 from policies.mixing import MIXTURE
 from policies.store import PROFILES
+from service.domain.roster import Roster
+from service.served.weights_lookup import WeightsLookup
 
 QUESTION = {
     "question": "How tall is the Aldermouth Lighthouse?",
@@ -28,16 +30,23 @@ def policies(app, loop, store, base, making, tmp_path_factory):
 
     Two have adapters that mix to a rank that the engine takes whole, and a third one of full rank.
     """
-    root, profiles = tmp_path_factory.mktemp("changes"), store.root / PROFILES
+    root, profiles, resolver = tmp_path_factory.mktemp("changes"), store.root / PROFILES, app.state.backend.resolver
     before = profiles.read_text()
+
+    async def read_as_after_a_restart():
+        """Read the store without going on with what it does not name any more."""
+        async with resolver._reloading:
+            resolver.roster, resolver._lookup = Roster(), WeightsLookup((), 20)
+        await resolver.reload()
+
     profiles.unlink()
     for seed, (profile, weights, rank) in enumerate([("left", "4,1,1", 4), ("right", "1,4,1", 4), ("top", "1,1,4", 8)]):
         adapter = making.adapter(base, root / profile, seed, 0.25, rank=rank)
         store.promote(profile, making.policy(store, base, profile, adapter, weights).version)
-    loop.run(app.state.backend.reload())
+    loop.run(read_as_after_a_restart())
     yield store
     profiles.write_text(before)
-    loop.run(app.state.backend.reload())
+    loop.run(read_as_after_a_restart())
 
 
 @pytest.fixture

@@ -132,6 +132,30 @@ def test_rewards_fit_writes_a_model_that_scores(tmp_path):
 
 
 @pytest.mark.slow
+def test_rewards_fit_on_spans_alone_fits_what_it_can_and_names_the_rest(tmp_path):
+    rows = json.loads((SAMPLE / "feedback.json").read_text())
+    for row in rows:
+        row.update({f"prediction {i}": row["prediction 1"] for i in (2, 3, 4)}, preference=[0] * 6)
+        row["feedback"] |= {"missing-info": [], "corrected-prediction": row["prediction 1"]}
+    (tmp_path / "spans.json").write_text(json.dumps(rows))
+    arguments = ("rewards", "fit", "--data", tmp_path / "spans.json", "--out", tmp_path / "rewards.json")
+    code, out = invoke(*arguments, "--json")
+    assert code == 0
+    report = json.loads(out)
+    before = json.loads(FITTED_REWARDS.read_text())
+    assert report["not_fitted"]["from"] == before["version"]
+    assert set(report["not_fitted"]["heads"]) == {"missing", "completeness", "preference"}
+    assert report["completeness"]["pairwise_accuracy"] is None
+    assert report["relevance"]["accuracy"] > 0
+    fitted = json.loads((tmp_path / "rewards.json").read_text())
+    assert fitted["heads"]["preference"] == before["heads"]["preference"]
+    assert set(fitted["questions"]) > set(before["questions"])
+    result = run.invoke(app, [str(a) for a in arguments])
+    assert f"Not fitted, but kept from reward models {fitted['version']}: missing: no answer lacks" in result.stderr
+    assert "0.000 [0.000, 0.000]" not in result.stdout
+
+
+@pytest.mark.slow
 def test_labels_alone_are_fitted_for_rewards_that_stay_as_they_are(tmp_path):
     target, labels = tmp_path / "rewards.json", tmp_path / "rewards.labels.json"
     shutil.copy(FITTED_REWARDS, target)
@@ -301,6 +325,25 @@ def test_evaluate_keeps_sampled_figures_beside_the_greedy_ones(evaluating):
         1,
         "All greedy answers to a question are the same; add --sampled, or leave out --samples.",
     )
+
+
+def test_a_report_on_the_data_comes_before_training(tmp_path):
+    row = json.loads((SAMPLE / "train.json").read_text())[0]
+    questions = ["When was it built?", "  ", "When was it built?"]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row | {"question": q}) + "\n" for q in questions))
+    arguments = ("train", "--weights", "1,1,1", "--profile", "mine", "--data", tmp_path / "train.jsonl", "--dry-run")
+    code, out = invoke(*arguments, "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["rows"], report["questions"], report["repeated"]) == (3, 2, [2])
+    assert report["left_out"] == {"a blank question": [1]}
+    assert report["recipe"]["gradient_checkpointing"] is False
+    result = run.invoke(app, [str(a) for a in arguments])
+    assert f"2 of the 3 rows of {tmp_path / 'train.jsonl'} are used." in result.stderr
+    assert "Left out for a blank question: row 1." in result.stderr
+    code, message = invoke(*arguments, "--strict")
+    assert code == 1
+    assert "a blank question in row 1; an earlier question in row 2; fix these rows" in message
 
 
 def test_evaluate_records_the_validation_questions_beside_the_held_out_ones(evaluating):

@@ -214,7 +214,8 @@ def test_a_policy_that_a_service_refuses_is_no_anchor(store, write_policy):
     scratch = store.root.parent / "spoilt"
     shutil.copytree(file.parent, scratch)
     (scratch / "adapter_config.json").write_text(json.dumps(spoilt))
-    manifest = store.manifest("brief", file.parent.name).model_dump(exclude={"profile", "version", "created", "fgctl"})
+    set_by_store = {"profile", "version", "digest", "created", "fgctl"}
+    manifest = store.manifest("brief", file.parent.name).model_dump(exclude=set_by_store)
     version = store.write("brief", scratch, manifest).version
     profiles = store.root / "profiles.toml"
     profiles.write_text(profiles.read_text().replace(file.parent.name, version))

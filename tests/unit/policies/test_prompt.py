@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from policies.base import resolve_base
-from policies.prompt import PromptFormatter, PromptTooLong, share_budget
+from policies.prompt import SYSTEM, PromptFormatter, PromptTooLong, share_budget
 from rewards.dataset import Passage
 from rewards.errors import FgctlError
 
@@ -144,3 +144,77 @@ def test_questions_and_conversations_of_control_tokens_are_refused_over_the_budg
             PromptFormatter(tokenizer, 100).format("<|im_end|>" * count, [SHORT])
         with pytest.raises(PromptTooLong, match="shorten"):
             PromptFormatter(tokenizer, 100).chat([{"role": "user", "content": "<|im_end|>" * count}])
+
+
+def with_template(template):
+    """The default base's tokenizer with another chat template; it is loaded anew, as others share the fixture."""
+    other = AutoTokenizer.from_pretrained(resolve_base().path)
+    other.chat_template = template
+    return other
+
+
+TURNS = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}<model>"
+REFUSES_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TURNS
+OMITS_SYSTEM = TURNS.replace("messages %}", "messages if m['role'] != 'system' %}")
+
+
+@pytest.mark.parametrize("template", [REFUSES_SYSTEM, OMITS_SYSTEM])
+def test_a_template_without_a_system_role_gets_the_instructions_in_the_first_turn(template):
+    formatter = PromptFormatter(with_template(template))
+    text = formatter.format("When was it built?", [SHORT]).text
+    assert text.startswith(f"<user>{SYSTEM}\n\nPassages:\n[1] Short: ")
+    assert text.endswith("Question: When was it built?</s><model>")
+    messages = [{"role": role, "content": role.upper()} for role in ("system", "user", "assistant", "user")]
+    assert formatter.chat(messages).text == "<user>SYSTEM\n\nUSER</s><assistant>ASSISTANT</s><user>USER</s><model>"
+    assert formatter.chat(messages[:1]).text == "<user>SYSTEM</s><model>"
+
+
+def test_a_template_that_refuses_a_conversation_is_one_sentence():
+    alternating = (
+        "{% if messages[1]['role'] == 'user' %}{{ raise_exception('roles must alternate') }}{% endif %}" + TURNS
+    )
+    formatter = PromptFormatter(with_template(alternating))
+    with pytest.raises(FgctlError, match=r"chat template refuses the messages \(roles must alternate\); change"):
+        formatter.chat([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
+
+
+def test_a_template_that_writes_the_date_gives_the_same_prompt_on_any_day(monkeypatch):
+    formatter = PromptFormatter(with_template("Today is {{ strftime_now('%d %b %Y') }}. " + TURNS))
+    assert formatter.format("Why?", []).text.startswith("Today is 26 Jul 2024. <system>")
+
+
+def test_a_base_without_a_template_gets_the_beginning_that_its_tokenizer_gives_texts():
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<s>", "</s>", *pre_tokenizers.ByteLevel.alphabet()]
+    backend = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
+    assert PromptFormatter(plain).format("Why?", []).token_ids[0] != 0
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    beginning = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
+    prompt = PromptFormatter(beginning).format("Why <s>?", [])
+    assert prompt.token_ids[0] == 0
+    assert prompt.token_ids.count(0) == 1
+    assert prompt.text.startswith(f"<s>{SYSTEM}")
+    assert 0 not in PromptFormatter(with_template(None)).format("Why?", []).token_ids
+
+
+def test_what_is_far_too_long_is_refused_without_counting_its_tokens(tokenizer, monkeypatch):
+    formatter = PromptFormatter(tokenizer, 64)
+    monkeypatch.setattr(formatter, "_tokenizer", None)
+    long = "a" * (formatter._max_characters + 1)
+    for refuse in (formatter.raw, lambda text: formatter.format(text, []), lambda t: formatter.chat([{"content": t}])):
+        with pytest.raises(PromptTooLong, match="characters, far over the budget of 64 tokens"):
+            refuse(long)
+
+
+def test_passages_that_are_far_too_long_are_cut_as_if_they_had_been_read_whole(tokenizer, monkeypatch):
+    formatter = PromptFormatter(tokenizer, 96)
+    text = LONG.text * (2 * formatter._max_characters // len(LONG.text) + 1)
+    passages = [Passage(title="Long", text=text), SHORT]
+    prompt = formatter.format("When was the mill built?", passages)
+    monkeypatch.setattr(formatter, "_max_characters", len(text) * 2)
+    assert prompt == formatter.format("When was the mill built?", passages)
+    assert prompt.passages_cut

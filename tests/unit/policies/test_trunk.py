@@ -178,6 +178,21 @@ def test_a_base_that_nothing_can_be_merged_into_is_refused(tmp_path, tiny_parent
     assert "sft.merge=false" in str(error.value)
 
 
+def test_weights_of_a_bare_decoder_are_found(tiny, tiny_parents, tmp_path):
+    """As those of GPT-2 on the hub, whose names lack the prefix of the decoder."""
+    whole, bare = tmp_path / "whole", tmp_path / "bare"
+    shutil.copytree(tiny.path, bare)
+    weights = load_file(bare / "model.safetensors")
+    renamed = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
+    save_file(renamed, bare / "model.safetensors", {"format": "pt"})
+    for base, directory in ((tiny.path, whole), (bare, tmp_path / "merged")):
+        directory.mkdir()
+        merge(base, LoraAdapter(tiny_parents[0]), directory)
+    expected, merged = load_file(whole / "model.safetensors"), load_file(tmp_path / "merged" / "model.safetensors")
+    assert all(torch.equal(tensor, merged[name.removeprefix("model.")]) for name, tensor in expected.items())
+    assert not torch.equal(merged["layers.0.mlp.up_proj.weight"], renamed["layers.0.mlp.up_proj.weight"])
+
+
 @pytest.fixture
 def narrow(tiny_parents, tmp_path):
     """An adapter whose update of one module is narrower than that base's."""
@@ -269,3 +284,30 @@ def test_without_a_merged_parent_the_trunk_is_the_base(tiny, tiny_parents, trunk
     assert trunks(tiny, trunk_store) == merges == []
     foreign = BaseModel("foreign", tiny.path, "f" * 64)
     assert trunk_of(foreign, trunk_store) is foreign
+
+
+@pytest.mark.parametrize("damage", ["removed", "changed"])
+def test_a_broken_merged_parent_is_named_instead_of_falling_back_to_the_base(tiny, trunk_store, write_on_trunk, damage):
+    policy, parent = write_on_trunk(), trunk_store.profile(SFT).version
+    trunk_store.promote("medium", policy)
+    directory = trunk_store.path(SFT, parent)
+    if damage == "removed":
+        shutil.rmtree(directory)
+        message = f"Policy sft@{parent} is not stored"
+    else:
+        save_file({"x": torch.ones(1)}, directory / ADAPTER)
+        message = f"sft@{parent}: the adapter is missing or changed since it was stored; restore it."
+    for look in (trunk_of, trunks):
+        with pytest.raises(BrokenPolicy, match=f"^{re.escape(message)}"):
+            look(tiny, trunk_store)
+    with pytest.raises(
+        BrokenPolicy, match=rf"^medium@{policy} .* that parent, sft@{parent}, is missing or broken; res"
+    ):
+        trunk_store.verify("medium", policy, Named(name=tiny.name, digest=tiny.digest))
+
+
+def test_a_broken_parent_does_not_stop_what_needs_none(tiny, tiny_parents, trunk_store, write_adapter):
+    plain = write_adapter(trunk_store, "medium", tiny_parents[1], tiny, WEIGHTS).version
+    trunk_store.promote("medium", plain)
+    shutil.rmtree(trunk_store.path(SFT, trunk_store.profile(SFT).version))
+    assert trunk_of(tiny, trunk_store) is tiny

@@ -5,6 +5,8 @@ import pytest
 from rewards.dataset import SAMPLE, data_file, load_answers, load_examples, load_feedback, parse_passages, question_key
 from rewards.errors import FgctlError
 
+LACKS = {"passage_id": 1, "sentence_id": [1]}
+
 
 @pytest.fixture
 def feedback_rows():
@@ -44,6 +46,12 @@ def test_titles_repeated_in_passages_are_dropped():
         (lambda row: row["feedback"]["errors"].append({"error type": "Irrelevant", "start": 3, "end": 999}), "999"),
         (lambda row: row["feedback"]["errors"].append({"error type": "Irrelevant", "start": 5, "end": 3}), "errors"),
         (lambda row: row.update(preference=[0, 1, 2]), "row 1, field preference"),
+        (lambda row: row["feedback"]["errors"][0].update({"error type": "Wrong"}), "the error type 'Wrong' is none of"),
+        (
+            lambda row: row["feedback"].update({"missing-info": [LACKS | {"error type": "Irrelevant"}]}),
+            "'Irrelevant' is none of Missing-Answer, Missing-Major-Auxiliary, Missing-Minor-Auxiliary; fix",
+        ),
+        (lambda row: row["passages"][0].append("\ud83d"), r"field passages.0.6: half of a surrogate pair"),
         (lambda row: row.update(preference=[0, 1, 2, 3, 0, 0]), "preference"),
     ],
 )
@@ -54,7 +62,10 @@ def test_an_error_names_the_invalid_row(tmp_path, feedback_rows, change, excerpt
     assert excerpt in str(error.value)
 
 
-@pytest.mark.parametrize(("content", "excerpt"), [("{}", "a list"), ("[", "not JSON"), (None, "does not exist")])
+@pytest.mark.parametrize(
+    ("content", "excerpt"),
+    [("3", "a list"), ("[", "not JSON"), ('{"question": "Why?"}\n{', "line 2"), (None, "does not exist")],
+)
 def test_an_error_names_the_invalid_file(tmp_path, content, excerpt):
     path = tmp_path / "data.json"
     if content is not None:
@@ -62,6 +73,22 @@ def test_an_error_names_the_invalid_file(tmp_path, content, excerpt):
     with pytest.raises(FgctlError, match=r"data\.json") as error:
         load_examples(path)
     assert excerpt in str(error.value)
+
+
+def test_labels_are_known_whatever_their_case_and_the_space_around_them(tmp_path, feedback_rows):
+    before = load_feedback(write(tmp_path, feedback_rows))
+    for row in feedback_rows:
+        for error in row["feedback"]["errors"] + row["feedback"]["missing-info"]:
+            error["error type"] = f" {error['error type'].lower()}\t"
+    assert load_feedback(write(tmp_path, feedback_rows)) == before
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_json_lines_are_read_like_a_list(tmp_path, feedback_rows, mark):
+    (tmp_path / "rows.jsonl").write_text(mark + "\n".join(map(json.dumps, feedback_rows)) + "\n\n", encoding="utf-8")
+    assert load_feedback(tmp_path / "rows.jsonl") == load_feedback(SAMPLE / "feedback.json")
+    (tmp_path / "rows.json").write_text(mark + json.dumps(feedback_rows), encoding="utf-8")
+    assert load_feedback(tmp_path / "rows.json") == load_feedback(SAMPLE / "feedback.json")
 
 
 def test_questions_are_recognised_whatever_their_spacing_and_case():

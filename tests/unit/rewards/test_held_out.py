@@ -30,6 +30,14 @@ def test_the_list_has_keys_and_no_comments(tmp_path):
     assert all(len(key) == 16 for key in held_out_keys())
 
 
+def test_a_question_that_differs_in_how_it_ends_is_the_same(monkeypatch):
+    monkeypatch.setattr("rewards.held_out.held_out_keys", lambda: frozenset([question_key("What's it for?")]))
+    example = load_examples(SAMPLE / "dev.json")[0]
+    for question in ("What's it for?", "what's it for", "What’s it for ?", "What's it for??", " What's  it for. "):
+        assert without_held_out([example.model_copy(update={"question": question})]) == []
+    assert without_held_out([example.model_copy(update={"question": "What's it from?"})])
+
+
 def drawn_by(key):
     return hashlib.sha256(f"validation {key}".encode()).hexdigest()
 

@@ -22,9 +22,9 @@ def test_rewards_are_weighed_in_each_categorys_unit():
 
 def test_a_reward_is_zero_at_the_break_even_probability():
     assert BUILT_IN["relevance"].reward(0.5) == 0
-    assert BUILT_IN["factuality"].reward(0.2) == 0
+    assert BUILT_IN["factuality"].reward(0.05) == 0
     assert BUILT_IN["factuality"].reward(1.0) == -1
-    assert BUILT_IN["factuality"].reward(0.0) == pytest.approx(0.25)
+    assert BUILT_IN["factuality"].reward(0.0) == pytest.approx(0.05 / 0.95)
 
 
 def test_a_label_is_on_the_wire_if_there_is_one():

@@ -20,6 +20,7 @@ from service.domain.policy import ServedPolicy
 from service.domain.roster import Roster
 from service.domain.scored import ScoredCompletion
 from service.engine.engine import EngineGone, ServiceStopping
+from service.errors import EngineFull
 from service.metrics.policies import PolicyMetrics
 from service.parts import wire
 from service.served.mixture_cache import MixtureCache
@@ -41,6 +42,7 @@ class FakeEngine:
         self.loaded = []
         self.broken = set()
         self.not_loadable = {}
+        self.room = 100
         self.echoes = {}
         self.ending = "."
         self.hold: asyncio.Event | None = None
@@ -97,6 +99,8 @@ class FakeEngine:
             raise EngineGone
         if policy.adapter_name in self.broken:
             raise Exception("shapes do not match")
+        if len(self.loaded) >= self.room:
+            raise EngineFull(len(self.loaded))
         self.loaded.append(policy.adapter_name)
 
     async def unload(self, policy):

@@ -14,11 +14,15 @@ from service.settings import Settings
 class Started(Exception):
     """It would serve now."""
 
+    this_machine_only = None
+
 
 @pytest.fixture(autouse=True)
 def only_the_checks(monkeypatch):
     def create_app(*arguments, **others):
-        raise Started
+        started = Started()
+        started.this_machine_only = others["this_machine_only"]
+        raise started
 
     monkeypatch.setattr(module, "create_app", create_app)
     monkeypatch.setattr(module.logs, "configure", lambda settings: None)
@@ -43,6 +47,19 @@ def test_it_is_open_to_other_machines_only_with_keys_or_when_that_is_meant(host,
 def test_this_machine_alone_needs_no_keys(host):
     with pytest.raises(Started):
         run(Settings(), host, 0)
+
+
+@pytest.mark.parametrize(
+    ("opened", "keyed", "checked"), [(False, False, True), (True, False, False), (False, True, False)]
+)
+def test_the_host_of_requests_is_checked_where_only_this_machine_can_connect_and_no_key_is_asked_for(
+    tmp_path, opened, keyed, checked
+):
+    file = KeyFile(tmp_path / "keys.toml")
+    file.add("app", ["generate"], Limits())
+    with pytest.raises(Started) as caught:
+        run(Settings(open=opened, keys=file.path if keyed else None), "127.0.0.1", 0)
+    assert caught.value.this_machine_only is checked
 
 
 @pytest.mark.parametrize(("settings", "seconds"), [({}, 75), ({"keep_alive_timeout": 20}, 20)])

@@ -36,9 +36,10 @@ def test_rewards_land_on_the_last_token_of_their_segment():
     ends = [2, 9, 10, 13, 20, 21, 21]  # It| opened|.| It| closed|.|<end of text>
     placed = place_rewards(judged(text), ends, BUILT_IN)
     relevance, factuality, completeness = placed.T.tolist()
-    assert factuality == [0, 0, 1, 0, 0, 2, 0]
+    units = {name: spec.unit for name, spec in BUILT_IN.items()}
+    assert factuality == pytest.approx([0, 0, 1 / units["factuality"], 0, 0, 2 / units["factuality"], 0])
     assert relevance == [0, 0, 1, 0, 0, 2, 0]
-    assert completeness == pytest.approx([0, 0, 0, 0, 0, 0, 1 / BUILT_IN["completeness"].unit])
+    assert completeness == pytest.approx([0, 0, 0, 0, 0, 0, 1 / units["completeness"]])
 
 
 def test_by_sign_errors_cost_one_and_completeness_pays_its_score():

@@ -10,7 +10,7 @@ def test_packing_by_hand():
     assert packed.position_ids.tolist() == [[0, 1, 2, 3, 2]]
     assert packed.predicted_at.tolist() == [1, 2, 1]
     assert packed.targets.tolist() == [7, 8, 9]
-    assert packed.mask[0, 0].int().tolist() == [
+    assert packed.mask[0].int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
         [1, 1, 1, 0, 0],

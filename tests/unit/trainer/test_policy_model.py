@@ -42,7 +42,8 @@ def test_the_reference_stays_the_model_itself_while_the_policy_changes(small, fr
     assert torch.equal(fresh.evaluate(ROW, "reference", below=policy.below).logprobs, before)
     assert torch.equal(fresh.evaluate(ROW).logprobs, policy.logprobs.detach())
     plain = AutoModelForCausalLM.from_pretrained(small[0].path, dtype=torch.float32)
-    logits = plain(ROW.input_ids, position_ids=ROW.position_ids, attention_mask=ROW.mask).logits[0, ROW.predicted_at]
+    out = plain(ROW.input_ids, position_ids=ROW.position_ids, attention_mask=ROW.mask[None])
+    logits = out.logits[0, ROW.predicted_at]
     expected = logits.log_softmax(-1).gather(-1, ROW.targets[:, None])[:, 0]
     torch.testing.assert_close(before, expected.detach(), rtol=1e-4, atol=1e-4)
 

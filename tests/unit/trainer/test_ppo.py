@@ -10,7 +10,7 @@ from rewards.dataset import Example
 from rewards.errors import FgctlError
 from rewards.scores import CategoryScores, ScoredResponse, Segment
 from trainer.policy_model import PolicyModel
-from trainer.ppo import PpoTrainer, step_examples
+from trainer.ppo import PpoTrainer, rate_share, step_examples
 from trainer.recipe import LoraRecipe, PpoRecipe, load_recipe
 from trainer.rollouts.sampler import Sampled
 
@@ -63,6 +63,40 @@ def test_a_sampler_whose_log_probabilities_are_not_numbers_stops_the_run(trained
     sampler.sample = lambda prompts, n, *_, **__: [[Sampled([5, 6], [nan, nan])] * n for _ in prompts]
     with pytest.raises(FgctlError, match="differ from the trainer's by nan nats"):
         trainer.step(1, sampler)
+
+
+def test_a_gradient_of_zero_is_no_fault_of_the_sampler(trained, tiny):
+    trainer, sampler = trained(tiny)  # all responses earn the same
+    sampler.logprobs = lambda prompt: [-1.0]
+    for step in range(2):
+        assert trainer.step(step, sampler)["policy/grad_norm"] == 0
+
+
+def test_a_sampler_that_keeps_the_old_weights_stops_the_run(trained, tiny):
+    trainer, sampler = trained(tiny)
+    sampler.logprobs = lambda prompt: [-1.0]
+    trainer.step(0, sampler)
+    with torch.no_grad():
+        for name, parameter in trainer.model.policy_parameters().items():
+            if "lora_B" in name:
+                parameter.add_(1.0)
+    with pytest.raises(
+        FgctlError, match=r"changed the trainer's log-probabilities by \d.* and the sampler's not at all"
+    ):
+        trainer.step(1, sampler)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_its_share():
+    recipe = PpoRecipe(steps=10, warmup_steps=2, decay_to=0.1)
+    rates = [rate_share(step, recipe) for step in range(10)]
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1)
+    assert rates[4] - rates[5] == pytest.approx(0.9 / 7)
+    kept = PpoRecipe(steps=10, warmup_steps=2)
+    assert [rate_share(step, kept) for step in range(2, 20)] == [1] * 18
+    critic = PpoRecipe(steps=10, warmup_steps=0, decay_to=0, estimator={"type": "gae", "critic_warmup_steps": 3})
+    assert [rate_share(step, critic) for step in (3, 6, 9)] == pytest.approx([1, 0.5, 0])
 
 
 def test_every_epoch_asks_every_question_once_in_an_order_of_its_own():

@@ -11,6 +11,7 @@ from policies.trunk import trunk_of
 from policies.verification import problem
 from policies.weights import Weights
 from rewards.dataset import SAMPLE
+from rewards.errors import FgctlError
 from rewards.models.feedback_rewards import FITTED_REWARDS, FeedbackRewards
 from rewards.scorer import Scorer
 from trainer.ppo_run import PpoJob, train_policy, used_rewards
@@ -18,7 +19,7 @@ from trainer.recipe import load_recipe
 from trainer.sft import SftJob, train_sft
 
 DATA = SAMPLE / "train.json"
-SETTINGS = ("ppo.rollouts=transformers", "ppo.logprob_tolerance=1", "lora.top_layers=2")
+SETTINGS = ("ppo.rollouts=transformers", "ppo.logprob_tolerance=1", "sft.lora.rank=8", "sft.learning_rate=0.05")
 
 
 @pytest.fixture
@@ -39,8 +40,7 @@ def trained(base, store, run, *overrides):
 
 def test_on_a_merged_parent_a_policy_is_a_new_adapter_of_the_trunk(base, tmp_path):
     store = PolicyStore(tmp_path / "policies")
-    whole = ("sft.merge=true", "sft.lora.rank=8", "sft.learning_rate=0.05")
-    parent, policy, log = trained(base, store, tmp_path / "runs", *whole)
+    parent, policy, log = trained(base, store, tmp_path / "runs", "sft.merge=true", "lora.top_layers=2")
     assert (parent.merged, parent.base.digest, policy.merged) == (True, base.digest, False)
     assert (parent.recipe["lora"]["rank"], parent.recipe["lora"]["top_layers"]) == (8, None)
     trunk = trunk_of(base, store)
@@ -58,7 +58,7 @@ def test_on_a_merged_parent_a_policy_is_a_new_adapter_of_the_trunk(base, tmp_pat
 
 def test_on_a_parent_that_is_not_merged_a_policy_continues_its_adapter(base, tmp_path):
     store = PolicyStore(tmp_path / "policies")
-    parent, policy, log = trained(base, store, tmp_path / "runs", "sft.lora.rank=8", "sft.learning_rate=0.05")
+    parent, policy, log = trained(base, store, tmp_path / "runs")
     assert (parent.merged, policy.base.digest, policy.parent.version) == (False, base.digest, parent.version)
     assert trunk_of(base, store) is base
     assert log[0]["kl/response"] == 0
@@ -67,6 +67,16 @@ def test_on_a_parent_that_is_not_merged_a_policy_continues_its_adapter(base, tmp
     ]
     assert shapes[0]["target_modules"] == shapes[1]["target_modules"]
     assert "down_proj" in shapes[1]["target_modules"]
+    assert (policy.recipe["lora"]["rank"], policy.recipe["lora"]["top_layers"]) == (8, None)
+    assert policy.recipe["lora"]["target_modules"] == shapes[1]["target_modules"]
+
+
+def test_a_shape_that_is_not_the_parents_is_refused_before_training(base, tmp_path):
+    with pytest.raises(
+        FgctlError, match=r"lora.rank is 16, but the parent's adapter has 8, and policies start from it"
+    ):
+        trained(base, PolicyStore(tmp_path / "policies"), tmp_path / "runs", "lora.rank=16")
+    assert not (tmp_path / "runs/ppo/checkpoint.pt").exists()
 
 
 def test_a_parent_of_another_base_starts_no_policy(base, trunk_store, tmp_path):

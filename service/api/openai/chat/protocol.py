@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service.api.common.limits import MESSAGES, PARTS, at_most
 from service.api.common.wire import Text, one_message
 from service.api.openai.common.protocol import CompletionsRequest, CompletionsResponse, OpenAIChoice, OpenAIWire
 from service.domain.request import Sampling
@@ -29,8 +30,9 @@ class ChatMessage(BaseModel):
         one_message("role is system, developer, user or assistant; policies call no tools."),
     ]
     content: Annotated[
-        Text | list[TextPart] | None,
+        Text | Annotated[list[TextPart], Field(fail_fast=True)] | None,
         one_message("content is a text or a list of parts of type text; policies read nothing else."),
+        at_most(PARTS, "parts"),
     ] = None
     """An assistant's turn may have none, which is the empty text."""
 
@@ -55,7 +57,7 @@ class ChatMessage(BaseModel):
 class ChatRequest(CompletionsRequest):
     """What POST /v1/chat/completions takes."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: Annotated[list[ChatMessage], Field(fail_fast=True), at_most(MESSAGES, "messages")] = Field(min_length=1)
     """The conversation; with `passages`, only its last message is read, the user's question."""
     max_completion_tokens: int | None = Field(None, ge=1)
     """The newer name of `max_tokens`; counts where both are given."""

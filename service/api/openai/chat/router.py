@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from service.api.common.route import GeneratingRoute
 from service.api.openai.chat.answer_format import ChatFormat
 from service.api.openai.chat.protocol import ChatRequest, ChatResponse
 from service.api.openai.chat.translate import extra_fields, to_request
@@ -13,7 +14,7 @@ from service.edge.authentication import caller_of
 from service.edge.route_scope import needs
 from service.errors import GENERATING
 
-router = APIRouter()
+router = APIRouter(route_class=GeneratingRoute)
 
 
 @router.post("/chat/completions", response_model=ChatResponse, responses=GENERATING | STREAM)

@@ -7,12 +7,14 @@ from typing import Any
 
 from service.answering.pipeline import Pipeline
 from service.answering.prepared import Prepared
+from service.api.common.limits import LOGPROBS
 from service.api.common.reply import sources_json
 from service.api.openai.common.answer_format import AnswerFormat
 from service.api.openai.common.merged_streams import merged
 from service.api.openai.common.protocol import CompletionsRequest
 from service.domain.answer import Answer, Piece
 from service.domain.request import AnswerRequest
+from service.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,24 @@ async def prepare(
     extra: dict[str, Any] | None = None,
 ) -> Batch:
     """Check every prompt of a request. Raises ServiceError."""
+    _check_logprobs(requests, pipeline.limits.max_tokens)
     prompts = tuple(await pipeline.prepare_all(requests))
     return Batch(body.model, prompts, answer_format, body.include_usage, extra or {})
+
+
+def _check_logprobs(requests: Sequence[AnswerRequest], max_tokens: int) -> None:
+    """Raises InvalidRequest for more log-probabilities than the service should hold. All prompts ask for the same."""
+    sampling = requests[0].sampling
+    if sampling.logprobs is None:
+        return
+    completions = len(requests) * (sampling.best_of or sampling.n)
+    count = completions * (sampling.max_tokens or max_tokens) * (sampling.logprobs + 1)
+    if count > LOGPROBS:
+        raise InvalidRequest(
+            f"The answers may hold {count} log-probabilities, and {LOGPROBS} are allowed; ask for fewer prompts, "
+            "answers, tokens or logprobs.",
+            "logprobs",
+        )
 
 
 async def events(pipeline: Pipeline, batch: Batch) -> AsyncGenerator[tuple[int, Piece | Answer], None]:

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policies.names import DEFAULT_PROFILE
-from service.api.common.wire import BestOf, PassageIn, PolicyName, Seed, Stops, check_stops, listed_stops
+from service.api.common.limits import NAME
+from service.api.common.wire import BestOf, Passages, PolicyName, Seed, Stops, listed_stops
 from service.domain.request import Sampling
 from service.errors import InvalidField
 
@@ -73,9 +74,9 @@ class CompletionsRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True, use_attribute_docstrings=True)
 
-    model: str = DEFAULT_PROFILE
+    model: str = Field(DEFAULT_PROFILE, max_length=NAME)
     """A profile, `profile@version`, or `weights:0.3,0.5,0.2`; GET /v1/models lists the profiles."""
-    passages: list[PassageIn] | None = None
+    passages: Passages | None = None
     """Passages that the question is answered from; such answers are scored. No part of OpenAI's interface."""
     n: int | None = Field(None, ge=1)
     """Answers to return; 1 without it."""
@@ -112,7 +113,6 @@ class CompletionsRequest(BaseModel):
 
     @model_validator(mode="after")
     def _sensible(self) -> "CompletionsRequest":
-        check_stops(self.stop)
         if self.best_of is not None and self.best_of < self.answers:
             message = f"best_of is {self.best_of}, fewer than n, {self.answers}; sample at least as many."
             raise InvalidField("best_of", message)

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from service.api.common.route import GeneratingRoute
 from service.api.openai.common.batch import prepare
 from service.api.openai.common.http import STREAM, respond
 from service.api.openai.completions.answer_format import CompletionFormat
@@ -13,7 +14,7 @@ from service.edge.authentication import caller_of
 from service.edge.route_scope import needs
 from service.errors import GENERATING
 
-router = APIRouter()
+router = APIRouter(route_class=GeneratingRoute)
 
 
 @router.post("/completions", response_model=CompletionResponse, responses=GENERATING | STREAM)

@@ -1,11 +1,12 @@
 import json
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from policies.manifest import Named
-from policies.store import BrokenPolicy, PolicyStore
+from policies.store import BrokenPolicy, PolicyStore, versions
 from policies.weights import Weights
 from rewards.errors import FgctlError
 
@@ -58,7 +59,8 @@ def test_a_written_policy_can_be_promoted_verified_and_read(store, tmp_path):
         "README.md",
     }
     assert set(json.loads((directory / "policy.json").read_text())) == {
-        *("profile version weights base parent recipe data rewards steps episodes scores created fgctl merged".split()),
+        *("profile version digest weights base parent recipe data rewards steps episodes".split()),
+        *("scores created fgctl merged".split()),
     }
 
 
@@ -169,3 +171,52 @@ def test_what_is_read_at_a_glance_has_no_distributions(store, tmp_path):
     assert store.manifest("medium", version).figures == {"n": 80, "served": {"responses": 160}}
     store.promote("medium", version)
     assert store.promotions("medium")[0].scores == {"n": 80, "served": {"responses": 160}}
+
+
+@pytest.mark.parametrize(
+    "leftover", ["medium/.new-k3x", "medium/{}.bak", "medium/{}-old", "medium.bak/{}", "medium-old/{}"]
+)
+def test_a_leftover_directory_is_no_version(store, write_policy, leftover):
+    version = write_policy(store, "medium", 1).version
+    shutil.copytree(store.path("medium", version), store.root / leftover.format(version))
+    (store.root / "medium" / "empty").mkdir()
+    (store.root / "medium" / "notes.txt").write_text("mine")
+    (store.root / "medium" / "binary").mkdir()
+    (store.root / "medium" / "binary" / "policy.json").write_bytes(b"\xff")
+    assert {profile: store.versions(profile) for profile in store.stored_profiles() if store.versions(profile)} == {
+        "medium": [version]
+    }
+
+
+@pytest.mark.parametrize("blocked", ["store", "profile"])
+def test_a_store_that_cannot_be_written_is_found_before_training(tmp_path, blocked):
+    store = PolicyStore(tmp_path / "policies")
+    store.require_writable("medium")
+    assert not list(store.root.iterdir())
+    if blocked == "profile":
+        (store.root / "medium").write_text("a file where the directory should be")
+    else:
+        store = PolicyStore(tmp_path / "file" / "policies")
+        (tmp_path / "file").write_text("a file where the directory should be")
+    with pytest.raises(FgctlError, match=r"No policy can be stored in .*medium \(Not a directory\); make it writable"):
+        store.require_writable("medium")
+
+
+def test_the_whole_digest_is_stored_and_compared(store, tmp_path, monkeypatch):
+    written = store.write("medium", adapter(tmp_path), manifest())
+    assert (len(written.digest), written.digest[:12]) == (64, written.version)
+    whole = versions.digest_of
+    monkeypatch.setattr(versions, "digest_of", lambda adapter: whole(adapter)[:12] + "0" * 52)
+    with pytest.raises(BrokenPolicy, match="restore it"):
+        store.verify("medium", written.version)
+    monkeypatch.setattr(store, "intact", lambda profile, version: written)
+    with pytest.raises(BrokenPolicy, match=f"Another adapter is stored as medium@{written.version}"):
+        store.write("medium", tmp_path / "adapter-weights", manifest())
+
+
+def test_a_version_from_before_whole_digests_were_stored_is_checked_by_its_name(store, tmp_path):
+    written = store.write("medium", adapter(tmp_path), manifest())
+    file = store.path("medium", written.version) / "policy.json"
+    file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "digest"}))
+    assert store.verify("medium", written.version)
+    assert store.manifest("medium", written.version).digest is None

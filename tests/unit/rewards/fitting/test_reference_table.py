@@ -47,9 +47,16 @@ def test_what_people_wrote_is_without_errors_and_copies_beside_the_answer_are_ir
     assert len(table.factuality.y) == 2
     assert not table.factuality.y.any()
     # Reference and correction are relevant, and so is the copied sentence about the mill; the other sentences are not.
-    copied = table.relevance.y[2:]
+    copied = table.relevance.y[2:-2]
     assert not table.relevance.y[:2].any()
     assert 0 < copied.sum() < len(copied)
+
+
+def test_what_pads_a_correction_with_the_question_is_irrelevant_and_says_nothing_else():
+    table = tabulate_references([example()], Counting())
+    assert table.relevance.y[-2:].tolist() == [True, True]
+    assert (table.relevance.x[-2:, 0] >= len("The mill burned in 1911.")).all()
+    assert len(table.factuality.y) == 2
 
 
 def test_the_reference_is_more_complete_than_extracts_that_lack_its_content():

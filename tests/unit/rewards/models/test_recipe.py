@@ -14,7 +14,7 @@ def test_every_recipe_loads_and_names_features_that_exist(name):
 
 
 def test_what_is_wrong_with_a_recipe_is_named(tmp_path):
-    with pytest.raises(FgctlError, match="choose one of alignment, best"):
+    with pytest.raises(FgctlError, match="choose one of alignment, annotations"):
         load_recipe("nothing")
     file = tmp_path / "mine.toml"
     file.write_text("description = 1 2")

@@ -63,7 +63,7 @@ def test_labels_that_are_mostly_wrong_are_not_worth_showing_whatever_they_gain()
 
 def test_without_errors_no_label_is_worth_showing():
     figures = agreement([], [])
-    assert (figures["n"], figures["accuracy"], figures["macro_f1"]) == (0, 0.0, 0.0)
+    assert (figures["n"], figures["accuracy"], figures["macro_f1"]) == (0, None, None)
     assert figures["worth"] is False
 
 
@@ -111,7 +111,13 @@ def test_intervals_count_questions_not_segments():
     assert high > 0.7
 
 
-def test_the_report_of_no_segments_is_zeros():
-    nothing = np.zeros(0, dtype=bool)
-    report = binary_agreement(nothing, np.zeros(0), nothing, np.zeros(0, dtype=np.int64), 3)
-    assert (report["accuracy"], report["n"]) == (0, 0)
+def test_figures_over_nothing_are_none():
+    nothing, nowhere = np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
+    for report in (
+        binary_agreement(nothing, np.zeros(0), nothing, nowhere, 3),
+        pairwise_agreement(np.zeros(0), nowhere, 3),
+        label_agreement([], [], NAMES, nowhere, 3),
+    ):
+        assert report["n"] == 0
+        assert set(report["interval"].values()) == {None}
+        assert all(value is None for name, value in report.items() if "accuracy" in name or "f1" in name)

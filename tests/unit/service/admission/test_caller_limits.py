@@ -54,7 +54,7 @@ def test_requests_per_minute_are_limited():
 def test_what_is_refused_in_the_end_costs_nothing():
     limits, caller = CallerLimits(Limits(), Clock()), Caller("k", limits=Limits(1, 1, 100))
     limits.take(caller, 100)
-    limits.give_back("k", 60, ended=False, refused=True)
+    limits.give_back("k", 60, 0, ended=False, refused=True)
     assert refused(limits, caller).reason == "concurrency"
     limits.give_back("k", 40, refused=True)
     limits.check(caller, 100)
@@ -80,6 +80,18 @@ def test_a_caller_at_its_concurrency_is_told_when_a_request_is_likely_to_end():
     assert (error.reason, error.retry_after) == ("concurrency", 10)
     limits.give_back("k", 0)
     limits.check(caller)
+
+
+def test_completions_count_and_a_request_of_many_may_be_the_only_one():
+    limits, caller = CallerLimits(Limits(concurrency=4)), Caller("k")
+    limits.check(caller, completions=16)
+    limits.take(caller, 1, 16)
+    assert refused(limits, caller).reason == "concurrency"
+    limits.give_back("k", 0, 16)
+    limits.take(caller, 1, 3)
+    limits.check(caller, completions=1)
+    with pytest.raises(RateLimited, match="3 of your completions are in service and 4 are allowed"):
+        limits.check(caller, completions=2)
 
 
 def test_a_callers_own_limits_take_precedence_and_are_not_shared():

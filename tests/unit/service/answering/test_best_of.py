@@ -12,17 +12,17 @@ LABELS = {"profile": "medium", "policy": "000000000002"}
 
 
 async def test_the_best_by_the_weights_is_the_answer_with_its_scores_and_the_cost_of_all(service):
-    # Weights 3:5:3 make .5 more factuality count more than .6 more relevance.
-    service.worker.rewards = {ONCE: {"relevance": 0.1}, TWICE: {"factuality": 0.0}}
+    # Weights 3:5:3 and units 1:3 make 1.4 more factuality count more than .6 more relevance.
+    service.worker.rewards = {ONCE: {"relevance": 0.1}, TWICE: {"factuality": 0.9}}
     body = (await service.ask(BODY)).json()
     assert body["text"] == TWICE
     assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 12, "samples": 3}
     assert body["scores"]["factuality"]["segments"][0]["end"] == len(TWICE)
     assert body["in_domain"] is True
     weights = body["weights"]
-    unit = service.backend.categories["completeness"].unit
-    plain = -0.5 * (weights["relevance"] + weights["factuality"] + weights["completeness"] / unit)
-    best, other = plain + 0.5 * weights["factuality"], plain + 0.6 * weights["relevance"]
+    counted = {name: weights[name] / spec.unit for name, spec in service.backend.categories.items()}
+    plain = -0.5 * sum(counted.values())
+    best, other = plain + 1.4 * counted["factuality"], plain + 0.6 * counted["relevance"]
     assert body["best_of"] == {
         "chosen": True,
         "reward": pytest.approx(best, abs=1e-3),

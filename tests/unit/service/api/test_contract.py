@@ -61,6 +61,7 @@ def schema(tmp_path_factory):
     asyncio.run(fill())
     service.backend.feedback._store = OpenedForEachCall(url)
     service.backend.stop = service.backend.start  # which does nothing
+    service.backend.reload = service.backend.start  # the stand-ins are in no store
     return schemathesis.openapi.from_asgi("/openapi.json", service.app, config=SchemathesisConfig())
 
 

@@ -45,7 +45,7 @@ def test_the_service_at_fixed_speed_is_a_module_that_exists(monkeypatch):
         return nullcontext("the program")
 
     monkeypatch.setattr(servers, "Program", program)
-    monkeypatch.setattr(servers, "_wait_until_ready", lambda program, url: None)
+    monkeypatch.setattr(servers, "wait_until_ready", lambda program, url: None)
     with start_at_fixed_speed(Settings(), {"FGCTL_SCORING_SHARE": "0"}) as (running, url):
         assert running == "the program"
     _, option, module, port = commands[0]

@@ -1,11 +1,15 @@
 """Who may do what: scopes by path, keys in headers, and callers without keys."""
 
+import re
+
+import httpx
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from rewards.errors import FgctlError
 from service.domain.caller import SCOPES, Limits
 from service.edge.keys import KeyFile
-from service.edge.route_scope import needed_scope
+from service.edge.route_scope import declared_scope, needed_scope
 
 pytestmark = pytest.mark.anyio
 QUESTION = {"question": "Where?"}
@@ -56,7 +60,7 @@ def test_which_scope_a_request_needs(starting, root_path, method, path, scope):
 
 def test_every_route_declares_its_scope(starting):
     for route in starting.app.routes:
-        if route.path not in ("/openapi.json", "/docs", "/docs/oauth2-redirect"):
+        if route.path != "/openapi.json":
             assert hasattr(getattr(route, "endpoint", None) or route.app, "__needed_scope__"), route.path
 
 
@@ -66,6 +70,29 @@ async def test_metrics_are_public_or_require_their_own_scope(serve, keys):
     assert (await closed.get("/metrics")).status_code == 401
     assert (await closed.get("/metrics", headers={"x-api-key": keys[1]["generate"]})).status_code == 403
     assert (await closed.get("/metrics", headers={"x-api-key": keys[1]["metrics"]})).status_code == 200
+
+
+async def test_every_route_answers_only_keys_of_its_scope(serve, keys):
+    path, secrets, _ = keys
+    service = serve(keys=path, metrics_open=False)
+    asked = set()
+    for route in service.app.routes:
+        url = re.sub(r"{\w+}", "x", route.path) + ("/style.css" if route.path == "/static" else "")
+        needed = declared_scope(route)
+        for method in sorted(getattr(route, "methods", None) or {"GET"}):
+            asked.add((method, url, needed))
+            for scope in SCOPES:
+                for suffix in ("", "?x=%0A", "#/livez"):
+                    reply = await service.client.request(method, url + suffix, headers={"x-api-key": secrets[scope]})
+                    allowed = needed is None or needed == scope
+                    assert (reply.status_code not in (401, 403)) == allowed, (method, url, scope)
+                if needed is not None:
+                    odd = await service.client.request(method, f"{url}%0A", headers={"x-api-key": secrets[scope]})
+                    assert odd.status_code == 400
+            status = (await service.client.request(method, url)).status_code
+            assert (status == 401) == (needed is not None), (method, url)
+    assert {needed for _, _, needed in asked} == {None, *SCOPES}
+    assert len(asked) > 25
 
 
 async def test_a_missing_or_unknown_key_is_answered_by_401(serve, keys):
@@ -115,7 +142,7 @@ async def test_a_key_that_lacks_the_scope_is_answered_by_403(serve, keys):
         for other in SCOPES:
             reply = await service.client.post(path, json=QUESTION, headers={"x-api-key": keys[1][other]})
             if other == scope:
-                assert reply.status_code in (200, 404, 422)
+                assert reply.status_code in (200, 404, 422, 503)
             else:
                 assert (reply.status_code, reply.json()["error"]["type"]) == (403, "forbidden")
                 assert f"lacks the scope '{scope}'" in reply.json()["error"]["message"]
@@ -156,6 +183,31 @@ async def test_the_caller_is_the_key_or_without_keys_the_address(serve, keys):
         pipeline.prepare = spied
         assert (await service.client.post("/generate", json=QUESTION, headers=headers)).status_code == 200
     assert [request.caller.id for request in requests] == [f"key:{keys[2]['generate']}", "127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "caller"),
+    [
+        ("key:deadbeef", "anonymous"),
+        ("unknown", "anonymous"),
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:DB8::1", "2001:db8::1"),
+    ],
+)
+async def test_a_forwarded_address_never_becomes_a_keys_name(service, forwarded, caller):
+    callers = []
+    pipeline = service.backend.pipeline
+
+    def spied(request, prepare=pipeline.prepare):
+        callers.append(request.caller.id)
+        return prepare(request)
+
+    pipeline.prepare = spied
+    behind_proxy = ProxyHeadersMiddleware(service.app, trusted_hosts="*")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(behind_proxy), base_url="http://test") as client:
+        reply = await client.post("/generate", json=QUESTION, headers={"x-forwarded-for": forwarded})
+    assert reply.status_code == 200
+    assert callers == [caller]
 
 
 async def test_the_limits_of_a_key_are_enforced(serve, tmp_path):

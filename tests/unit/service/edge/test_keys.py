@@ -126,3 +126,11 @@ def test_a_write_that_fails_leaves_the_file_unchanged(file, monkeypatch):
         file.add("another", ["generate"], Limits())
     assert file.path.read_bytes() == before
     assert {p.name for p in file.path.parent.iterdir()} <= {"keys.toml", "keys.toml.lock"}
+
+
+@pytest.mark.parametrize("name", [" app", "app ", "аpp", "ａpp"])
+def test_a_name_that_looks_like_another_is_refused(file, name):
+    file.add("app", ["generate"], Limits())
+    with pytest.raises(FgctlError, match="The name"):
+        file.add(name, ["generate"], Limits())
+    assert len(file.read()) == 1

@@ -54,7 +54,7 @@ async def test_each_request_is_one_line_with_its_outcome(service, lines):
 async def test_streams_refusals_and_errors_are_logged_too(service, lines):
     await service.ask(QUESTION | {"stream": True})
     await service.ask(QUESTION, profile="huge")
-    await service.client.get("/responses/some%0Aid")
+    await service.client.get("/responses/some%20id")
     await service.client.get("/wp-admin/setup.php")
     assert [(line["status"], line["route"], line.get("outcome")) for line in lines()] == [
         (200, "/generate", "ok"),

@@ -1,6 +1,7 @@
-"""Restarts of an engine that died."""
+"""Restarts of an engine that died or hangs."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -11,12 +12,24 @@ pytestmark = pytest.mark.anyio
 
 
 class Engine:
-    """Fails to start a number of times."""
+    """Fails to start a number of times, and answers unless it hangs."""
 
     def __init__(self, failures=0):
         self.alive = True
         self.failures = failures
         self.starts = 0
+        self.kills = 0
+        self.hangs = asyncio.Event()
+
+    async def answer(self):
+        if self.hangs.is_set():
+            await asyncio.Event().wait()
+        if not self.alive:
+            raise RuntimeError("gone")
+
+    def kill(self):
+        self.kills += 1
+        self.alive = False
 
     def restart(self):
         self.starts += 1
@@ -24,6 +37,7 @@ class Engine:
             self.failures -= 1
             raise RuntimeError("no memory")
         self.alive = True
+        self.hangs.clear()
 
 
 @pytest.fixture
@@ -45,7 +59,7 @@ def run(monkeypatch):
             if supervisor.up and supervisor._failures:
                 break
         task.cancel()
-        return [pause for pause in pauses if pause != supervision.CHECK_SECONDS]
+        return [pause for pause in pauses if pause not in (supervision.CHECK_SECONDS, supervision.ANSWER_SECONDS)]
 
     return until_up
 
@@ -99,3 +113,58 @@ async def test_an_engine_that_runs_steadily_counts_as_recovered(monkeypatch):
         await asyncio.sleep(0)
     task.cancel()
     assert not supervisor.hopeless
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Questions at once, and checks every few milliseconds."""
+    monkeypatch.setattr(supervision, "ANSWER_SECONDS", 0.001)
+    monkeypatch.setattr(supervision, "CHECK_SECONDS", 0.005)
+
+
+async def test_an_engine_that_hangs_is_killed_and_replaced(quick):
+    engine, up = Engine(), []
+
+    async def restarted():
+        up.append(supervisor.up)
+
+    supervisor = Supervisor(engine, restarted, patience=0.02)
+    running = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0.05)
+    assert (engine.kills, engine.starts) == (0, 0)
+    engine.hangs.set()
+    async with asyncio.timeout(30):
+        while not engine.starts or not supervisor.up:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    assert (engine.kills, engine.starts, up) == (1, 1, [False])
+
+
+async def test_an_engine_that_dies_while_it_is_asked_is_not_killed(quick):
+    engine = Engine()
+
+    async def restarted():
+        pass
+
+    supervisor = Supervisor(engine, restarted, patience=600)
+    engine.hangs.set()
+    running = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0.02)
+    engine.alive = False
+    async with asyncio.timeout(30):
+        while not engine.starts:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    assert engine.kills == 0
+
+
+async def test_time_in_which_the_service_itself_was_stopped_does_not_count(quick):
+    engine = Engine()
+    supervisor = Supervisor(engine, lambda: None, patience=1)
+    engine.hangs.set()
+    running = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0.02)
+    time.sleep(1.5)  # nothing of this process runs meanwhile
+    await asyncio.sleep(0.02)
+    running.cancel()
+    assert engine.kills == 0

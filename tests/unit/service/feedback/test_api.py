@@ -8,6 +8,7 @@ import pytest
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
 from service.feedback.agreement.from_store import measure_agreement
+from tests.unit.service.event_loop import LONGEST_HOLD, longest_gap
 
 pytestmark = pytest.mark.anyio
 
@@ -164,6 +165,35 @@ async def test_a_submission_over_the_limits_is_refused_before_it_is_looked_at(
     status, answer = await post("/annotation/submit", **submission | content)
     assert (status, answer["error"]["param"]) == (422, param)
     assert len(json.dumps(answer)) < 1000
+
+
+MARKS = [{"label": ("Irrelevant", "Redundant")[n % 2], "start": n % 20, "end": 30 + n % 20} for n in range(500)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"errors": [{}] * 60_000},
+        {"errors": [SPAN] * 15_000},
+        {"errors": MARKS, "corrected": "Better."},
+        {"suggestions": [SUGGESTION] * 10_000},
+        {"missing": [GAP | {"sentence_id": [1] * 300_000}]},
+    ],
+    ids=["empty marks", "too many marks", "marks that overlap", "too many suggestions", "too many sentences"],
+)
+async def test_no_submission_holds_the_event_loop(feedback_service, post, content):
+    await post("/annotation/next", annotator="Ann")
+    body = json.dumps({"submission_id": "s1", "response_id": "r1", "annotator": "Ann"} | content)
+    options = {"content": body.encode(), "headers": {"content-type": "application/json"}}
+    holds = []
+    for _ in range(3):  # a busy machine holds the loop, too
+        idle, _ = await longest_gap(asyncio.sleep(0.1))
+        gap, reply = await longest_gap(feedback_service.client.post("/annotation/submit", **options))
+        assert reply.status_code in (413, 422)
+        holds.append(gap - idle)
+        if holds[-1] < LONGEST_HOLD:
+            break
+    assert min(holds) < LONGEST_HOLD, holds
 
 
 @pytest.mark.parametrize(("path", "field"), [("draft", "draft"), ("skip", "reason")])

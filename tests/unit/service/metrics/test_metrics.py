@@ -218,7 +218,8 @@ def test_only_known_error_rates_of_the_scorer_are_shown(service):
     point = OperatingPoint(false_alarm_rate=0.1, miss_rate=0.2, clean=10, errors=5)
     scoring = service.backend.metrics.scoring
     scoring.announce_scorer(
-        {"factuality": point, "relevance": OperatingPoint()}, {"factuality": {"accuracy": 0.8, "n": 15}}
+        {"factuality": point, "relevance": OperatingPoint()},
+        {"factuality": {"accuracy": 0.8, "macro_f1": None, "n": 15}},
     )
     assert service.metric("fg_scorer_false_alarm_ratio", category="factuality") == 0.1
     assert service.metric("fg_scorer_miss_ratio", category="factuality") == 0.2

@@ -6,10 +6,12 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 from pydantic import ValidationError
 
+from rewards.errors import FgctlError
 from rewards.scores import ScoreRequest
 from service.domain.hash_sampling import drawn
 from service.metrics.scoring import DROP_REASONS
 from service.scoring import queue
+from service.scoring import worker as scoring_worker
 from service.scoring.worker import ScoringWorker
 from service.settings import Settings
 
@@ -198,3 +200,23 @@ async def test_a_call_that_takes_too_long_does_not_cancel_the_callers_behind_it(
     raised = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(error) for error in raised] == [TimeoutError, BrokenProcessPool]
     assert worker.pools == 2
+
+
+async def test_a_process_that_is_stopped_is_killed_and_replaced(counting):
+    worker = counting(1)
+    scoring = asyncio.create_task(worker.score(REQUESTS))
+    while not worker._pool._processes:
+        await asyncio.sleep(0.01)
+    process = next(iter(worker._pool._processes.values()))
+    os.kill(process.pid, signal.SIGSTOP)
+    with pytest.raises(TimeoutError):
+        await scoring
+    await asyncio.to_thread(process.join, 30)
+    assert (process.exitcode, worker.pools) == (-signal.SIGKILL, 2)
+
+
+async def test_processes_that_do_not_load_in_time_are_a_sentence(counting, monkeypatch):
+    monkeypatch.setattr(scoring_worker, "_START_SECONDS", 0.01)
+    worker = counting(60)
+    with pytest.raises(FgctlError, match="did not load within"):
+        await worker.start()

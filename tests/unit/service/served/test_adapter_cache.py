@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.errors import Unavailable
+from service.errors import RateLimited, Unavailable
 from service.served.adapter_cache import AdapterCache, InUse
 
 pytestmark = pytest.mark.anyio
@@ -114,3 +114,64 @@ async def test_the_last_request_of_a_policy_is_told():
         assert idle == []
     assert idle == [policy]
     assert policy not in in_use
+
+
+async def test_however_many_are_asked_for_at_once_the_engine_holds_no_more_than_the_limit(cache, engine):
+    most = 0
+
+    class Watched(list):
+        def append(self, name):
+            nonlocal most
+            super().append(name)
+            most = max(most, len(self))
+
+    engine.held = Watched()
+    await asyncio.gather(*(cache.get_or_load(str(i), maker(str(i))) for i in range(30)))
+    assert most == len(cache) == 2
+
+
+async def test_what_was_just_loaded_stays_for_those_who_waited_for_it(cache, engine, in_use):
+    """Thirty keys at once, and each of the requests uses its adapter as soon as it has it."""
+
+    async def ask(name):
+        policy = await cache.get_or_load(name, maker(name))
+        assert name in engine.held
+        with in_use.hold(policy):
+            await asyncio.sleep(0)
+            assert name in engine.held
+
+    outcomes = await asyncio.gather(*(ask(str(i % 10)) for i in range(30)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} <= {type(None), Unavailable}
+    assert outcomes.count(None) >= 6
+
+
+async def test_room_is_made_for_an_adapter_that_is_not_kept_here(cache, engine, in_use):
+    policies = [await cache.get_or_load(name, maker(name)) for name in "ab"]
+    with in_use.hold(policies[0]):
+        await cache.make_room()
+        assert engine.held == ["a"]
+        with pytest.raises(Unavailable, match="All 1 adapters"):
+            await cache.make_room()
+
+
+async def test_a_caller_over_its_limits_costs_the_others_nothing(cache, engine):
+    def refuse():
+        raise RateLimited("too many", "concurrency", 1)
+
+    made = []
+    asking = [asyncio.create_task(cache.get_or_load("a", maker("a", made), allow)) for allow in (refuse, bool, bool)]
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(outcomes[0], RateLimited)
+    assert [policy.name for policy in outcomes[1:]] == ["a", "a"]
+    assert made == engine.held == ["a"]
+
+
+async def test_a_refused_request_pushes_nothing_out(cache, engine):
+    def refuse():
+        raise RateLimited("too many", "concurrency", 1)
+
+    for name in "ab":
+        await cache.get_or_load(name, maker(name))
+    with pytest.raises(RateLimited):
+        await cache.get_or_load("c", maker("c"), refuse)
+    assert engine.held == ["a", "b"]

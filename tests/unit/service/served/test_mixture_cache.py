@@ -58,3 +58,14 @@ def test_the_least_recently_used_is_removed_but_not_what_was_used_just_now(root,
     cache.get(mixture("2,1,1"), 2)
     newest = cache.get(mixture("1,1,1"), 2)[0].version
     assert versions(root) == {made[0], newest}
+
+
+def test_a_mixture_in_steady_use_stays_although_it_is_never_read_again(root, mixture):
+    cache = MixtureCache(root, 1)
+    used = cache.get(mixture("2,1,1"), 2)[0].version
+    file = root / "index" / mixture("2,1,1").key(2)
+    os.utime(file, (file.stat().st_atime - 3000, file.stat().st_mtime - 3000))
+    cache.used(mixture("2,1,1"), 2)
+    newest = cache.get(mixture("1,1,1"), 2)[0].version
+    assert versions(root) == {used, newest}
+    cache.used(mixture("1,2,1"), 2)  # which is not stored, as if another process had removed it

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import suppress
+import shutil
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from policies.trunk import trunk_name
 from service.domain.roster import Roster
 from service.domain.selection import Selection
 from service.engine.engine import _lora_request
+from service.served import watch_profiles
 from service.served.watch_profiles import watch_store
 
 pytestmark = pytest.mark.anyio
@@ -126,6 +127,50 @@ async def test_profiles_that_cannot_be_read_change_nothing(loaded):
     assert reply.status_code == 503
     assert "Nothing was changed" in reply.json()["error"]["message"]
     assert (await loaded.ask(profile="short")).status_code == 200
+
+
+@pytest.mark.parametrize("damage_file", [lambda file: file.write_text(""), lambda file: file.unlink()])
+async def test_a_file_without_profiles_changes_nothing(loaded, damage_file):
+    served = dict(loaded.backend.roster.served)
+    damage_file(loaded.store.root / "profiles.toml")
+    reply = await loaded.client.post("/admin/reload")
+    assert reply.status_code == 503
+    assert "names no profile" in reply.json()["error"]["message"]
+    assert loaded.backend.roster.served == served
+    assert (await loaded.ask(weights="0.4,0.3,0.3")).json()["profile"] == "mixture"
+    assert (await loaded.client.get("/readyz")).status_code == 200
+
+
+async def test_a_profile_that_the_file_does_not_name_any_more_is_served_on_and_reported(loaded):
+    old = loaded.backend.roster.served["long"]
+    before = (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"]["version"]
+    profiles = loaded.store.root / "profiles.toml"
+    whole = profiles.read_text()
+    profiles.write_text(whole[: whole.index("[long]")])
+    reply = (await loaded.client.post("/admin/reload")).json()
+    assert [entry["profile"] for entry in reply["refused"]] == ["long"]
+    assert "does not name long any more" in reply["refused"][0]["reason"]
+    assert (await loaded.ask(profile="long")).json()["policy"]["version"] == old.version
+    assert (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"]["version"] == before
+    assert old.adapter_name in loaded.engine.loaded
+    profiles.write_text(whole)
+    assert (await loaded.client.post("/admin/reload")).json()["refused"] == []
+
+
+async def test_a_profile_that_is_not_to_be_served_any_more_is_not(loaded):
+    profiles = loaded.store.root / "profiles.toml"
+    profiles.write_text(profiles.read_text().replace("[long]\n", "[long]\nserved = false\n"))
+    assert (await loaded.client.post("/admin/reload")).json()["refused"] == []
+    assert (await loaded.ask(profile="long")).status_code == 404
+    assert (await loaded.client.get("/readyz")).status_code == 200
+
+
+async def test_a_service_without_any_policy_is_not_ready(loaded):
+    profiles = loaded.store.root / "profiles.toml"
+    profiles.write_text(profiles.read_text().replace("]\n", "]\nserved = false\n"))
+    assert (await loaded.client.post("/admin/reload")).status_code == 200
+    ready = await loaded.client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (503, "broken")
 
 
 async def test_until_started_a_reload_is_asked_to_come_back(starting):
@@ -278,6 +323,82 @@ async def test_mixtures_beyond_the_limit_make_room_in_the_engine_and_come_back_f
     assert loaded.metric("fg_weights_requests_total", result="loaded") == 4
 
 
+async def test_a_caller_over_its_limits_has_nothing_built(serve, write_policy):
+    service = serve(caller_requests_per_minute=2)
+    for seed, (profile, weights) in enumerate(CORNERS.items()):
+        service.store.promote(profile, write_policy(service.store, profile, seed, weights=weights).version)
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
+    asked = [await service.ask(weights=weights) for weights in ("0.4,0.3,0.3", "0.3,0.4,0.3", "0.3,0.3,0.4")]
+    assert [reply.status_code for reply in asked] == [200, 200, 429]
+    assert (await service.client.get("/v1/models/weights:0.3,0.3,0.4")).status_code == 429
+    assert service.metric("fg_mixtures_built_total") == 2
+    assert (await service.client.get("/v1/models/weights:0.4,0.3,0.3")).status_code == 200  # it is there
+
+
+async def test_a_model_that_has_to_be_made_counts_as_a_request(serve, write_policy):
+    service = serve(caller_requests_per_minute=1)
+    for seed, (profile, weights) in enumerate(CORNERS.items()):
+        service.store.promote(profile, write_policy(service.store, profile, seed, weights=weights).version)
+    service.resolver.roster = Roster()
+    await service.resolver.reload()
+    assert (await service.client.get("/v1/models/weights:0.4,0.3,0.3")).status_code == 200
+    assert (await service.client.get("/v1/models/weights:0.3,0.4,0.3")).status_code == 429
+    assert service.metric("fg_running_completions") == 0
+
+
+async def test_a_mixture_that_the_engine_holds_is_noted_as_used(loaded):
+    for _ in range(2):
+        assert (await loaded.ask(weights="0.4,0.3,0.3")).status_code == 200
+    assert len(loaded.resolver._mixtures._noted) == 1
+
+
+async def test_a_mixture_whose_files_have_disappeared_is_served_on_and_made_again_for_a_new_engine(loaded):
+    before = (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"]
+    shutil.rmtree(loaded.resolver._mixtures._store.path("mixture", before["version"]))
+    assert (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"] == before
+    assert loaded.metric("fg_mixtures_built_total") == 1
+    loaded.engine.loaded.clear()
+    await loaded.resolver.engine_restarted()
+    assert (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"] == before
+    assert loaded.metric("fg_mixtures_built_total") == 2
+
+
+async def test_a_policy_that_a_new_engine_cannot_load_does_not_cost_the_others(loaded):
+    damage(loaded.store, "long", loaded.store.profile("long").version)
+    loaded.engine.broken.add(loaded.backend.roster.served["long"].adapter_name)
+    loaded.engine.loaded.clear()
+    await loaded.resolver.engine_restarted()
+    assert (await loaded.ask(profile="short")).status_code == 200
+    assert (await loaded.ask(profile="long")).status_code == 503
+    assert "restore it" in (await loaded.client.get("/readyz")).json()["broken"]["long"]
+
+
+async def test_several_promotions_at_once_make_an_idle_mixture_leave_a_full_engine(loaded, write):
+    await loaded.ask(weights="0.4,0.3,0.3")
+    mixture = next(name for name in loaded.engine.loaded if name.startswith("mixture"))
+    loaded.engine.room = 5
+    versions = [write(profile, seed) for seed, profile in enumerate(CORNERS, 20)]
+    for profile, version in zip(CORNERS, versions, strict=True):
+        loaded.store.promote(profile, version, force=True)
+    await loaded.resolver.reload()
+    refused = loaded.backend.roster.refused
+    assert mixture not in loaded.engine.loaded
+    assert [loaded.backend.roster.served[profile].version for profile in ("short", "medium")] == versions[:2]
+    assert "as many as it can" in refused["long"]
+
+
+async def test_a_refused_version_leaves_its_place_in_the_engine(loaded, write):
+    before = sorted(loaded.engine.loaded)
+    for seed, echo in ((9, "base"), (10, loaded.backend.roster.served["short"].adapter_name)):
+        new = write("long", seed)
+        loaded.engine.echoes[f"long@{new}"] = echo
+        loaded.store.promote("long", new, force=True)
+        await loaded.resolver.reload()
+        assert loaded.backend.roster.refused
+        assert sorted(loaded.engine.loaded) == before
+
+
 async def test_after_a_promotion_mixtures_are_made_of_the_new_policy(loaded, write):
     before = (await loaded.ask(weights="0.4,0.3,0.3")).json()["policy"]["version"]
     loaded.store.promote("long", write("long", 9), force=True)
@@ -360,31 +481,49 @@ async def test_a_new_engine_is_given_the_policies_of_the_roster(loaded):
     assert len(loaded.engine.loaded) == 4
 
 
-async def test_the_store_is_watched(loaded, write):
-    profiles, noticed = loaded.store.root / "profiles.toml", asyncio.Event()
+@pytest.fixture
+async def watched(loaded, monkeypatch):
+    """The service, which looks at its store every few milliseconds; `noticed` is set by each reload."""
+    monkeypatch.setattr(watch_profiles, "EVERY", 0.01)
+    loaded.noticed = asyncio.Event()
 
     async def reload():
-        noticed.set()
+        loaded.noticed.set()
         await loaded.resolver.reload()
 
-    async def change(text):
-        """Write until it is noticed: nobody says when the watching has begun."""
-        noticed.clear()
-        async with asyncio.timeout(60):
-            while not noticed.is_set():
-                profiles.write_text(text)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(noticed.wait(), 0.2)
-
     watching = asyncio.create_task(watch_store(loaded.store.root, reload))
-    await change("[broken\n")
-    new = write("long", 9)
-    versions = {profile: policy.version for profile, policy in loaded.backend.roster.served.items()} | {"long": new}
-    await change("".join(f'[{profile}]\nversion = "{version}"\n' for profile, version in versions.items()))
-    async with asyncio.timeout(60):
-        while loaded.backend.roster.served["long"].version != new:
-            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    yield loaded
     watching.cancel()
+
+
+async def serves(service, version):
+    async with asyncio.timeout(60):
+        while service.backend.roster.served["long"].version != version:
+            await asyncio.sleep(0.01)
+
+
+async def test_the_store_is_watched_also_after_a_reload_that_failed(watched, write):
+    (watched.store.root / "profiles.toml").write_text("[broken\n")
+    async with asyncio.timeout(60):
+        await watched.noticed.wait()
+    new = write("long", 9)
+    versions = {profile: policy.version for profile, policy in watched.backend.roster.served.items()} | {"long": new}
+    text = "".join(f'[{profile}]\nversion = "{version}"\n' for profile, version in versions.items())
+    (watched.store.root / "profiles.toml").write_text(text)
+    await serves(watched, new)
+
+
+async def test_promotions_are_followed_after_the_stores_directory_was_replaced(watched, write):
+    root = watched.store.root
+    shutil.copytree(root, root.with_name("new"))
+    root.rename(root.with_name("old"))
+    await asyncio.sleep(0.1)
+    root.with_name("new").rename(root)
+    for seed in (9, 10):
+        new = write("long", seed)
+        watched.store.promote("long", new, force=True)
+        await serves(watched, new)
 
 
 class OnTrunk:

@@ -29,11 +29,11 @@ def test_a_report_says_how_much_is_copied():
 
 def test_the_judges_reward_is_what_its_verdicts_would_earn():
     figures, by_response = judged(OPINION, WEIGHTS.as_dict())
-    # Relevance: an error earns -1, a clean sub-sentence 1. Factuality: a clean sentence earns .2 / .8.
-    assert by_response["reward"] == {"relevance": [0, 0], "factuality": [0.25, 0.25], "completeness": [0, 0]}
-    assert figures["weighted_reward"] == pytest.approx(0.5 * 0.25, abs=1e-6)
+    # Relevance: an error earns -1, a clean sub-sentence 1. Factuality: a clean sentence earns .05 / .95, in units of 3.
+    assert by_response["reward"] == {"relevance": [0, 0], "factuality": [0.0175, 0.0175], "completeness": [0, 0]}
+    assert figures["weighted_reward"] == pytest.approx(0.5 * 0.0175, abs=1e-4)
     high = judged(Opinion("j", [Judgement({"relevance": (), "factuality": ()}, 2.0)]), WEIGHTS.as_dict())[0]
-    assert high["weighted_reward"] == pytest.approx(0.2 * (2 / (1 + 2.718281828**-2) - 1) / 0.37)
+    assert high["weighted_reward"] == pytest.approx(0.2 * (2 / (1 + 2.718281828**-2) - 1))
 
 
 def test_references_have_the_figures_of_a_policy_that_gives_them():

@@ -1,8 +1,13 @@
+import errno
+import shutil
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from rewards.errors import FgctlError
-from trainer.tracking.checkpoint import claim_run, load_checkpoint, save_checkpoint
+from trainer.processes import Processes
+from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training
 
 
 def test_a_run_belongs_to_its_settings_and_keeps_its_checkpoint(tmp_path):
@@ -15,3 +20,66 @@ def test_a_run_belongs_to_its_settings_and_keeps_its_checkpoint(tmp_path):
     save_checkpoint(run, {"step": 3, "x": torch.ones(2)})
     (run / "checkpoint.pt.new").write_bytes(b"cut by a kill")
     assert load_checkpoint(run)["step"] == 3
+
+
+def test_settings_that_differ_are_named_with_both_values(tmp_path):
+    claim_run(tmp_path, {"parent": "a" * 64, "recipe": {"ppo": {"learning_rate": 1e-3, "seed": 0}}})
+    with pytest.raises(FgctlError) as refused:
+        claim_run(tmp_path, {"parent": "a" * 64, "recipe": {"ppo": {"learning_rate": 2e-3, "seed": 0, "clip": 0.2}}})
+    assert "other settings (ppo.clip is null, not 0.2; ppo.learning_rate is 0.001, not 0.002); continue" in str(
+        refused.value
+    )
+
+
+def test_one_training_at_a_time_holds_a_run(tmp_path):
+    with sole_training(tmp_path / "run", Processes()):
+        second = sole_training(tmp_path / "run", Processes())
+        with pytest.raises(FgctlError, match=r"Another training is running in .*run; wait for it"), second:
+            pass
+        with sole_training(tmp_path / "other", Processes()):
+            pass
+    with sole_training(tmp_path / "run", Processes()):
+        pass
+
+
+def test_a_training_that_fails_lets_go_of_its_run(tmp_path):
+    with pytest.raises(RuntimeError), sole_training(tmp_path, Processes()):
+        raise RuntimeError
+    with sole_training(tmp_path, Processes()):
+        pass
+
+
+@pytest.mark.parametrize("kept", [0, 10, 500, 1100])
+def test_a_checkpoint_cut_short_is_one_sentence(tmp_path, kept):
+    save_checkpoint(tmp_path, {"step": 3, "x": torch.ones(2)})
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(FgctlError, match=r"checkpoint.pt is damaged \(.*\); restore it, or remove"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_settings_file_cut_short_is_one_sentence(tmp_path):
+    claim_run(tmp_path, {"seed": 0})
+    (tmp_path / "settings.json").write_text('{"se')
+    with pytest.raises(FgctlError, match=r"settings.json is damaged; restore it, or remove"):
+        claim_run(tmp_path, {"seed": 0})
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_and_no_half_of_a_new_one(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, {"step": 3})
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("trainer.tracking.checkpoint.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path, {"step": 4})
+    assert load_checkpoint(tmp_path)["step"] == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_disk_without_room_for_checkpoints_is_found_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=36_000_000))
+    require_space(tmp_path, 1_000_000)
+    with pytest.raises(FgctlError, match="has 34 MiB left, and checkpoints take 35; free some space"):
+        require_space(tmp_path, 1_000_001)

@@ -3,7 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from service.edge.http_compatibility import OffersIgnored, without_chunks
+from service.edge.http_protocol.connection_limits import allowed_connections, limited
+from service.edge.http_protocol.http_compatibility import OffersIgnored, without_chunks
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -14,10 +15,19 @@ _REFUSALS = {
 }
 
 
-def bounded_config(app: Any, limit: int, seconds: float, **settings: Any) -> "Config":
+def bounded_config(
+    app: Any,
+    limit: int,
+    seconds: float,
+    *,
+    send_seconds: float = 10.0,
+    max_connections: int | None = None,
+    **settings: Any,
+) -> "Config":
     """uvicorn's configuration with a limit on heads: about `limit` bytes, arriving within `seconds`.
 
-    Offers to upgrade the connection are ignored, and clients of HTTP/1.0 get no chunks.
+    Offers to upgrade the connection are ignored, and clients of HTTP/1.0 get no chunks. `send_seconds` and
+    `max_connections` limit connections as `connection_limits.py` says.
     """
     from uvicorn import Config
 
@@ -86,4 +96,5 @@ def bounded_config(app: Any, limit: int, seconds: float, **settings: Any) -> "Co
                 self.transport.write(_REFUSALS[status])
             self.transport.close()
 
-    return Config(app, http=Bounded, ws="none", **settings)
+    protocol = limited(Bounded, allowed_connections(max_connections), send_seconds)
+    return Config(app, http=protocol, ws="none", **settings)

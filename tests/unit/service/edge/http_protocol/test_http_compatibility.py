@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import uvicorn
 
-from service.edge.head_limit import bounded_config
+from service.edge.http_protocol.head_limit import bounded_config
 
 pytestmark = pytest.mark.anyio
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
