@@ -55,7 +55,7 @@ def evaluate(
 ) -> None:
     """Measure agreement with people, with 95 % intervals and trivial baselines.
 
-    The data may also be JSON lines of labelled spans, for example other people's (docs/rewards.md).
+    The data may also be JSON lines of labelled spans, for example other people's (docs/monitoring.md).
 
     Models are never evaluated on questions they were fitted on: if the feedback has any, or with a recipe, new models
     are cross-validated over five folds of its questions.
