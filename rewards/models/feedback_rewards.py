@@ -229,4 +229,5 @@ def assemble_rewards(
 
 def save_rewards(path: Path, fitted: FittedRewards) -> None:
     """Write `rewards.json` in one step."""
-    write_in_one_step(path, fitted.model_dump_json(indent=1) + "\n")
+    unset = {"calibrated"} if fitted.calibrated is None else None
+    write_in_one_step(path, fitted.model_dump_json(indent=1, exclude=unset) + "\n")
