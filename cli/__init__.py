@@ -6,6 +6,7 @@ base.py       fgctl base
 serve.py      fgctl serve
 generate.py   fgctl generate
 keys.py       fgctl keys add, list, revoke
+quality.py    fgctl quality
 feedback.py   fgctl feedback import, export, stats, annotators, delete-person, prune
 bench/        fgctl bench
 training/     fgctl sft, train, evaluate, sample, experiment

@@ -16,6 +16,7 @@ from cli.bench import commands as bench
 from cli.generate import generate
 from cli.output import print_styled
 from cli.policies import commands as policies
+from cli.quality import quality
 from cli.rewards import commands as rewards
 from cli.rewards.score import score
 from cli.serve import serve
@@ -38,6 +39,7 @@ app.command()(serve)
 app.command()(generate)
 app.command()(sample)
 app.command()(score)
+app.command()(quality)
 app.add_typer(rewards.app, name="rewards")
 app.add_typer(policies.app, name="policies")
 app.add_typer(keys.app, name="keys")

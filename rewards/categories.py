@@ -5,12 +5,15 @@ Source: Wu et al. 2023 (arXiv 2306.01693), section 4.1. Everything in this proje
 the scorer which ones are in use (`Scorer.categories`).
 """
 
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Literal
 
 Category = str
 """A category's name: a lower-case identifier."""
 Density = Literal["sub-sentence", "sentence", "response"]
+Needs = Literal["nothing", "question", "passages"]
+"""What a category cannot judge an answer without, besides its text: passages come with a question."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,14 @@ class CategorySpec:
     description: str
     break_even: float = 0.5
     """The error probability at which a segment's reward is 0: below it a segment pays, above it it costs."""
+    needs: Needs = "passages"
+    """What an answer must come with to be judged. An answer that lacks it is not judged by this category."""
     unit: float = 1.0
     """The summed reward of a response that counts as 1 where weights are applied."""
+
+    def can_judge(self, question: str, passages: Sized) -> bool:
+        """Whether an answer comes with what the category needs."""
+        return {"nothing": True, "question": bool(question.strip()), "passages": len(passages) > 0}[self.needs]
 
     def reward(self, error_probability: float) -> float:
         """The reward of a segment in [-1, 1]: `(break_even - p) / max(break_even, 1 - break_even)`."""

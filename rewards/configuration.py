@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, field_validator
 
-from rewards.categories import BUILT_IN, Category, CategorySpec, Density
+from rewards.categories import BUILT_IN, Category, CategorySpec, Density, Needs
 from rewards.errors import FgctlError
 
 RESERVED = frozenset(
@@ -34,7 +34,7 @@ class _Table(BaseModel):
 
 
 class _Category(_Table):
-    UNSCORED: ClassVar[frozenset[str]] = frozenset(["description", "headers", "retries", "timeout_seconds"])
+    UNSCORED: ClassVar[frozenset[str]] = frozenset(["description", "headers", "needs", "retries", "timeout_seconds"])
     """Settings that change neither scores nor the scorer's version."""
 
     density: Density
@@ -43,6 +43,13 @@ class _Category(_Table):
     """What a segment without an error is like, in a few words."""
     threshold: float = Field(0.5, gt=0, le=1)
     """The probability from which a segment counts as an error in metrics and reports. It does not change rewards."""
+    needs: Needs | None = None
+    """What an answer must come with to be judged; None for what its model reads."""
+
+    @property
+    def needed(self) -> Needs:
+        """What an answer must come with, as set or by the model's kind: an unknown model may read everything."""
+        return self.needs or "passages"
 
 
 class _Classifier(_Category):
@@ -61,11 +68,22 @@ class TextClassification(_Classifier):
     input: Literal["segment", "question-segment", "passages-segment"] = "segment"
     """Whether it reads a segment alone, or as the second text of a pair."""
 
+    @property
+    def needed(self) -> Needs:
+        """What it reads, unless set."""
+        reads: dict[str, Needs] = {"segment": "nothing", "question-segment": "question"}
+        return self.needs or reads.get(self.input, "passages")
+
 
 class TokenClassification(_Classifier):
     """A transformers model for token classification, with a fast tokenizer. It reads the whole response."""
 
     type: Literal["token-classification"]
+
+    @property
+    def needed(self) -> Needs:
+        """Nothing but the text, unless set."""
+        return self.needs or "nothing"
 
 
 class Http(_Category):
@@ -122,7 +140,10 @@ class Configuration(_Table):
     @property
     def specs(self) -> dict[Category, CategorySpec]:
         """Every category in use: the built-in ones, then the configured ones in the file's order."""
-        extra = {name: CategorySpec(table.density, (), table.description) for name, table in self.category.items()}
+        extra = {
+            name: CategorySpec(table.density, (), table.description, needs=table.needed)
+            for name, table in self.category.items()
+        }
         return BUILT_IN | extra
 
     def scored(self) -> dict[str, Any]:

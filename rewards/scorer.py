@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewards.adapters import load_model
-from rewards.categories import Category, CategorySpec
+from rewards.categories import BUILT_IN, Category, CategorySpec
 from rewards.configuration import Configuration, ExtraCategory, load_configuration
 from rewards.errors import FgctlError
 from rewards.models.feedback_rewards import FeedbackRewards
@@ -66,21 +66,36 @@ class Scorer:
         require_reward(f"Model {self.feedback.version}", self.feedback.fitted.purpose)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
-        """Score each response by every category.
+        """Score each response by every category, whatever it comes with.
 
         Raises FgctlError when a configured category's model fails, or does not return what RewardModel asks for.
         """
-        by_response = [dict(scores) for scores in self.feedback.score(requests)]
-        for response in by_response:
-            for name, scores in response.items():
-                _require_probabilities(name, [segment.error_probability for segment in scores.segments])
+        return self._scored(requests, [tuple(self.categories)] * len(requests))
+
+    def score_by_needs(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
+        """Score each response by the categories that get what they need; the others are left out. Raises like `score`.
+
+        A response that the built-in categories do not judge has no notes.
+        """
+        return self._scored(requests, [judging(self.categories, request) for request in requests])
+
+    def _scored(
+        self, requests: Sequence[ScoreRequest], categories: Sequence[Sequence[Category]]
+    ) -> list[ScoredResponse]:
+        """`categories` are those by which each request is judged: all of the built-in ones or none."""
+        by_response: list[dict[Category, CategoryScores]] = [{} for _ in requests]
+        built_in = [i for i, names in enumerate(categories) if not BUILT_IN.keys().isdisjoint(names)]
+        for i, scores in zip(built_in, self.feedback.score([requests[i] for i in built_in]), strict=True):
+            for name, of_category in scores.items():
+                _require_probabilities(name, [segment.error_probability for segment in of_category.segments])
+                by_response[i][name] = of_category
         for name, settings in self._configuration.category.items():
-            for response, scores in zip(by_response, self._score_category(name, settings, requests), strict=True):
-                response[name] = scores
-        return [
-            ScoredResponse(scores, self.feedback.fitted.input_ranges.notes(request))
-            for request, scores in zip(requests, by_response, strict=True)
-        ]
+            judged = [i for i, names in enumerate(categories) if name in names]
+            parts = self._score_category(name, settings, [requests[i] for i in judged])
+            for i, of_category in zip(judged, parts, strict=True):
+                by_response[i][name] = of_category
+        notes = {i: self.feedback.fitted.input_ranges.notes(requests[i]) for i in built_in}
+        return [ScoredResponse(scores, notes.get(i, ())) for i, scores in enumerate(by_response)]
 
     def _score_category(
         self, name: Category, settings: ExtraCategory, requests: Sequence[ScoreRequest]
@@ -103,6 +118,11 @@ class Scorer:
         if not settings:
             return identity
         return hashlib.sha256(json.dumps([identity, settings], sort_keys=True).encode()).hexdigest()
+
+
+def judging(categories: Mapping[Category, CategorySpec], request: ScoreRequest) -> tuple[Category, ...]:
+    """The categories that can judge a response with what it comes with."""
+    return tuple(name for name, spec in categories.items() if spec.can_judge(request.question, request.passages))
 
 
 def _require_one_per_segment(name: Category, reply: Sequence[Sequence[float]], counts: Sequence[int]) -> None:

@@ -64,7 +64,7 @@ class ScoredResponse:
     """The scores of one response in every category."""
 
     categories: Mapping[Category, CategoryScores]
-    """One entry for each of the scorer's categories, in their order."""
+    """An entry for each category that judged it, in the scorer's order."""
     notes: tuple[str, ...] = ()
     """Sentences that say how the input differs from the training data of the reward models."""
 

@@ -71,7 +71,7 @@ class Front:
             metrics,
             Admission(settings, metrics),
             RecentResponses(settings.recent_responses),
-            FeedbackRuntime(settings, metrics.feedback, metrics.agreement, versions),
+            FeedbackRuntime(settings, metrics.feedback, metrics.agreement, metrics.error_rates, versions),
         )
 
 
@@ -101,6 +101,7 @@ def wire(
         queue=settings.scoring_queue,
         batch=settings.scoring_batch,
         shares=front.shares,
+        categories=front.categories,
         calls=settings.scoring_processes,
         on_scores=(front.recent.set_scores, front.feedback.add_scores, metrics.count_scores),
     )

@@ -7,6 +7,8 @@ import typer
 
 from cli.output import busy, print_json, print_table, remarks, steps
 from cli.rewards.agreement_tables import print_agreement
+from cli.rewards.calibrate import calibrate
+from cli.rewards.evaluate_support_labels import evaluate_support_labels
 from cli.rewards.fit import fit
 from cli.rewards.fit_judge import fit_judge
 from cli.rewards.options import DataOption, FeedbackOption, JsonOption, ModelOption, RecipeOption
@@ -53,14 +55,20 @@ def evaluate(
 ) -> None:
     """Measure agreement with people, with 95 % intervals and trivial baselines.
 
+    The data may also be JSON lines of labelled spans, for example other people's (docs/monitoring.md).
+
     Models are never evaluated on questions they were fitted on: if the feedback has any, or with a recipe, new models
     are cross-validated over five folds of its questions.
     """
     from cli.rewards.feedback_data import load_feedback_from
+    from cli.rewards.labelled_data import names_support_labels
     from rewards.evaluation.evaluate import evaluate as evaluate_heads
     from rewards.models.feedback_rewards import FeedbackRewards
     from rewards.models.recipe import load_recipe
 
+    if names_support_labels(data):
+        evaluate_support_labels(data, model, json_output, folds is not None or recipe is not None)
+        return
     feedback = load_feedback_from(data)
     examples = feedback.examples
     rewards = FeedbackRewards.load(model)
@@ -174,3 +182,4 @@ def report(
 
 app.command()(fit)
 app.command()(fit_judge)
+app.command()(calibrate)

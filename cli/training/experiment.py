@@ -1,4 +1,4 @@
-"""`fgctl experiment holistic|ablate|customize|mix`."""
+"""`fgctl experiment holistic|ablate|customize|mix|quality`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from cli.output import print_json, print_table, remarks
 from cli.training.options import PAPER_WEIGHTS, DataOption, RecipeOption, RewardsOption, SetOption
+from cli.training.quality_experiment import quality
 
 if TYPE_CHECKING:
     from trainer.experiments.arms import Arm
@@ -172,6 +173,9 @@ def mix(
         inside = sum(point["between"][name] for point in mixtures)
         remarks.print(f"{name}: {inside} of {len(mixtures)} mixtures lie between their anchors.")
     remarks.print(f"Raw numbers: {directory / RESULTS}. Plot: {plot}.")
+
+
+app.command()(quality)
 
 
 def _weights(text: str) -> Any:

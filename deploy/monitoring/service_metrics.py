@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from service.metrics.agreement import AgreementMetrics
 from service.metrics.baselines import BaselineMetrics
 from service.metrics.canaries import CanaryMetrics
+from service.metrics.error_rates import ErrorRateMetrics
 from service.metrics.feedback import FeedbackMetrics
 from service.metrics.quality import QualityMetrics
 from service.metrics.scoring import ScoringMetrics
@@ -21,7 +22,7 @@ SECTIONS: Mapping[str, tuple[Callable[[CollectorRegistry], object], ...]] = {
     "baselines": (BaselineMetrics,),
     "scoring": (ScoringMetrics,),
     "versions": (VersionMetrics, CanaryMetrics),
-    "feedback": (FeedbackMetrics, AgreementMetrics),
+    "feedback": (FeedbackMetrics, AgreementMetrics, ErrorRateMetrics),
 }
 """What declares the metrics of each table in docs/metrics.md."""
 _SAMPLES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}

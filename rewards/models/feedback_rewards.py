@@ -32,6 +32,32 @@ Matrix = NDArray[np.float64]
 FITTED_REWARDS = PACKAGE / "fitted" / "rewards.json"
 
 
+class CategoryCalibration(BaseModel):
+    """How a category was calibrated to local labels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answers: int
+    segments: int
+    calibration_error_before: float
+    calibration_error_after: float
+    """On answers held out from the fit."""
+    taken: bool
+    """Whether the category was calibrated; if not, it would have become worse."""
+
+
+class Calibration(BaseModel):
+    """What reward models were calibrated from, and to which labels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    parent: str
+    """Version of the reward models before."""
+    data: dict[str, str]
+    """Name and SHA-256 of the labels."""
+    categories: dict[Category, CategoryCalibration]
+
+
 class FittedRewards(BaseModel):
     """`rewards.json`: the heads, the data they were fitted on, and how well they agree with people."""
 
@@ -55,6 +81,8 @@ class FittedRewards(BaseModel):
     """Cross-validated agreement with people on those questions (rewards.evaluation.evaluate)."""
     created: datetime
     fgctl: str
+    calibrated: Calibration | None = None
+    """Where intercepts, slopes and thresholds come from, if from other labels than the rest."""
 
 
 class FeedbackRewards:
@@ -201,4 +229,5 @@ def assemble_rewards(
 
 def save_rewards(path: Path, fitted: FittedRewards) -> None:
     """Write `rewards.json` in one step."""
-    write_in_one_step(path, fitted.model_dump_json(indent=1) + "\n")
+    unset = {"calibrated"} if fitted.calibrated is None else None
+    write_in_one_step(path, fitted.model_dump_json(indent=1, exclude=unset) + "\n")

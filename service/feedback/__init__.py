@@ -11,5 +11,6 @@ runtime.py      the store inside a running service: opened, written to, pruned, 
 store/          the database: tables, the annotation queue, paging, removal
 migrations/     steps from any older database to today's tables
 exchange/       import and export in the file formats of other tools
+quality/        the error rates of served answers, from labels and scores
 agreement/      how far people agree with each other, and the reward models with them
 """

@@ -10,7 +10,7 @@ T = TypeVar("T")
 Preference = Literal["a", "b", "tie", "neither"]
 """Which of two responses is better. `neither`: both are bad; like a tie, it prefers none."""
 Side = Literal["a", "b"]
-Order = Literal["sampled", "uncertain", "disagreed"]
+Order = Literal["sampled", "error_rate", "uncertain", "disagreed"]
 WorkKind = Literal["annotation", "comparison"]
 State = Literal["open", "drafted", "submitted", "skipped"]
 Outcome = Literal["stored", "corrected", "again"]
@@ -260,6 +260,23 @@ class AnnotatorInfo(_Record):
     retired: datetime | None
     caller: str | None = None
     """The key that the name belongs to; None until a key uses it."""
+
+
+class TrafficResponse(_Record):
+    """A served and scored response that can be annotated, with what people say of it: a unit of an error rate."""
+
+    id: str
+    created: datetime
+    profile: str | None
+    policy: str | None
+    """The policy's version."""
+    text: Text
+    scores: dict[str, Any]
+    """By category, in the shape of CategoryScores.as_json."""
+    annotations: tuple[StoredAnnotation, ...] = ()
+    """The latest of each annotator."""
+    probability: float | None = None
+    """With what probability it would have been drawn by now; None if it was not drawn at random."""
 
 
 class Counts(_Record):

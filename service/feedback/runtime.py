@@ -12,17 +12,23 @@ from service.domain.scored import ScoredCompletion
 from service.errors import NotFound, Unavailable
 from service.feedback.agreement.from_store import measure_agreement
 from service.feedback.errors import StoreFailed
+from service.feedback.quality.from_store import load_traffic
+from service.feedback.quality.report import error_rates
 from service.feedback.recorder import Recorder, Versions
 from service.feedback.records import Stored, StoredResponse
 from service.feedback.store.feedback_store import FeedbackStore, open_store
+from service.feedback.store.sampling.draws import WINDOW
 from service.metrics.agreement import AgreementMetrics
+from service.metrics.error_rates import ErrorRateMetrics
 from service.metrics.feedback import FeedbackMetrics
 from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 STORELESS = "This service keeps no feedback; start it with FGCTL_FEEDBACK_STORE=sqlite:///PATH."
 AGREEMENT_EVERY = 600.0
-"""Seconds between two updates of the agreement metrics."""
+"""Seconds between two updates of the metrics of agreement and of error rates."""
+MOST_ANSWERS = 20_000
+"""Answers that an estimate of the error rate reads, the latest; reading more would take seconds."""
 _PRUNE_EVERY = 3600.0
 """Seconds between two deletions of old responses."""
 _SETTLING = 2.0
@@ -39,11 +45,13 @@ class FeedbackRuntime:
         settings: Settings,
         metrics: FeedbackMetrics,
         agreement_metrics: AgreementMetrics,
+        error_rate_metrics: ErrorRateMetrics,
         versions: Callable[[], Versions],
     ) -> None:
         """`versions` gives the versions of the reward models and label heads in use now."""
         self.metrics = metrics
         self._agreement_metrics = agreement_metrics
+        self._error_rate_metrics = error_rate_metrics
         self._settings = settings
         self._store: FeedbackStore | None = None
         self._recorder = Recorder(metrics, settings.feedback_queue, versions) if settings.feedback_store else None
@@ -103,9 +111,20 @@ class FeedbackRuntime:
         while True:
             try:
                 await self.agreement()
+                await self.update_error_rates()
             except StoreFailed as error:
-                logger.error("cannot measure agreement: %s", error)
+                logger.error("cannot measure agreement and error rates: %s", error)
             await asyncio.sleep(AGREEMENT_EVERY)
+
+    async def update_error_rates(self) -> None:
+        """Estimate the error rates of the last 30 days and show them as metrics. Raises like `store`, and StoreFailed.
+
+        Of busier services only the last MOST_ANSWERS count.
+        """
+        store = self.store
+        since = max(filter(None, (datetime.now(UTC) - WINDOW, await store.start_of_the_last(MOST_ANSWERS))))
+        traffic = await load_traffic(store, since)
+        self._error_rate_metrics.show(await asyncio.to_thread(error_rates, traffic))
 
     def add(self, finished: FinishedCompletion) -> None:
         """Record a finished completion, without waiting."""

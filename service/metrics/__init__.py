@@ -8,6 +8,7 @@
     scoring.py     scoring itself: load, loss, lag, the reward models' known errors
     versions.py    the versions that are served, and the engine
     feedback.py    the feedback store
+    error_rates.py the error rates that people see, estimated from labels and scores
     agreement.py   how well annotators agree with each other, and the reward models with them
     buckets.py     the buckets of the histograms
     policies.py    listens to the policies that become available, and to roster changes

@@ -1,6 +1,6 @@
 """Every metric of the service, on a registry of its own. docs/metrics.md lists them."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -11,7 +11,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from rewards.categories import Category
+from rewards.categories import Category, CategorySpec
 from rewards.scorer import Scorer
 from service.domain.finished import FinishedCompletion
 from service.domain.policy import ServedPolicy
@@ -19,6 +19,7 @@ from service.domain.scored import ScoredCompletion
 from service.metrics.agreement import AgreementMetrics
 from service.metrics.baselines import BaselineMetrics
 from service.metrics.canaries import CanaryMetrics
+from service.metrics.error_rates import ErrorRateMetrics
 from service.metrics.feedback import FeedbackMetrics
 from service.metrics.quality import QualityMetrics
 from service.metrics.scoring import ScoringMetrics
@@ -44,6 +45,7 @@ class Metrics:
         self.versions = VersionMetrics(registry)
         self.feedback = FeedbackMetrics(registry)
         self.agreement = AgreementMetrics(registry)
+        self.error_rates = ErrorRateMetrics(registry)
         self._scoring_share = scoring_share
 
     def announce_scorer(self, scorer: Scorer) -> None:
@@ -56,7 +58,7 @@ class Metrics:
         )
         self.scoring.announce_scorer(scorer.feedback.operating_points, scorer.feedback.fitted.agreement)
 
-    def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
+    def announce(self, policies: Iterable[ServedPolicy], categories: Mapping[Category, CategorySpec]) -> None:
         """Create the series of served policies at zero, and set their baselines.
 
         `categories` are those that responses will be judged by.
@@ -71,7 +73,8 @@ class Metrics:
         """Count a scored answer, its scores, and its part in a canary's test."""
         self.scoring.scored.labels(finished.profile, finished.version_label).inc()
         self.quality.count(finished, scored)
-        if finished.trial is not None:
+        # Both arms count the answers that every category judges.
+        if finished.trial is not None and finished.request.passages:
             self.canaries.count(finished.profile, finished.trial, scored)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:

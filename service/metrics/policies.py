@@ -1,9 +1,9 @@
 """What the metrics are told of the policies that are served."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from rewards.categories import Category
+from rewards.categories import Category, CategorySpec
 from service.domain.policy import ServedPolicy
 from service.domain.roster import Roster
 from service.metrics.metrics import Metrics
@@ -12,7 +12,7 @@ from service.metrics.metrics import Metrics
 class PolicyMetrics:
     """Creates the series of policies when they become available, and keeps those of the roster up to date."""
 
-    def __init__(self, metrics: Metrics, categories: Collection[Category]) -> None:
+    def __init__(self, metrics: Metrics, categories: Mapping[Category, CategorySpec]) -> None:
         """`categories` are those that responses are scored by."""
         self._metrics = metrics
         self._categories = categories

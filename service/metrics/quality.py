@@ -1,10 +1,11 @@
 """Metrics of scored answers: how often they err, what they are like, and what was asked."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from rewards.categories import Category
+from rewards.categories import Category, CategorySpec
+from rewards.scores import ScoredResponse
 from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS, score_bin
 from service.domain.finished import FinishedCompletion
 from service.domain.policy import ServedPolicy
@@ -85,6 +86,13 @@ class QualityMetrics:
             policy,
             registry=registry,
         )
+        self.unjudged = Counter(
+            "fg_answers_unjudged_total",
+            "Scored answers that a category did not judge, by what they lack: `question` or `passages`. Their share of "
+            "the answers says how much of the traffic the category's error ratio leaves out.",
+            (*by_category, "lacking"),
+            registry=registry,
+        )
         self.inputs = Counter(
             "fg_input_bin_total",
             "Scored requests, by `question_words`, `passages` (how many), `passage_words` and the question's "
@@ -96,19 +104,23 @@ class QualityMetrics:
         """Version of the reward models that judge."""
         self.labels: str | None = None
         """Version of the heads that predict error labels; None without any."""
+        self._categories: Mapping[Category, CategorySpec] = {}
         self.error_labels: Mapping[Category, tuple[str, ...]] = {}
         """The labels that errors can get, of the categories whose labels can be predicted."""
 
-    def announce(self, policies: Iterable[ServedPolicy], categories: Collection[Category]) -> None:
+    def announce(self, policies: Iterable[ServedPolicy], categories: Mapping[Category, CategorySpec]) -> None:
         """Create the series of served policies at zero, so that the first error is an increase.
 
         `categories` are those that responses will be judged by.
         """
+        self._categories = categories
         for served in policies:
             labels = (served.profile, served.version_label)
             for metric in (self.out_of_domain, self.declined, self.words, self.repetition, self.copied):
                 metric.labels(*labels)
-            for category in categories:
+            for category, spec in categories.items():
+                if spec.needs != "nothing":
+                    self.unjudged.labels(*labels, category, spec.needs)
                 self.segments_scored.labels(*labels, category)
                 self.segment_errors.labels(*labels, category)
                 self.reward.labels(served.profile, category)
@@ -123,7 +135,13 @@ class QualityMetrics:
     def count(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
         """Count one answer's scores, traits and inputs."""
         labels = (finished.profile, finished.version_label)
-        scores, traits = scored.scores, scored.traits
+        scores = scored.scores
+        self._count_categories(finished, scores)
+        for category in self._categories.keys() - scores.categories.keys():
+            self.unjudged.labels(*labels, category, self._categories[category].needs).inc()
+        if not finished.request.passages:
+            return  # its length, its inputs and the like would not be those of the questions that policies answer
+        traits = scored.traits
         if not scores.in_domain:
             self.out_of_domain.labels(*labels).inc()
         if traits.declined:
@@ -133,6 +151,9 @@ class QualityMetrics:
         self.copied.labels(*labels).observe(traits.copied.share)
         for kind, name in traits.inputs.items():
             self.inputs.labels(*labels, kind, name).inc()
+
+    def _count_categories(self, finished: FinishedCompletion, scores: ScoredResponse) -> None:
+        labels = (finished.profile, finished.version_label)
         for category, of_category in scores.categories.items():
             self.segments_scored.labels(*labels, category).inc(len(of_category.segments))
             self.segment_errors.labels(*labels, category).inc(sum(segment.error for segment in of_category.segments))

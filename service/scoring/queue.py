@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
+from rewards.categories import BUILT_IN, Category, CategorySpec
+from rewards.scorer import judging
 from rewards.scores import ScoreRequest
 from service.domain.finished import FinishedCompletion
 from service.domain.hash_sampling import draw
@@ -42,10 +44,13 @@ class ScoringQueue:
         queue: int,
         batch: int,
         shares: ScoringShares | None = None,
+        categories: Mapping[Category, CategorySpec] = BUILT_IN,
         calls: int = 1,
         on_scores: Sequence[OnScores] = (),
     ) -> None:
         """`queue` completions may wait, `batch` are scored in a call, and `calls` are made at once.
+
+        A completion that none of the `categories` can judge is not scored.
 
         `on_scores` are told of each completion's scores, in their order.
         """
@@ -53,6 +58,7 @@ class ScoringQueue:
         self._metrics = metrics
         self._batch = batch
         self._shares = shares or ScoringShares()
+        self._categories = categories
         self._calls = calls
         self._on_scores = on_scores
         self._backlog = Backlog(queue)
@@ -67,7 +73,7 @@ class ScoringQueue:
         if finished.completion.scored is not None:
             return
         self._metrics.offered.labels(finished.profile).inc()
-        if not finished.request.passages:
+        if not judging(self._categories, finished.request):
             # Factuality is judged against passages; without any, every sentence would count as unverifiable.
             self._drop([finished], "no_passages")
             return

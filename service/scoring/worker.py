@@ -120,7 +120,7 @@ def _score(
 ) -> tuple[list[ScoredCompletion], float]:
     """The scores, and the seconds they took."""
     began = time.monotonic()
-    scores = _scorer(rewards, categories).score(requests)
+    scores = _scorer(rewards, categories).score_by_needs(requests)
     scored = [
         ScoredCompletion(response, response_traits(request)) for request, response in zip(requests, scores, strict=True)
     ]

@@ -5,4 +5,5 @@ experiment.py  train and evaluate every arm
 mixing.py      evaluate mixtures of trained policies beside their anchors
 summary.py     a table's rows, and how training curves compare
 plots.py       SVG plots
+few_labels_plot.py   the plot of `fgctl experiment quality`
 """

@@ -35,9 +35,9 @@ def _burn_fast(where: str, severity: Severity) -> Alert:
         severity=severity,
         component="quality",
         expr=f"""
-        fg:error_ratio:1h{{{where}}} > fg:burn_threshold:fast
+        fg:error_ratio_estimated:1h{{{where}}} > fg:burn_threshold:fast
         and
-        fg:error_ratio:5m > fg:burn_threshold:fast
+        fg:error_ratio_estimated:5m > fg:burn_threshold:fast
         and
         fg:segments_scored:increase1h >= fg:burn_minimum:fast
         """,
@@ -55,9 +55,9 @@ def _burn_slow() -> Alert:
         severity="ticket",
         component="quality",
         expr="""
-        fg:error_ratio:6h > fg:burn_threshold:slow
+        fg:error_ratio_estimated:6h > fg:burn_threshold:slow
         and
-        fg:error_ratio:30m > fg:burn_threshold:slow
+        fg:error_ratio_estimated:30m > fg:burn_threshold:slow
         and
         fg:segments_scored:increase6h >= fg:burn_minimum:slow
         """,
@@ -77,8 +77,8 @@ def _burn_description(speed: str, window: str, short_window: str) -> str:
     return (
         f"In the last {window}, {_PERCENTAGE} of the segments that {VERSION} wrote were {CATEGORY} errors. This alert "
         f"fires above {_value_of(f'fg:burn_threshold:{speed}')}, and the last {short_window} were above it too; the "
-        f"budget is {_value_of('fg:error_budget')}. If it began with a promotion, roll back: fgctl policies rollback "
-        "{{ $labels.profile }}."
+        f"budget is {_value_of('fg:error_budget')}. Labels, where there are any, correct the share. If it began with a "
+        "promotion, roll back: fgctl policies rollback {{ $labels.profile }}."
     )
 
 

@@ -37,7 +37,7 @@ def budget_records(timing: Timing) -> list[Record]:
 
 def error_records(name: str, back: str) -> list[Record]:
     """Segments, errors and error ratios of a window called `name` that looks `back`."""
-    by_category = f"{SERVICE}, category"
+    by_category, by_profile = f"{SERVICE}, category", f"{SERVICE}, profile, category"
     false_alarms = f"avg by ({by_category}) (fg_scorer_false_alarm_ratio)"
     misses = f"avg by ({by_category}) (fg_scorer_miss_ratio)"
     return [
@@ -53,6 +53,19 @@ def error_records(name: str, back: str) -> list[Record]:
         Record(
             f"fg:error_ratio:{name}",
             f"clamp_max(fg:segment_errors:increase{name} / (fg:segments_scored:increase{name} > 0), 1)",
+        ),
+        # Budgets go by what people see, as far as labels tell; where nothing is labelled, by the reward models alone.
+        Record(
+            f"fg:error_ratio_estimated:{name}",
+            f"""
+            clamp(
+              fg:error_ratio:{name}
+              + on ({by_profile}) group_left () max by ({by_profile}) (fg_error_rate_correction),
+              0, 1
+            )
+            or
+            fg:error_ratio:{name}
+            """,
         ),
         # Rogan & Gladen (1978), "Estimating prevalence from the results of a screening test".
         Record(

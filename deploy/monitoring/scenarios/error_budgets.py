@@ -73,7 +73,8 @@ _FAST_BURN = Scenario(
             summary="short v1: 51.67% of segments are factuality errors",
             description=(
                 "In the last hour, 51.67% of the segments that short v1 wrote were factuality errors. This alert "
-                "fires above 47.5%, and the last five minutes were above it too; the budget is 25%. If it began "
+                "fires above 47.5%, and the last five minutes were above it too; the budget is 25%. "
+                "Labels, where there are any, correct the share. If it began "
                 "with a promotion, roll back: fgctl policies rollback short."
             ),
             dashboard=_QUALITY,
@@ -99,7 +100,8 @@ _SLOW_BURN = Scenario(
             summary="short v1: 34.55% of segments are factuality errors",
             description=(
                 "In the last six hours, 34.55% of the segments that short v1 wrote were factuality errors. This "
-                "alert fires above 34%, and the last 30 minutes were above it too; the budget is 25%. If it began "
+                "alert fires above 34%, and the last 30 minutes were above it too; the budget is 25%. "
+                "Labels, where there are any, correct the share. If it began "
                 "with a promotion, roll back: fgctl policies rollback short."
             ),
             dashboard=_QUALITY,
@@ -226,6 +228,25 @@ _CORRECTED = Scenario(
     ],
 )  # fmt: skip
 
+_LABELLED = Scenario(
+    "on other traffic six in ten sentences look wrong, but labels say two in ten: no alert, until it gets worse",
+    health(240)
+    | answers("short", "v1", [Answers(120, errors={"factuality": 0.6}), Answers(120, errors={"factuality": 0.95})])
+    | {
+        series("fg_error_rate_correction", **INSTANCE, profile="short", category="factuality"): gauge((241, -0.4)),
+        series("fg_error_rate_calibrated", **INSTANCE, profile="short", category="factuality"): gauge((241, 1)),
+    },
+    firing={60: [], 120: [], 200: [_FAST], 240: [_FAST, _SLOW]},
+    samples=[
+        (90, "round(fg:error_ratio_estimated:1h{category='factuality'}, 0.000001)", {
+            '{category="factuality", policy="v1", profile="short"}': 0.2,
+        }),
+        (90, "round(fg:error_ratio:1h{category='factuality'}, 0.000001)", {
+            '{category="factuality", policy="v1", profile="short"}': 0.6,
+        }),
+    ],
+)  # fmt: skip
+
 _TWO_SERVICES = Scenario(
     "staging errs in 95 of 100 sentences and production in ten: only staging alerts, and neither is averaged",
     health(40)
@@ -247,7 +268,8 @@ _TWO_SERVICES = Scenario(
             summary="short v1: 95% of segments are factuality errors",
             description=(
                 "In the last hour, 95% of the segments that short v1 wrote were factuality errors. This alert "
-                "fires above 47.5%, and the last five minutes were above it too; the budget is 25%. If it began "
+                "fires above 47.5%, and the last five minutes were above it too; the budget is 25%. "
+                "Labels, where there are any, correct the share. If it began "
                 "with a promotion, roll back: fgctl policies rollback short."
             ),
             dashboard="/d/fgctl-quality?var-namespace=staging&var-job=fgctl&var-profile=short&var-policy=v1",
@@ -268,5 +290,6 @@ SCENARIOS = [
     _ABOVE_BASELINE,
     _NOT_ABOVE_BASELINE,
     _CORRECTED,
+    _LABELLED,
     _TWO_SERVICES,
 ]

@@ -125,7 +125,8 @@ class NextIn(_Wire):
     """A name; one that is new becomes an annotator. Case and outer space do not matter. It belongs to the key that
     first uses it."""
     order: Order = "sampled"
-    """At random, where the reward models are least sure first, or where those who judged differ most first."""
+    """At random, at random for the error rate (as many of each profile), where the reward models are least sure first,
+    or where those who judged differ most first."""
 
 
 class PairIn(_Wire):

@@ -11,6 +11,7 @@ importing.py             feedback of files, many items in one transaction
 annotation_queue.py      which response an annotator gets next, and which pair
 annotation_priority.py   the columns that order the queue
 reading.py               pages of feedback, filtered
+sampling/                drawing answers to label for the error rate, and reading back the draws
 paging.py                cursors that stay stable while rows are added
 removal.py               deleting a person's data and old responses
 """

@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from service.domain.hash_sampling import draw
 from service.feedback.records import Order, Side, WorkKind
+from service.feedback.store.sampling.draws import drawn_for_the_error_rate, next_for_the_error_rate, record_draw
 from service.feedback.store.tables import Annotation, Assignment, Comparison, Response, SkippedPair
 
 BEGUN = ("open", "drafted")
@@ -29,20 +30,35 @@ async def next_assignment(
     """The assignment the annotator has open or drafted, else a new one; None when nothing is left.
 
     A response goes to one annotator, and to two if it is among the `overlap` share. The order `disagreed` also offers a
-    second annotator what another has annotated and somebody disagrees on.
+    second annotator what another has annotated and somebody disagrees on. The orders `sampled` and `error_rate` draw at
+    random, and record the draw.
     """
     own = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(BEGUN))
     if (current := await session.scalar(own.order_by(Assignment.updated.desc()).limit(1))) is not None:
         return current
+    offered = _offered(annotator, order, overlap, now)
+    if order == "error_rate":
+        response_id = await next_for_the_error_rate(session, offered, now)
+    else:
+        response_id = await _first(session, offered, order)
+    if response_id is None:
+        return None
+    assignment = await assignment_of(session, response_id, annotator, now)
+    await record_draw(session, assignment, order)
+    return assignment
+
+
+async def _first(session: AsyncSession, offered: Select[str], order: Order) -> str | None:
+    """The first of the responses offered in an order other than `error_rate`."""
     ranked = {
         "sampled": (Response.lot,),
         "uncertain": (Response.uncertainty.desc().nulls_last(), Response.lot),
         "disagreed": (Response.disagreement.desc().nulls_last(), Response.lot),
     }[order]
-    query = _offered(annotator, order, overlap, now).order_by(*ranked).limit(1)
+    query = offered.order_by(*ranked).limit(1)
     for source in SOURCES:
         if (response_id := await session.scalar(query.where(Response.source == source))) is not None:
-            return await assignment_of(session, response_id, annotator, now)
+            return response_id
     return None
 
 
@@ -62,7 +78,8 @@ def _offered(annotator: int, order: Order, overlap: float, now: datetime) -> Sel
     free: ColumnElement[bool] = _people(now) < case((Response.overlap_lot < overlap, 2), else_=1)
     if order == "disagreed":
         free = or_(free, and_(Response.disagreement > 0, _people(now) < 2))
-    return select(Response.id).where(Response.annotatable, ~mine, ~annotated, free)
+    query = select(Response.id).where(Response.annotatable, ~mine, ~annotated, free)
+    return query.where(drawn_for_the_error_rate(now)) if order == "error_rate" else query
 
 
 async def done(session: AsyncSession, kind: WorkKind, annotator: int, since: datetime | None) -> tuple[int, int]:

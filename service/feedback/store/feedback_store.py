@@ -35,12 +35,15 @@ from service.feedback.records import (
     StoredComparison,
     StoredQuick,
     StoredResponse,
+    TrafficResponse,
     WorkKind,
 )
 from service.feedback.store import annotation_queue as queue
 from service.feedback.store import annotators, importing, reading, removal, responses, submissions, tables
 from service.feedback.store.database import Database
 from service.feedback.store.rows import annotator_of
+from service.feedback.store.sampling import traffic
+from service.feedback.store.sampling.draw_keys import Levels
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -172,7 +175,8 @@ class FeedbackStore:
     async def next_response_for(self, annotator: str, order: Order = "sampled") -> Assignment | None:
         """What the annotator has begun, or the next response to annotate; None when nothing is left.
 
-        The order `uncertain` starts where the reward models are least certain, `disagreed` where raters differ most.
+        The order `uncertain` starts where the reward models are least certain, `disagreed` where raters differ most;
+        `error_rate` draws at random, the same number of each profile, for an estimate of the error rate.
         Raises NotStored for an unknown annotator.
         """
         async with self._database.writing() as session:
@@ -350,6 +354,37 @@ class FeedbackStore:
         """What people said about each version, what each of them did, and what is left."""
         async with self._database.reading() as session:
             return await reading.figures(session)
+
+    # Error rates
+
+    @_to_its_end
+    async def sampling_levels(self, since: datetime | None = None) -> Levels:
+        """How far the orders that draw at random have come, with the draws since a time."""
+        async with self._database.reading() as session:
+            return await traffic.reached_levels(session, since)
+
+    @_to_its_end
+    async def traffic(
+        self,
+        levels: Levels,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+        *,
+        profile: str | None = None,
+    ) -> Page[TrafficResponse]:
+        """A page of served and scored responses, with labels and with probabilities by the levels reached.
+
+        Raises InvalidRequest for a wrong cursor.
+        """
+        async with self._database.reading() as session:
+            return await traffic.traffic_page(session, since, cursor, limit, profile, levels)
+
+    @_to_its_end
+    async def start_of_the_last(self, number: int) -> datetime | None:
+        """When the earliest of the last so many responses was stored; None if there are no more than these."""
+        async with self._database.reading() as session:
+            return await traffic.start_of_the_last(session, number)
 
     # Removal
 

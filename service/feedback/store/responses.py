@@ -11,6 +11,7 @@ from service.feedback.records import NewResponse, NewScores, StoredResponse
 from service.feedback.store.annotation_priority import derived_columns, disagreement, uncertainty
 from service.feedback.store.paging import next_moment
 from service.feedback.store.rows import response_of
+from service.feedback.store.sampling.draw_keys import draw_key
 from service.feedback.store.tables import Annotation, Response, Score
 
 
@@ -63,6 +64,7 @@ async def add_scores(session: AsyncSession, new: NewScores, now: datetime) -> No
     )
     await session.flush()
     row.uncertainty = uncertainty(new.scored)
+    row.draw_key = draw_key(row.lot, row.uncertainty)
     await update_disagreement(session, row)
 
 

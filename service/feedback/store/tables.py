@@ -89,6 +89,8 @@ class Response(Base):
     """How uncertain the reward models are, from 0 to 1; None until scored."""
     disagreement: Mapped[float | None] = mapped_column(Float)
     """How far its raters (people and reward models) differ, from 0 to 1; None until it has two."""
+    draw_key: Mapped[float | None] = mapped_column(Float)
+    """Its place in the random order for the error rate, where the models' uncertainty counts; None until scored."""
 
     __table_args__ = (
         Index(None, "created", "id"),
@@ -97,6 +99,7 @@ class Response(Base):
         Index(None, "source", "lot"),
         Index(None, "source", "uncertainty"),
         Index(None, "source", "disagreement"),
+        Index(None, "source", "profile", "draw_key"),
     )
 
 
@@ -147,6 +150,14 @@ class Assignment(Base):
     skip_reason: Mapped[str | None] = mapped_column(Words)
     created: Mapped[datetime] = mapped_column(Moment)
     updated: Mapped[datetime] = mapped_column(Moment)
+    sampling_order: Mapped[str | None] = mapped_column(String)
+    """The order that drew the response at random; None if somebody or the order chose it."""
+    sampling_rate: Mapped[float | None] = mapped_column(Float)
+    """How likely the order draws it, compared with a response of rate 1."""
+    sampling_level: Mapped[float | None] = mapped_column(Float)
+    """How far the order had come: by then it had drawn a response with the probability `rate * level`."""
+
+    __table_args__ = (Index(None, "sampling_order", "created"),)
 
 
 class Annotation(Base):

@@ -102,3 +102,23 @@ def test_the_examples_of_the_guide_are_valid_together(tmp_path):
 
 def test_built_in_names_are_not_reserved():
     assert not RESERVED & BUILT_IN.keys()
+
+
+@pytest.mark.parametrize(
+    ("settings", "needs"),
+    [
+        ('type = "text-classification"\nmodel = "m"\nerror_labels = ["a"]', "nothing"),
+        ('type = "text-classification"\nmodel = "m"\nerror_labels = ["a"]\ninput = "question-segment"', "question"),
+        ('type = "text-classification"\nmodel = "m"\nerror_labels = ["a"]\ninput = "passages-segment"', "passages"),
+        ('type = "token-classification"\nmodel = "m"\nerror_labels = ["a"]', "nothing"),
+        ('type = "http"\nurl = "http://localhost/"', "passages"),
+        ('type = "http"\nurl = "http://localhost/"\nneeds = "nothing"', "nothing"),
+    ],
+    ids=["segment", "question-segment", "passages-segment", "token", "http", "set"],
+)
+def test_a_category_needs_what_its_model_reads_unless_set(tmp_path, settings, needs):
+    file = tmp_path / "categories.toml"
+    file.write_text(f'[category.tone]\ndensity = "sentence"\ndescription = "a"\n{settings}\n')
+    configuration = load_configuration(file)
+    assert configuration.specs["tone"].needs == needs
+    assert "needs" not in configuration.scored()["tone"]

@@ -6,6 +6,7 @@ import pytest
 
 from policies.weights import Weights
 from rewards.categories import BUILT_IN
+from rewards.dataset import Passage
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
 from rewards.scores import ScoreRequest
@@ -28,7 +29,7 @@ def service(shouting, starting):
     scorer = Scorer.load()
 
     async def score(requests):
-        scores = scorer.score(requests)
+        scores = scorer.score_by_needs(requests)
         return [ScoredCompletion(*pair) for pair in zip(scores, map(response_traits, requests), strict=True)]
 
     starting.worker.score = score
@@ -49,12 +50,37 @@ async def test_its_series_exist_before_the_first_answer_and_count_it(service):
     assert scores["shouting"]["segments"][0]["end"] == len(answer["text"])
 
 
+CHAT = {"model": "medium", "messages": [{"role": "user", "content": "Say it loud"}]}
+
+
+@pytest.fixture
+def needing_nothing(shouting):
+    """The category's file, by which it judges any text."""
+    shouting.write_text(shouting.read_text() + 'needs = "nothing"\n')
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_category_that_needs_only_the_text_judges_answers_without_passages(needing_nothing, service, stream):
+    reply = await service.client.post("/v1/chat/completions", json=CHAT | {"stream": stream})
+    assert reply.status_code == 200
+    await service.ask({"prompt": "Say"}, profile="medium")
+    await service.score_all()
+    assert service.metric("fg_segments_scored_total", **LABELS) == 2
+    judged = {"profile": "medium", "policy": "000000000002"}
+    assert service.metric("fg_segments_scored_total", **judged, category="factuality") == 0
+    unjudged = {**judged, "category": "factuality", "lacking": "passages"}
+    assert service.metric("fg_answers_unjudged_total", **unjudged) == 2
+    assert service.metric("fg_scoring_dropped_total", profile="medium", reason="no_passages") == 0
+    assert service.metric("fg_out_of_domain_total", **judged) == 0
+
+
 @pytest.mark.slow
 async def test_the_scoring_process_judges_it(shouting):
     worker = ScoringWorker(None, shouting, 120)
     try:
         await worker.start()
-        (scored,) = await worker.score([ScoreRequest("Where?", (), "HERE.")])
+        passages = (Passage(title="", text="It is here."),)
+        (scored,) = await worker.score([ScoreRequest("Where?", passages, "HERE.")])
         assert scored.scores.categories["shouting"].rewards == (-1,)
         assert scored.traits.words == 1
     finally:
@@ -92,7 +118,7 @@ async def test_baselines_of_categories_that_are_not_in_use_are_left_out(service)
     policy.manifest.scores.update(rewards="r1", error_ratio={"shouting": 0.5, "factuality": 0.2})
     metrics = Metrics()
     metrics.quality.rewards = "r1"
-    metrics.announce([policy], ["factuality"])
+    metrics.announce([policy], {"factuality": BUILT_IN["factuality"]})
     text = metrics.exposition()[0].decode()
     assert 'baseline_error_ratio{category="factuality"' in text
     assert "shouting" not in text

@@ -48,6 +48,11 @@ def _margin(where: str = VERSION) -> str:
     return f"1.96 * sqrt({ratio} * (1 - {ratio}) / {segments})"
 
 
+def _by_labels(metric: str) -> str:
+    """A metric of the estimates from labels; every replica that uses the store shows the same."""
+    return f"max by (category, profile) ({metric}{{{PROFILE}}})"
+
+
 def _budgets(category: str) -> dict[str, Thresholds]:
     """By profile: orange above its budget, red above the threshold of the slow burn alert."""
     budgets = {profile: budget_of(profile, category) for profile in PROFILE_ERROR_RATIOS}
@@ -100,6 +105,30 @@ _NOW = Row(
             Column("Corrected", f"fg:error_ratio_corrected:1h{{{VERSION}}}", "percentunit"),
             Column("Budget", f"fg:error_budget{{{VERSION}}}", "percentunit"),
             Column("Segments", f"{_SCORED}{{{VERSION}}}", "short"),
+        ),
+        label_table(
+            "Error rates as people see them",
+            "Of the answers of the last 30 days, estimated from labels and scores, with the 95 % interval. Not "
+            "calibrated: too few answers are labelled, the ratios are the reward models' opinion alone, and the "
+            "interval is everything. Annotate answers in the order for the error rate; fgctl quality says how many "
+            "more halve the interval. 'Last hour' is the error ratio with the labels' correction, by which budgets "
+            "and alerts go.",
+            ["category", "profile"],
+            Column("Calibrated", _by_labels("fg_error_rate_calibrated"), "bool_yes_no"),
+            Column("Estimate", _by_labels("fg_error_rate_estimate"), "percentunit"),
+            Column("From", _by_labels("fg_error_rate_low"), "percentunit"),
+            Column("To", _by_labels("fg_error_rate_high"), "percentunit"),
+            Column(
+                "Last hour", f"max by (category, profile) (fg:error_ratio_estimated:1h{{{VERSION}}})", "percentunit"
+            ),
+            Column("Uncorrected", _recent_ratio("category, profile"), "percentunit"),
+            Column("Labels", _by_labels("fg_error_rate_labels"), "short"),
+            Column(
+                "Newest label",
+                f"1000 * {_by_labels('fg_error_rate_newest_label_timestamp_seconds')}",
+                "dateTimeFromNow",
+            ),
+            nothing="no feedback store, so nothing is calibrated",
         ),
     ],
 )

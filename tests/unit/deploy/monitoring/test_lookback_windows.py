@@ -50,7 +50,7 @@ def test_counts_have_a_scale_of_their_own():
 def test_scaled_rules_have_the_same_names_and_other_durations(name):
     real, scaled = rule_files()[name], rule_files(Timing(scale=1 / 120, counts=0.1, scrape=1))[name]
     assert NAMES.findall(real) == NAMES.findall(scaled)
-    assert "fg:error_ratio:1h" in scaled
+    assert "fg:error_ratio_estimated:1h" in scaled
     pairs = list(zip(DURATIONS.findall(real), DURATIONS.findall(scaled), strict=True))
     assert len(pairs) > 20
     assert all(_seconds(long) > _seconds(short) for long, short in pairs)

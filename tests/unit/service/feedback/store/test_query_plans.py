@@ -37,8 +37,13 @@ async def use_everything(store, answer, annotation, scored, clock):
     for name in ("r1", "r2"):
         await store.record_scores(name, "v1", scored())
     await store.sign_in("Ann")
-    for order in ("sampled", "uncertain", "disagreed"):
+    for order in ("sampled", "error_rate", "uncertain", "disagreed"):
         assignment = await store.next_response_for("Ann", order)
+    await store.sign_in("Bob")
+    await store.next_response_for("Bob", "error_rate")
+    await store.traffic(await store.sampling_levels(clock.now), clock.now)
+    await store.traffic(await store.sampling_levels(), profile="medium")
+    await store.start_of_the_last(1)
     await store.save_draft("Ann", assignment.response.id, {})
     await store.skip("Ann", "r3", "")
     await store.next_pair("Ann")
