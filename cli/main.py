@@ -6,6 +6,7 @@ An FgctlError, or a disk that is full or forbidden, is printed as one sentence a
 import errno
 import os
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 import typer
@@ -57,8 +58,9 @@ def main() -> None:
     # Models come from packages and directories, so progress bars of libraries would only disturb our output.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    for stream in (sys.stdout, sys.stderr):  # which may not write every character, whatever is printed
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # which may not write every character, whatever is printed
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except FgctlError as error:

@@ -132,7 +132,6 @@ def test_the_shipped_policies_are_sound():
 @pytest.fixture
 def trained(store, write_policy, monkeypatch):
     """Makes `fgctl sft` and `fgctl train` store a new version at once."""
-    monkeypatch.setattr("policies.base.resolve_base", lambda base: None)
     seeds = iter(range(100, 200))
     monkeypatch.setattr("trainer.sft.train_sft", lambda *_: write_policy(store, "sft", next(seeds), weights=None))
     monkeypatch.setattr("trainer.ppo_run.train_policy", lambda job, *_: write_policy(store, job.profile, next(seeds)))

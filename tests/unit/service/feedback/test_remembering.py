@@ -74,7 +74,7 @@ async def test_the_question_is_shown_to_the_key_that_asked_it_and_to_annotators(
     assert not {"question", "passages"} & shown["other"][1].keys()
 
 
-@pytest.mark.parametrize("response_id", ["r9", "imported", "a%00b", "%F0%9F%91%8E%0A"])
+@pytest.mark.parametrize("response_id", ["r9", "imported", "%F0%9F%91%8E"])
 async def test_a_response_that_the_service_never_generated(run, answer, response_id):
     service = await run()
     await service.backend.feedback.store.record_response(answer("imported", source="imported"))
