@@ -94,6 +94,7 @@ class PolicyModel:
             self.peft.to(self.device)
         self._check_packed_rows(base.name, exactly=not processes.sharded)
         if processes.sharded:
+            self.peft.reshard()  # without a backward pass, the outermost module would stay gathered
             return
         self._first_adapted = first_adapted_layer(self.peft.get_base_model())
         if self._first_adapted and not self._begins_midway():

@@ -219,7 +219,7 @@ def changed(store, profile, directory, change):
     file = directory / ADAPTER
     save_file({name: change(tensor) for name, tensor in load_file(file).items()}, file, {"format": "pt"})
     manifest = store.manifest(profile, version).model_copy(update={"scores": {}})
-    fields = manifest.model_dump(exclude={"profile", "version", "created", "fgctl"})
+    fields = manifest.model_dump(exclude={"profile", "version", "digest", "created", "fgctl"})
     return store.write(profile, directory, fields | {"weights": manifest.weights}).version
 
 

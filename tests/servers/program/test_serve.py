@@ -79,7 +79,7 @@ def test_a_client_that_offers_http_2_is_answered(server):
     offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         connection.sendall(
-            b"POST /generate?profile=short HTTP/1.1\r\nhost: x\r\n"
+            b"POST /generate?profile=short HTTP/1.1\r\nhost: 127.0.0.1\r\n"
             + offer
             + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
             + body

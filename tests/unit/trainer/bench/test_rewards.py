@@ -109,5 +109,8 @@ def test_feedback_without_responses_is_an_error():
     class Tokenizer:
         chat_template = None
 
+        def get_vocab(self):
+            return {"a": 0}
+
     with pytest.raises(FgctlError, match="no responses to score"):
         prepare([], 2, Tokenizer())
