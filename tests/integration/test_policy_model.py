@@ -140,6 +140,6 @@ def test_a_sampler_that_does_not_take_over_the_weights_is_caught(trainer):
     assert any(not torch.equal(before[name], p) for name, p in trainer.model.policy_parameters().items())
     with torch.no_grad():  # as many updates would
         for parameter in trainer.model.policy_parameters().values():
-            parameter += 0.05
+            parameter.add_(0.05)
     with pytest.raises(FgctlError, match="still has the old weights"):
         trainer.step(1, sampler)
