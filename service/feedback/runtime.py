@@ -92,7 +92,7 @@ class FeedbackRuntime:
         return response if response.source == "served" else None
 
     async def agreement(self) -> dict[str, Any]:
-        """The agreement report on the store, with what it holds, which also updates the metrics.
+        """The agreement report on the store, with what it holds, which also updates the metrics, error rates included.
 
         Concurrent callers share one computation. Raises like `store`, and StoreFailed.
         """
@@ -105,13 +105,13 @@ class FeedbackRuntime:
         report = await measure_agreement(store)
         self._agreement_metrics.announce(report)
         self.metrics.show(report["feedback"])
+        await self.update_error_rates()
         return report
 
     async def _update_agreement_metrics(self) -> None:
         while True:
             try:
                 await self.agreement()
-                await self.update_error_rates()
             except StoreFailed as error:
                 logger.error("cannot measure agreement and error rates: %s", error)
             await asyncio.sleep(AGREEMENT_EVERY)

@@ -178,7 +178,7 @@ def annotate(url, key, pair, answers=3):
 
         post("pairs", annotator="Bob")  # which makes him known
         for number in range(answers):
-            response = post("next", annotator="Ada", order="uncertain")["response"]
+            response = post("next", annotator="Ada", order="error_rate")["response"]
             text = response["text"]
             first, *_, last = re.finditer(r"\S+", text)
             wrong = {"label": "Irrelevant", "start": first.start(), "end": first.end()}
