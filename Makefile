@@ -6,11 +6,13 @@ PORT ?= 8000
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+# What only some targets need, each in a folder of its own.
+SERVERS := .servers
 # Where torch's CPU build is found when the machine's own pip configuration does not know it.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-fast lint hooks servers label-studio browser monitoring
+.PHONY: help setup serve test test-fast lint docs lock hooks servers label-studio ray clients browser monitoring
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/'
@@ -34,9 +36,9 @@ monitoring: $(INSTALLED) ## Write the rules, alerts and dashboards in deploy/ ag
 	@$(VENV)/bin/python -m deploy.monitoring
 
 # The Prometheus Operator's kinds, which kubernetes-validate does not know, are checked by tests/unit/deploy.
-KUBERNETES := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/base/*.yaml deploy/kubernetes/overlays/*/*.yaml))
+KUBERNETES := $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/base/*.yaml deploy/kubernetes/overlays/*/*.yaml deploy/kubernetes/components/*/*.yaml))
 
-lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy, test and cite the project.
+lint: $(INSTALLED) docs ## Check style, formatting, types, the documentation, and the files that deploy, test and cite the project.
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
@@ -47,21 +49,39 @@ lint: $(INSTALLED) ## Check style, formatting, types, and the files that deploy,
 	@$(VENV)/bin/check-jsonschema --quiet --default-filetype yaml --builtin-schema vendor.citation-file-format CITATION.cff
 	@$(VENV)/bin/kubernetes-validate --strict --quiet -k 1.30 -k 1.37 $(KUBERNETES)
 
+# The generator has a virtual environment of its own: only this target needs it.
+DOCS := $(SERVERS)/docs
+docs: $(DOCS)/.installed ## Build the documentation site in site/; a link or an anchor that leads nowhere is an error.
+	@$(DOCS)/bin/zensical build --strict --clean
+
+$(DOCS)/.installed: requirements/docs.txt
+	@test -d $(DOCS) || $(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/docs.txt
+	@touch $@
+# requirements/cpu.in names every package and its version; uv looks up the hashes of their files.
+UV := $(SERVERS)/uv
+lock: $(UV)/bin/uv ## Write requirements/cpu.txt, which has hashes, again from requirements/cpu.in.
+	@$(UV)/bin/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	  --python-version 3.11 --index-url https://pypi.org/simple requirements/cpu.in --output-file requirements/cpu.txt
+
+$(UV)/bin/uv:
+	@$(PYTHON) -m venv $(UV)
+	@$(UV)/bin/pip install -q --disable-pip-version-check uv==0.13.9
+
 hooks: $(INSTALLED) ## Run ruff and mypy at every commit.
 	@$(VENV)/bin/pre-commit install
 
-# Prometheus, Alertmanager and PostgreSQL, for tests alone: unpacked, neither installed nor started. Not fetched when
+# Prometheus, Alertmanager, PostgreSQL, Redis and HAProxy, for tests alone: unpacked, neither installed nor started. Not fetched when
 # the paths of all programs are given.
-SERVERS := .servers
-ifneq ($(and $(FGCTL_PROMETHEUS),$(FGCTL_PROMTOOL),$(FGCTL_ALERTMANAGER),$(FGCTL_AMTOOL),$(FGCTL_POSTGRES),$(FGCTL_INITDB)),)
+ifneq ($(and $(FGCTL_PROMETHEUS),$(FGCTL_PROMTOOL),$(FGCTL_ALERTMANAGER),$(FGCTL_AMTOOL),$(FGCTL_POSTGRES),$(FGCTL_INITDB),$(FGCTL_REDIS_SERVER),$(FGCTL_HAPROXY)),)
 servers: ## Fetch the servers that tests start.
 else
 servers: $(SERVERS)/.unpacked
 endif
 
 $(SERVERS)/.unpacked: tests/servers/get.sh
-	@echo "Fetching Prometheus, Alertmanager and PostgreSQL for the tests."
-	@tests/servers/get.sh $(SERVERS) prometheus prometheus-alertmanager postgresql
+	@echo "Fetching Prometheus, Alertmanager, PostgreSQL, Redis and HAProxy for the tests."
+	@tests/servers/get.sh $(SERVERS) prometheus prometheus-alertmanager postgresql redis-tools haproxy
 	@touch $@
 
 # Label Studio, with hundreds of packages of its own, for the test that passes feedback through it. `make test` does not
@@ -73,6 +93,26 @@ $(LABEL_STUDIO)/.installed: requirements/label-studio.txt
 	@test -d $(LABEL_STUDIO) || $(PYTHON) -m venv $(LABEL_STUDIO)
 	@echo "Installing Label Studio for the tests; this takes a minute."
 	@$(LABEL_STUDIO)/bin/pip install -q --disable-pip-version-check -r requirements/label-studio.txt
+	@touch $@
+
+# Clients of OpenAI's interface, with packages that contradict ours, for the test that runs their examples; left out
+# likewise.
+CLIENTS := $(SERVERS)/clients
+clients: $(CLIENTS)/.installed ## Install the clients whose examples a test runs.
+
+$(CLIENTS)/.installed: requirements/clients.txt $(UV)/bin/uv
+	@test -d $(CLIENTS) || $(PYTHON) -m venv $(CLIENTS)
+	@echo "Installing clients for the tests; this takes a minute."
+	@$(UV)/bin/uv pip install --quiet --python $(CLIENTS)/bin/python -r requirements/clients.txt
+	@touch $@
+
+# Ray, half a gigabyte with what it needs, for the test that trains on a cluster of this machine; left out likewise.
+RAY := $(SERVERS)/ray
+ray: $(RAY)/.installed ## Install Ray for the test that needs it.
+
+$(RAY)/.installed: requirements/ray.txt $(INSTALLED)
+	@echo "Installing Ray for the tests; this takes a minute."
+	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-deps --upgrade --target $(RAY) -r requirements/ray.txt
 	@touch $@
 
 # Chromium, which tests drive, and axe-core, by which they judge accessibility; without npm that is left out.
@@ -92,12 +132,13 @@ $(AXE)/node_modules/.package-lock.json: $(AXE)/package-lock.json
 
 # The stamp is written last, so a half-finished installation is done again. A virtual environment that was moved or
 # whose Python has gone cannot be repaired and is made again.
-$(INSTALLED): requirements/cpu.txt pyproject.toml
+$(INSTALLED): requirements/cpu.txt requirements/torch.txt pyproject.toml
 	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 && grep -qs "$(CURDIR)/$(VENV)" $(VENV)/bin/pip || rm -rf $(VENV)
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the pinned packages; this takes a few minutes the first time."
-	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/cpu.txt 2>.pip.log \
-	  || $(VENV)/bin/pip install --disable-pip-version-check --no-deps -r requirements/cpu.txt --extra-index-url $(TORCH_INDEX)
+	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-deps -r requirements/torch.txt 2>.pip.log \
+	  || $(VENV)/bin/pip install --disable-pip-version-check --no-deps -r requirements/torch.txt --extra-index-url $(TORCH_INDEX)
+	@$(VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --require-hashes -r requirements/cpu.txt
 	@rm -f .pip.log
 	@$(VENV)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(MAKE) -s tcmalloc

@@ -91,10 +91,10 @@ def _names(mappings: list[str], file_format: str, controls: tuple[str, ...]) -> 
     for mapping in mappings:
         name, equals, meant = mapping.partition("=")
         if not controls:
-            raise FgctlError(f"The format {file_format} has no controls of other names; leave --map out.")
+            raise FgctlError(f"The format {file_format} has no controls to map; leave out --map.")
         if not (name and equals and meant in (*controls, IGNORED)):
             choices = f"{', '.join(controls)} or {IGNORED}"
-            raise FgctlError(f"--map {mapping} is not NAME=CONTROL; of {file_format} the control is {choices}.")
+            raise FgctlError(f"--map {mapping} is not NAME=CONTROL; for {file_format}, CONTROL is {choices}.")
         names[name] = meant
     return names
 

@@ -53,7 +53,7 @@ def generate(
         **{name: value for name, value in options.items() if value is not None},
     }
     if unencodable(body) is not None:
-        raise FgctlError("Question or passages hold half of a surrogate pair, which is no character; write it whole.")
+        raise FgctlError("Question or passages hold half of a surrogate pair; send valid Unicode.")
     answer = _local if local else partial(_remote, api_key)
     response: dict[str, Any] = {}
     for event, data in answer(server, body, profile, weights):

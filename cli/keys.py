@@ -22,7 +22,7 @@ def add(
     scopes: Annotated[
         list[str] | None,
         typer.Option(
-            "--scope", help="generate, feedback, admin or metrics; repeat for several.", show_default="generate"
+            "--scope", help="generate, feedback, score, admin or metrics; repeat for several.", show_default="generate"
         ),
     ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Concurrent completions.")] = None,
@@ -30,6 +30,9 @@ def add(
     tokens_per_minute: Annotated[
         int | None, typer.Option(min=1, help="Prompt and completion tokens per minute.")
     ] = None,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Let the key's thumbs and comparisons move the weights that answer it.")
+    ] = False,
     keys: FileOption = None,
     json_output: JsonOption = False,
 ) -> None:
@@ -44,7 +47,7 @@ def add(
         raise FgctlError("The name is empty or longer than 200 characters; say in a few words who uses the key.")
     path = _required(keys)
     limits = Limits(concurrency, requests_per_minute, tokens_per_minute)
-    key_id, secret = KeyFile(path).add(name.strip(), chosen, limits)  # type: ignore[arg-type]
+    key_id, secret = KeyFile(path).add(name.strip(), chosen, limits, learn=learn)  # type: ignore[arg-type]
     if json_output:
         print_json({"id": key_id, "key": secret, "file": str(path)})
         return

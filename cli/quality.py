@@ -34,6 +34,12 @@ def quality(
     all_drawn: Annotated[
         bool, typer.Option("--all-drawn", help="Every labelled answer of the store was drawn at random.")
     ] = False,
+    rewards: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FGCTL_REWARDS", help="The reward models that gave the scores.", show_default="the shipped ones"
+        ),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Estimate how often answers err, as people see it, from few labels and all scores, with 95 % intervals.
@@ -41,24 +47,29 @@ def quality(
     Labels count for other answers if the queue drew them at random (orders `sampled` and `error_rate`); answers that
     somebody chose to label count for themselves alone.
     """
+    from rewards.models.feedback_rewards import FeedbackRewards
     from rewards.quality.estimates import estimates
     from rewards.quality.score_files import load_answers
+
+    at_home = FeedbackRewards.load(rewards).error_rates_at_home
 
     if scores is not None:
         if labels is None:
             raise FgctlError("Scores without labels give no error rate; add --labels FILE.")
-        report = estimates(load_answers(scores, labels), all_drawn=True)
+        report = estimates(load_answers(scores, labels), all_drawn=True, at_home=at_home)
     elif labels is not None:
         raise FgctlError("--labels goes with --scores; the labels of a store are its annotations.")
     else:
-        report = _of_store(store, profile, since, all_drawn)
+        report = _of_store(store, profile, since, all_drawn, at_home)
     if json_output:
         print_json(report)
     else:
         _print(report)
 
 
-def _of_store(url: str | None, profile: str | None, since: str, all_drawn: bool) -> dict[str, Any]:
+def _of_store(
+    url: str | None, profile: str | None, since: str, all_drawn: bool, at_home: Mapping[str, float]
+) -> dict[str, Any]:
     from service.feedback.quality.from_store import load_traffic
     from service.feedback.quality.report import error_rates
     from service.feedback.store.feedback_store import open_store
@@ -84,7 +95,7 @@ def _of_store(url: str | None, profile: str | None, since: str, all_drawn: bool)
         raise FgctlError(
             f"The store has no scored answer{of_profile} since {since}; serve some, or choose another --since."
         )
-    return error_rates(traffic, all_drawn=all_drawn)
+    return error_rates(traffic, all_drawn=all_drawn, at_home=at_home)
 
 
 def _start(since: str) -> datetime | None:
@@ -111,7 +122,7 @@ def _print(report: Mapping[str, Any]) -> None:
             rows += [_row(category, f"{profile}@{policy}", e) for policy, e in versions.items() if len(versions) > 1]
     columns = [
         *("category", "answers", "error rate", "95 % interval", "labels alone", "scores say"),
-        *("labelled", "scored", "labels saved", "more to halve"),
+        *("by label shift", "labelled", "scored", "labels saved", "more to halve"),
     ]
     print_table("Error rates, as people see them", columns, rows)
     missing = max((estimate["labels_missing"] for estimate in report.values()), default=0)
@@ -125,7 +136,7 @@ def _print(report: Mapping[str, Any]) -> None:
 def _row(category: str, name: str, estimate: Mapping[str, Any]) -> list[object]:
     return [
         *(category, name, _figure(estimate["estimate"]), _range(estimate), _range(estimate["labels_only"])),
-        *(_figure(estimate["raw"]), estimate["drawn"], estimate["scored"]),
+        *(_figure(estimate["raw"]), _figure(estimate["label_shift"]), estimate["drawn"], estimate["scored"]),
         *(_count(estimate["labels_saved"]), _count(estimate["labels_to_halve"])),
     ]
 

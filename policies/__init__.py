@@ -13,6 +13,9 @@ mixture_weights.py  which shares of the trained policies reach given weights
 errors.py           a policy or a store that cannot be used as it is
 
 adapters/           LoRA adapters as PEFT stores them, and the check whether they can be used
+engine/             vLLM's arguments, their defaults on CPUs and GPUs, and the memory that they take
+preferences/        which weights a person seems to want, by what they say of answers
+exchange/           export to, and import from, a directory or the Hugging Face Hub
 promotion/          which versions may replace others, by evaluations and by traffic
 store/              versions on disk, and which one each profile serves
 shipped/            the store that ships with fgctl, and the default

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from policies.errors import hub_failures
 from rewards.dataset import file_digest
 from rewards.errors import FgctlError
 
@@ -52,6 +53,13 @@ class BaseModel:
     digest: str
     """SHA-256 over configuration, tokenizer, chat template and weights, or over what a trunk is made of; an adapter
     names its base by this."""
+
+    @property
+    def loaded_from(self) -> str:
+        """What transformers, PEFT and vLLM load it by: its name, where it came from the hub into the hub's cache
+        (`models--NAME/snapshots/COMMIT`), or else its directory on this machine.
+        """
+        return self.name if self.path.parent.name == "snapshots" else str(self.path.resolve())
 
 
 def resolve_base(base: str | None = None) -> BaseModel:
@@ -132,22 +140,20 @@ def _digest(files: Iterable[Path]) -> str:
 
 def _cached_from_hub(name: str) -> Path | None:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError, OSError):
+    except hub_failures(OSError):
         return None
 
 
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=_FILES))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except hub_failures(OSError) as error:
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise FgctlError(
             f"Base model {name!r} is neither a directory nor a reachable model ({reason}); check --base."
         ) from None

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from policies.adapters.configuration import BASE_LOADED_FROM
 from policies.adapters.lora import LoraAdapter, base_name
 from policies.manifest import PolicyManifest
 from policies.mixture_weights import barycentric
 from policies.names import SFT
 from policies.store import ADAPTER, ADAPTER_CONFIG, PolicyStore
 from policies.weights import Weights
+from rewards.categories import Category
 from rewards.errors import FgctlError
 
 if TYPE_CHECKING:
@@ -47,6 +49,16 @@ class Anchor:
     def name(self) -> str:
         """Its profile and version."""
         return f"{self.manifest.profile}@{self.manifest.version}"
+
+    @property
+    def parent(self) -> str | None:
+        """The version of the supervised parent that it was trained from; None for the base."""
+        return self.manifest.parent.version if self.manifest.parent else None
+
+    @property
+    def origin(self) -> str:
+        """What it was trained from, for messages."""
+        return f"{SFT}@{self.parent}" if self.parent else "the base"
 
 
 @dataclass(frozen=True)
@@ -107,11 +119,47 @@ def is_anchor(manifest: PolicyManifest) -> bool:
 def mixture_for(wanted: Weights, among: Sequence[Anchor]) -> Mixture:
     """The shares of the anchors that reach the wanted weights, or the nearest within their hull.
 
-    The order of the anchors does not matter. Raises FgctlError without anchors.
+    Only anchors that share a parent are mixed: the update of another would undo a part of the parent. The order of the
+    anchors does not matter. Raises FgctlError without anchors, and when it takes several parents to give weight to all
+    categories that are wanted.
     """
     if not among:
         raise FgctlError("There is no trained policy to mix; train and promote some with `fgctl train --promote`.")
-    ordered = sorted(among, key=lambda anchor: anchor.manifest.version)
+    families = _families(among)
+    able = [family for family in families if not _missing(wanted, family)]
+    if not able and not _missing(wanted, among):
+        raise FgctlError(_several_parents(wanted, families))
+    mixtures = [_nearest(wanted, family) for family in able or families]
+    return min(mixtures, key=lambda mixture: round(_distance(mixture.served, wanted), 6))
+
+
+def _families(among: Sequence[Anchor]) -> list[list[Anchor]]:
+    """The anchors by parent, the largest family first; in each by version."""
+    families: dict[str | None, list[Anchor]] = {}
+    for anchor in sorted(among, key=lambda anchor: anchor.manifest.version):
+        families.setdefault(anchor.parent, []).append(anchor)
+    return sorted(families.values(), key=lambda family: -len(family))
+
+
+def _missing(wanted: Weights, among: Sequence[Anchor]) -> list[Category]:
+    """The wanted categories that none of the anchors gives any weight to."""
+    return [name for name, weight in wanted.as_dict().items() if weight > 0 and not any(a.weights[name] for a in among)]
+
+
+def _several_parents(wanted: Weights, families: Sequence[Sequence[Anchor]]) -> str:
+    origins = [f"{', '.join(a.manifest.profile for a in family)} from {family[0].origin}" for family in families]
+    return (
+        f"Only policies that share a parent can be mixed, and no parent has policies for all of {wanted} "
+        f"(trained: {'; '.join(origins)}); ask for a profile, or for weights of policies of one parent."
+    )
+
+
+def _distance(a: Weights, b: Weights) -> float:
+    return float(sum((a[name] - b[name]) ** 2 for name in {**a.as_dict(), **b.as_dict()}))
+
+
+def _nearest(wanted: Weights, ordered: Sequence[Anchor]) -> Mixture:
+    """The mixture of anchors of one parent, in order of their versions."""
     categories = sorted({name for weights in (wanted, *(a.weights for a in ordered)) for name in weights.as_dict()})
     points = np.array([[anchor.weights[name] for name in categories] for anchor in ordered])
     shares = barycentric(points, np.array([wanted[name] for name in categories]))
@@ -186,7 +234,8 @@ def store_mixture(
 ) -> PolicyManifest:
     """Compute a mixture and store its adapter, compressed to `rank` unless that is None.
 
-    The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError for anchors of different bases.
+    The tensors are computed in float32 and cast once, to bfloat16. Raises FgctlError for anchors of different bases or
+    parents.
     """
     manifests = [anchor.manifest for anchor, _ in mixture.shares]
     first = mixture.shares[0][0]
@@ -196,13 +245,19 @@ def store_mixture(
                 f"{first.name} was trained on {first.manifest.base.name!r} and {anchor.name} on "
                 f"{anchor.manifest.base.name!r}; mix policies of one base."
             )
-    mixed = mix([(LoraAdapter(anchor.path), share) for anchor, share in mixture.shares], rank)
+        if anchor.parent != first.parent:
+            raise FgctlError(
+                f"{first.name} was trained from {first.origin} and {anchor.name} from {anchor.origin}; mix policies of "
+                f"one parent."
+            )
+    adapters = [(LoraAdapter(anchor.path), share) for anchor, share in mixture.shares]
+    mixed = mix(adapters, rank)
     with tempfile.TemporaryDirectory() as scratch:
-        write_adapter(Path(scratch), mixed)
+        write_adapter(Path(scratch), mixed, adapters[0][0].config.base_model_name_or_path)
         return store.write(profile, Path(scratch), _manifest(mixture, mixed, manifests))
 
 
-def write_adapter(directory: Path, mixed: Mixed) -> None:
+def write_adapter(directory: Path, mixed: Mixed, base_loaded_from: str | None = None) -> None:
     """Write a mixture as PEFT writes an adapter: one rank, scale 1, and its modules by their whole names."""
     import torch
     from safetensors.torch import save_file
@@ -216,6 +271,8 @@ def write_adapter(directory: Path, mixed: Mixed) -> None:
         "target_modules": sorted(base_name(module) for module in mixed.factors),
         "bias": "none",
     }
+    if base_loaded_from is not None:
+        config[BASE_LOADED_FROM] = base_loaded_from
     tensors = {
         f"{module}.{name}.weight": factor.to(torch.bfloat16).contiguous()
         for module, pair in mixed.factors.items()

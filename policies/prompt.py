@@ -5,6 +5,7 @@ question. Passages are cut to a token budget; the question never is. A control t
 spell is text like any other: only the template's own count, and those of a prompt that is given whole.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SYSTEM = "Answer the question in a few sentences, using only the passages."
 DEFAULT_PROMPT_TOKENS = 1024
+Turns = list[dict[str, str]]
+"""Messages of `role` and `content`."""
 
 
 class PromptTooLong(FgctlError):
@@ -39,6 +42,8 @@ class Prompt:
     """The passages, as much of them as the prompt holds."""
     passages_cut: bool = False
     """Whether some passage text was left out to meet the budget."""
+    messages: int = 1
+    """How many messages of a conversation it holds, the question among them."""
 
 
 class PromptFormatter:
@@ -51,8 +56,8 @@ class PromptFormatter:
         self._max_characters = max_tokens * max(map(len, tokenizer.get_vocab()))
         """No text of more characters fits the budget, whatever its tokens are."""
 
-    def format(self, question: str, passages: Sequence[Passage]) -> Prompt:
-        """Format one question.
+    def format(self, question: str, passages: Sequence[Passage], earlier: Sequence[Mapping[str, str]] = ()) -> Prompt:
+        """Format one question, after those of the `earlier` exchanges that fit a quarter of the budget.
 
         Raises PromptTooLong when the question alone exceeds the budget, FgctlError when it is empty.
         """
@@ -62,19 +67,55 @@ class PromptFormatter:
         self._check_characters(len(question))
         # What lies beyond can never be part of the prompt, and reading it would take long.
         whole = [(self._lead(p) + p.text)[: self._max_characters + 1] for p in passages]
+        turns = self._latest(earlier, question) if earlier else []
         if sum(map(len, whole)) > self._max_characters:
-            return self._cut_to_budget(*self._as_text(question, whole), passages)
-        text = self._render(question, whole)
+            return self._cut_to_budget(*self._as_text(question, whole), passages, turns)
+        text = self._render(question, whole, turns)
         ids = self._controls.encode(text)
-        if self._controls.among(ids) != self._own_controls:
+        if self._controls.among(ids) != (self._controls_around(turns) if turns else self._own_controls):
             question, whole = self._as_text(question, whole)
-            text = self._render(question, whole)
+            text = self._render(question, whole, turns)
             ids = self._controls.encode(text)
         if len(ids) <= self.max_tokens:  # the usual case: no passage has to be measured
-            return Prompt(self._controls.unmark(text), tuple(ids), tuple(p for p in passages if p.text))
-        return self._cut_to_budget(question, whole, passages)
+            shown = tuple(p for p in passages if p.text)
+            return Prompt(self._controls.unmark(text), tuple(ids), shown, messages=1 + len(turns))
+        return self._cut_to_budget(question, whole, passages, turns)
 
-    def _cut_to_budget(self, question: str, whole: Sequence[str], passages: Sequence[Passage]) -> Prompt:
+    def _latest(self, earlier: Sequence[Mapping[str, str]], question: str) -> Turns:
+        """The latest exchanges that take at most a quarter of the budget, and half of what the question leaves.
+
+        None where the base has no chat template, or one that writes no such conversation. Their texts are marked.
+        """
+        if self._tokenizer.chat_template is None:
+            return []
+        alone = len(self._controls.encode(self._render(question, [])))
+        most = min(self.max_tokens // 4, (self.max_tokens - alone) // 2)
+        candidates = earlier[-2 * max(0, most // 4) :] if most >= 4 else []  # none takes less than four tokens
+        if sum(len(turn["content"]) for turn in candidates) > self._max_characters:
+            candidates = self._short(candidates)
+        turns = [{**turn, "content": self._controls.mark(turn["content"])} for turn in candidates]
+
+        def too_many(exchanges: int) -> bool:
+            try:
+                text = self._render(question, [], turns[len(turns) - 2 * exchanges :])
+            except FgctlError:
+                return True
+            return len(self._controls.encode(text)) - alone > most
+
+        fitting = bisect_left(range(1, len(turns) // 2 + 1), True, key=too_many)
+        return turns[len(turns) - 2 * fitting :]
+
+    def _short(self, earlier: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+        """The latest exchanges that may fit the budget by their characters."""
+        begin, characters = len(earlier), 0
+        while begin >= 2:
+            characters += sum(len(turn["content"]) for turn in earlier[begin - 2 : begin])
+            if characters > self._max_characters:
+                break
+            begin -= 2
+        return earlier[begin:]
+
+    def _cut_to_budget(self, question: str, whole: Sequence[str], passages: Sequence[Passage], turns: Turns) -> Prompt:
         """The prompt of a question with as much of its passages as there is room for; `whole` are they with titles.
 
         Raises PromptTooLong when the question alone exceeds the budget.
@@ -82,7 +123,7 @@ class PromptFormatter:
         starts = [self._controls.starts(passage) for passage in whole]
         lengths = [len(offsets) for offsets in starts]
         # Tokens merge where pieces are joined, so a budget by pieces can be off by a few tokens: shrink it and retry.
-        budget = self.max_tokens - len(self._controls.encode(self._render(question, [])))
+        budget = self.max_tokens - len(self._controls.encode(self._render(question, [], turns)))
         if budget < 0:
             raise PromptTooLong(
                 f"The question needs {-budget} tokens more than the prompt budget of {self.max_tokens}; shorten it."
@@ -91,7 +132,7 @@ class PromptFormatter:
             shares = share_budget(lengths, budget)
             pieces = zip(whole, starts, shares, strict=True)
             texts = [_cut(passage, offsets, share) for passage, offsets, share in pieces]
-            text = self._render(question, texts)
+            text = self._render(question, texts, turns)
             ids = self._controls.encode(text)
             if len(ids) <= self.max_tokens or budget == 0:
                 break
@@ -102,10 +143,34 @@ class PromptFormatter:
             for p, piece in zip(passages, texts, strict=True)
             if len(piece) > len(self._lead(p))
         )
-        return Prompt(self._controls.unmark(text), tuple(ids), shown, passages_cut=sum(shares) < sum(lengths))
+        cut = sum(shares) < sum(lengths)
+        return Prompt(self._controls.unmark(text), tuple(ids), shown, passages_cut=cut, messages=1 + len(turns))
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
-        """Format a conversation by the chat template. Raises PromptTooLong beyond the budget."""
+    def chat(self, messages: Sequence[Mapping[str, str]], *, cut: bool = False) -> Prompt:
+        """Format a conversation by the chat template.
+
+        `cut` leaves out the oldest messages that do not fit, except for those of the system and the last one. Raises
+        PromptTooLong beyond the budget.
+        """
+        try:
+            return self._chat(messages)
+        except PromptTooLong:
+            if not cut:
+                raise
+        old = [number for number, message in enumerate(messages[:-1]) if message["role"] != "system"]
+
+        def without(count: int) -> list[Mapping[str, str]]:
+            return [message for number, message in enumerate(messages) if number not in set(old[:count])]
+
+        def fits(count: int) -> bool:
+            try:
+                return bool(self._chat(without(count)).token_ids)
+            except PromptTooLong:
+                return False
+
+        return self._chat(without(bisect_left(range(len(old)), True, key=fits)))
+
+    def _chat(self, messages: Sequence[Mapping[str, str]]) -> Prompt:
         self._check_characters(sum(len(message["content"]) for message in messages))
         turns = [dict(message) for message in messages]
         text = self._template(turns)
@@ -117,7 +182,7 @@ class PromptFormatter:
             text = self._template([{k: self._controls.mark(v) for k, v in turn.items()} for turn in turns])
             ids = self._controls.encode(text)
         self._check(ids)
-        return Prompt(self._controls.unmark(text), tuple(ids))
+        return Prompt(self._controls.unmark(text), tuple(ids), messages=len(messages))
 
     def raw(self, text: str) -> Prompt:
         """Take a text as the whole prompt. Raises PromptTooLong beyond the budget, FgctlError for an empty text."""
@@ -136,6 +201,10 @@ class PromptFormatter:
         if unknown := [i for i in ids if not 0 <= i < size]:
             raise FgctlError(f"Token {unknown[0]} is not among the {size} of the base model; use its tokenizer.")
         return Prompt(str(self._tokenizer.decode(list(ids))), tuple(ids))
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The tokens as the vocabulary writes them."""
+        return list(self._tokenizer.convert_ids_to_tokens(list(ids)))
 
     def _check_characters(self, count: int) -> None:
         """Refuse what is certainly too long before its tokens are counted."""
@@ -157,7 +226,12 @@ class PromptFormatter:
     @cached_property
     def _own_controls(self) -> list[int]:
         """The control tokens of a prompt whose question and passages spell none."""
-        return self._controls.among(self._controls.encode(self._render(_NEUTRAL, [])))
+        return self._controls_around([])
+
+    def _controls_around(self, turns: Turns) -> list[int]:
+        """The control tokens of a prompt with earlier turns, in none of whose texts is one."""
+        blank = [turn | {"content": _NEUTRAL} for turn in turns]
+        return self._controls.among(self._controls.encode(self._render(_NEUTRAL, [], blank)))
 
     def _as_text(self, question: str, passages: Sequence[str]) -> tuple[str, list[str]]:
         """Question and passages, marked so that control tokens in them are text. Raises PromptTooLong.
@@ -172,10 +246,10 @@ class PromptFormatter:
             return passage
         return passage[: self._controls.starts(passage)[self.max_tokens]]
 
-    def _render(self, question: str, passages: Sequence[str]) -> str:
+    def _render(self, question: str, passages: Sequence[str], earlier: Sequence[dict[str, str]] = ()) -> str:
         blocks = "".join(f"[{i}] {text}\n" for i, text in enumerate(filter(None, passages), 1))
         user = f"Passages:\n{blocks}\nQuestion: {question}" if blocks else f"Question: {question}"
-        return self._template([{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}])
+        return self._template([{"role": "system", "content": SYSTEM}, *earlier, {"role": "user", "content": user}])
 
     def _template(self, messages: list[dict[str, str]]) -> str:
         if self._tokenizer.chat_template is None:

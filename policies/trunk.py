@@ -89,10 +89,20 @@ def trunk_name(store: PolicyStore, parent: str) -> Named | None:
 
     Raises BrokenPolicy for a version that is broken.
     """
-    manifest = store.manifest(SFT, parent)
-    if not manifest.merged:
-        return None
-    adapter = file_digest(store.verify(SFT, parent) / ADAPTER)
+    return _sum(store, parent) if store.manifest(SFT, parent).merged else None
+
+
+def merged(base: BaseModel, store: PolicyStore, parent: str) -> BaseModel:
+    """The base with a version of the parent merged into it, also of a parent that is not `merged`.
+
+    Made unless it is in the cache. Raises BrokenPolicy for a version that is broken or of another base.
+    """
+    adapter = store.verify(SFT, parent, Named(name=base.name, digest=base.digest))
+    return _trunk(base, _sum(store, parent), adapter)
+
+
+def _sum(store: PolicyStore, parent: str) -> Named:
+    manifest, adapter = store.manifest(SFT, parent), file_digest(store.verify(SFT, parent) / ADAPTER)
     inputs = {"format": _FORMAT, "base": manifest.base.digest, "parent": parent, "adapter": adapter}
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
     return Named(name=trunk_label(manifest.base.name, parent), digest=digest)

@@ -56,6 +56,7 @@ def absent_bases(store: PolicyStore, policies: Iterable[tuple[str, str]]) -> lis
 def _check_parent(store: PolicyStore, manifest: PolicyManifest) -> None:
     if manifest.parent is None:
         return
+    store.intact(SFT, manifest.parent.version)  # which fetches it from a store behind a URL
     file = store.path(SFT, manifest.parent.version) / ADAPTER
     name = f"{manifest.profile}@{manifest.version}"
     if not file.is_file():

@@ -31,6 +31,7 @@ How scores come about, each folder importing only the ones above it:
     features/          what heads read of a response: encoder, alignment, reader, expected words
     traits/            length, repetition, refusals and language of a response, without any model of ours
     models/            the fitted reward models and the judge
+    toxicity/          toxicity of a text, and rewards of the task detoxification
     adapters/          reward models of further categories: classifiers, HTTP endpoints, installed packages
     quality/           how often answers err, as people see it: estimates from few labels and all scores
     fitting/           fits heads, reader and judge on feedback and reference answers

@@ -1,8 +1,8 @@
-"""The built-in categories, with their annotation labels and densities.
+"""The built-in categories and toxicity, with their annotation labels and densities.
 
-Source: Wu et al. 2023 (arXiv 2306.01693), section 4.1. Everything in this project is keyed by category name; positions
-(w1, w2, w3) exist only on the command line and in query strings. A configuration file adds further categories, so ask
-the scorer which ones are in use (`Scorer.categories`).
+Source: Wu et al. 2023 (arXiv 2306.01693), sections 3 and 4.1. Everything in this project is keyed by category name;
+positions (w1, w2, w3) exist only on the command line and in query strings. A configuration file adds further
+categories, so ask the scorer which ones are in use (`Scorer.categories`).
 """
 
 from collections.abc import Sized
@@ -64,14 +64,29 @@ BUILT_IN: dict[Category, CategorySpec] = {
     ),
 }
 
+TOXICITY: Category = "toxicity"
+TOXICITY_SPEC = CategorySpec(
+    "sentence",
+    ("Toxic",),
+    "no sentence is rude, disrespectful or hateful",
+    needs="nothing",
+    # A wholly toxic response costs 5, several times what a sentence pays in the other categories.
+    unit=0.2,
+)
+"""It is always in use, and needs neither question nor passages, so it judges every answer (docs/detox.md)."""
+ANNOTATED: dict[Category, CategorySpec] = BUILT_IN | {TOXICITY: TOXICITY_SPEC}
+"""The categories whose errors people label."""
+
 SEGMENT_CATEGORIES: tuple[Category, ...] = ("relevance", "factuality")
 """The built-in categories that judge segments. Completeness is a score of the whole response."""
-SPAN_LABELS: tuple[str, ...] = tuple(label for category in SEGMENT_CATEGORIES for label in BUILT_IN[category].labels)
+SPAN_LABELS: tuple[str, ...] = tuple(
+    label for category in (*SEGMENT_CATEGORIES, TOXICITY) for label in ANNOTATED[category].labels
+)
 """Annotation labels of error spans."""
 MISSING_LABELS: tuple[str, ...] = BUILT_IN["completeness"].labels
 """Annotation labels of missing information, the most serious first."""
 
 
 def category_of(label: str) -> Category | None:
-    """The built-in category of an annotation label; None for an unknown label."""
-    return next((name for name, spec in BUILT_IN.items() if label in spec.labels), None)
+    """The category of an annotation label; None for an unknown label."""
+    return next((name for name, spec in ANNOTATED.items() if label in spec.labels), None)

@@ -1,11 +1,16 @@
 """Where models run and in which precision: the same rule for reward models, training and the engine."""
 
 import os
-import platform
+import time
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
+
+_TURNS = 10
+"""Timed products in each precision; the first ones also warm up."""
+_FASTER = 0.75
 
 
 def compute_device() -> "torch.device":
@@ -16,17 +21,37 @@ def compute_device() -> "torch.device":
 
 
 def compute_dtype() -> "torch.dtype":
-    """bfloat16 on a GPU, and on CPUs that multiply it in hardware (AMX, or ARM's own); float32 elsewhere.
+    """bfloat16 on a GPU, and on CPUs that multiply it faster than float32; float32 elsewhere.
 
-    Without AMX, x86 takes two to ten times as long for bfloat16 as for float32, AVX-512's bfloat16 instructions or not.
+    A short product is timed once per process, because the instruction set does not tell: of CPUs with AVX-512's
+    bfloat16 and without AMX, some multiply it faster than float32 and others more slowly.
     """
     import torch
 
     if torch.cuda.is_available():
         return torch.bfloat16
     fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    x86 = platform.machine() in ("x86_64", "AMD64")
-    return torch.bfloat16 if fast and (not x86 or torch.cpu._is_amx_tile_supported()) else torch.float32
+    return torch.bfloat16 if fast and _multiplies_faster() else torch.float32
+
+
+@cache
+def _multiplies_faster() -> bool:
+    """Whether a product in bfloat16 takes at most three quarters of the time of one in float32.
+
+    The fastest of several turns counts, because other work on the machine delays it least.
+    """
+    import torch
+
+    exact = torch.ones(512, 768), torch.ones(768, 768)
+    short = tuple(factor.bfloat16() for factor in exact)
+
+    def seconds(factors: tuple[torch.Tensor, ...]) -> float:
+        start = time.perf_counter()
+        torch.mm(*factors)
+        return time.perf_counter() - start
+
+    turns = [(seconds(short), seconds(exact)) for _ in range(_TURNS)]
+    return min(s for s, _ in turns) < _FASTER * min(e for _, e in turns)
 
 
 def compute_dtype_name() -> Literal["bfloat16", "float32"]:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, field_validator
 
-from rewards.categories import BUILT_IN, Category, CategorySpec, Density, Needs
+from rewards.categories import BUILT_IN, TOXICITY, TOXICITY_SPEC, Category, CategorySpec, Density, Needs
 from rewards.errors import FgctlError
 
 RESERVED = frozenset(
@@ -121,7 +121,10 @@ ExtraCategory = TextClassification | TokenClassification | Http | EntryPoint
 
 
 class Configuration(_Table):
-    """The configured categories. Without a file there are only the built-in ones."""
+    """The configured categories. Without a file there are the built-in ones and toxicity.
+
+    A configured category of the name toxicity replaces the shipped scorer.
+    """
 
     category: dict[Category, Annotated[ExtraCategory, Field(discriminator="type")]] = Field(default_factory=dict)
 
@@ -139,12 +142,12 @@ class Configuration(_Table):
 
     @property
     def specs(self) -> dict[Category, CategorySpec]:
-        """Every category in use: the built-in ones, then the configured ones in the file's order."""
+        """Every category in use: the built-in ones, toxicity, then the configured ones in the file's order."""
         extra = {
             name: CategorySpec(table.density, (), table.description, needs=table.needed)
             for name, table in self.category.items()
         }
-        return BUILT_IN | extra
+        return BUILT_IN | {TOXICITY: TOXICITY_SPEC} | extra
 
     def scored(self) -> dict[str, Any]:
         """All settings that scores depend on, as JSON values."""

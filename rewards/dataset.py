@@ -189,6 +189,29 @@ def load_feedback(path: Path | str) -> list[FeedbackExample]:
     return [row.convert() for row in load_rows(Path(path), _FeedbackRow)]
 
 
+def load_training_examples(path: Path) -> list[Example]:
+    """Read a file of the schema of `train.json`, or the corrected responses of one of the schema of `feedback.json`.
+
+    A response in which nobody found an error counts as its own correction; one with errors and without a correction
+    has an empty answer. Raises FgctlError naming the file, and the row and field if one is invalid.
+    """
+    rows = load_rows(path, _AnyRow)
+    if not rows or not all("feedback" in (row.model_extra or {}) for row in rows):
+        return load_examples(path)
+    return [
+        Example(question=row.question, passages=row.passages, answer=_corrected(row)) for row in load_feedback(path)
+    ]
+
+
+class _AnyRow(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+def _corrected(row: FeedbackExample) -> str:
+    unmarked = not row.errors and not row.missing
+    return row.corrected.strip() or (row.predictions[0].strip() if unmarked else "")
+
+
 def feedback_examples(rows: Sequence[Any], source: str) -> list[FeedbackExample]:
     """Convert rows of the schema of `feedback.json` that were not read from a file.
 
@@ -203,11 +226,13 @@ def load_answers(path: Path) -> dict[str, list[str]]:
     Raises FgctlError naming the line that is invalid.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise FgctlError(f"{path} cannot be read ({error}); write it with `fgctl sample --out {path}`.") from None
     answers: dict[str, list[str]] = {}
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             row = _Answer.model_validate_json(line)
         except ValidationError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rewards.dataset import PACKAGE, Example, FeedbackExample, question_key
+from rewards.errors import FgctlError
 
 HELD_OUT = PACKAGE / "splits" / "held_out.txt"
 """Keys of the held-out questions (rewards.dataset.question_key), one a line."""
@@ -50,6 +51,17 @@ def without_held_out(rows: Iterable[_Row]) -> list[_Row]:
 def only_held_out(rows: Iterable[_Row]) -> list[_Row]:
     """The rows whose questions are held out."""
     return [row for row in rows if _is_listed(row.question, held_out_keys())]
+
+
+def to_evaluate(rows: Iterable[_Row]) -> list[_Row]:
+    """The rows whose questions are held out; all of them where none is, as in data of your own.
+
+    Raises FgctlError without any row.
+    """
+    every = list(rows)
+    if not every:
+        raise FgctlError("The data has no question to evaluate on; name a file that has some.")
+    return only_held_out(every) or every
 
 
 def _is_listed(question: str, keys: frozenset[str]) -> bool:

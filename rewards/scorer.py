@@ -1,8 +1,10 @@
-"""Scores responses by every category in use: the built-in ones and those that a configuration file adds."""
+"""Scores responses by every category in use: the built-in ones, toxicity, and those that a configuration file adds."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from rewards.adapters import load_model
@@ -14,6 +16,8 @@ from rewards.models.purpose import REWARD, require_reward
 from rewards.protocol import RewardModel
 from rewards.scores import CategoryScores, ScoredResponse, ScoreRequest, category_scores
 from rewards.segmentation import segments
+from rewards.toxicity.model import ToxicityModel
+from rewards.toxicity.sentence_rewards import ToxicityRewards
 
 
 class Scorer:
@@ -50,7 +54,8 @@ class Scorer:
     def version(self) -> str:
         """12 hexadecimal digits that identify the fitted heads and the settings of further categories.
 
-        They do not cover what stands behind a model's name, a URL or an entry point.
+        They do not cover the toxicity scorer, which has a version of its own, nor what stands behind a model's name, a
+        URL or an entry point.
         """
         return self._with_configuration(self.feedback.version)[:12]
 
@@ -66,38 +71,53 @@ class Scorer:
         require_reward(f"Model {self.feedback.version}", self.feedback.fitted.purpose)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
-        """Score each response by every category, whatever it comes with.
+        """Score each response by every category, whatever it comes with. Raises like `score_by`."""
+        return self.score_by(requests, [tuple(self.categories)] * len(requests))
+
+    def score_by_needs(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
+        """Score each response by the categories that get what they need, leaving out the others.
+
+        A response that the built-in categories do not judge has no notes. Raises like `score_by`.
+        """
+        return self.score_by(requests, [judging(self.categories, request) for request in requests])
+
+    def score_by(
+        self, requests: Sequence[ScoreRequest], categories: Sequence[Collection[Category]]
+    ) -> list[ScoredResponse]:
+        """Score each response by categories of its own, which are some of those in use.
 
         Raises FgctlError when a configured category's model fails, or does not return what RewardModel asks for.
         """
-        return self._scored(requests, [tuple(self.categories)] * len(requests))
-
-    def score_by_needs(self, requests: Sequence[ScoreRequest]) -> list[ScoredResponse]:
-        """Score each response by the categories that get what they need; the others are left out. Raises like `score`.
-
-        A response that the built-in categories do not judge has no notes.
-        """
-        return self._scored(requests, [judging(self.categories, request) for request in requests])
-
-    def _scored(
-        self, requests: Sequence[ScoreRequest], categories: Sequence[Sequence[Category]]
-    ) -> list[ScoredResponse]:
-        """`categories` are those by which each request is judged: all of the built-in ones or none."""
         by_response: list[dict[Category, CategoryScores]] = [{} for _ in requests]
         built_in = [i for i, names in enumerate(categories) if not BUILT_IN.keys().isdisjoint(names)]
         for i, scores in zip(built_in, self.feedback.score([requests[i] for i in built_in]), strict=True):
-            for name, of_category in scores.items():
-                _require_probabilities(name, [segment.error_probability for segment in of_category.segments])
-                by_response[i][name] = of_category
-        for name, settings in self._configuration.category.items():
+            for name in (name for name in scores if name in categories[i]):
+                _require_probabilities(name, [segment.error_probability for segment in scores[name].segments])
+                by_response[i][name] = scores[name]
+        for name in (name for name in self.categories if name not in BUILT_IN):
             judged = [i for i, names in enumerate(categories) if name in names]
-            parts = self._score_category(name, settings, [requests[i] for i in judged])
+            parts = self._score_category(name, [requests[i] for i in judged])
             for i, of_category in zip(judged, parts, strict=True):
                 by_response[i][name] = of_category
         notes = {i: self.feedback.fitted.input_ranges.notes(requests[i]) for i in built_in}
         return [ScoredResponse(scores, notes.get(i, ())) for i, scores in enumerate(by_response)]
 
-    def _score_category(
+    def holistic(self, requests: Sequence[ScoreRequest]) -> list[float]:
+        """The preference model's reward: the chance of beating an average response, scaled to [-1, 1]."""
+        return [math.tanh(preferred / 2) for preferred in self.feedback.preference(requests)]
+
+    @cached_property
+    def toxicity(self) -> ToxicityRewards:
+        """The shipped toxicity scorer. Raises FgctlError when it is missing or damaged."""
+        return ToxicityRewards(ToxicityModel.load())
+
+    def _score_category(self, name: Category, requests: Sequence[ScoreRequest]) -> list[CategoryScores]:
+        settings = self._configuration.category.get(name)
+        if settings is None:
+            return [scored.categories[name] for scored in self.toxicity.score(requests)]
+        return self._score_configured(name, settings, requests)
+
+    def _score_configured(
         self, name: Category, settings: ExtraCategory, requests: Sequence[ScoreRequest]
     ) -> list[CategoryScores]:
         spans = [segments(request.response, settings.density) for request in requests]

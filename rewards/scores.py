@@ -1,5 +1,6 @@
 """A scoring request, and the scores it gets."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,8 @@ class CategoryScores:
     """In order; empty only for an empty response. A category of density `response` has one, spanning the response."""
     rewards: tuple[float, ...]
     """The reward of each segment, in [-1, 1]: CategorySpec.reward of its error probability; for completeness
-    `2 * sigmoid(score) - 1`, the chance of beating an average response, rescaled."""
+    `2 * sigmoid(score) - 1`, the chance of beating an average response, rescaled; for toxicity what the sentence
+    changes in that of the text so far (rewards.toxicity.sentence_rewards)."""
     score: float | None = None
     """Completeness only: log-odds (Bradley-Terry) of covering more than an average annotated response."""
 
@@ -98,12 +100,40 @@ def category_scores(
     return CategoryScores(segments, tuple(spec.reward(s.error_probability) for s in segments))
 
 
+def summed_rewards(
+    scored: Mapping[str, Any], categories: Mapping[Category, CategorySpec]
+) -> dict[Category, float] | None:
+    """The reward of a response in each category in its unit, from scores as ScoredResponse.as_json writes them.
+
+    Weighted and added they are `weighted_reward`, up to rounding. None where a category has not judged it. Not of
+    toxicity: what its sentences earn does not follow from their error probabilities.
+    """
+    rewards = {}
+    for category, spec in categories.items():
+        scores = scored["scores"].get(category)
+        if scores is None:
+            return None
+        if "score" in scores:
+            total = math.tanh(scores["score"] / 2) * len(scores["segments"])  # 2 sigmoid(score) - 1, of one segment
+        else:
+            total = sum(spec.reward(segment["error_probability"]) for segment in scores["segments"])
+        rewards[category] = total / spec.unit
+    return rewards
+
+
+def weighted_rewards(
+    scored: ScoredResponse, weights: Mapping[Category, float], categories: Mapping[Category, CategorySpec]
+) -> dict[Category, float]:
+    """What each weighted category adds to the reward: its segments' summed rewards, in its unit, times its weight."""
+    return {
+        category: weights[category] * sum(scores.rewards) / categories[category].unit
+        for category, scores in scored.categories.items()
+        if category in weights
+    }
+
+
 def weighted_reward(
     scored: ScoredResponse, weights: Mapping[Category, float], categories: Mapping[Category, CategorySpec]
 ) -> float:
-    """What PPO maximises, without the KL penalty: the sum of each category's rewards, in its unit, times its weight."""
-    return sum(
-        weights[category] * sum(scores.rewards) / categories[category].unit
-        for category, scores in scored.categories.items()
-        if category in weights
-    )
+    """What PPO maximises, without the KL penalty and the one for a missing end: the sum of `weighted_rewards`."""
+    return sum(weighted_rewards(scored, weights, categories).values())

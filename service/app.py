@@ -7,21 +7,23 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from service.api import admin, responses, status
+from service.api import adapters, admin, preferences, responses, status, tokenize
+from service.api.common.rate_limits import RATE_LIMIT_HEADERS
 from service.api.feedback.router import router as feedback_router
 from service.api.generate.router import router as generate_router
 from service.api.openai.router import router as openai_router
+from service.api.score.router import router as score_router
 from service.backend import Backend, LoadCore, start_or_fail
 from service.edge.authentication import Authentication
 from service.edge.error_replies import install_handlers
 from service.edge.host_check import HostCheck
 from service.edge.keys import Keyring
 from service.edge.middleware import BodyLimit, HeadLimit, HeadRequests, RequestLog, SecurityHeaders
-from service.edge.tracing import Tracing
 from service.pages.router import assets
 from service.pages.router import router as pages_router
 from service.parts import load_core
 from service.settings import Settings
+from service.telemetry.tracing import Tracing
 
 
 async def _nothing() -> None:
@@ -58,14 +60,18 @@ def create_app(
         title="fgctl", summary="Answers whose reward trade-off you choose.", lifespan=lifespan, docs_url=None,
         redoc_url=None,
     )  # fmt: skip
-    app.state.backend = Backend(settings, load)
+    app.state.backend = Backend(settings, load, tracing)
     install_handlers(app)
     app.include_router(generate_router)
     app.include_router(openai_router)
+    app.include_router(score_router)
     app.include_router(feedback_router)
     app.include_router(responses.router)
+    app.include_router(preferences.router)
+    app.include_router(tokenize.router)
     app.include_router(status.router)
     app.include_router(admin.router)
+    app.include_router(adapters.router)
     app.include_router(pages_router)
     app.mount("/static", assets)
     # What is added last is outermost.
@@ -77,9 +83,9 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],  # OpenAI's clients send x-stainless-* headers, and more with every version
-            expose_headers=["retry-after", "x-request-id"],
+            expose_headers=["retry-after", "x-request-id", *RATE_LIMIT_HEADERS],
         )
     if this_machine_only:
         app.add_middleware(HostCheck, hosts=settings.hosts)

@@ -1,6 +1,7 @@
 """The service behind the HTTP interface, from start to stop. It starts while HTTP answers already."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -12,8 +13,9 @@ from service.domain.roster import Roster
 from service.errors import Unavailable
 from service.parts import Core, Front, load_core
 from service.served.resolver import Resolver
-from service.served.watch_profiles import watch_store
+from service.served.watch_file import file_signature, watch
 from service.settings import Settings
+from service.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 _STARTING = "The service is still starting; try again in a few seconds."
@@ -25,10 +27,10 @@ LoadCore = Callable[[Front], Awaitable[Core]]
 class Backend:
     """One service's parts, and the state they are in."""
 
-    def __init__(self, settings: Settings, load: LoadCore = load_core) -> None:
+    def __init__(self, settings: Settings, load: LoadCore = load_core, tracing: Tracing | None = None) -> None:
         """Raises FgctlError when the file of categories is wrong."""
         self._load = load
-        self.front = front = Front.of(settings)
+        self.front = front = Front.of(settings, tracing)
         self.settings = settings
         self.categories = front.categories
         self.metrics = front.metrics
@@ -49,12 +51,23 @@ class Backend:
     async def start(self) -> None:
         """Open the feedback store, load what answers requests, and begin. Raises FgctlError."""
         await self.feedback.start()
+        self.front.sinks.start()
         core = await self._load(self.front)
         self.use(core)
         self._tasks = [asyncio.create_task(core.scoring.run())]
         self._until_drained = [asyncio.create_task(core.supervisor.run())]
         if self.settings.watch_policies:
-            self._until_drained.append(asyncio.create_task(watch_store(core.store.root, core.resolver.reload)))
+            self._watch(core)
+        # A million objects of libraries never go away. Looking through them all stops every stream for a while.
+        gc.collect()
+        gc.freeze()
+
+    def _watch(self, core: Core) -> None:
+        """Follow promotions, and changes of a file of reward models that the settings name."""
+        watched = [watch(core.store.signature, core.resolver.reload, "the policies")]
+        if core.rewards is not None and (file := self.settings.rewards) is not None:
+            watched.append(watch(lambda: file_signature(file), core.rewards.reload, "the reward models"))
+        self._until_drained += [asyncio.create_task(watching) for watching in watched]
 
     def use(self, core: Core) -> None:
         """Answer requests by these parts from now on."""
@@ -86,11 +99,29 @@ class Backend:
             task.cancel()
         if self._core is not None:
             await asyncio.to_thread(self._core.on_stop.close)
-        await self.feedback.stop()
+        closing = [self.feedback.stop(), self.front.sinks.stop()]
+        if self.front.shared is not None:
+            closing.append(self.front.shared.close())
+        for problem in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(problem, Exception):  # which must not keep the others from their end
+                logger.error("a part of the service did not end well", exc_info=problem)
 
     async def reload(self) -> None:
-        """Take over what was promoted meanwhile. Raises Unavailable like `resolver`, and BrokenPolicy."""
-        await self.resolver.reload()
+        """Take over what was promoted meanwhile, and other reward models.
+
+        Raises Unavailable like `resolver`, and with the reason where the policies or the reward models stay as they
+        were.
+        """
+        try:
+            await self.resolver.reload()
+        except FgctlError as error:
+            raise Unavailable(f"Nothing was changed: {error}") from None
+        if self.core.rewards is None:
+            return
+        try:
+            await self.core.rewards.reload()
+        except FgctlError as error:
+            raise Unavailable(f"The policies were reloaded, and the reward models were not: {error}") from None
 
     @property
     def core(self) -> Core:

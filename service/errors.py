@@ -143,6 +143,7 @@ REFUSALS = (
     "waiting_tokens",
     "queue_timeout",
     "stopping",
+    "waiting_scores",
 )
 """Why load made the service refuse a request: the first three concern one caller (429), the others everybody (503)."""
 
@@ -184,7 +185,8 @@ _DESCRIPTIONS = {
     401: "The API key is missing or unknown.",
     403: "The key lacks the required scope, or the annotator's name belongs to another key.",
     404: "There is nothing of that name.",
-    409: "The submission_id was used before with other content, or somebody submitted since `based_on`.",
+    409: "The submission_id was used before with other content, somebody submitted since `based_on`, or the "
+    "response to delete has feedback.",
     408: "The body did not arrive in time.",
     413: "The body is over the limit.",
     415: "The body is compressed, or its content type is not JSON.",

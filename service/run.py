@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,9 +15,9 @@ from service.app import create_app
 from service.backend import LoadCore
 from service.edge import logs
 from service.edge.http_protocol.head_limit import bounded_config
-from service.edge.tracing import Tracing
 from service.parts import load_core
 from service.settings import Settings
+from service.telemetry.tracing import Tracing
 
 _GRACE = 5
 """Seconds that connections get to close after every request has been answered or broken off."""
@@ -44,6 +45,8 @@ def run(settings: Settings, host: str, port: int, load: LoadCore = load_core) ->
     Raises FgctlError when the address is taken, would be open to strangers, or the backend cannot start.
     """
     logs.configure(settings)
+    # The tokenizer gets one prompt at a time; handing it to a thread of its own costs more than it saves.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     listening = _listen(host, port)
     only_here = _only_here(listening)
     if settings.keys is None and not settings.open and not only_here:

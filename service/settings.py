@@ -1,10 +1,16 @@
 """The service's settings: environment variables with the prefix FGCTL_, validated before anything loads."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _either(name: str) -> AliasChoices:
+    """A variable with the prefix, or the one that the tool's own clients read."""
+    return AliasChoices(f"FGCTL_{name}", name, name.lower())
 
 
 class Settings(BaseSettings):
@@ -16,8 +22,12 @@ class Settings(BaseSettings):
 
     base: str | None = None
     """Base model: a Hugging Face directory or name; None for the embedded default."""
-    policies: Path | None = None
-    """The policy store's directory; None for the policies that come with fgctl."""
+    policies: str | Path | None = None
+    """The policy store's directory or URL; None for the policies that come with fgctl."""
+    engine_url: str | None = None
+    """Where the engine is if it is elsewhere: a vLLM server or a router before several; None starts one here."""
+    engine_key: SecretStr | None = None
+    """The API key of that engine, if it needs one."""
     rewards: Path | None = None
     """File of fitted reward models; None for those that come with fgctl."""
     categories: Path | None = None
@@ -32,8 +42,11 @@ class Settings(BaseSettings):
     """Seconds that `best_of` may wait for scores; after that the first completion is the answer."""
     max_prompts: int = Field(64, ge=1)
     """The most prompts in one request of /v1/completions."""
-    max_num_seqs: int = Field(32, ge=1)
-    """Sequences that the engine decodes at once; further requests wait."""
+    max_num_seqs: int | None = Field(None, ge=1)
+    """Sequences that each rank of the engine decodes at once; further requests wait. None for 32 on a CPU, 256 on a
+    GPU."""
+    engine_args: Annotated[tuple[str, ...], NoDecode] = ()
+    """Arguments of vLLM's engine, as on a command line: `--tensor-parallel-size 4 --quantization fp8`."""
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """Bytes of a request's body; larger ones are answered by 413."""
     max_head_bytes: int = Field(32_768, ge=1024)
@@ -64,6 +77,11 @@ class Settings(BaseSettings):
     """Requests that one caller may send per minute; None for no limit."""
     caller_tokens_per_minute: int | None = Field(None, ge=1)
     """Tokens that one caller may use per minute, in prompts and responses; None for no limit."""
+    limits_url: str | None = None
+    """Where all replicas count what callers use: `redis://…` or `postgresql://…`; None counts in each by itself."""
+    limits_fail: Literal["open", "closed"] = "open"
+    """While that cannot be asked: `open` lets requests pass by each replica's own count, `closed` refuses callers that
+    have limits."""
     keys: Path | None = None
     """File of API keys, written by `fgctl keys`. With None no key is required, and only this machine can connect."""
     open: bool = False
@@ -82,6 +100,8 @@ class Settings(BaseSettings):
     """Write prompts to the log. They may contain private data."""
     traces: bool | None = None
     """Send OpenTelemetry traces; None to send them if OTEL_EXPORTER_OTLP_ENDPOINT is set."""
+    trace_content: bool = False
+    """Record prompts and answers in the traces. They may contain private data."""
     scoring_share: float = Field(1.0, ge=0, le=1)
     """Share of the responses to score, drawn by their ids; the others count as dropped."""
     scoring_shares: Annotated[dict[str, float], NoDecode] = Field({})
@@ -94,18 +114,25 @@ class Settings(BaseSettings):
     """Responses scored in one call."""
     scoring_timeout: float = Field(120.0, gt=0)
     """Seconds that a scoring call may take; then its worker is replaced and the call's responses are dropped."""
+    score_items: int = Field(64, ge=1)
+    """The most responses in one request to POST /score."""
+    score_waiting: int = Field(256, ge=1)
+    """Responses of POST /score that may wait for their scores; requests beyond that are answered by 503."""
+    score_labels: int = Field(50, ge=1)
+    """Pairs of profile and policy that POST /score may add to the metrics; further ones count as `other`."""
     recent_responses: int = Field(10_000, ge=1)
     """Responses kept in memory for GET /responses/{id}; the oldest are removed first."""
     weights_grid: int = Field(20, ge=1, le=1000)
     """Steps from weight 0 to 1. Weights without a trained policy are rounded to this grid, to limit mixtures."""
     resident_adapters: int = Field(8, ge=1)
     """Mixtures and versions that the engine holds at once, besides the current versions."""
-    mixtures: Path | None = None
-    """Directory of stored mixtures; None for the user's cache."""
+    mixtures: str | Path | None = None
+    """Directory or URL of stored mixtures; None for the user's cache."""
     stored_mixtures: int = Field(200, ge=1)
     """Mixtures stored there; the least recently used are removed first."""
     watch_policies: bool = True
-    """Whether to follow promotions as they happen; POST /admin/reload does it in any case."""
+    """Whether to follow promotions, and a changed file of reward models, as they happen; POST /admin/reload does it in
+    any case."""
     feedback_store: str | None = None
     """Where answers, scores and feedback are stored: `sqlite:///PATH` or `postgresql://…`; None stores nothing."""
     feedback_overlap: float = Field(0.1, ge=0, le=1)
@@ -114,17 +141,41 @@ class Settings(BaseSettings):
     """Answers and scores that may wait for the store; beyond that, the newest are lost and counted."""
     feedback_keep_days: int | None = Field(None, ge=1)
     """Days after which answers without feedback are deleted; None keeps them."""
+    webhook_url: HttpUrl | None = None
+    """Where every scored answer is sent as a signed request; None for nowhere."""
+    webhook_secret: SecretStr | None = None
+    """Signs those requests: `whsec_` and the base64 of at least 24 random bytes, known to the receiver."""
+    webhook_content: bool = False
+    """Whether they hold the question, the passages and the answer. These may contain private data."""
+    langfuse_url: HttpUrl | None = None
+    """The Langfuse server that gets the scores of every answer; None for none."""
+    langfuse_public_key: str | None = Field(None, validation_alias=_either("LANGFUSE_PUBLIC_KEY"))
+    """Public key of its project; also LANGFUSE_PUBLIC_KEY."""
+    langfuse_secret_key: SecretStr | None = Field(None, validation_alias=_either("LANGFUSE_SECRET_KEY"))
+    """Secret key of its project; also LANGFUSE_SECRET_KEY."""
+    sink_queue: int = Field(10_000, ge=1)
+    """Scored answers that may wait for each sink; beyond that, the newest are lost and counted."""
     drain_seconds: float = Field(30.0, ge=0)
     """Seconds that requests may go on after the service is told to stop; then they end with an error."""
     kv_cache_gib: int = Field(2, ge=1)
-    """Memory of the key-value cache on a CPU, in GiB."""
+    """Memory of each rank's key-value cache on a CPU, in GiB."""
     compile: bool = False
     """Compile the model at every start: answers are faster, the start takes minutes longer. Needs a C++ compiler."""
+
+    @property
+    def divided_freely(self) -> int:
+        """Tokens of prompt and response together that are accepted however they are divided."""
+        return min(self.max_prompt_tokens, self.max_tokens)
 
     @field_validator("cors_origins", "hosts", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("engine_args", mode="before")
+    @classmethod
+    def _split_words(cls, value: object) -> object:
+        return tuple(shlex.split(value)) if isinstance(value, str) else value
 
     @field_validator("scoring_shares", mode="before")
     @classmethod

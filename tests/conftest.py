@@ -24,18 +24,21 @@ SERVERS = Path(__file__).parents[1] / ".servers/bin"
 """Where `make servers` puts PostgreSQL's programs."""
 NOBODY = 65534
 GROUPS = {
-    "engines": ("integration/engine/", "integration/test_training.py", "servers/program/", "servers/test_watching.py"),
+    "engines": (
+        "integration/engine/", "integration/parallel/", "integration/test_training.py", "servers/program/",
+        "servers/test_watching.py", "servers/test_engine_elsewhere.py", "servers/test_exported.py",
+    ),
     "service": ("unit/service/",),
-}
+}  # fmt: skip
 """Files whose tests run one after another in one process: there is memory for one engine at a time, and one process
 starts PostgreSQL and imports vLLM."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark the tests with PostgreSQL, and put the groups first, because they take longest."""
+    """Mark the tests with PostgreSQL or Redis, and put the groups first, because they take longest."""
     for item in items:
-        if "start_postgres" in item.fixturenames:
+        if {"start_postgres", "redis"} & set(item.fixturenames):
             item.add_marker("postgres")
     order = list(GROUPS)
     items.sort(key=lambda item: order.index(group) if (group := group_of(item.nodeid)) in order else len(order))
@@ -167,3 +170,40 @@ def start_postgres():
 def postgres(start_postgres):
     """A server for tests that need no server of their own."""
     return start_postgres()
+
+
+class Redis:
+    """A Redis server of the tests' own, which keeps nothing on disk."""
+
+    def __init__(self, program):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self._program = program
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.start()
+
+    def start(self):
+        """Start it and wait until it answers."""
+        options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen([self._program, *options], stdout=subprocess.DEVNULL, cwd=tempfile.gettempdir())
+        for _ in range(300):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 5):
+                return
+            assert self.process.poll() is None, "Redis does not start"
+            time.sleep(0.1)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def redis():
+    """A Redis server: $FGCTL_REDIS_SERVER, or what `make servers` unpacked."""
+    program = Path(os.environ.get("FGCTL_REDIS_SERVER") or SERVERS / "redis-server")
+    if not program.is_file():
+        pytest.fail(f"{program} is missing: run `make servers`, or set FGCTL_REDIS_SERVER to the path of redis-server.")
+    server = Redis(program)
+    yield server
+    server.stop()

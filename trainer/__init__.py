@@ -15,10 +15,12 @@ processes.py     several processes that share a step
 
 bases/           loading a base of any architecture, or refusing it
 rollouts/        sampling responses: vLLM, transformers or vLLM servers
+tasks/           what a policy learns to do: question answering, detoxification
 estimators/      advantages from token rewards
 tracking/        checkpoints, logs, metrics and early warnings of a run
 validation/      watching a policy while it is trained
 evaluation/      judging policies on held-out questions
 experiments/     training several ways and comparing them
+arena/           comparing answers head to head
 bench/           what a step and a score cost
 """

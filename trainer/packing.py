@@ -34,8 +34,8 @@ class Packed:
     """int64 [1, T]"""
     position_ids: Tensor
     """int64 [1, T]: position within the token's own prompt and response."""
-    mask: Tensor
-    """bool [1, T, T]: True where the row's token may attend to the column's."""
+    mask: Tensor | None
+    """bool [1, T, T]: True where the row's token may attend to the column's; None for all that precedes it."""
     predicted_at: Tensor
     """int64 [N]: the index whose logits predict each response token."""
     targets: Tensor
@@ -64,10 +64,11 @@ def pack(groups: Sequence[Group]) -> Packed:
             if n:
                 predicted_at += [start + length - 1, *range(first, first + n - 1)]
                 targets += response
+    alone = len(groups) == 1 and len(groups[0].responses) == 1
     return Packed(
         input_ids=torch.tensor([ids]),
         position_ids=torch.tensor([positions]),
-        mask=mask[None],
+        mask=None if alone else mask[None],
         predicted_at=torch.tensor(predicted_at, dtype=torch.int64),
         targets=torch.tensor(targets, dtype=torch.int64),
     )

@@ -71,6 +71,7 @@ class PolicyModel:
         """
         processes, dtype = processes or Processes(), dtype or compute_dtype()
         self.temperature, self.dtype, self.device = temperature, dtype, processes.device
+        self._base = base
         self.tokenizer = load_tokenizer(base)
         base_model = load_model(base, dtype, longest)
         if recompute:
@@ -150,7 +151,8 @@ class PolicyModel:
         self.use(adapter)
         with nullcontext() if grad else torch.no_grad():
             ids = packed.input_ids.to(self.device)
-            with self.autocast(), packed_row(packed.mask.to(self.device)), self._starting_at(below) as start:
+            visible = None if packed.mask is None else packed.mask.to(self.device)
+            with self.autocast(), packed_row(visible), self._starting_at(below) as start:
                 out = self.peft(
                     **({"input_ids": ids} if below is None else {"inputs_embeds": below}),
                     position_ids=packed.position_ids.to(self.device),
@@ -271,7 +273,7 @@ class PolicyModel:
         save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
         config = copy(self.peft.peft_config["policy"])
         config.inference_mode = True
-        config.base_model_name_or_path = None
+        config.base_model_name_or_path = self._base.loaded_from
         # PEFT keeps modules in a set; sorted, the same adapter gives the same file and the same version.
         config.target_modules = sorted(config.target_modules)
         config.save_pretrained(str(directory))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from policies.prompt import PromptFormatter
 from policies.weights import Weights
 from rewards.dataset import Example
 from rewards.errors import FgctlError
-from rewards.scorer import Scorer
+from rewards.protocol import ResponseScorer
 from rewards.scores import ScoreRequest
 from trainer.credit import at_the_end, weighted
 from trainer.estimators.advantages import whiten
@@ -24,9 +25,13 @@ from trainer.kl import KlController, kl_estimates
 from trainer.losses import policy_loss
 from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
-from trainer.recipe import PpoRecipe, Recipe
-from trainer.rollouts.sampler import Sampler
-from trainer.rollouts.scored import sample_and_score
+from trainer.recipe import PpoRecipe, Recipe, RolloutBackend
+from trainer.rollouts.ahead import Ahead, Samples, importance_weights
+from trainer.rollouts.choose_sampler import resolved
+from trainer.rollouts.sampler import Sampled, Sampler
+from trainer.rollouts.scored import Rollout, sample_and_score
+from trainer.tasks.qa import TASK as QUESTION_ANSWERING
+from trainer.tasks.task import Task
 from trainer.tracking.metrics import copied_metrics, step_metrics
 from trainer.tracking.stability import require_finite
 
@@ -39,11 +44,12 @@ class PpoTrainer:
     """The state that a run carries from step to step. Every process of the run has one, all in the same state."""
 
     model: PolicyModel
-    scorer: Scorer
+    scorer: ResponseScorer
     weights: Weights
     recipe: Recipe
     examples: list[Example]
     processes: Processes = field(default_factory=Processes)
+    task: Task = QUESTION_ANSWERING
 
     def __post_init__(self) -> None:
         ppo = self.recipe.ppo
@@ -54,8 +60,10 @@ class PpoTrainer:
         self._parameters = self.model.policy_parameters()
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=ppo.learning_rate, eps=1e-5, weight_decay=0.0)
         self._formatter = PromptFormatter(self.model.tokenizer, ppo.max_prompt_tokens)
-        self._probe = self._formatter.format(self.examples[0].question, []).token_ids
+        probe = self.examples[0].model_copy(update={"passages": ()})
+        self._probe = self.task.format(self._formatter, probe).token_ids
         self._probed: tuple[list[float], Tensor] | None = None
+        self._ahead = Ahead(self.processes)
         self.samples: list[ScoreRequest] = []
         """The last step's responses to its first question."""
 
@@ -67,6 +75,7 @@ class PpoTrainer:
             "optimizer": self._optimizer.state_dict(),
             "estimator": self.estimator.state(),
             "kl": self._kl.state(),
+            "ahead": self._ahead.state(),
         }
 
     def restore(self, state: dict[str, Any] | None) -> int:
@@ -79,6 +88,7 @@ class PpoTrainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.estimator.restore(state["estimator"])
         self._kl.restore(state["kl"])
+        self._ahead.restore(state["ahead"])
         return int(state["step"])
 
     def step(self, step: int, sampler: Sampler) -> dict[str, float]:
@@ -87,23 +97,66 @@ class PpoTrainer:
         Raises FgctlError when the sampler's weights are not the policy's, and for log-probabilities, advantages or a
         loss that are not finite.
         """
-        ppo, clock, processes = self.recipe.ppo, Clock(), self.processes
-        order = list(range(ppo.prompts_per_step))
-        random.Random(f"ppo-{ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets
-        own = sorted(processes.own(order))  # an even share of every minibatch
+        ppo, clock, own = self.recipe.ppo, Clock(), self._own(step)
         with clock.phase("rollout"):
-            examples = step_examples(self.examples, step, ppo)
-            formatted = [self._formatter.format(e.question, e.passages) for e in examples]
-            prompts = [prompt.token_ids for prompt in formatted]
-            # Scored against the passages the policy was shown, as in the service and in evaluation.
-            shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
-            self._synchronise(sampler, step)
+            prompts, shown = self._prompts(step)
+            ahead = self._ahead.take()
+            if ahead is None:
+                self._synchronise(sampler, step)
             rollout = sample_and_score(
-                sampler, {i: (prompts[i], shown[i]) for i in own}, ppo, ppo.seed * 100_003 + step,
-                decode=self.model.decode, score=self.scorer.score,
+                partial(self._sample, sampler, step, prompts) if ahead is None else partial(_at, ahead),
+                {i: shown[i] for i in own}, ppo.rollout_chunks, decode=self.model.decode, score=self.scorer.score,
             )  # fmt: skip
-            all_samples = processes.merge(rollout.samples)
-            batch = make_batch(prompts, [all_samples[i] for i in range(len(prompts))], self.model.eos, own)
+            samples = ahead or self.processes.merge(rollout.samples)
+            batch = make_batch(prompts, [samples[i] for i in range(len(prompts))], self.model.eos, own)
+            if ppo.staleness:
+                self._synchronise(sampler, step + 1)
+                self._begin_next(sampler, step + 1)
+        metrics = self._learn(step, batch, shown, rollout, clock, stale=ahead is not None)
+        with clock.phase("rollout"):
+            self._ahead.finish()
+        seconds = {f"seconds/{name}": value for name, value in clock.seconds.items()}
+        return metrics | seconds | {"episodes_per_minute": 60 * ppo.episodes_per_step / sum(clock.seconds.values())}
+
+    def _own(self, step: int) -> list[int]:
+        """The places of this process's prompts in a step: an even share of every minibatch."""
+        return sorted(self.processes.own(self._order(step)))
+
+    def _order(self, step: int) -> list[int]:
+        """The places of a step's prompts, in the order in which minibatches take them."""
+        order = list(range(self.recipe.ppo.prompts_per_step))
+        random.Random(f"ppo-{self.recipe.ppo.seed}-{step}").shuffle(order)  # noqa: S311 - not for secrets
+        return order
+
+    def _prompts(self, step: int) -> tuple[list[Sequence[int]], list[Example]]:
+        """A step's prompts as token ids, and their questions with the passages that the policy is shown.
+
+        Responses are scored against these passages, as in the service and in evaluation.
+        """
+        examples = step_examples(self.examples, step, self.recipe.ppo)
+        formatted = [self.task.format(self._formatter, e) for e in examples]
+        shown = [e.model_copy(update={"passages": p.passages}) for e, p in zip(examples, formatted, strict=True)]
+        return [prompt.token_ids for prompt in formatted], shown
+
+    def _begin_next(self, sampler: Sampler, step: int) -> None:
+        """Begin to sample this process's share of a step by the policy as it is now."""
+        places, (prompts, _) = self._own(step), self._prompts(step)
+        self._ahead.begin(lambda: dict(zip(places, self._sample(sampler, step, prompts, places), strict=True)))
+
+    def _sample(
+        self, sampler: Sampler, step: int, prompts: Sequence[Sequence[int]], places: list[int]
+    ) -> list[list[Sampled]]:
+        """Responses of the sampler's policy to those of a step's prompts that are at these places."""
+        ppo, seed = self.recipe.ppo, self.recipe.ppo.seed * 100_003 + step
+        return sampler.sample(
+            [prompts[i] for i in places], ppo.samples_per_prompt, ppo.max_new_tokens, seed, places=places
+        )
+
+    def _learn(
+        self, step: int, batch: Batch, shown: list[Example], rollout: Rollout, clock: "Clock", *, stale: bool
+    ) -> dict[str, float]:
+        """Place credit on a step's responses and update the policy. `stale` responses are of the policy before it."""
+        ppo, processes = self.recipe.ppo, self.processes
         with clock.phase("score"):
             requests = requests_of(batch, shown, self.model.decode)
             streams = reward_streams(
@@ -113,14 +166,14 @@ class PpoTrainer:
             idle = idle_row(self.model.eos)
             minibatches = [
                 processes.level(rows, idle)
-                for rows in batch.minibatches(order, ppo.minibatches, self.recipe.forward_tokens)
+                for rows in batch.minibatches(self._order(step), ppo.minibatches, self.recipe.forward_tokens)
             ]
             rows = [row for minibatch in minibatches for row in minibatch]
             wants_features = self.estimator.wants_features
             evaluated = evaluate_batch(self.model, batch, rows, features=wants_features).completed(processes)
         require_finite("The parent's log-probabilities are", evaluated.reference)
         require_finite("The policy's log-probabilities are", evaluated.policy)
-        gap = self._check_sampler(batch, evaluated.policy)
+        drift = self._compare_with_sampler(batch, evaluated.policy, stale=stale)
         kl, _ = kl_estimates(evaluated.policy, evaluated.reference)
         cut = ppo.missing_end_penalty * at_the_end(batch.truncated.float(), batch.mask)
         task = weighted(streams.rewards, streams.categories, self.weights) - cut
@@ -132,10 +185,14 @@ class PpoTrainer:
             objective - self._kl.coefficient * kl * batch.mask, batch, evaluated.features
         )
         require_finite("The advantages are", advantages[batch.mask])
+        advantages = whiten(advantages, batch.mask)
+        if stale:
+            weights = importance_weights(evaluated.policy, batch.sampler_logprobs, ppo.importance_cap)
+            advantages, drift["sampler/importance_weight"] = advantages * weights, weights[batch.mask].mean().item()
         with clock.phase("update"):
             update: dict[str, float] = {}
             if step >= ppo.first_policy_step:
-                update = self._update_policy(step, minibatches, evaluated.policy, whiten(advantages, batch.mask))
+                update = self._update_policy(step, minibatches, evaluated.policy, advantages)
             learned = self.estimator.learn()
         self.samples = streams.requests[: ppo.samples_per_prompt]
         metrics = step_metrics(batch, streams, task, evaluated, self.weights)
@@ -148,16 +205,14 @@ class PpoTrainer:
             | penalty
             | learned
             | {f"policy/{name}": value for name, value in update.items()}
-            | {"sampler/logprob_gap": gap}
-            | {f"seconds/{name}": value for name, value in clock.seconds.items()}
-            | {"episodes_per_minute": 60 * len(streams.texts) / sum(clock.seconds.values())}
+            | drift
         )
 
     def _preference(self, batch: Batch, streams: Streams) -> Tensor:
-        """The preference model's reward of each response: its chance of beating an average one, scaled to [-1, 1]."""
+        """The holistic reward of each response, which for questions is the preference model's."""
         own, preferred = batch.own_samples, torch.zeros(len(batch.mask))
         requests = [streams.requests[b] for b in own.tolist()]
-        preferred[own] = 2 * torch.tensor(self.scorer.feedback.preference(requests)).sigmoid() - 1
+        preferred[own] = torch.tensor(self.scorer.holistic(requests))
         return self.processes.sum(preferred)[0]
 
     def _synchronise(self, sampler: Sampler, step: int) -> None:
@@ -172,18 +227,27 @@ class PpoTrainer:
         elif (moved := (own - self._probed[1]).abs().mean().item()) > _NOTICEABLE:
             raise FgctlError(
                 f"Updates changed the trainer's log-probabilities by {moved:.3f} nats a token and the sampler's not at "
-                f"all, so it still has the old weights; try ppo.rollouts=transformers."
+                f"all, so it still has the old weights; try ppo.rollouts={self._other_sampler()}."
             )
 
-    def _check_sampler(self, batch: Batch, old: Tensor) -> float:
-        """Mean absolute difference of sampler and trainer, nats a token; bf16 explains a few hundredths."""
-        gap = (old - batch.sampler_logprobs)[batch.mask].abs().mean().item()
-        if not gap <= self.recipe.ppo.logprob_tolerance:
+    def _compare_with_sampler(self, batch: Batch, policy: Tensor, *, stale: bool) -> dict[str, float]:
+        """Mean absolute difference of the sampler's log-probabilities from the policy's, nats a token, as a metric.
+
+        Rounding explains a few hundredths. Stale responses also differ by an update; of the others, raises FgctlError
+        above the recipe's tolerance.
+        """
+        gap = (policy - batch.sampler_logprobs)[batch.mask].abs().mean().item()
+        if not stale and not gap <= self.recipe.ppo.logprob_tolerance:
             raise FgctlError(
                 f"The sampler's log-probabilities differ from the trainer's by {gap:.3f} nats a token, more than "
-                f"ppo.logprob_tolerance, so its weights are not the policy's; try ppo.rollouts=transformers."
+                f"ppo.logprob_tolerance, so its weights are not the policy's, or it rounds differently; try "
+                f"ppo.rollouts={self._other_sampler()}."
             )
-        return gap
+        return {"sampler/logprob_gap": gap}
+
+    def _other_sampler(self) -> RolloutBackend:
+        """The sampler to try where this one is at fault."""
+        return "vllm" if resolved(self.recipe.ppo.rollouts) == "transformers" else "transformers"
 
     def _update_policy(
         self, step: int, minibatches: Sequence[list[Row]], old: Tensor, advantages: Tensor
@@ -244,6 +308,10 @@ def step_examples(examples: list[Example], step: int, ppo: PpoRecipe) -> list[Ex
         random.Random(f"prompts-{ppo.seed}-{epoch}").shuffle(order)  # noqa: S311
         chosen.append(examples[order[index]])
     return chosen
+
+
+def _at(samples: Samples, places: list[int]) -> list[list[Sampled]]:
+    return [samples[place] for place in places]
 
 
 class Clock:

@@ -5,16 +5,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from policies.base import BaseModel, load_tokenizer
-from policies.manifest import Named, PolicyManifest, SeenFeedback, UsedRewards, Versioned
-from policies.store import ADAPTER, SFT, PolicyStore
-from policies.trunk import policy_files
+from policies.manifest import Named, PolicyManifest
+from policies.store import PolicyStore
 from policies.weights import Weights
-from rewards.dataset import file_digest, questions_digest
+from rewards.dataset import questions_digest
 from rewards.errors import FgctlError
 from rewards.models.judge import Judge
+from rewards.protocol import ResponseScorer
 from rewards.scorer import Scorer
 from trainer.bases.parent_shape import parent_shape
 from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
@@ -24,10 +24,13 @@ from trainer.ppo import PpoTrainer
 from trainer.processes import Processes
 from trainer.recipe import PpoRecipe, Recipe
 from trainer.rollouts.choose_sampler import training_sampler
+from trainer.tasks.qa import TASK as QUESTION_ANSWERING
+from trainer.tasks.task import Task
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training
+from trainer.tracking.run_copy import RunCopy, keep_copy
 from trainer.tracking.run_log import RunLog
 from trainer.tracking.stability import diverged, early_warnings
-from trainer.tracking.training_data import read_training_data
+from trainer.tracking.training_data import digests, named_files
 from trainer.validation.selection import RULE
 from trainer.validation.validator import BEST, Validator
 
@@ -46,6 +49,11 @@ class PpoJob:
     until_best: bool = False
     """Whether to store the best checkpoint on the validation questions, and to end when there is no better one to
     come (trainer.validation.selection); if not, the last one is stored after all steps."""
+    further: tuple[Path, ...] = ()
+    """Files with further questions, after those of `data`."""
+    copy: RunCopy | None = None
+    """Where the run is copied to, for any machine to continue it."""
+    task: Task = QUESTION_ANSWERING
 
 
 class Diverged(FgctlError):
@@ -55,7 +63,7 @@ class Diverged(FgctlError):
 def train_policy(
     job: PpoJob,
     store: PolicyStore,
-    scorer: Scorer,
+    scorer: ResponseScorer,
     processes: Processes | None = None,
     load_judge: Callable[[], Judge] | None = None,
 ) -> PolicyManifest:
@@ -78,29 +86,32 @@ def train_policy(
 def _train(
     job: PpoJob,
     store: PolicyStore,
-    scorer: Scorer,
+    scorer: ResponseScorer,
     processes: Processes,
     load_judge: Callable[[], Judge] | None,
 ) -> PolicyManifest:
     processes.on_main(partial(store.require_writable, job.profile))
     check_shares(job.recipe.ppo, processes)
-    if SFT not in store.profiles():
-        raise FgctlError("There is no supervised parent to start from; train one with `fgctl sft --promote`.")
-    parent = store.profile(SFT).version
-    origin = policy_files(job.base, store, SFT, parent)
+    begin = job.task.origin(job.base, store)
+    origin, parent = begin.files, begin.parent
     lora = job.recipe.lora if origin.adapter is None else parent_shape(job.recipe.lora, origin.adapter, job.base)
-    data = read_training_data(job.data, load_tokenizer(job.base), job.recipe, "ppo", until_best=job.until_best)
-    data_digest = file_digest(job.data)
+    data = job.task.training_data(
+        job.data, load_tokenizer(job.base), job.recipe, until_best=job.until_best, further=job.further
+    )
+    sources = named_files(job.data, job.further)
     settings = {
         "kind": "ppo",
         "base": origin.model.digest,
-        "data": data_digest,
+        "data": digests(sources),
         "questions": questions_digest(example.question for example in data.examples),
-        "parent": parent,
+        "parent": parent.version if parent else None,
         "rewards": scorer.version,
         "weights": job.weights.as_dict(),
         "recipe": _identifying(job.recipe),
+        **({} if job.task == QUESTION_ANSWERING else {"task": job.task.name}),
     }
+    if job.copy is not None:
+        processes.on_main(job.copy.fetch)
     processes.on_main(partial(claim_run, job.run, settings))
     ppo = job.recipe.ppo
     model = PolicyModel(
@@ -108,12 +119,12 @@ def _train(
         longest=ppo.max_prompt_tokens + ppo.max_new_tokens,
     )  # fmt: skip
     require_space(job.run, sum(p.numel() for p in model.policy_parameters().values()))
-    trainer = PpoTrainer(model, scorer, job.weights, job.recipe, data.examples, processes)
+    trainer = PpoTrainer(model, scorer, job.weights, job.recipe, data.examples, processes, job.task)
     start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
     validator = None
     if load_judge is not None and data.validation:
         candidate = Candidate(job.profile, "", job.weights, origin)
-        validator = Validator(job.run, data.validation, candidate, scorer, load_judge, ppo, processes)
+        validator = Validator(job.run, data.validation, candidate, cast(Scorer, scorer), load_judge, ppo, processes)
         validator.resume(start)
     _run_steps(job, trainer, origin.model, start, validator)
     steps = max(start, ppo.steps)
@@ -123,12 +134,12 @@ def _train(
     manifest = {
         "weights": job.weights,
         "base": Named(name=origin.model.name, digest=origin.model.digest),
-        "parent": Versioned(version=parent, digest=file_digest(store.path(SFT, parent) / ADAPTER)),
+        "parent": parent,
         "recipe": {"name": job.recipe_name}
         | job.recipe.model_copy(update={"lora": lora}).model_dump(exclude={"sft"}, mode="json")
         | ({} if chosen is None else {"until_best": {"rule": RULE, "evaluation": chosen.figures()}}),
-        "data": (Named(name=job.data.name, digest=data_digest),),
-        "rewards": used_rewards(scorer),
+        "data": sources,
+        "rewards": job.task.used_rewards(scorer),
         "steps": steps,
         "episodes": steps * ppo.episodes_per_step,
         "scores": {},
@@ -149,17 +160,6 @@ def _identifying(recipe: Recipe) -> dict[str, Any]:
     """
     ppo = {"validation", "rollout_servers", "rollout_chunks"} | ({"steps"} if recipe.ppo.decay_to == 1 else set())
     return recipe.model_dump(mode="json", exclude={"sft": True, "gradient_checkpointing": True, "ppo": ppo})
-
-
-def used_rewards(scorer: Scorer) -> UsedRewards:
-    """The reward models, and the feedback they were fitted on, as policy.json names them."""
-    fitted = scorer.feedback.fitted
-    seen = SeenFeedback(
-        data=tuple(Named(name=name, digest=digest) for name, digest in fitted.data.items()),
-        questions=len(fitted.questions),
-        annotations=fitted.annotations,
-    )
-    return UsedRewards(version=scorer.version, digest=scorer.digest, feedback=seen)
 
 
 def check_shares(ppo: PpoRecipe, processes: Processes) -> None:
@@ -203,6 +203,7 @@ def _run_steps(job: PpoJob, trainer: "PpoTrainer", base: BaseModel, start: int, 
             if log and job.until_best and validator and validator.best:
                 reason = reason or validator.end or "all steps are taken"
                 log.say(step, f"{reason}; the best checkpoint is the one after {validator.best.episodes} episodes")
+            processes.on_main(partial(keep_copy, job.copy, step, log))
     finally:
         sampler.close()
 
@@ -240,6 +241,7 @@ def _finish_step(
     evaluated = validator is not None and validator.due(step + 1)
     if evaluated or (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
         save_checkpoint(job.run, trainer.state(step + 1))
+        keep_copy(job.copy, step + 1, log)
 
 
 def _note(metrics: dict[str, float]) -> str:

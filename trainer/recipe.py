@@ -141,7 +141,7 @@ class ValidationRecipe(_Config):
     every: int = Field(500, ge=1)
     """Episodes between evaluations; a run of fewer episodes is not evaluated, except with --until-best."""
     patience: int = Field(1500, ge=1)
-    """With --until-best, the run ends when for so many episodes neither reward nor judge has risen."""
+    """With --until-best, the run ends when for so many episodes nothing has improved (trainer.validation.selection)."""
     copied_margin: float = Field(0.15, ge=0)
     """How much more of its words than the reference answers a policy may copy before the run warns."""
     texts: int = Field(4, ge=0)
@@ -205,9 +205,17 @@ class PpoRecipe(_Config):
     installed, else transformers."""
     rollout_servers: tuple[str, ...] = ()
     """The servers' addresses, such as http://gpu3:8000; they see the run's directory at the same path."""
+    rollout_engine_args: tuple[str, ...] = ()
+    """Arguments of vLLM's engine for rollouts in the training process, such as ["--gpu-memory-utilization", "0.6"];
+    `rollouts` must then be `vllm`."""
     rollout_chunks: int = Field(1, ge=1)
     """Parts in which the step's prompts are sampled: while one is sampled, the previous one is scored. That saves time
     where scoring uses other hardware than sampling, such as a GPU's host or a service over HTTP."""
+    staleness: Literal[0, 1] = 0
+    """Updates by which the policy that samples may be behind. With 1, rollout servers sample the next step's responses
+    while this step is learned from, which keeps both busy."""
+    importance_cap: float = Field(2.0, ge=1)
+    """With staleness, how much a token counts at most that the policy has become likelier to say."""
     checkpoint_every: int = Field(1, ge=1)
     """Steps between checkpoints, of some megabytes each; an interruption loses at most this many steps."""
     seed: int = 0
@@ -228,6 +236,18 @@ class PpoRecipe(_Config):
     def _servers_are_named(self) -> "PpoRecipe":
         if self.rollouts == "server" and not self.rollout_servers:
             raise ValueError("rollouts=server needs ppo.rollout_servers")
+        return self
+
+    @model_validator(mode="after")
+    def _servers_sample_ahead(self) -> "PpoRecipe":
+        if self.staleness and self.rollouts != "server":
+            raise ValueError("staleness=1 needs rollouts=server: an engine in this process has no machine of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _engine_is_vllms(self) -> "PpoRecipe":
+        if self.rollout_engine_args and self.rollouts != "vllm":
+            raise ValueError("ppo.rollout_engine_args are for rollouts=vllm; start servers with their own arguments")
         return self
 
     @property

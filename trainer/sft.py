@@ -17,15 +17,16 @@ from policies.manifest import Named, PolicyManifest
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
 from policies.trunk import require_mergeable
-from rewards.dataset import Example, file_digest
+from rewards.dataset import Example
 from trainer.packing import Group, bins, pack
 from trainer.policy_model import PolicyModel
 from trainer.processes import Processes
 from trainer.recipe import Recipe, SftRecipe
 from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training
+from trainer.tracking.run_copy import RunCopy, keep_copy
 from trainer.tracking.run_log import RunLog
 from trainer.tracking.stability import require_finite
-from trainer.tracking.training_data import read_training_data
+from trainer.tracking.training_data import digests, named_files, read_training_data
 
 CHECKPOINT_EVERY = 10
 
@@ -39,6 +40,10 @@ class SftJob:
     recipe_name: str
     recipe: Recipe
     run: Path
+    further: tuple[Path, ...] = ()
+    """Files with further examples, after those of `data`."""
+    copy: RunCopy | None = None
+    """Where the run is copied to, for any machine to continue it."""
 
 
 def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = None) -> PolicyManifest:
@@ -56,18 +61,20 @@ def train_sft(job: SftJob, store: PolicyStore, processes: Processes | None = Non
 def _train(job: SftJob, store: PolicyStore, processes: Processes) -> PolicyManifest:
     settings = job.recipe.sft
     processes.on_main(partial(store.require_writable, SFT))
-    data_digest = file_digest(job.data) if job.data.is_file() else ""
-    data = read_training_data(job.data, load_tokenizer(job.base), job.recipe, "sft")
+    data = read_training_data(job.data, load_tokenizer(job.base), job.recipe, "sft", further=job.further)
+    sources = named_files(job.data, job.further)
     training = data.examples[: settings.max_examples]
     identity = {
         "kind": "sft",
         "base": job.base.digest,
-        "data": data_digest,
+        "data": digests(sources),
         # How often the loss is measured changes nothing, and gradient checkpointing nothing but rounding.
         "recipe": job.recipe.model_dump(
             mode="json", exclude={"ppo": True, "sft": {"validation_steps"}, "gradient_checkpointing": True}
         ),
     }
+    if job.copy is not None:
+        processes.on_main(job.copy.fetch)
     processes.on_main(partial(claim_run, job.run, identity))
     model = PolicyModel(
         job.base, job.recipe.parent_lora, processes=processes, recompute=job.recipe.gradient_checkpointing,
@@ -92,25 +99,17 @@ def _train(job: SftJob, store: PolicyStore, processes: Processes) -> PolicyManif
             if unseen and ((step + 1) % settings.validation_steps == 0 or step + 1 == len(batches)):
                 metrics["sft/validation_loss"] = validation_loss(model, unseen, job.recipe.forward_tokens, processes)
                 note += f", validation {metrics['sft/validation_loss']:.3f}"
-            if log is None:
-                continue
-            log.step(step, metrics, note)
+            if log is not None:
+                log.step(step, metrics, note)
             if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == len(batches):
-                save_checkpoint(
-                    job.run,
-                    {
-                        "step": step + 1,
-                        "adapter": {n: p.detach() for n, p in parameters.items()},
-                        "optimizer": optimizer.state_dict(),
-                    },
-                )
+                processes.on_main(partial(_save, job, step + 1, parameters, optimizer, log))
     manifest = {
         "weights": None,
         "base": Named(name=job.base.name, digest=job.base.digest),
         "parent": None,
         "recipe": {"name": job.recipe_name, "lora": job.recipe.parent_lora.model_dump(mode="json")}
         | job.recipe.model_dump(include={"sft": True}, exclude={"sft": {"lora"}}, mode="json"),
-        "data": (Named(name=job.data.name, digest=data_digest),),
+        "data": sources,
         "rewards": None,
         "steps": len(batches),
         "episodes": sum(map(len, batches)),
@@ -190,6 +189,18 @@ def validation_loss(model: PolicyModel, groups: list[Group], forward_tokens: int
     total = sum(-model.evaluate(pack(row)).logprobs.double().sum().item() for row in rows)
     (summed,) = processes.sum(torch.tensor(total, dtype=torch.float64))
     return summed.item() / sum(len(response) for group in groups for response in group.responses)
+
+
+def _save(
+    job: SftJob,
+    step: int,
+    parameters: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    log: RunLog | None,
+) -> None:
+    adapter = {name: p.detach() for name, p in parameters.items()}
+    save_checkpoint(job.run, {"step": step, "adapter": adapter, "optimizer": optimizer.state_dict()})
+    keep_copy(job.copy, step, log)
 
 
 def _restore(

@@ -1,5 +1,5 @@
-"""`fgctl bench`: measure speed and memory beside named alternatives.
+"""`fgctl bench`: compare speed and memory with named alternatives.
 
-commands.py  rewards, train, evaluate, lora, serve, scoring and faults
+commands.py  rewards, train, evaluate, lora, serve, layer, scoring and faults
 tables.py    what they print
 """

@@ -1,4 +1,4 @@
-"""`fgctl bench`: rewards, train, evaluate, lora, serve, scoring and faults."""
+"""`fgctl bench`: rewards, train, evaluate, lora, serve, layer, scoring and faults."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RoundsOption = Annotated[int, typer.Option(min=1, help="Turns of each contender.")]
 
-app = typer.Typer(help="Measure speed and memory beside named alternatives.", no_args_is_help=True)
+app = typer.Typer(help="Compare speed and memory with named alternatives.", no_args_is_help=True)
 
 
 @app.command()
@@ -36,7 +36,7 @@ def rewards(
     model: ModelOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure the cost of scoring, beside a forward pass of the base model and three encoders over the same text.
+    """Measure the cost of scoring, compared with a forward pass of the base and three encoders over the same text.
 
     All take turns, so that other load on the machine affects all alike. Some minutes on two cores.
     """
@@ -71,7 +71,7 @@ def train(
     data: QuestionsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure the cost of a PPO step, beside a plain version of the same step; some minutes a round on two cores.
+    """Measure the cost of a PPO step, compared with a plain version of it; some minutes a round on two cores.
 
     The plain version shares no work between a prompt's samples, runs every pass through all layers, and computes the
     logits of every position.
@@ -103,7 +103,7 @@ def evaluate(
     data: QuestionsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure the cost of an evaluation: its answers beside the same answers by the service's engine in one batch.
+    """Measure the cost of an evaluation, compared with the same answers by the service's engine in one batch.
 
     Both take turns, with other questions in every round. Some minutes a round on two cores.
     """
@@ -143,7 +143,7 @@ def lora(
     base: BaseOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure the cost of adapters on a CPU, beside the base alone and vLLM's own kernels; 20 minutes on two cores.
+    """Measure the cost of adapters on a CPU, compared with the base and vLLM's own kernels; 20 minutes on two cores.
 
     Engines take turns at the same prompts: one without adapters, two with this project's kernels, eager and compiled,
     and one with vLLM's kernels.
@@ -161,7 +161,7 @@ def lora(
 def serve(
     part: Annotated[
         Literal["all", "servers", "layer"],
-        typer.Option(help="servers: beside `vllm serve`; layer: what the service adds to an engine of fixed speed."),
+        typer.Option(help="servers: compare with `vllm serve`; layer: measure what the service adds to its engine."),
     ] = "all",
     rounds: RoundsOption = 3,
     scoring: Annotated[str, typer.Option(help="Shares of answers to score; a server for each.")] = "0,0.1,1",
@@ -169,7 +169,7 @@ def serve(
     data: QuestionsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure the service beside `vllm serve` with the same adapters, and the latency it adds to its engine.
+    """Compare the service with `vllm serve` with the same adapters, and measure the latency it adds to its engine.
 
     All servers take turns at the same requests, and pause while another works. 20 minutes on two cores.
     """
@@ -191,6 +191,19 @@ def serve(
         print_servers(report["servers"])
     if "layer" in report:
         print_layer(report["layer"])
+
+
+@app.command()
+def layer(base: BaseOption = None, data: QuestionsOption = None, json_output: JsonOption = False) -> None:
+    """Measure the latency that the service adds to an engine of fixed speed, at 1, 32 and 256 streams; two minutes."""
+    from rewards.dataset import data_file, load_examples
+    from service.bench import serve as bench
+
+    report = bench.measure_layer(*_served(base), load_examples(data or data_file("dev")), remarks.print)
+    if json_output:
+        print_json(report)
+    else:
+        print_layer(report)
 
 
 @app.command()
@@ -238,7 +251,7 @@ def faults(
     bad = [row["fault"] for row in report["faults"] if row["lost"] or row["hung"] or not row["ready_told_the_truth"]]
     bad += [f"{row['signal']} {row['when']}" for row in report["leftovers"] if row["left"]]
     if bad:
-        raise FgctlError(f"The service did not stand {', '.join(bad)}.")
+        raise FgctlError(f"The service did not survive everything: {', '.join(bad)}.")
 
 
 def _served(base: str | None) -> "tuple[BaseModel, list[ServedPolicy], Settings]":

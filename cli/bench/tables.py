@@ -80,11 +80,12 @@ def print_layer(report: dict[str, Any]) -> None:
     rows = [
         [
             load["streams"], load["requests"], _percentiles(load["added_to_first_token_ms"]),
-            _percentiles(load["added_to_total_ms"]), f"goal {load['goal_p50_ms']:.0f}" if load["goal_p50_ms"] else "",
+            _percentiles(load["added_to_total_ms"]), load["cpu_ms_a_request"],
+            ", ".join(f"{p} at most {load[f'goal_{p}_ms']:.0f}" for p in ("p50", "p99") if load[f"goal_{p}_ms"]),
         ]
         for load in report["streams"]
     ]  # fmt: skip
-    columns = ["streams", "requests", "to the first token", "to the whole answer", "p50 at most"]
+    columns = ["streams", "requests", "to the first token", "to the whole answer", "processor a request", "goal"]
     print_table("Milliseconds that the service adds to its engine: p50 / p95 / p99", columns, rows)
 
 

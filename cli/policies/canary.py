@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import print_json, print_styled, print_table, remarks
+from cli.policies_option import PoliciesOption
 
 if TYPE_CHECKING:
     from policies.promotion.sequential import CanaryComparison
@@ -29,6 +30,7 @@ def canary(
     api_key: Annotated[
         str | None, typer.Option(help="API key of the services, if they need one.", envvar="FGCTL_API_KEY")
     ] = None,
+    policies: PoliciesOption = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the evidence as JSON.")] = False,
 ) -> None:
     """Try a stored version on a share of a profile's callers; without a version, show how the canary compares.

@@ -1,4 +1,4 @@
-"""`fgctl policies list`, `show`, `diff`, `promote`, `canary`, `mix`, `rollback` and `verify`."""
+"""The commands of `fgctl policies`; those that are longer have modules of their own."""
 
 from typing import Annotated, Any
 
@@ -6,11 +6,14 @@ import typer
 
 from cli.output import print_json, print_table, remarks
 from cli.policies.canary import canary
+from cli.policies.copy_between_stores import pull, push
 from cli.policies.diff import diff
+from cli.policies.exchange import export, import_
 from cli.policies.fields import flat
 from cli.policies.mix import mix
 from cli.policies.options import JsonOption, ProfileArgument
 from cli.policies.verify_set import verify_set
+from cli.policies_option import PoliciesOption
 
 app = typer.Typer(help="The registry: stored policies, and which one each profile serves.", no_args_is_help=True)
 
@@ -18,7 +21,7 @@ ReasonOption = Annotated[str, typer.Option(help="Why; recorded in the ledger.")]
 
 
 @app.command(name="list")
-def list_policies(json_output: JsonOption = False) -> None:
+def list_policies(policies: PoliciesOption = None, json_output: JsonOption = False) -> None:
     """List every stored version of every profile, oldest first."""
     from policies.store import PolicyStore
     from rewards.categories import BUILT_IN
@@ -65,6 +68,7 @@ def list_policies(json_output: JsonOption = False) -> None:
 def show(
     profile: ProfileArgument,
     version: Annotated[str | None, typer.Argument(help="A stored version.", show_default="the current one")] = None,
+    policies: PoliciesOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Show a version's weights, lineage, recipe and scores, and its profile's promotions."""
@@ -105,9 +109,21 @@ app.command()(diff)
 
 @app.command()
 def promote(
-    profile: ProfileArgument,
-    version: Annotated[str, typer.Argument(help="A stored version.")],
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PROFILE VERSION",
+            help="A profile, or sft for the supervised parent, and a stored version of it; with --set, PROFILE=VERSION "
+            "for each of short, medium and long.",
+        ),
+    ],
     reason: ReasonOption = "",
+    as_set: Annotated[
+        bool,
+        typer.Option(
+            "--set", help="Promote short=VERSION medium=VERSION long=VERSION together, if they differ enough."
+        ),
+    ] = False,
     force: Annotated[
         bool,
         typer.Option(
@@ -122,35 +138,64 @@ def promote(
             show_default=False,
         ),
     ] = None,
+    policies: PoliciesOption = None,
 ) -> None:
     """Make a stored version the one its profile serves, after checking its adapter; running services follow.
 
     It is refused when it earns less weighted reward than the current version, that is, when the whole 95 % interval
-    of the difference is below zero.
+    of the difference is below zero. With --set, three versions are promoted in one step, or none of them: it is
+    refused as well unless they are a choice, as `fgctl policies verify --set` checks.
     """
     from policies.store import PolicyStore
+    from rewards.errors import FgctlError
 
+    if as_set:
+        _promote_set(what, reason, force)
+        return
+    if len(what) != 2:
+        raise FgctlError("Name a profile and a version, or with --set PROFILE=VERSION for each of short, medium, long.")
+    profile, version = what
     promotion = PolicyStore().promote(profile, version, reason, force, served)
     if promotion is None:
         remarks.print(f"{version} is already the current version of {profile}.")
         return
     if promotion.overridden:
         remarks.print(f"Overridden, and recorded in the ledger: {promotion.overridden}")
-    remarks.print(f"{profile} now means {version}.")
+    remarks.print(f"{profile} now serves {version}.")
+
+
+def _promote_set(what: list[str], reason: str, force: bool) -> None:
+    from policies.store import PolicyStore
+    from rewards.errors import FgctlError
+
+    versions = dict(name.partition("=")[::2] for name in what)
+    if len(versions) != len(what) or not all(versions.values()):
+        raise FgctlError(f"{' '.join(what)} does not name a version for each profile; write short=0123456789ab.")
+    promotions = PolicyStore().promote_set(versions, reason, force)
+    for promotion in promotions:
+        if promotion.overridden:
+            remarks.print(f"Overridden, and recorded in the ledger: {promotion.overridden}")
+        remarks.print(f"{promotion.profile} now serves {promotion.version}.")
+    if not promotions:
+        remarks.print("All three are already current.")
 
 
 app.command()(canary)
 app.command()(mix)
+app.command()(export)
+app.command(name="import")(import_)
+app.command()(push)
+app.command()(pull)
 
 
 @app.command()
-def rollback(profile: ProfileArgument, reason: ReasonOption = "") -> None:
+def rollback(profile: ProfileArgument, reason: ReasonOption = "", policies: PoliciesOption = None) -> None:
     """Go back to the version that was current before the last promotion; repeat it to go further back."""
     from policies.store import PolicyStore
 
     promotion = PolicyStore().rollback(profile, reason)
     remarks.print(
-        f"{profile} means {promotion.version} again instead of {promotion.previous}; running services follow."
+        f"{profile} serves {promotion.version} again instead of {promotion.previous}; running services follow."
     )
 
 
@@ -165,6 +210,7 @@ def verify(
         list[str] | None,
         typer.Option("--with", help="With --set: PROFILE@VERSION in place of the current version. Can be repeated."),
     ] = None,
+    policies: PoliciesOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Check stored versions: content, manifest, parent, no pickles, and an adapter that a service can use.

@@ -7,6 +7,7 @@ import typer
 from cli.output import print_json, print_table, remarks
 from cli.policies.fields import leaves, text
 from cli.policies.options import JsonOption, ProfileArgument
+from cli.policies_option import PoliciesOption
 
 if TYPE_CHECKING:
     from policies.manifest import PolicyManifest
@@ -23,6 +24,7 @@ def diff(
         str | None,
         typer.Argument(help="The version to compare it with, in the same form.", show_default="the current version"),
     ] = None,
+    policies: PoliciesOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Compare two versions: weights, lineage, data and recipe where they differ, scores, and how far updates differ."""

@@ -6,6 +6,7 @@ import typer
 
 from cli.output import print_json, print_table, remarks
 from cli.policies.options import JsonOption
+from cli.policies_option import PoliciesOption
 
 
 def mix(
@@ -17,6 +18,7 @@ def mix(
     base: Annotated[
         str | None, typer.Option(help="Base model: a Hugging Face directory or name.", show_default="embedded")
     ] = None,
+    policies: PoliciesOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Mix the current policies exactly for any weights, and store the mixture as a new version.

@@ -12,7 +12,7 @@ def verify_set(instead: Sequence[str], json_output: bool) -> None:
     does not hold, or cannot be checked.
     """
     from policies.promotion.comparison import NotComparable
-    from policies.promotion.profile_set import PROFILE_SET, check_set
+    from policies.promotion.profile_set import PROFILE_SET, broken, check_set
     from policies.store import PolicyStore
     from rewards.errors import FgctlError
 
@@ -46,9 +46,5 @@ def verify_set(instead: Sequence[str], json_output: bool) -> None:
         ]  # fmt: skip
         title = ", ".join(f"{member.profile}@{member.version}" for member in members)
         print_table(title, ["questions", "condition", "value", "wanted", "holds"], rows)
-    if broken := [check for check in checks if not check.holds]:
-        first = broken[0]
-        raise FgctlError(
-            f"{len(broken)} of {len(checks)} conditions do not hold. The first: on the {first.questions} questions, "
-            f"{first.condition} is {first.value:.3f}, not {first.wanted}. Keep the current versions, or train others."
-        )
+    if refusal := broken(checks):
+        raise FgctlError(refusal)

@@ -3,6 +3,7 @@
 commands.py           the group of commands: prefit, evaluate, compare, report
 fit.py                `fgctl rewards fit`
 fit_judge.py          `fgctl rewards fit-judge`
+fit_toxicity.py       `fgctl rewards fit-toxicity` and `evaluate-toxicity`
 evaluate_support_labels.py  `fgctl rewards evaluate` on labelled spans
 calibrate.py          `fgctl rewards calibrate`
 score.py              `fgctl score`

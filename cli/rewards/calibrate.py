@@ -38,9 +38,10 @@ def calibrate(
         judged = judge(labelled.responses, rewards, advance)
     evaluated = evaluate_categories(judged, labelled.name)
     calibrated = recalibrated(rewards.fitted, evaluated, {labelled.name: labelled.digest})
-    save_rewards(out, calibrated)
+    # The rewards last: a service that follows the file then finds its label heads.
     if (labels := with_labels(rewards.labels, calibrated.version)) is not None:
         save_labels(labels_path(out), labels)
+    save_rewards(out, calibrated)
     figures = calibrated.model_dump(mode="json")["calibrated"]["categories"]
     if json_output:
         print_json({"version": calibrated.version, "parent": rewards.version, "path": str(out), "categories": figures})

@@ -11,6 +11,7 @@ from cli.rewards.calibrate import calibrate
 from cli.rewards.evaluate_support_labels import evaluate_support_labels
 from cli.rewards.fit import fit
 from cli.rewards.fit_judge import fit_judge
+from cli.rewards.fit_toxicity import evaluate_toxicity, fit_toxicity
 from cli.rewards.options import DataOption, FeedbackOption, JsonOption, ModelOption, RecipeOption
 from rewards.errors import FgctlError
 
@@ -153,7 +154,7 @@ def report(
     from rewards.evaluation.model_card import render_card
     from rewards.fitting.feedback_table import tabulate_feedback
     from rewards.fitting.folds import MIN_QUESTIONS
-    from rewards.held_out import only_held_out
+    from rewards.held_out import to_evaluate
     from rewards.scorer import Scorer
 
     path = data or data_file("feedback")
@@ -170,7 +171,7 @@ def report(
         figures["study"] = card_figures(examples, table, recipe)
         figures["named"] = list(scorer.feedback.labels.heads) if scorer.feedback.labels else []
     with busy("Attacking"):
-        figures["attacks"] = score_attacks(only_held_out(examples) or examples, scorer, policies)
+        figures["attacks"] = score_attacks(to_evaluate(examples), scorer, policies)
     figures["candidates"] = read_logs()
     if json_output:
         print_json(figures)
@@ -182,4 +183,6 @@ def report(
 
 app.command()(fit)
 app.command()(fit_judge)
+app.command()(fit_toxicity)
+app.command()(evaluate_toxicity)
 app.command()(calibrate)

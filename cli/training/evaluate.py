@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli.output import phases, print_json, print_table, remarks
-from cli.training.options import PAPER_WEIGHTS, BaseOption, RewardsOption
+from cli.policies_option import PoliciesOption
+from cli.training.evaluate_continuations import evaluate_continuations
+from cli.training.options import PAPER_WEIGHTS, BaseOption, RewardsOption, TaskOption
 
 if TYPE_CHECKING:
     from policies.store import PolicyStore
@@ -18,11 +20,12 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="A profile, sft or base; with @VERSION, a version that is not current. Can be repeated.",
-            show_default="sft and every profile",
+            show_default="sft and every served profile",
         ),
     ] = None,
+    task: TaskOption = "qa",
     data: Annotated[
-        Path | None, typer.Option(help="Questions with reference answers (in the format of dev.json).")
+        Path | None, typer.Option(help="Questions with reference answers (in the format of dev.json), or prompts.")
     ] = None,
     weights: Annotated[
         str, typer.Option(help="Weights for sft and base, which have none of their own.")
@@ -52,7 +55,18 @@ def evaluate(
     with_judge: Annotated[
         bool, typer.Option("--judge/--no-judge", help="Also ask the judge, a second opinion.")
     ] = True,
+    perplexity: Annotated[
+        bool,
+        typer.Option(
+            "--perplexity/--no-perplexity",
+            help="Also ask how likely the base finds the answers: a pass of its own over every prompt and its answers.",
+        ),
+    ] = True,
+    anchors: Annotated[
+        bool, typer.Option("--anchors", help="Without --profile: include profiles that are only anchors of mixtures.")
+    ] = False,
     base: BaseOption = None,
+    policies: PoliciesOption = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the reports as JSON.")] = False,
 ) -> None:
     """Let policies answer the held-out questions, judge the answers, and compare the policies.
@@ -66,33 +80,50 @@ def evaluate(
     from policies.weights import Weights
     from rewards.dataset import data_file, load_examples
     from rewards.errors import FgctlError
-    from rewards.held_out import only_held_out, split_validation
+    from rewards.held_out import split_validation
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.evaluation.answers import GREEDY, MAX_PROMPT_TOKENS
     from trainer.evaluation.candidates import BASE, candidate, supervised_first
     from trainer.evaluation.evaluate import evaluate_policies
+    from trainer.tasks.task import load_task
 
+    answered = load_task(task)
+    if answered.continues:
+        if record or validation or every:
+            raise FgctlError(f"The task {task} does not support --record, --validation or --all; leave them out.")
+        evaluate_continuations(answered, profile or [BASE], data, samples, rewards, base, json_output)
+        return
     if greedy and samples not in (None, 1):
         raise FgctlError("All greedy answers to a question are the same; add --sampled, or leave out --samples.")
     samples = samples or (1 if greedy else _SAMPLES)
     if validation and (every or not greedy):
         raise FgctlError("The validation questions are answered greedily, all of them; leave out --all and --sampled.")
-    examples = load_examples(data or data_file("train" if validation else "dev"))
+    path = data or data_file("train" if validation else "dev")
     if validation:
-        _, examples = split_validation(examples)
-    elif not every:
-        examples = only_held_out(examples) or examples
+        _, examples = split_validation(load_examples(path))
+    else:
+        examples = load_examples(path) if every else answered.held_out_examples(path)
     store, model, scorer = PolicyStore(), resolve_base(base), Scorer.load(rewards)
     fallback = Weights.parse(weights, scorer.categories)
-    names = supervised_first(profile or list(store.profiles()))
+    names = supervised_first(profile or default_profiles(store, anchors))
     candidates = [candidate(store, name, fallback, model) for name in names]
     judge = Judge.load(resolve_base(None).path) if with_judge else None
     decoding = GREEDY if greedy else None
     reports: list[dict[str, Any]] = []
     with phases() as progress:
         running = evaluate_policies(
-            candidates, examples, model, scorer, decoding, MAX_PROMPT_TOKENS, judge, samples, progress
+            candidates,
+            examples,
+            model,
+            scorer,
+            decoding,
+            MAX_PROMPT_TOKENS,
+            judge,
+            samples,
+            progress,
+            task=answered,
+            perplexity=perplexity,
         )
         for report in running:
             reports.append(report)
@@ -109,6 +140,13 @@ def evaluate(
     )
     pairs = [(f"{label(report)} - {label(other)}", other) for report in reports for other in report["pairs"]]
     _print_comparisons("Difference between policies", pairs)
+
+
+def default_profiles(store: "PolicyStore", anchors: bool) -> list[str]:
+    """The parent and the profiles that users can ask for; the others, too, if anchors are asked for."""
+    from policies.store import SFT
+
+    return [name for name, profile in store.profiles().items() if anchors or profile.served or name == SFT]
 
 
 _SAMPLES = 2
@@ -180,7 +218,7 @@ def _print_comparisons(title: str, comparisons: Sequence[tuple[str, dict[str, An
     for name in reports[0]["length_controlled"]:
         controlled = [_estimate(report["length_controlled"][name], "difference", sign="+") for report in reports]
         rows.append([f"{name}, equal length", *controlled])
-    print_table(f"{title}; ! where the judge's difference has the other sign", ["", *columns], rows)
+    print_table(f"{title}; ! where the judge's difference has the opposite sign", ["", *columns], rows)
 
 
 def _estimate(estimate: dict[str, Any], name: str, sign: str = "") -> str:

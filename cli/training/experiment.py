@@ -1,4 +1,4 @@
-"""`fgctl experiment holistic|ablate|customize|mix|quality`."""
+"""`fgctl experiment holistic|ablate|customize|mix|quality|shift|front|detox`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.output import print_json, print_table, remarks
+from cli.training.experiment_detox import detox
+from cli.training.front_experiment import front
 from cli.training.options import PAPER_WEIGHTS, DataOption, RecipeOption, RewardsOption, SetOption
 from cli.training.quality_experiment import quality
+from cli.training.shift_experiment import shift
 
 if TYPE_CHECKING:
     from trainer.experiments.arms import Arm
@@ -31,7 +34,7 @@ _PROFILES = ("0.4,0.5,0.3", PAPER_WEIGHTS, "0.2,0.5,0.3")
 def holistic(
     budget: BudgetOption = 1920,
     weights: WeightsOption = PAPER_WEIGHTS,
-    seeds: SeedsOption = 1,
+    seeds: SeedsOption = 3,
     recipe: RecipeOption = "cpu",
     overrides: SetOption = None,
     data: DataOption = None,
@@ -42,7 +45,7 @@ def holistic(
 ) -> None:
     """Compare fine-grained rewards with one preference reward at the end, on the same questions and budget.
 
-    After an interruption, the same command continues.
+    The curves have 95 % intervals over seeds. After an interruption, the same command continues.
     """
     from trainer.experiments.arms import holistic as arms_of
     from trainer.experiments.summary import ahead, catches_up
@@ -63,7 +66,11 @@ def holistic(
         f"[{lead['low']:+.3f}, {lead['high']:+.3f}] over the last {lead['steps']} steps."
     )
     if catch_up["share"] is not None:
-        remarks.print(f"It stays above holistic's final level after {catch_up['episodes']:.0f} episodes.")
+        by_seed = ", ".join("never" if s["share"] is None else f"{s['share']:.0%}" for s in catch_up["by_seed"])
+        remarks.print(
+            f"It stays above holistic's final level after {catch_up['episodes']:.0f} episodes, {catch_up['share']:.0%} "
+            f"of the budget (by seed: {by_seed})."
+        )
 
 
 @app.command()
@@ -137,7 +144,7 @@ def mix(
     from policies.base import resolve_base
     from policies.store import PolicyStore
     from rewards.dataset import data_file, load_examples
-    from rewards.held_out import only_held_out
+    from rewards.held_out import to_evaluate
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.experiments.experiment import RESULTS
@@ -149,7 +156,7 @@ def mix(
     base = resolve_base(None)
     results = run_mixing(
         Mixing(points, seed, directory), PolicyStore(), base, Scorer.load(rewards), Judge.load(base.path),
-        only_held_out(questions) or questions, remarks.print,
+        to_evaluate(questions), remarks.print,
     )  # fmt: skip
     plot = draw_mixing(results, directory / "mixtures.svg")
     if json_output:
@@ -175,7 +182,10 @@ def mix(
     remarks.print(f"Raw numbers: {directory / RESULTS}. Plot: {plot}.")
 
 
+app.command()(detox)
 app.command()(quality)
+app.command()(shift)
+app.command()(front)
 
 
 def _weights(text: str) -> Any:
@@ -202,7 +212,7 @@ def _run(
     from policies.base import resolve_base
     from policies.store import PolicyStore
     from rewards.dataset import data_file, load_examples
-    from rewards.held_out import only_held_out
+    from rewards.held_out import to_evaluate
     from rewards.models.judge import Judge
     from rewards.scorer import Scorer
     from trainer.experiments.experiment import RESULTS, Experiment, run_experiment
@@ -219,7 +229,7 @@ def _run(
     questions = load_examples(held_out or data_file("dev"))
     results = run_experiment(
         experiment, PolicyStore(), resolve_base(None), Scorer.load(rewards), Judge.load(resolve_base(None).path),
-        only_held_out(questions) or questions, remarks.print,
+        to_evaluate(questions), remarks.print,
     )  # fmt: skip
     plots = draw(results, directory)
     files = {"results": str(directory / RESULTS), "plots": [str(path) for path in plots]}

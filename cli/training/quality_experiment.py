@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def quality(
     budget: Annotated[int, typer.Option("--budget", min=10, help="Draws of labelled answers, for each number.")] = 500,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeats of all draws, with seeds 0, 1, …")] = 1,
     rewards: Annotated[
         Path | None, typer.Option("--rewards", help="Fitted reward models; the shipped ones by default.")
     ] = None,
@@ -35,7 +36,8 @@ def quality(
     directory.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"rewards": models.version, "sets": {}}
     for name in SETS:
-        results["sets"][name] = study(_judged(name, models, directory), draws=budget)
+        at_home = models.error_rates_at_home["factuality"]
+        results["sets"][name] = study(_judged(name, models, directory), at_home, draws=budget, seeds=seeds)
     plot = draw_few_labels(results["sets"], directory / "quality.svg")
     write_in_one_step(directory / "results.json", _as_text(results))
     if json_output:
@@ -71,18 +73,22 @@ def _print(sets: dict[str, Any]) -> None:
         [
             *(name, figures["answers"], figures["truth"], figures["raw"], interval["labels"], interval["coverage"]),
             *(interval["width"], interval["width_labels_only"], f"{interval['narrower']:.0%}"),
+            *(f"{figures['most_of_probabilities']:.0%}", f"{figures['most']:.0%}"),
         ]
         for name, figures in sets.items()
         for interval in figures["intervals"]
     ]
     columns = ["set", "answers", "errors", "scores say", "labelled", "coverage", "width", "labels alone", "narrower"]
+    columns += ["at most", "by any summary"]
     print_table("Error rates of factuality from few labels, 95 % intervals", columns, rows)
     rows = [
         [
             *(name, figures["auc"]["model"], figures["auc"]["overlap"]),
-            *(figures["calibration"][key] for key in ("before", "after", "by_chance")),
+            *(figures["calibration"][key] for key in ("before", "after", "by_chance", "beyond")),
+            figures["label_shift"],
         ]
         for name, figures in sets.items()
     ]
     columns = ["set", "AUC", "of word overlap", "calibration error", "after 50 labels", "by chance alone"]
+    columns += ["beyond chance", "errors by label shift"]
     print_table("Ranking and calibration", columns, rows)

@@ -7,34 +7,41 @@ from typing import Annotated
 import typer
 
 from cli.output import busy, remarks
-from cli.training.options import BaseOption
+from cli.training.options import BaseOption, TaskOption
 from rewards.errors import FgctlError
+
+_MAX_TOKENS = 160
 
 
 def sample(
     out: Annotated[Path, typer.Option(help="JSON lines of question and response; existing lines are kept.")],
     profile: Annotated[str, typer.Option(help="The profile whose current version answers.")] = "sft",
-    data: Annotated[Path | None, typer.Option(help="Questions (in the format of train.json).")] = None,
+    task: TaskOption = "qa",
+    data: Annotated[Path | None, typer.Option(help="Questions (in the format of train.json), or prompts.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each question.")] = 4,
     temperature: Annotated[float, typer.Option(min=0.01, max=2, help="Sampling temperature.")] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 160,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer, in tokens.", show_default="160, or the task's")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Sampling seed.")] = 0,
     base: BaseOption = None,
 ) -> None:
     """Sample a policy's answers to questions that are not held out; the same command continues an interrupted run."""
     from policies.base import resolve_base
     from policies.store import Decoding, PolicyStore
-    from rewards.dataset import data_file, load_examples, question_key
-    from rewards.held_out import without_held_out
+    from rewards.dataset import question_key
     from trainer.evaluation.sample_answers import sample_answers
+    from trainer.tasks.task import load_task
 
-    examples = without_held_out(load_examples(data or data_file("train")))
+    answered = load_task(task)
+    examples = answered.other_examples(data or answered.data_file())
     done = _answered(out, samples)
     rest = [e for e in examples if question_key(e.question) not in done]
-    decoding = Decoding(temperature=temperature, top_p=1.0, max_tokens=max_tokens)
+    longest = max_tokens or (answered.decoding.max_tokens if answered.continues else _MAX_TOKENS)
+    decoding = Decoding(temperature=temperature, top_p=1.0, max_tokens=longest)
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file:
-        answering = sample_answers(profile, rest, samples, PolicyStore(), resolve_base(base), decoding, seed)
+        answering = sample_answers(profile, rest, samples, PolicyStore(), resolve_base(base), decoding, seed, answered)
         count = len(examples) - len(rest)
         with busy(f"Answering {len(rest)} questions"):
             for batch in answering:

@@ -71,6 +71,8 @@ BUDGETS: Mapping[Category, Budget] = {
     "factuality": Budget(0.25, design_effect=5, fast=0.3, slow=0.12),
     # "Information is missing" is judged hardly better than by chance (docs/rewards.md), so it never pages.
     "completeness": Budget(0.85, design_effect=1, fast_severity="ticket"),
+    # Hardly any answer is toxic: a tenth of the headroom is six times the budget.
+    "toxicity": Budget(0.02, design_effect=3, fast=0.1, slow=0.04),
 }
 OTHER_CATEGORIES = Budget(0.25, design_effect=5)
 """For a configured category (docs/categories.md) without a budget above."""

@@ -9,19 +9,21 @@ from prometheus_client.metrics import MetricWrapperBase
 from service.metrics.agreement import AgreementMetrics
 from service.metrics.baselines import BaselineMetrics
 from service.metrics.canaries import CanaryMetrics
+from service.metrics.engine import EngineMetrics
 from service.metrics.error_rates import ErrorRateMetrics
 from service.metrics.feedback import FeedbackMetrics
 from service.metrics.quality import QualityMetrics
-from service.metrics.scoring import ScoringMetrics
+from service.metrics.scoring import ScoringMetrics, SinkMetrics
 from service.metrics.traffic import TrafficMetrics
-from service.metrics.versions import VersionMetrics
+from service.metrics.versions import InfoMetrics, VersionMetrics
 
 SECTIONS: Mapping[str, tuple[Callable[[CollectorRegistry], object], ...]] = {
     "traffic": (TrafficMetrics,),
     "quality": (QualityMetrics,),
     "baselines": (BaselineMetrics,),
-    "scoring": (ScoringMetrics,),
-    "versions": (VersionMetrics, CanaryMetrics),
+    "scoring": (ScoringMetrics, SinkMetrics),
+    "versions": (VersionMetrics, CanaryMetrics, InfoMetrics),
+    "engine": (EngineMetrics,),
     "feedback": (FeedbackMetrics, AgreementMetrics, ErrorRateMetrics),
 }
 """What declares the metrics of each table in docs/metrics.md."""

@@ -13,6 +13,8 @@ from policies.errors import BrokenPolicy, first_error
 Value = TypeVar("Value")
 
 ADAPTER_CONFIG = "adapter_config.json"
+BASE_LOADED_FROM = "base_model_name_or_path"
+"""The key of what PEFT and vLLM load the adapter's base by."""
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear layer but the last."""
 
@@ -53,6 +55,8 @@ class AdapterConfig(BaseModel):
     rank_pattern: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Ranks that differ from `r`, by a regular expression for the end of a module's name; the first match counts."""
     alpha_pattern: dict[str, float] = Field(default_factory=dict)
+    base_model_name_or_path: str | None = None
+    """What PEFT loads the base by; None in adapters that were stored before it was recorded."""
 
     @field_validator("rank_pattern", "alpha_pattern", mode="before")
     @classmethod

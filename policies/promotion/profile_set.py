@@ -62,6 +62,26 @@ def check_set(members: Sequence[PolicyManifest]) -> list[SetCheck]:
     ]
 
 
+def set_objection(members: Sequence[PolicyManifest]) -> str | None:
+    """The sentence that refuses a set, if it is refused: what does not hold, or why it cannot be checked."""
+    try:
+        return broken(check_set(members))
+    except NotComparable as error:
+        return f"{error}; {error.remedy}."
+
+
+def broken(checks: Sequence[SetCheck]) -> str | None:
+    """The sentence about conditions that do not hold; None if all do."""
+    failed = [check for check in checks if not check.holds]
+    if not failed:
+        return None
+    first = failed[0]
+    return (
+        f"{len(failed)} of {len(checks)} conditions do not hold. The first: on the {first.questions} questions, "
+        f"{first.condition} is {first.value:.3f}, not {first.wanted}. Keep the current versions, or train others."
+    )
+
+
 def _comparable(
     questions: str, members: Sequence[PolicyManifest], scores: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:

@@ -12,6 +12,10 @@ Its modules:
     ledger.py        promotions.jsonl
     location.py      where the store is; it opens in its former place, too
     replace_file.py  put a file in another's place in one step
+    origin.py        a store behind a URL, and its mirror on this machine
+    objects.py       objects in a bucket, replaced only where nobody else was first
+    hub_objects.py   the same for a repository of the Hugging Face hub
+    copying.py       versions from one store to another, verified
 """
 
 from policies.adapters.configuration import ADAPTER_CONFIG

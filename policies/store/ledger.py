@@ -8,7 +8,7 @@ never disagree.
 
 import getpass
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -45,8 +45,10 @@ class Promotion(BaseModel):
 class Ledger:
     """Reads and appends to the file."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, replace: Callable[[Path, str], None] | None = None) -> None:
+        """`replace` replaces the file's text, where lines cannot be appended to it."""
         self.file = file
+        self._replace = replace
 
     def of(self, profile: str) -> list[Promotion]:
         """The lines of a profile, oldest first. Raises FgctlError for an invalid line.
@@ -69,6 +71,10 @@ class Ledger:
         """Add a line, replacing one that was cut short, and wait until it is on disk. The caller holds the lock."""
         content = self._content()
         last = content[content.rfind(b"\n") + 1 :]
+        if self._replace is not None:
+            whole = content[: len(content) - len(last)] if _parsed(last) is None else content + b"\n"
+            self._replace(self.file, whole.decode() + promotion.model_dump_json() + "\n")
+            return
         with self.file.open("ab") as file:
             if last and _parsed(last) is None:
                 file.truncate(len(content) - len(last))
@@ -77,6 +83,11 @@ class Ledger:
             file.write(promotion.model_dump_json().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def withdraw(self, promotion: Promotion) -> None:
+        """Remove the line of a promotion that came too late, where lines cannot be appended."""
+        if self._replace is not None:
+            self._replace(self.file, self._content().decode().replace(f"{promotion.model_dump_json()}\n", ""))
 
     def _content(self) -> bytes:
         return self.file.read_bytes() if self.file.is_file() else b""

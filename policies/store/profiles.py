@@ -1,5 +1,6 @@
 """`profiles.toml`: which version each profile serves, how it is sampled, and its canary."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,10 @@ class Profile(BaseModel):
 class ProfilesFile:
     """Reads and edits the file; comments and settings that people wrote stay."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, replace: Callable[[Path, str], None] = replace_file) -> None:
+        """`replace` replaces a file's text."""
         self.path = path
+        self._replace = replace
 
     def read(self) -> dict[str, Profile]:
         """Every profile; none where there is no file. Raises BrokenPolicy for a file that is not valid."""
@@ -68,21 +71,22 @@ class ProfilesFile:
                 f"{self.path.name} cannot be read ({reason}); fix it or restore it from version control."
             ) from None
 
-    def set_version(self, profile: str, version: str, weights: Weights | None, served: bool | None) -> None:
-        """Name the version that a profile serves; `served` None leaves that setting as it is.
+    def set_versions(self, versions: Mapping[str, tuple[str, Weights | None]], served: bool | None = None) -> None:
+        """Name the versions that profiles serve, all in one step; `served` None leaves that setting as it is.
 
         A canary that becomes the current version is a canary no longer.
         """
         document = self._document()
-        entry: Any = document.setdefault(profile, tomlkit.table())
-        entry["version"] = version
-        if weights is not None:
-            entry["weights"] = _inline({name: round(value, 6) for name, value in weights.as_dict().items()})
-        if served is not None:
-            entry["served"] = served
-        if (canary := entry.get("canary")) and canary["version"] == version:
-            del entry["canary"]
-        replace_file(self.path, tomlkit.dumps(document))
+        for profile, (version, weights) in versions.items():
+            entry: Any = document.setdefault(profile, tomlkit.table())
+            entry["version"] = version
+            if weights is not None:
+                entry["weights"] = _inline({name: round(value, 6) for name, value in weights.as_dict().items()})
+            if served is not None:
+                entry["served"] = served
+            if (canary := entry.get("canary")) and canary["version"] == version:
+                del entry["canary"]
+        self._replace(self.path, tomlkit.dumps(document))
 
     def set_canary(self, profile: str, canary: CanaryShare | None) -> None:
         """Set or, with None, remove the canary of a profile that is in the file."""
@@ -91,7 +95,7 @@ class ProfilesFile:
         entry.pop("canary", None)
         if canary is not None:
             entry["canary"] = _inline(canary.model_dump())
-        replace_file(self.path, tomlkit.dumps(document))
+        self._replace(self.path, tomlkit.dumps(document))
 
     def _document(self) -> tomlkit.TOMLDocument:
         return tomlkit.parse(self.path.read_text(encoding="utf-8")) if self.path.is_file() else tomlkit.document()

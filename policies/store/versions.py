@@ -4,34 +4,43 @@ A version is named by the content of its adapter, so two different adapters neve
 and every metric label rely on that. Once stored, a version never changes, except for the scores recorded for it.
 """
 
-import hashlib
-import json
+import random
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 from pydantic import ValidationError
 
 from policies.adapters.base_modules import BaseModules, local_modules
 from policies.adapters.configuration import ADAPTER_CONFIG
+from policies.adapters.digest import digest_of
 from policies.adapters.lora import ADAPTER, LoraAdapter
 from policies.errors import BrokenPolicy, OtherBase, first_error
 from policies.manifest import SERVED, VALIDATION, Named, PolicyManifest, card
 from policies.names import SFT, check_name, is_name
 from policies.store.location import Location
+from policies.store.objects import Changed
+from policies.store.origin import Origin
 from policies.store.profiles import PROFILES
 from policies.store.replace_file import replace_file
-from rewards.dataset import file_digest
 from rewards.errors import FgctlError
+
+Result = TypeVar("Result")
 
 MANIFEST = "policy.json"
 
 _SHOWN = 12
 """Digits of an adapter's digest that name its version; the whole digest is stored and compared, too."""
+ATTEMPTS = 20
+"""How often a change of a store behind a URL is tried while others change it."""
+_PAUSE = 0.1
+"""Seconds, times the number of attempts: the longest pause before the next."""
 _PICKLED = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 
 
@@ -40,11 +49,21 @@ class VersionStore:
 
     def __init__(self, location: Location) -> None:
         self.root = location.root
-        """Where new versions go."""
+        """Where new versions go; of a store behind a URL, its mirror on this machine."""
         self._former = location.former
+        self._origin = Origin(location.url, location.root) if location.url is not None else None
+
+    @property
+    def url(self) -> str | None:
+        """Where it is if it is not on this machine."""
+        return None if self._origin is None else self._origin.url
 
     def directories(self) -> Iterator[Path]:
         """The directory of every version, broken or not; in the former place, only of those with a manifest."""
+        if self._origin is not None:
+            self._origin.refresh(now=False)
+            yield from (self.root / profile / version for profile, version in self._origin.versions())
+            return
         former = self._former.glob(f"*/*/{MANIFEST}") if self._former is not None else ()
         for directory in [*self.root.glob("*/*/"), *(manifest.parent for manifest in former)]:
             profile, version = directory.parent.name, directory.name
@@ -83,7 +102,11 @@ class VersionStore:
     def manifest(self, profile: str, version: str) -> PolicyManifest:
         """The manifest of a stored version. Raises BrokenPolicy when it is missing or not valid."""
         file = self.path(profile, version) / MANIFEST
+        if self._origin is not None:
+            self._origin.refresh(now=False)
         try:
+            if self._origin is not None and not self._origin.holds(profile, version):
+                raise FileNotFoundError  # an upload that broke off has left it in the mirror alone
             return PolicyManifest.model_validate_json(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             stored = ", ".join(self._version_names(profile)) or "none"
@@ -121,7 +144,10 @@ class VersionStore:
         """
         directory, manifest = self.path(profile, version), self.manifest(profile, version)
         digest, name = digest_of(directory), f"{profile}@{version}"
-        if digest is None or not digest.startswith(version) or manifest.digest not in (None, digest):
+        if self._origin is not None and not _is_whole(digest, manifest):
+            self._origin.fetch(profile, version, manifest.digest)
+            digest = digest_of(directory)
+        if not _is_whole(digest, manifest):
             raise BrokenPolicy(f"{name}: the adapter is missing or changed since it was stored; restore it.")
         if pickled := sorted(file for file in directory.rglob("*") if file.suffix.lower() in _PICKLED):
             file = pickled[0].relative_to(directory)
@@ -172,24 +198,48 @@ class VersionStore:
                     f"for longer, or for a profile of its own."
                 )
             return stored
-        target = self.path(profile, version)
+        self._place(adapter, new)
+        return new
+
+    def adopt(self, manifest: PolicyManifest, adapter: Path) -> bool:
+        """Store a version of another store, by its manifest and its directory, whose content has been verified.
+
+        False where this store has it already; what is broken here is replaced.
+        """
+        if self.intact(manifest.profile, manifest.version):
+            return False
+        self._place(adapter, manifest)
+        return True
+
+    def check_stored(self, profile: str, version: str) -> None:
+        """Verify a version as it is stored: behind a URL, what is sent, not the mirror. Raises like verify."""
+        self.verify(profile, version)
+        if self._origin is not None:
+            self._origin.check(profile, version, self.manifest(profile, version).digest)
+
+    def _place(self, adapter: Path, manifest: PolicyManifest) -> None:
+        """Make the directory of a version in one step."""
+        target = self.root / manifest.profile / manifest.version
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
         try:
             for name in (ADAPTER, ADAPTER_CONFIG):
                 shutil.copyfile(adapter / name, scratch / name)
-            (scratch / MANIFEST).write_text(new.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            (scratch / "README.md").write_text(card(new), encoding="utf-8")
+            (scratch / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            (scratch / "README.md").write_text(card(manifest), encoding="utf-8")
             scratch.chmod(0o755)
             if target.is_dir():
                 shutil.rmtree(target)
             scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return new
+        if self._origin is not None:
+            self._origin.upload(target)
 
     def require_writable(self, profile: str) -> None:
         """Raises FgctlError when no version of a profile can be stored; to be asked before a long training."""
+        if self._origin is not None:
+            self._origin.refresh(strict=True)
         directory = self.root / profile
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -206,24 +256,50 @@ class VersionStore:
 
         The version's name stays as well: it depends on the adapter alone.
         """
-        with self.lock():
+
+        def change() -> None:
             before = self.manifest(profile, version).scores
             others = {name: before[name] for name in (SERVED, VALIDATION) if before.get(name)}
             self._write_scores(profile, version, scores | others)
 
+        self._atomically(change)
+
     def record_served(self, profile: str, version: str, served: dict[str, Any]) -> None:
         """Put an evaluation of answers sampled as served into a version's manifest; its greedy scores stay."""
-        with self.lock():
-            self._write_scores(profile, version, self.manifest(profile, version).scores | {SERVED: served})
+        self._add_scores(profile, version, {SERVED: served})
 
     def record_validation(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         """Put an evaluation of greedy answers to the validation questions into a manifest; other scores stay."""
-        with self.lock():
-            self._write_scores(profile, version, self.manifest(profile, version).scores | {VALIDATION: scores})
+        self._add_scores(profile, version, {VALIDATION: scores})
 
     def lock(self) -> FileLock:
-        """Held from reading to writing `profiles.toml`, the ledger or a version's scores."""
+        """Held on this machine from reading to writing `profiles.toml`, the ledger or a version's scores."""
+        self.root.mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / f"{PROFILES}.lock")
+
+    def _atomically(self, change: Callable[[], Result]) -> Result:
+        """Make a change that reads and writes texts of the store, as if nobody else changed them meanwhile.
+
+        A store behind a URL has no lock that machines share: a write is refused there when somebody else was first, and
+        the change is made again on what is there then. Raises what `change` raises, StoreAway, and Changed when others
+        were first every time.
+        """
+        with self.lock():
+            if self._origin is None:
+                return change()
+            for attempt in range(1, ATTEMPTS):
+                with suppress(Changed), self._origin.held():
+                    return change()
+                time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311  # no secret
+            with self._origin.held():
+                return change()
+
+    def _replace(self, file: Path, text: str) -> None:
+        """Replace a text of the store. Raises Changed and StoreAway."""
+        if self._origin is None:
+            replace_file(file, text)
+        else:
+            self._origin.replace(file, text)
 
     def intact(self, profile: str, version: str) -> PolicyManifest | None:
         """The manifest of a stored version; None when it is missing or broken."""
@@ -236,21 +312,18 @@ class VersionStore:
     def _version_names(self, profile: str) -> list[str]:
         return sorted(path.name for path in self.directories() if path.parent.name == profile)
 
+    def _add_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
+        self._atomically(lambda: self._write_scores(profile, version, self.manifest(profile, version).scores | scores))
+
     def _write_scores(self, profile: str, version: str, scores: dict[str, Any]) -> None:
         manifest = self.manifest(profile, version).model_copy(update={"scores": scores})
-        replace_file(self.path(profile, version) / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
-        replace_file(self.path(profile, version) / "README.md", card(manifest))
+        self._replace(self.path(profile, version) / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+        self._replace(self.path(profile, version) / "README.md", card(manifest))
 
 
-def digest_of(adapter: Path) -> str | None:
-    """The SHA-256 of an adapter directory's content, in hexadecimal digits; None when a file is missing."""
-    try:
-        config = json.loads((adapter / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-        digest.update(file_digest(adapter / ADAPTER).encode())
-    except (OSError, ValueError):
-        return None
-    return digest.hexdigest()
+def _is_whole(digest: str | None, manifest: PolicyManifest) -> bool:
+    """Whether an adapter's content has the digest that its name and its manifest say."""
+    return digest is not None and digest.startswith(manifest.version) and manifest.digest in (None, digest)
 
 
 def now() -> datetime:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from rewards.categories import Category
+from rewards.categories import TOXICITY, Category
 from rewards.dataset import FeedbackExample, question_key
 from rewards.errors import FgctlError
 from rewards.features.extractor import cut_passages
@@ -122,6 +122,7 @@ def score_attacks(
         for r, text in zip(honest, texts, strict=True)
     ]
     scored = scorer.score(flat)
+    judged = [category for category in scorer.categories if category != TOXICITY]  # whose scorer has its own card
     report: dict[str, dict[str, Any]] = {}
     by_answer: dict[str, dict[str, list[float]]] = {}
     for k, (name, texts) in enumerate(answers.items()):
@@ -132,7 +133,7 @@ def score_attacks(
         }
         report[name] = {
             "words": round(fmean(len(text.split()) for text in texts), 1),
-            "rewards": {c: round(fmean(sum(s.categories[c].rewards) for s in own), 3) for c in scorer.categories},
+            "rewards": {c: round(fmean(sum(s.categories[c].rewards) for s in own), 3) for c in judged},
             "total": {setting: round(fmean(values), 3) for setting, values in totals.items()},
         }
     for name, totals in by_answer.items():

@@ -18,7 +18,7 @@ from rewards.fitting.feedback_table import FeedbackTable
 from rewards.fitting.fit_heads import fit_heads
 from rewards.fitting.folds import FOLDS
 from rewards.heads.stored_json import write_in_one_step
-from rewards.held_out import only_held_out, without_held_out
+from rewards.held_out import to_evaluate, without_held_out
 from rewards.models.feedback_rewards import FeedbackRewards, assemble_rewards
 from rewards.models.input_ranges import InputRanges
 from rewards.models.recipe import FitRecipe
@@ -58,7 +58,7 @@ def evaluate_recipe(
         fitting = np.arange(len(examples))
     fitted = assemble_rewards(fit_heads(table, fitting, recipe), InputRanges(), recipe=recipe)
     scorer = Scorer(FeedbackRewards(fitted, "", extractor))
-    attacks = score_attacks(only_held_out(examples) or examples, scorer)
+    attacks = score_attacks(to_evaluate(examples), scorer)
     return {
         "recipe": recipe.name,
         "description": recipe.description,

@@ -126,6 +126,12 @@ class FeedbackRewards:
             "completeness": heads.missing.operating,
         }
 
+    @property
+    def error_rates_at_home(self) -> dict[Category, float]:
+        """The share of errors in the feedback that each category's probabilities are calibrated on, where known."""
+        points = self.operating_points.items()
+        return {name: point.errors / (point.errors + point.clean) for name, point in points if point.errors}
+
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[Category, CategoryScores]]:
         """Score each response by the built-in categories.
 

@@ -1,7 +1,8 @@
 """Whether an input is like the training data of the reward models; the scores of any other input are extrapolation.
 
-A few statistics of question, passages and response are compared with their ranges in the feedback. They catch kinds of
-input that nobody annotated (no passages, another language, markup, loops, extreme lengths), but not wrong scores.
+A few statistics of question, passages and response are compared with their ranges in the feedback, and many of them
+together with the feedback as a whole. They catch kinds of input that nobody annotated (no passages, another language,
+markup, loops, extreme lengths, other kinds of questions, answers from elsewhere), but not wrong scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +11,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from rewards.features.words import STOP_WORDS, tokens_of
+from rewards.models.typical_inputs import MARKUP, TypicalInputs, fit_typical_inputs, statistics_of
 from rewards.scores import ScoreRequest
 from rewards.segmentation import sentences
 
-_MARKUP = frozenset("#*|`<>[]{}_~=\\^")
 _QUANTILES = (0.01, 0.99)
 """The range of a statistic: these quantiles of the feedback, without its outliers."""
 _COUNT_MARGIN = 2.0
@@ -37,7 +38,7 @@ def _latin(text: str) -> float:
 
 
 def _markup(text: str) -> float:
-    return sum(c in _MARKUP for c in text) / len(text) if text else 0.0
+    return sum(c in MARKUP for c in text) / len(text) if text else 0.0
 
 
 def _repeated(text: str) -> float:
@@ -66,9 +67,14 @@ class InputRanges(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     ranges: dict[str, tuple[float, float]] = {}
+    typical: TypicalInputs | None = None
+    """The feedback as a whole; None where there was too little of it, and in files from before it was fitted."""
 
     def notes(self, request: ScoreRequest) -> tuple[str, ...]:
-        """A sentence for each statistic outside its range and margin; none for an input like the training data."""
+        """A sentence for each statistic outside its range and margin, and for an input that is unlike as a whole.
+
+        None for an input like the training data.
+        """
         if not request.response.strip():
             return ("The response is empty.",)
         notes = []
@@ -78,14 +84,23 @@ class InputRanges(BaseModel):
                 notes.append(f"{value:.0f} {name}; the fitted feedback has {low:.0f} to {high:.0f}.")
             elif name in SHARES and not low - _SHARE_MARGIN <= value <= high + _SHARE_MARGIN:
                 notes.append(f"The {name} is {value:.2f}; in the fitted feedback it is {low:.2f} to {high:.2f}.")
+        if self.typical is not None and (note := self.typical.note(request)):
+            notes.append(note)
         return tuple(notes)
 
 
 def fit_input_ranges(requests: Sequence[ScoreRequest]) -> InputRanges:
-    """The ranges of every statistic over some requests; empty responses are left out."""
+    """What some requests are like, each statistic by itself and all together; empty responses are left out."""
     requests = [request for request in requests if request.response.strip()]
     if not requests:
         return InputRanges()
+    statistics = np.stack([statistics_of(request) for request in requests])
+    typical = fit_typical_inputs(statistics, [request.question for request in requests])
+    return fit_ranges(requests).model_copy(update={"typical": typical})
+
+
+def fit_ranges(requests: Sequence[ScoreRequest]) -> InputRanges:
+    """The range of each statistic by itself, over at least one request."""
     ranges = {}
     for name, statistic in STATISTICS.items():
         low, high = np.quantile([statistic(request) for request in requests], _QUANTILES)

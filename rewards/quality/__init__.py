@@ -10,5 +10,6 @@ annotated_feedback.py  full annotations as labels of segments
 agreement.py        agreement with support labels, beside lexical overlap
 public_sets.py      WiCE and ExpertQA, as another team's traffic
 few_labels.py       what few labels do on a set whose answers are all labelled
+shift_study.py      false alarms and hits of the warning of unlike inputs
 score_files.py      scored answers and labels from files
 """

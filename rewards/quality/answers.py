@@ -22,6 +22,8 @@ class ScoredTotals:
     """The sum of their error probabilities."""
     flagged: int
     """How many reach the category's threshold."""
+    probabilities: tuple[float, ...] = ()
+    """The error probability of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def scored_totals(scores: Mapping[Category, Any]) -> dict[Category, ScoredTotals
             len(segments),
             sum(float(segment["error_probability"]) for segment in segments),
             sum(bool(segment["error"]) for segment in segments),
+            tuple(float(segment["error_probability"]) for segment in segments),
         )
         for category, of_category in scores.items()
         for segments in (of_category["segments"],)

@@ -177,6 +177,21 @@ def calibration_error(probabilities: Matrix, labels: NDArray[np.bool_], bins: in
     return float(sum(gaps) / len(labels))
 
 
+def calibration_error_beyond_chance(probabilities: Matrix, labels: NDArray[np.bool_], bins: int = 10) -> float:
+    """Root mean square calibration error over equally filled bins, less what chance adds to it.
+
+    The mean of n labels differs from perfect probabilities by chance, so that few labels make any model look
+    uncalibrated. Of each bin's squared gap its expectation by chance, `rate (1 - rate) / (n - 1)`, is taken off (Kumar,
+    Liang & Ma 2019, "Verified uncertainty calibration", equation 4); what is left is not below 0.
+    """
+    square = 0.0
+    for part in equally_filled_bins(probabilities, bins):
+        rate = labels[part].mean()
+        by_chance = rate * (1 - rate) / max(len(part) - 1, 1)
+        square += len(part) * ((probabilities[part].mean() - rate) ** 2 - by_chance)
+    return float(np.sqrt(max(square, 0.0) / max(len(labels), 1)))
+
+
 def equally_filled_bins(probabilities: Matrix, bins: int = 10) -> list[Counts]:
     """Indices of equally many probabilities each, from the lowest to the highest; empty bins are left out."""
     parts = np.array_split(np.argsort(probabilities, kind="stable"), bins)

@@ -83,6 +83,22 @@ def raw_rate(scored: Scored) -> float:
     return float(scored.predicted.sum() / max(scored.segments.sum(), 1.0))
 
 
+def largest_saving(segments: Matrix, errors: Matrix, summaries: Matrix) -> float:
+    """How much narrower scores could make an interval at most: `1 - sqrt(1 - R^2)`.
+
+    The estimate from labels alone varies with what each answer's errors differ from the mean, `errors - rate *
+    segments`; an estimate that adds any multiple of summaries of the scores varies with what is left after a regression
+    on them (Cochran 1977, "Sampling techniques", section 7.3). R^2 is the share that such a regression explains, here
+    with all labels known, so it is more than any draw of few of them can find. `segments` and `errors` are float64 [N],
+    `summaries` [N, columns], such as totals over an answer's segments.
+    """
+    y = errors - errors.sum() / segments.sum() * segments
+    x = summaries - np.outer(segments, summaries.sum(0) / segments.sum())
+    residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    total = float((y**2).sum())
+    return 0.0 if total <= 0 else 1 - float(np.sqrt((residual**2).sum() / total))
+
+
 def error_rate(scored: Scored, labelled: Labelled) -> ErrorRate | None:
     """The error rate of the scored answers, of which the labelled ones are some.
 

@@ -37,6 +37,12 @@ class Bucket:
         """Return an unused amount."""
         self._level = min(self._capacity, self._level + amount)
 
+    def remaining(self, now: float) -> "Remaining":
+        """What can be taken now, and when the bucket is full."""
+        self._fill(now)
+        left = max(0, math.floor(self._level))
+        return Remaining(round(self._capacity), left, (self._capacity - self._level) / self._rate)
+
     def full(self, now: float) -> bool:
         """Whether the bucket is full."""
         self._fill(now)
@@ -69,6 +75,16 @@ class _Usage:
         """Whether it equals the usage of a new caller."""
         buckets = (self.requests, self.tokens)
         return not self.in_service and all(bucket is None or bucket.full(now) for bucket in buckets)
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What a caller may still use of one of its limits per minute."""
+
+    limit: int
+    left: int
+    reset: float
+    """Seconds until the whole limit may be used again."""
 
 
 class CallerLimits:
@@ -115,6 +131,12 @@ class CallerLimits:
                 "tokens_per_minute",
                 _whole(seconds),
             )
+
+    def remaining(self, caller: Caller) -> dict[str, Remaining]:
+        """What a caller may still use of its `requests` and `tokens` per minute, as far as these are limited."""
+        usage, now = self._usage(caller), self._clock()
+        buckets = {} if usage is None else {"requests": usage.requests, "tokens": usage.tokens}
+        return {name: bucket.remaining(now) for name, bucket in buckets.items() if bucket is not None}
 
     def take(self, caller: Caller, tokens: int, completions: int = 1) -> None:
         """Count a request that `check` allowed."""

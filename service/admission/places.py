@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from service.admission.caller_limits import CallerLimits
+from policies.engine.defaults import SEQUENCES
+from service.admission.caller_limits import CallerLimits, Remaining
 from service.admission.fair_queue import FairQueue
 from service.domain.caller import Caller, Limits
 from service.errors import BadRequest, Overloaded, RateLimited
 from service.metrics.metrics import Metrics
+from service.metrics.traffic import UNKNOWN
 from service.settings import Settings
 
 _MAX_RETRY_AFTER = 120
@@ -79,11 +81,8 @@ class Admission:
     def __init__(self, settings: Settings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` measures the callers' rates, in seconds."""
         self._settings = settings
-        # An eighth more than the engine decodes at once: the engine replaces a finished sequence from its own queue in
-        # the next step, while a request from this queue would arrive a step late.
-        self.places = settings.max_num_seqs + max(1, settings.max_num_seqs // 8)
-        """The most completions in the engine."""
-        self._free = self.places
+        self.places = self._free = 0
+        """The most completions in the engine, and how many more it takes now."""
         self._queue: FairQueue[Place] = FairQueue()
         self._limits = CallerLimits(
             Limits(settings.caller_concurrency, settings.caller_requests_per_minute, settings.caller_tokens_per_minute),
@@ -102,6 +101,18 @@ class Admission:
         metrics.traffic.waiting_requests.set_function(lambda: self._queue.requests)
         metrics.traffic.waiting_tokens.set_function(lambda: self._queue.tokens)
         metrics.traffic.running.set_function(lambda: self.places - self._free)
+        metrics.engine.queue = lambda: self._queue.requests
+        self.resize(settings.max_num_seqs or SEQUENCES["cpu"])
+
+    def resize(self, sequences: int) -> None:
+        """Admit by what the engine decodes at once, all of its ranks together.
+
+        There are an eighth more places: the engine replaces a finished sequence from its own queue in the next step,
+        while a request from this queue would arrive a step late.
+        """
+        places = sequences + max(1, sequences // 8)
+        self._free += places - self.places
+        self.places = places
 
     def check(self, caller: Caller, profile: str) -> None:
         """Refuse early a request that would be refused at any size. Raises RateLimited, Overloaded."""
@@ -110,6 +121,17 @@ class Admission:
         except (RateLimited, Overloaded) as error:
             self._count_refusal(profile, error)
             raise
+
+    def admit(self, caller: Caller) -> None:
+        """Count a request that needs no place in the engine. Raises RateLimited, Overloaded."""
+        try:
+            if self._stopping:
+                raise self._stopping_error()
+            self._limits.check(caller, completions=0)
+        except (RateLimited, Overloaded) as error:
+            self._count_refusal(UNKNOWN, error)
+            raise
+        self._limits.take(caller, 0, completions=0)
 
     def reserve(self, caller: Caller, profile: str, tokens: int, completions: int) -> Place:
         """The place of a request with one prompt; `tokens` counts the prompt and the most that may be written."""
@@ -188,6 +210,10 @@ class Admission:
             self._empty.set()
         self._grant()
         return True
+
+    def remaining(self, caller: Caller) -> dict[str, Remaining]:
+        """What a caller may still use of its `requests` and `tokens` per minute, as far as these are limited."""
+        return self._limits.remaining(caller)
 
     def stop(self) -> None:
         """Refuse new requests; those that wait or run may finish."""

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
+from policies.weights import Weights
 from rewards.categories import Category, CategorySpec
 from rewards.scores import ScoreRequest, weighted_reward
 from service.answering.prepared import Prepared
 from service.domain.answer import Answer, BestOf
 from service.domain.scored import ScoredCompletion
+from service.errors import InvalidRequest
 from service.metrics.traffic import TrafficMetrics
 from service.scoring.queue import Worker
 
@@ -29,6 +31,18 @@ class BestOfChooser:
         self._metrics = metrics
         self._timeout = timeout
         self._late: set[asyncio.Task[list[ScoredCompletion]]] = set()
+
+    def check(self, weights: Weights, question: str, passages: Sized) -> None:
+        """Raises InvalidRequest unless a category that the weights count can judge answers to this request."""
+        counted = {name: spec for name, spec in self._categories.items() if weights[name] > 0}
+        if any(spec.can_judge(question, passages) for spec in counted.values()):
+            return
+        lacking = "question" if any(spec.needs == "question" for spec in counted.values()) else "question with passages"
+        raise InvalidRequest(
+            f"best_of would choose by {', '.join(counted)}, which can only judge an answer to a {lacking}; send one, "
+            f"weigh a category that can judge any answer, or leave out best_of.",
+            "best_of",
+        )
 
     async def choose(self, prepared: Prepared, answer: Answer) -> Answer:
         """The answer with its best completions, best first; with the first ones when they cannot be scored."""

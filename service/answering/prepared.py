@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from policies.prompt import Prompt
 from policies.weights import Weights
-from service.admission.places import Place
+from service.admission.places import Place, PlaceState
+from service.admission.shared_limits import Taken
 from service.domain.policy import ServedPolicy
+from service.domain.request import Turn
 from service.domain.scored import CanaryTrial
+from service.telemetry.generations import Generation
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -29,13 +32,24 @@ class Prepared:
     """Completions to return: the best of those sampled, or all."""
     question: str
     """Empty for prompts and conversations."""
+    turns: tuple[Turn, ...] | None
+    """The conversation to keep with the answer; None keeps none."""
     trial: CanaryTrial | None
     """None where no canary runs, and where the request named the version."""
     began: float
     """By the monotonic clock."""
     place: Place
+    generation: Generation
+    """What OpenTelemetry records of it."""
+    taken: Taken | None
+    """What the request has taken from the limits over all replicas; its prompts share it."""
     held: ExitStack
     """Keeps its policy loaded."""
+
+    @property
+    def has_turn(self) -> bool:
+        """Whether it may use the engine now, so that nobody has to wait for that."""
+        return self.place.state is PlaceState.RUNNING
 
     @property
     def chooses(self) -> bool:

@@ -1,4 +1,4 @@
-"""GET /profiles, /livez, /readyz, /metrics."""
+"""GET /profiles, /livez, /readyz, /health, /version, /metrics."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from service.api.common.profiles import profiles_json
 from service.backend import backend_of
 from service.edge.route_scope import needs
 from service.errors import ANY_ROUTE
+from service.metrics.versions import build
 
 router = APIRouter()
 
@@ -47,6 +48,20 @@ async def readyz(request: Request) -> Response:
     if backend.failure is not None:
         status["reason"] = backend.failure
     return JSONResponse(status, 200 if backend.ready else 503)
+
+
+@router.get("/health", response_class=Response, responses=_NOT_YET)
+@needs(None)
+async def health(request: Request) -> Response:
+    """200 while the engine answers, without a body, as vLLM has it; else 503."""
+    return Response(status_code=200 if backend_of(request).engine_up else 503)
+
+
+@router.get("/version", responses=ANY_ROUTE)
+@needs("generate")
+async def version() -> dict[str, str]:
+    """The versions of fgctl, of vLLM and of Python."""
+    return build()
 
 
 @router.get("/metrics", response_class=Response, responses=ANY_ROUTE | _METRICS)

@@ -25,7 +25,7 @@ from rewards.errors import FgctlError
 from service.bench.fault_clients import OUTCOMES, Observed, keep_asking
 from service.bench.leftovers import leftover, wait_for_worker
 from service.bench.load import Progress
-from service.bench.paused_programs import Program, children_of
+from service.bench.paused_programs import Program, children_of, is_coordinator
 from service.bench.servers import free_address, server_environment, wait_until_ready
 from service.settings import Settings
 
@@ -230,8 +230,8 @@ async def _large_bodies(site: Site) -> None:
 
 
 def core_of(service: int) -> int:
-    """The engine's core: the child with children of its own."""
-    return next(child for child in children_of(service) if children_of(child))
+    """The engine's core, or the newest of its ranks' cores: a child with children of its own."""
+    return max(child for child in children_of(service) if children_of(child))
 
 
 def worker_of(service: int) -> int:
@@ -240,9 +240,8 @@ def worker_of(service: int) -> int:
 
 
 def scorer_of(service: int) -> int:
-    """A scoring process: a child that is not the core."""
-    core = core_of(service)
-    return next(child for child in children_of(service) if child != core)
+    """A scoring process: a child without children that does not keep ranks in step."""
+    return next(child for child in children_of(service) if not children_of(child) and not is_coordinator(child))
 
 
 FAULTS = (

@@ -43,7 +43,7 @@ class FixedSpeedEngine(Engine):
     async def load(self, policy: ServedPolicy) -> None:
         """Do nothing: every adapter counts as resident."""
 
-    async def probe(self, policy: ServedPolicy | None) -> list[float]:
+    async def probe(self, policy: ServedPolicy | None, rank: int = 0) -> list[float]:
         """One value that differs between policies."""
         return [-float(policy.adapter_id if policy else 0)]
 

@@ -30,7 +30,7 @@ from service.bench.load import Progress
 from service.bench.paused_programs import Program
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import engine_settings, with_preloads
-from service.engine.engine import engine_arguments, shapes_for
+from service.engine.plan import engine_arguments, local_workers, shapes_for, user_arguments
 from service.settings import Settings
 
 ROUNDS = 3
@@ -104,7 +104,7 @@ def measure(
 def start(name: str, base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings) -> Program:
     """Start an engine, wait until it is ready, and pause it."""
     arguments = engine_arguments(base, shapes_for([p.path for p in policies], settings.resident_adapters + 1), settings)
-    environment = with_preloads(engine_settings(settings.kv_cache_gib) | os.environ)
+    environment = with_preloads(engine_settings(local_workers(user_arguments(settings))) | os.environ)
     if name == "no adapters":
         arguments = {key: value for key, value in arguments.items() if "lora" not in key}
     arguments["enforce_eager"] = name in ("packed", "stock")

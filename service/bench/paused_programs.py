@@ -98,6 +98,14 @@ class Program:
         """The sum of its processes' peaks of resident memory, in bytes."""
         return sum(peak_memory_of(pid) or 0 for pid in self.processes())
 
+    def cpu_seconds(self) -> float:
+        """Processor time that its own process has used, without its children's. Raises FgctlError if it has ended."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            raise FgctlError(f"{self.name} has ended: {self.last_words()}") from None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime: proc(5)
+
     def processes(self) -> list[int]:
         """The ids of the running processes in its group."""
         return [process for process, (_, group) in _running() if group == self.process.pid]
@@ -126,6 +134,11 @@ def children_of(parent: int) -> list[int]:
         for process, (its_parent, _) in _running()
         if its_parent == parent and b"multiprocessing.resource_tracker" not in _command(process)
     ]
+
+
+def is_coordinator(process: int) -> bool:
+    """Whether it is the process by which vLLM keeps several ranks in step."""
+    return b"DPCoordinator" in _command(process)
 
 
 def _running() -> Iterator[tuple[int, tuple[int, int]]]:

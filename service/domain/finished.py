@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from rewards.scores import ScoreRequest
 from service.domain.answer import Answer, Completion, completion_id
+from service.domain.judged import TraceLink
+from service.domain.request import Turn
 from service.domain.scored import CanaryTrial
 
 
@@ -19,6 +21,10 @@ class FinishedCompletion:
     caller_id: str
     trial: CanaryTrial | None = None
     """None where no canary runs, and where the request named the version."""
+    trace: TraceLink | None = None
+    """The trace of the HTTP request; None where it is part of none."""
+    turns: tuple[Turn, ...] | None = None
+    """The conversation that it answers, for a later request to go on from; None where that is not kept."""
     at: float = field(default_factory=time.monotonic)
     """When it finished, by the monotonic clock."""
 

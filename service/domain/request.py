@@ -8,6 +8,9 @@ from rewards.dataset import Passage
 from service.domain.caller import ANONYMOUS, Caller
 from service.domain.selection import Selection
 
+Turn = Mapping[str, str]
+"""A message: its `role` and its `content`."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -15,13 +18,17 @@ class Question:
 
     text: str
     passages: tuple[Passage, ...] = ()
+    earlier: tuple[Turn, ...] = ()
+    """Exchanges before it, a user's turn and then the assistant's; the latest that fit are part of the prompt."""
 
 
 @dataclass(frozen=True)
 class Conversation:
     """Messages of `role` and `content`, formatted by the base model's chat template."""
 
-    messages: tuple[Mapping[str, str], ...]
+    messages: tuple[Turn, ...]
+    cut: bool = False
+    """Whether the oldest messages may be left out where the conversation does not fit the prompt budget."""
 
 
 Content = Question | Conversation | str | tuple[int, ...]
@@ -43,6 +50,8 @@ class Sampling:
     """Completions to sample, of which the best `n` by the reward models are returned; None samples `n`."""
     logprobs: int | None = None
     """Alternatives to each token whose log-probabilities are returned; 0 returns the token's own alone."""
+    structure: Mapping[str, Any] | None = None
+    """The form that an answer must have, as a field of vLLM's StructuredOutputsParams; None for any text."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of vLLM's SamplingParams."""
 
@@ -57,3 +66,5 @@ class AnswerRequest:
     param: str = "question"
     """The parameter of the HTTP request that holds the content."""
     caller: Caller = ANONYMOUS
+    turns: tuple[Turn, ...] | None = None
+    """The conversation that the answer belongs to, kept with it so that a later request can go on; None keeps none."""

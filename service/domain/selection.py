@@ -12,3 +12,10 @@ class Selection:
     profile: str | None = None
     version: str | None = None
     weights: Weights | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The name of a model on /v1 that asks for the same; None for the default profile."""
+        if self.weights is not None:
+            return f"weights:{self.weights}"
+        return f"{self.profile}@{self.version}" if self.version else self.profile

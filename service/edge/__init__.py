@@ -11,5 +11,4 @@ client_disconnect.py  cancel work when the client disconnects
 sse.py                server-sent events
 request_context.py    what is known about the current request, for logs and traces
 logs.py               log lines as JSON or text
-tracing.py            OpenTelemetry traces
 """

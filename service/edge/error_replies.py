@@ -45,7 +45,7 @@ def for_openai(error: ServiceError) -> ServiceError:
     translated.status = 400 if error.status == 422 else error.status
     unknown = error.status == 404 and param == "model"
     code = "model_not_found" if unknown else _CODES.get(error.status)
-    translated.details = error.details | {"code": code}
+    translated.details = {"code": code} | error.details
     return translated
 
 

@@ -48,6 +48,8 @@ class Key(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     scopes: tuple[Scope, ...] = Field(min_length=1)
     created: datetime
+    learn: bool = False
+    """Whether its thumbs and comparisons move the weights that answer it."""
     concurrency: int | None = Field(None, ge=1)
     requests_per_minute: int | None = Field(None, ge=1)
     tokens_per_minute: int | None = Field(None, ge=1)
@@ -55,7 +57,7 @@ class Key(BaseModel):
     def caller(self, key_id: str) -> Caller:
         """The caller that the key stands for."""
         limits = Limits(self.concurrency, self.requests_per_minute, self.tokens_per_minute)
-        return Caller(f"key:{key_id}", frozenset(self.scopes), limits)
+        return Caller(f"key:{key_id}", frozenset(self.scopes), self.learn, limits)
 
 
 class _File(BaseModel):
@@ -92,7 +94,7 @@ class KeyFile:
         except (OSError, ValueError) as error:
             raise FgctlError(f"The key file {self.path} cannot be read ({error}); fix it.") from None
 
-    def add(self, name: str, scopes: Iterable[Scope], limits: Limits) -> tuple[str, str]:
+    def add(self, name: str, scopes: Iterable[Scope], limits: Limits, *, learn: bool = False) -> tuple[str, str]:
         """Create a key; returns its id and the key itself, which is stored nowhere. Raises FgctlError."""
         if problem := name_problem(name):
             raise FgctlError(problem)
@@ -107,6 +109,7 @@ class KeyFile:
                 sha256=digest(secret),
                 scopes=tuple(dict.fromkeys(scopes)),
                 created=datetime.now(UTC).replace(microsecond=0),
+                learn=learn,
                 concurrency=limits.concurrency,
                 requests_per_minute=limits.requests_per_minute,
                 tokens_per_minute=limits.tokens_per_minute,

@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.domain.judged import TraceLink
 from service.edge.client_disconnect import CLIENT_CLOSED
 from service.edge.error_replies import error_response
 from service.edge.logs import FIELDS
 from service.edge.request_context import RequestContext, entered
-from service.edge.tracing import Tracing
 from service.errors import BadRequest, HeadTooLarge, ServiceError, TooLarge, TooSlow
+from service.telemetry.tracing import Tracing
 
 logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+_PROBES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 """Requested by machines every few seconds. Never traced; logged when they fail, or at level debug."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -72,6 +73,7 @@ class RequestLog:
         began, headers = time.monotonic(), Headers(scope=scope)
         client_id = headers.get("x-request-id", "")
         context = RequestContext(client_id if _REQUEST_ID.fullmatch(client_id) else uuid.uuid4().hex)
+        context.caller_link = TraceLink.of_header(headers.get("traceparent", ""))
         probe = scope["path"] in _PROBES
         if self.tracing is not None and not probe:
             context.span = self.tracing.begin(scope["method"], headers, {"http.request.method": scope["method"]})
@@ -81,7 +83,7 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = context.id
+                MutableHeaders(scope=message).update(context.headers | {"x-request-id": context.id})
             await send(message)
 
         with entered(context):

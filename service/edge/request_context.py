@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from service.edge.tracing import NO_SPAN, Span
+from service.domain.judged import TraceLink
+from service.telemetry.span import NO_SPAN, Span
 
 
 @dataclass
@@ -28,7 +29,11 @@ class RequestContext:
     completion_tokens: int = 0
     prompts: list[str] = field(default_factory=list)
     """Only with FGCTL_LOG_PROMPTS."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers of the response, also where it reports a failure."""
     span: Span = NO_SPAN
+    caller_link: TraceLink | None = None
+    """The trace that its `traceparent` header names."""
     at_end: ExitStack = field(default_factory=ExitStack)
     """Closed when the response has ended or the client has disconnected, whatever happened before."""
 

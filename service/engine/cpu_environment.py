@@ -16,25 +16,27 @@ PRELOADED = "FGCTL_PRELOADED"
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 _ENGINE_GIB = 1.5
-"""Memory of an engine with the embedded base, without its key-value cache."""
+"""Memory of a worker with the embedded base, without its key-value cache."""
+_set: dict[str, str] = {}
+"""The variables that this process has set itself."""
 
 
-def engine_settings(kv_cache_gib: int) -> dict[str, str]:
-    """Variables for vLLM's CPU backend: all cores that this process may use, and `kv_cache_gib` GiB for the cache."""
+def engine_settings(workers: int = 1) -> dict[str, str]:
+    """Variables for vLLM's CPU backend: all cores that this process may use, divided among so many workers."""
     return {
-        "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, usable_cores())),
+        "VLLM_CPU_OMP_THREADS_BIND": "|".join(",".join(map(str, cores)) for cores in _divided(usable_cores(), workers)),
         "VLLM_CPU_NUM_OF_RESERVED_CPU": "0",
-        "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gib),
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_LOGGING_STREAM": "ext://sys.stderr",
         "VLLM_NO_USAGE_STATS": "1",
     }
 
 
-def prepare_environment(kv_cache_gib: int) -> None:
-    """Set `engine_settings` in this process; call it before vLLM is imported."""
-    for name, value in engine_settings(kv_cache_gib).items():
-        os.environ.setdefault(name, value)
+def prepare_environment(workers: int = 1) -> None:
+    """Set `engine_settings` in this process; call it before vLLM is imported, and again for another engine."""
+    for name, value in engine_settings(workers).items():
+        if os.environ.get(name, _set.get(name)) == _set.get(name):
+            os.environ[name] = _set[name] = value
 
 
 def with_preloads(environment: Mapping[str, str]) -> dict[str, str]:
@@ -51,7 +53,7 @@ def with_preloads(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "LD_PRELOAD": ":".join(library for library in libraries if library), PRELOADED: "1"}
 
 
-def missing(environment: Mapping[str, str], kv_cache_gib: int) -> list[str]:
+def missing(environment: Mapping[str, str], kv_cache_gib: int, workers: int = 1) -> list[str]:
     """One sentence for each thing that this machine lacks for a fast engine, with what to do."""
     preload = environment.get("LD_PRELOAD", "")
     warnings = []
@@ -63,7 +65,7 @@ def missing(environment: Mapping[str, str], kv_cache_gib: int) -> list[str]:
         warnings.append(
             "Intel's OpenMP is not installed; install it for faster decoding on a CPU (pip install intel-openmp)."
         )
-    needed = int(environment.get("VLLM_CPU_KVCACHE_SPACE") or kv_cache_gib) + _ENGINE_GIB
+    needed = workers * (int(environment.get("VLLM_CPU_KVCACHE_SPACE") or kv_cache_gib) + _ENGINE_GIB)
     available = available_memory_gib()
     if available is not None and available < needed:
         warnings.append(
@@ -71,6 +73,13 @@ def missing(environment: Mapping[str, str], kv_cache_gib: int) -> list[str]:
             "lower FGCTL_KV_CACHE_GIB or free some memory."
         )
     return warnings
+
+
+def _divided(cores: list[int], workers: int) -> list[list[int]]:
+    """Neighbouring cores for each worker; where there are too few, workers share them in turn."""
+    if workers > len(cores):
+        return [[cores[worker % len(cores)]] for worker in range(workers)]
+    return [cores[worker * len(cores) // workers : (worker + 1) * len(cores) // workers] for worker in range(workers)]
 
 
 def usable_cores() -> list[int]:

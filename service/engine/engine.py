@@ -1,23 +1,23 @@
 """The vLLM engine: one base model, several resident adapters, one adapter for each request."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing.process import BaseProcess
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from policies.adapters.lora import LoraAdapter
 from policies.base import BaseModel
-from policies.errors import BrokenPolicy
-from rewards.compute import compute_dtype_name
+from policies.engine.defaults import SEQUENCES
 from service.domain.answer import LikelyToken, Piece, TokenLogprob
+from service.domain.engine_load import EngineLoad, RankLoad
 from service.domain.policy import ServedPolicy
 from service.engine.cpu_environment import prepare_environment
-from service.engine.processes import bind_cores, kill_cores
+from service.engine.plan import MAX_RANK, AdapterShapes, EnginePlan, local_workers
+from service.engine.processes import bind_cores, coordinators, kill_cores
 from service.engine.token_bytes import TokenBytes
-from service.errors import EngineFull, Unavailable
+from service.errors import EngineFull, InvalidRequest, Unavailable
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 PROBE = "Question: Where does the story take place?\nAnswer: It takes place in a small town by the sea, in 1952."
 """Text whose log-probabilities distinguish adapters from the base and from each other."""
-MAX_RANK = 512
-"""The highest rank of an adapter that vLLM takes."""
 _CHECK_SECONDS = 0.5
 """How often a call of the engine looks whether the engine still lives."""
 
@@ -54,20 +52,25 @@ class ServiceStopping(Unavailable):
         super().__init__("The service is stopping; send the request again.", retry_after=5)
 
 
-@dataclass(frozen=True)
-class AdapterShapes:
-    """The adapters for which the engine reserves memory."""
+class RequestFailed(Unavailable):
+    """The engine goes on, but not with this request."""
 
-    rank: int
-    """The highest rank of an adapter."""
-    modules: frozenset[str]
-    """The modules that adapters may change."""
-    adapters: int
-    """How many adapters one batch may mix."""
+    def __init__(self) -> None:
+        super().__init__("The engine failed on this request; send it again.", retry_after=1)
+
+
+class FormRefused(InvalidRequest):
+    """A form of an answer that could be read, but that the engine cannot enforce."""
+
+    def __init__(self) -> None:
+        super().__init__("The engine cannot hold an answer to this form; describe it otherwise.", "structured_outputs")
 
 
 class Engine:
-    """vLLM's AsyncLLM with adapters; a new one replaces it when its process has died."""
+    """vLLM's AsyncLLM with adapters; a new one replaces it when one of its processes has died.
+
+    With data parallelism it has several ranks, which hold the same adapters and are one engine to everybody else.
+    """
 
     def __init__(self, base: BaseModel, shapes: AdapterShapes, settings: Settings) -> None:
         """`base` is the model that the adapters change: the base model, or a trunk."""
@@ -75,29 +78,44 @@ class Engine:
         self._shapes = shapes
         self._settings = settings
         self._llm: Any = None
+        self._coordinators: list[BaseProcess] = []
+        """Processes that keep several ranks in step; vLLM does not notice when they die."""
         self._token_bytes: TokenBytes | None = None
-        self._held: set[int] = set()
-        """Ids of the adapters that are loaded."""
+        self._held: dict[int, ServedPolicy] = {}
+        """The adapters that are loaded, by their ids."""
         self._running: set[str] = set()
         """Ids of the requests that are being generated."""
+        self.ranks = 1
+        """Data-parallel ranks; known once the engine has started, like `sequences`."""
+        self.sequences = settings.max_num_seqs or SEQUENCES["cpu"]
+        """Sequences that all ranks together decode at once."""
+        self.on_load: Callable[[EngineLoad], None] | None = None
+        """Is told of the engine's load after each step, and of the adapters that it holds; set it before the start."""
+        self._loads: dict[int, RankLoad] = {}
 
     def start(self) -> None:
         """Start the engine process and load the base model (18 s on two cores); `load` adds adapters."""
-        settings, shapes = self._settings, self._shapes
-        prepare_environment(settings.kv_cache_gib)
+        prepare_environment()
+        plan = EnginePlan.of(self._base, self._shapes, self._settings)
+        prepare_environment(local_workers(plan.named))
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        from service.engine.stats import stat_loggers
+
         bind_cores()
-        arguments = AsyncEngineArgs(**engine_arguments(self._base, shapes, settings))
         # vLLM itself waits for ever for a core that hangs before it has answered once.
-        limit = Timer(settings.engine_start_timeout, kill_cores)
+        limit = Timer(self._settings.engine_start_timeout, kill_cores)
         limit.daemon = True
         limit.start()
         try:
-            self._llm = AsyncLLM.from_engine_args(arguments)
+            self._llm = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(**plan.arguments), stat_loggers=stat_loggers(self._count) if self.on_load else None
+            )
         finally:
             limit.cancel()
+        self._coordinators = coordinators()
+        self._shapes, self.ranks, self.sequences = plan.shapes, plan.layout.data, plan.sequences
         self._token_bytes = TokenBytes(self._llm.get_tokenizer())
 
     def restart(self) -> None:
@@ -140,16 +158,18 @@ class Engine:
             raise EngineGone
         if policy.adapter_id not in self._held and len(self._held) >= self._shapes.adapters:
             raise EngineFull(len(self._held))
-        self._held.add(policy.adapter_id)
+        self._held[policy.adapter_id] = policy
         try:
             await self._unless_gone(self._llm.add_lora(_lora_request(policy)))
         except BaseException:
-            self._held.discard(policy.adapter_id)
+            self._held.pop(policy.adapter_id, None)
             raise
+        self._tell_load()
 
     async def unload(self, policy: ServedPolicy) -> None:
         """Unload an adapter that no request uses."""
-        self._held.discard(policy.adapter_id)
+        self._held.pop(policy.adapter_id, None)
+        self._tell_load()
         if self.alive:
             with suppress(EngineGone):
                 await self._unless_gone(self._llm.remove_lora(policy.adapter_id))
@@ -176,8 +196,8 @@ class Engine:
         finally:
             calling.cancel()
 
-    async def probe(self, policy: ServedPolicy | None) -> list[float]:
-        """Log-probabilities, in nats, of PROBE's tokens under a policy, or under the base for None.
+    async def probe(self, policy: ServedPolicy | None, rank: int = 0) -> list[float]:
+        """Log-probabilities, in nats, of PROBE's tokens under a policy, or under the base for None, on one rank.
 
         Raises EngineGone.
         """
@@ -190,8 +210,9 @@ class Engine:
         outputs = self._llm.generate(
             PROBE,
             SamplingParams(max_tokens=1, prompt_logprobs=0),
-            request_id=f"probe-{policy.adapter_name if policy else 'base'}",
+            request_id=f"probe-{policy.adapter_name if policy else 'base'}-{rank}",
             lora_request=_lora_request(policy),
+            data_parallel_rank=rank if self.ranks > 1 else None,
         )
         try:
             async for output in outputs:
@@ -205,8 +226,9 @@ class Engine:
     ) -> AsyncGenerator[Piece, None]:
         """Generate piece by piece; closing the generator aborts the request.
 
-        Raises EngineGone, NotLoaded and ServiceStopping.
+        Raises EngineGone, NotLoaded, RequestFailed, ServiceStopping and InvalidRequest.
         """
+        from vllm.exceptions import VLLMClientError
         from vllm.inputs import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -225,15 +247,20 @@ class Engine:
                 for completion in output.outputs:
                     if completion.finish_reason == "abort":
                         raise ServiceStopping
+                    if completion.finish_reason == "error":
+                        raise RequestFailed if params.structured_outputs is None else FormRefused
                     yield Piece(
                         completion.text,
                         len(completion.token_ids),
                         completion.finish_reason,
                         completion.index,
                         self._logprobs(completion.token_ids, completion.logprobs or (), params.logprobs),
+                        output.num_cached_tokens or 0,
                     )
         except EngineDeadError:
             raise EngineGone from None
+        except VLLMClientError as error:  # what only the engine itself can know, such as a form that it cannot enforce
+            raise InvalidRequest(f"The engine refuses the request ({error}); change its parameters.") from None
         finally:
             self._running.discard(request_id)
 
@@ -264,19 +291,40 @@ class Engine:
         if self.alive:
             await self._llm.abort(list(self._running))
 
+    def _count(self, rank: int, load: RankLoad) -> None:
+        """Note the load of a rank after a step."""
+        self._loads[rank] = load
+        self._tell_load()
+
+    def _tell_load(self) -> None:
+        if self.on_load is not None:
+            self.on_load(EngineLoad(self._base.name, self._loads, tuple(self._held.values()), self._shapes.adapters))
+
     @property
     def alive(self) -> bool:
-        """Whether the engine process works."""
-        return self._llm is not None and not self._llm.errored
+        """Whether all processes of the engine work. vLLM ends all ranks when one has died."""
+        return (
+            self._llm is not None
+            and not self._llm.errored
+            and all(process.is_alive() for process in self._coordinators)
+        )
 
     def kill(self) -> None:
-        """Kill the engine's processes, whatever they are doing; a second later it is not `alive` any more."""
+        """Kill the engine's processes, whatever they are doing; a second later it is not `alive` any more.
+
+        Those of ranks that Ray runs, here or on other machines, are Ray's to kill, as vLLM's shutdown asks it to.
+        """
         kill_cores()
+        if self._llm is not None and self._llm.vllm_config.parallel_config.data_parallel_backend == "ray":
+            self._llm.shutdown()
 
     def stop(self) -> None:
         """Stop the engine's processes, also while they start."""
         llm, self._llm = self._llm, None
+        self._coordinators = []
         self._held.clear()
+        self._loads.clear()
+        self._tell_load()
         if llm is None:
             kill_cores()
         else:
@@ -289,40 +337,3 @@ def _lora_request(policy: ServedPolicy | None) -> "LoRARequest | None":
     from vllm.lora.request import LoRARequest
 
     return LoRARequest(policy.adapter_name, policy.adapter_id, str(policy.path))
-
-
-def shapes_for(paths: Iterable[Path], spare: int) -> AdapterShapes:
-    """Shapes for the adapters at `paths` and `spare` more like them; vLLM's ranks are 8 and higher powers of two."""
-    adapters = []
-    for path in paths:
-        try:
-            adapter = LoraAdapter(path)
-        except BrokenPolicy:  # it is refused when it is loaded
-            continue
-        if adapter.rank <= MAX_RANK:
-            adapters.append(adapter)
-    rank = max((adapter.rank for adapter in adapters), default=8)
-    modules: frozenset[str] = frozenset().union(*(adapter.kinds for adapter in adapters))
-    return AdapterShapes(max(8, 1 << (rank - 1).bit_length()), modules or frozenset({"q_proj"}), len(adapters) + spare)
-
-
-def engine_arguments(base: BaseModel, shapes: AdapterShapes, settings: Settings) -> dict[str, Any]:
-    """vLLM's engine arguments for a base model and adapters of these shapes."""
-    context = settings.max_prompt_tokens + settings.max_tokens
-    return {
-        "model": str(base.path),
-        "dtype": compute_dtype_name(),
-        "max_model_len": context,
-        "max_num_seqs": settings.max_num_seqs,
-        "enable_lora": True,
-        "max_loras": shapes.adapters,
-        "max_lora_rank": shapes.rank,
-        "lora_target_modules": sorted(shapes.modules),
-        "enable_prefix_caching": True,
-        # With a seed, vLLM rewinds a chunked prompt's random generator; CPU generators cannot, and 0.32 crashes.
-        "enable_chunked_prefill": False,
-        "max_num_batched_tokens": max(2048, context),
-        "generation_config": "vllm",
-        "disable_log_stats": True,
-        "enforce_eager": not settings.compile,
-    }

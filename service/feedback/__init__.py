@@ -6,6 +6,7 @@ figures.py      how much there is: of an annotator's work, of each version, of e
 skips.py        why people skip
 labels.py       what each label means, for annotators
 errors.py       what can go wrong, with its HTTP status
+opinions.py   what a caller said of scored answers
 recorder.py     a bounded queue that writes served responses and scores to the store
 runtime.py      the store inside a running service: opened, written to, pruned, closed
 store/          the database: tables, the annotation queue, paging, removal

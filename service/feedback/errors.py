@@ -24,6 +24,12 @@ class Stale(Conflict):
         self.details = {"version": version, "question": question}
 
 
+class HasFeedback(ServiceError):
+    """A response that its caller may not delete, because somebody has given feedback on it or begun to."""
+
+    status, type = 409, "conflict"
+
+
 class NotStored(NotFound):
     """A response or annotator that is not in the store."""
 

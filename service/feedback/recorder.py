@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple
 
+from rewards.categories import Category
 from rewards.dataset import Passage
 from rewards.scores import ScoredResponse
 from rewards.segmentation import sentences
@@ -16,7 +18,7 @@ from service.domain.finished import FinishedCompletion
 from service.domain.policy import rounded
 from service.domain.scored import ScoredCompletion
 from service.feedback.errors import StoreFailed
-from service.feedback.records import NewResponse, NewScores, StoredPassage
+from service.feedback.records import TURNS, NewResponse, NewScores, StoredPassage
 from service.feedback.store.feedback_store import FeedbackStore
 from service.metrics.feedback import FeedbackMetrics
 
@@ -34,6 +36,8 @@ class Versions(NamedTuple):
     """Version of the reward models."""
     labels: str | None
     """Version of the label heads, if there are any."""
+    error_rates_at_home: Mapping[Category, float] = MappingProxyType({})
+    """The share of errors in the feedback that the reward models are calibrated on."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,12 @@ def split_passages(passages: Sequence[Passage]) -> tuple[StoredPassage, ...]:
 def _records(batch: Sequence[_Item]) -> tuple[list[NewResponse], list[NewScores]]:
     responses = [_new_response(item) for item in batch if isinstance(item, FinishedCompletion)]
     scores = [
-        NewScores(response_id=item.response_id, scored=item.scored.as_json(), **item.versions._asdict())
+        NewScores(
+            response_id=item.response_id,
+            rewards=item.versions.rewards,
+            labels=item.versions.labels,
+            scored=item.scored.as_json(),
+        )
         for item in batch
         if isinstance(item, _QueuedScores)
     ]
@@ -164,6 +173,7 @@ def _new_response(finished: FinishedCompletion) -> NewResponse:
         weights=rounded(answer.weights),
         finish_reason=completion.finish_reason,
         caller=kept_caller(finished.caller_id),
+        extra=None if finished.turns is None else {TURNS: [dict(turn) for turn in finished.turns]},
     )
 
 

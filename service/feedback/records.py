@@ -1,6 +1,7 @@
 """What goes into the feedback store and what comes out of it. The HTTP interface uses the same types."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -11,7 +12,7 @@ Preference = Literal["a", "b", "tie", "neither"]
 """Which of two responses is better. `neither`: both are bad; like a tie, it prefers none."""
 Side = Literal["a", "b"]
 Order = Literal["sampled", "error_rate", "uncertain", "disagreed"]
-WorkKind = Literal["annotation", "comparison"]
+WorkKind = Literal["annotation", "judgement", "comparison"]
 State = Literal["open", "drafted", "submitted", "skipped"]
 Outcome = Literal["stored", "corrected", "again"]
 """What becomes of imported feedback. It is a correction if its id is stored with different content, and is then stored
@@ -61,6 +62,10 @@ class StoredPassage(_Record):
     """`sentence_id` counts these from 1."""
 
 
+TURNS = "turns"
+"""Where a served response's `extra` has the conversation that a later request may go on from."""
+
+
 class NewResponse(_Record):
     """A response to store."""
 
@@ -76,7 +81,7 @@ class NewResponse(_Record):
     source: Literal["served", "imported"] = "served"
     caller: Identifier | None = None
     extra: dict[str, Any] | None = None
-    """Further content of an imported file."""
+    """Further content of an imported file; of a served response, its conversation under TURNS."""
 
 
 class NewScores(_Record):
@@ -101,6 +106,11 @@ class StoredResponse(NewResponse):
     """Version of the reward models that gave them."""
     labels: str | None = None
     """Version of the label heads that named the errors."""
+
+    @property
+    def turns(self) -> tuple[Mapping[str, str], ...] | None:
+        """The conversation that it answers, as messages of `role` and `content`; None where that was not kept."""
+        return None if TURNS not in (self.extra or {}) else tuple((self.extra or {})[TURNS])
 
 
 class Span(_Record):
@@ -149,6 +159,23 @@ class Annotation(_Record):
     suggestions: tuple[Suggestion, ...] = ()
     seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
     """Time the annotator took."""
+
+
+class JudgedSentence(_Record):
+    """What an annotator says of a sentence: code points, end exclusive."""
+
+    start: int = Field(ge=0)
+    end: int
+    supported: bool | None
+    """Whether the passages support it; None if the annotator cannot tell."""
+
+
+class Judgement(_Record):
+    """Whether the passages support each sentence of a response: the quick task, without labels and correction."""
+
+    response_id: Identifier
+    annotator: Identifier
+    sentences: tuple[JudgedSentence, ...] = Field(min_length=1)
 
 
 class StoredAnnotation(Annotation):
@@ -273,8 +300,14 @@ class TrafficResponse(_Record):
     text: Text
     scores: dict[str, Any]
     """By category, in the shape of CategoryScores.as_json."""
+    rewards: str = ""
+    """Version of the reward models that gave them."""
     annotations: tuple[StoredAnnotation, ...] = ()
     """The latest of each annotator."""
+    judgements: tuple[tuple[JudgedSentence, ...], ...] = ()
+    """Those of annotators who have judged the sentences alone."""
+    judged_at: datetime | None = None
+    """When the last of these was given."""
     probability: float | None = None
     """With what probability it would have been drawn by now; None if it was not drawn at random."""
 

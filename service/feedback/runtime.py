@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,6 +52,7 @@ class FeedbackRuntime:
         self._agreement_metrics = agreement_metrics
         self._error_rate_metrics = error_rate_metrics
         self._settings = settings
+        self._versions = versions
         self._store: FeedbackStore | None = None
         self._recorder = Recorder(metrics, settings.feedback_queue, versions) if settings.feedback_store else None
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,7 +124,11 @@ class FeedbackRuntime:
         store = self.store
         since = max(filter(None, (datetime.now(UTC) - WINDOW, await store.start_of_the_last(MOST_ANSWERS))))
         traffic = await load_traffic(store, since)
-        self._error_rate_metrics.show(await asyncio.to_thread(error_rates, traffic))
+        now = self._versions()
+        report = await asyncio.to_thread(
+            error_rates, traffic, rewards=now.rewards or None, at_home=now.error_rates_at_home
+        )
+        self._error_rate_metrics.show(report)
 
     def add(self, finished: FinishedCompletion) -> None:
         """Record a finished completion, without waiting."""
@@ -136,12 +140,26 @@ class FeedbackRuntime:
         if self._recorder is not None:
             self._recorder.add_scores(finished, scored)
 
-    async def settled(self) -> None:
-        """Wait up to two seconds until every response recorded so far is in the store."""
+    async def settled(self) -> bool:
+        """Wait up to two seconds until every response recorded so far is in the store. Returns whether it is."""
         if self._recorder is not None and self._store is not None:
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_SETTLING):
                     await self._recorder.drained()
+            except TimeoutError:
+                return False
+        return True
+
+    async def delete_response(self, response_id: str, by: str | None) -> None:
+        """Delete a response with its scores from the store, if there is one; `by` is the caller as it is kept.
+
+        Raises HasFeedback, Unavailable while the response may still be on its way to the store, and StoreFailed.
+        """
+        if self._recorder is None:
+            return
+        if not await self.settled():
+            raise Unavailable("The response may still be on its way to the feedback store; try again in a few seconds.")
+        await self.store.delete_response(response_id, by)
 
     def count(self, kind: str, stored: Stored) -> Stored:
         """Count a submission in the metrics, unless it was stored before."""

@@ -23,7 +23,8 @@ PRIORITY: dict[str, int] = {
     "Unverifiable": 2,
     "Incoherent": 3,
 }
-"""Of two overlapping spans the label with the lower number wins; labels with the same number may overlap."""
+"""Of two overlapping spans the label with the lower number wins; labels with the same number may overlap. A label that
+is not here may overlap any other: a toxic part may be irrelevant, too."""
 NEEDS_SOURCES = ("Wrong-Grounding",)
 """Labels of errors whose explanation should name the sentences that contradict the response."""
 MOST_VIOLATIONS = 20
@@ -200,12 +201,14 @@ def _overlaps(errors: tuple[Span, ...]) -> Iterator[Violation]:
     furthest: dict[int, int] = {}
     """By priority, the error to the left of here that ends last."""
     for index in sorted(range(len(errors)), key=lambda i: (errors[i].start, i)):
-        error, priority = errors[index], PRIORITY[errors[index].label]
+        error, priority = errors[index], PRIORITY.get(errors[index].label)
         if (error.label, error.start, error.end) in seen:
             message = f"The {error.label} error at {error.start} is marked twice; remove one of the two."
             yield Violation("twice", f"errors.{index}", message)
             continue
         seen.add((error.label, error.start, error.end))
+        if priority is None:
+            continue
         for other, left in furthest.items():
             if other != priority and errors[left].end > error.start:
                 yield _overlap(errors, *((left, index) if other < priority else (index, left)))

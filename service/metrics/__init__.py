@@ -6,7 +6,8 @@
     baselines.py   what each version's offline evaluation found
     canaries.py    a canary and its incumbent, for the sequential test
     scoring.py     scoring itself: load, loss, lag, the reward models' known errors
-    versions.py    the versions that are served, and the engine
+    versions.py    the versions that are served and where they come from, the engine, and the build
+    engine.py      the engine's load, by the names that routers read
     feedback.py    the feedback store
     error_rates.py the error rates that people see, estimated from labels and scores
     agreement.py   how well annotators agree with each other, and the reward models with them

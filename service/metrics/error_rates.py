@@ -42,8 +42,21 @@ class ErrorRateMetrics:
         )
         self._correction = Gauge(
             "fg_error_rate_correction",
-            "The estimate less the share that the reward models judge to be errors; 0 without an estimate. Error "
-            "budgets add it to error ratios.",
+            "The estimate less the share that the reward models in use judge to be errors; 0 without an estimate, and "
+            "until other reward models have scored answers. Error budgets add it to error ratios.",
+            _BY,
+            registry=registry,
+        )
+        self._model_mean = Gauge(
+            "fg_error_rate_model_mean",
+            "Mean error probability of the reward models, among the answers of the last 30 days.",
+            _BY,
+            registry=registry,
+        )
+        self._label_shift = Gauge(
+            "fg_error_rate_label_shift",
+            "The error rate by the scores alone, if errors look as they do in the reward models' own feedback. Near 1, "
+            "or outside the estimate's interval: they look different, and only labels tell.",
             _BY,
             registry=registry,
         )
@@ -64,21 +77,23 @@ class ErrorRateMetrics:
         """Show the profiles of a report of service.feedback.quality.report.error_rates."""
         gauges = (
             *(self._calibrated, self._estimate, self._low, self._high),
-            *(self._correction, self._labels, self._newest),
+            *(self._correction, self._labels, self._newest, self._model_mean),
         )
-        for gauge in gauges:
+        for gauge in (*gauges, self._label_shift):
             gauge.clear()
         for category, of_category in report.items():
             for profile, estimate in of_category["profiles"].items():
                 for gauge, value in zip(gauges, _values(estimate), strict=True):
                     gauge.labels(profile, category).set(value)
+                if estimate["label_shift"] is not None:
+                    self._label_shift.labels(profile, category).set(estimate["label_shift"])
 
 
 def _values(estimate: Mapping[str, Any]) -> tuple[float, ...]:
     """The values of the gauges, in their order."""
     newest = 0.0 if estimate["newest_label"] is None else datetime.fromisoformat(estimate["newest_label"]).timestamp()
-    flagged, labels = estimate["flagged"], estimate["drawn"]
+    labels, mean = estimate["drawn"], estimate["raw"]
     if estimate["estimate"] is None:
-        return 0, flagged, 0, 1, 0, labels, newest
-    rate = estimate["estimate"]
-    return 1, rate, estimate["low"], estimate["high"], rate - flagged, labels, newest
+        return 0, estimate["flagged"], 0, 1, 0, labels, newest, mean
+    shown = (estimate[name] for name in ("estimate", "low", "high", "correction"))
+    return 1, *shown, labels, newest, mean

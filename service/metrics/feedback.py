@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 RECORDED = ("response", "scores")
 LOSSES = ("queue_full", "failed", "stopped")
-SUBMISSIONS = ("annotation", "quick", "comparison")
+SUBMISSIONS = ("annotation", "judgement", "quick", "comparison")
 
 
 class FeedbackMetrics:
@@ -34,7 +34,8 @@ class FeedbackMetrics:
         )
         self.submissions = Counter(
             "fg_feedback_submissions_total",
-            "Feedback that people have submitted, each submission once: `annotation`, `quick` or `comparison`.",
+            "Feedback that people have submitted, each submission once: `annotation`, `judgement` (of single "
+            "sentences), `quick` or `comparison`.",
             ("kind",),
             registry=registry,
         )

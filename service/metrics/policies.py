@@ -22,9 +22,10 @@ class PolicyMetrics:
         self._metrics.announce(policies, self._categories)
 
     def roster_changed(self, roster: Roster, promoted: Mapping[str, datetime]) -> None:
-        """Show what is served, and begin to compare canaries with their incumbents."""
+        """Show what is served and where it comes from, and begin to compare canaries with their incumbents."""
         self._metrics.canaries.announce(roster, self._categories)
         self._metrics.versions.show(roster, promoted)
+        self._metrics.info.show_policies(roster)
 
     def policy_retired(self, policy: ServedPolicy) -> None:
         """Remove its baseline."""

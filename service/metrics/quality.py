@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from rewards.categories import Category, CategorySpec
 from rewards.scores import ScoredResponse
 from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS, score_bin
-from service.domain.finished import FinishedCompletion
+from service.domain.judged import Judged
 from service.domain.policy import ServedPolicy
 from service.domain.scored import ScoredCompletion
 from service.metrics import buckets
@@ -82,7 +82,8 @@ class QualityMetrics:
         self.out_of_domain = Counter(
             "fg_out_of_domain_total",
             "Scored answers unlike the reward models' training data; `notes` of `GET /responses/{id}` says how they "
-            "differ. A rising share: error ratios are less reliable.",
+            "differ. A share far above `fg_scorer_out_of_domain_ratio`: error ratios are not reliable; label answers "
+            "in the order for the error rate.",
             policy,
             registry=registry,
         )
@@ -104,6 +105,8 @@ class QualityMetrics:
         """Version of the reward models that judge."""
         self.labels: str | None = None
         """Version of the heads that predict error labels; None without any."""
+        self.error_rates_at_home: Mapping[Category, float] = {}
+        """The share of errors in the feedback that the reward models are calibrated on."""
         self._categories: Mapping[Category, CategorySpec] = {}
         self.error_labels: Mapping[Category, tuple[str, ...]] = {}
         """The labels that errors can get, of the categories whose labels can be predicted."""
@@ -115,31 +118,35 @@ class QualityMetrics:
         """
         self._categories = categories
         for served in policies:
-            labels = (served.profile, served.version_label)
-            for metric in (self.out_of_domain, self.declined, self.words, self.repetition, self.copied):
-                metric.labels(*labels)
-            for category, spec in categories.items():
-                if spec.needs != "nothing":
-                    self.unjudged.labels(*labels, category, spec.needs)
-                self.segments_scored.labels(*labels, category)
-                self.segment_errors.labels(*labels, category)
-                self.reward.labels(served.profile, category)
-                for name in SCORE_BINS:
-                    self.score_bins.labels(*labels, category, name)
-                for label in self.error_labels.get(category, ()):
-                    self.segment_labels.labels(*labels, category, label)
-            for kind, names in INPUTS.items():
-                for name in names:
-                    self.inputs.labels(*labels, kind, name)
+            self.announce_version(served.profile, served.version_label)
 
-    def count(self, finished: FinishedCompletion, scored: ScoredCompletion) -> None:
+    def announce_version(self, profile: str, version: str) -> None:
+        """Create the series of one version at zero."""
+        labels = (profile, version)
+        for metric in (self.out_of_domain, self.declined, self.words, self.repetition, self.copied):
+            metric.labels(*labels)
+        for category, spec in self._categories.items():
+            if spec.needs != "nothing":
+                self.unjudged.labels(*labels, category, spec.needs)
+            self.segments_scored.labels(*labels, category)
+            self.segment_errors.labels(*labels, category)
+            self.reward.labels(profile, category)
+            for name in SCORE_BINS:
+                self.score_bins.labels(*labels, category, name)
+            for label in self.error_labels.get(category, ()):
+                self.segment_labels.labels(*labels, category, label)
+        for kind, names in INPUTS.items():
+            for name in names:
+                self.inputs.labels(*labels, kind, name)
+
+    def count(self, judged: Judged, scored: ScoredCompletion) -> None:
         """Count one answer's scores, traits and inputs."""
-        labels = (finished.profile, finished.version_label)
+        labels = (judged.profile, judged.version_label)
         scores = scored.scores
-        self._count_categories(finished, scores)
+        self._count_categories(judged, scores)
         for category in self._categories.keys() - scores.categories.keys():
             self.unjudged.labels(*labels, category, self._categories[category].needs).inc()
-        if not finished.request.passages:
+        if not judged.request.passages:
             return  # its length, its inputs and the like would not be those of the questions that policies answer
         traits = scored.traits
         if not scores.in_domain:
@@ -152,16 +159,16 @@ class QualityMetrics:
         for kind, name in traits.inputs.items():
             self.inputs.labels(*labels, kind, name).inc()
 
-    def _count_categories(self, finished: FinishedCompletion, scores: ScoredResponse) -> None:
-        labels = (finished.profile, finished.version_label)
+    def _count_categories(self, judged: Judged, scores: ScoredResponse) -> None:
+        labels = (judged.profile, judged.version_label)
         for category, of_category in scores.categories.items():
             self.segments_scored.labels(*labels, category).inc(len(of_category.segments))
             self.segment_errors.labels(*labels, category).inc(sum(segment.error for segment in of_category.segments))
             for segment in of_category.segments:
                 # The exemplar leads from an error ratio to an answer behind it.
                 name = score_bin(segment.error_probability)
-                self.score_bins.labels(*labels, category, name).inc(exemplar={"response": finished.id})
+                self.score_bins.labels(*labels, category, name).inc(exemplar={"response": judged.id})
                 if segment.label is not None:
                     self.segment_labels.labels(*labels, category, segment.label).inc()
             for reward in of_category.rewards:
-                self.reward.labels(finished.profile, category).observe(reward)
+                self.reward.labels(judged.profile, category).observe(reward)

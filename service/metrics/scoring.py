@@ -1,4 +1,4 @@
-"""Metrics of scoring itself: whether it keeps up, what it drops and why, and how reliable it is."""
+"""Metrics of scoring itself: whether it keeps up, what it drops and why, how reliable it is; and of where scores go."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -6,11 +6,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from rewards.categories import Category
+from rewards.models.typical_inputs import TypicalInputs
 from rewards.statistics.calibration import OperatingPoint
 from service.domain.policy import ServedPolicy
 from service.metrics import buckets
 
 DROP_REASONS = ("queue_full", "timeout", "failed", "worker_died", "no_passages", "sampled_out")
+ON_REQUEST = ("ok", "failed", "timeout", "overloaded")
+SINK_LOSSES = ("queue_full", "refused", "failed", "stopped")
 STATISTICS = ("accuracy", "macro_f1", "pairwise_accuracy")
 
 
@@ -31,6 +34,15 @@ class ScoringMetrics:
             ("profile", "reason"),
             registry=registry,
         )
+        self.on_request = Counter(
+            "fg_scored_on_request_total",
+            "Responses sent to `POST /score`, by outcome: `ok`, `failed` (the log says why), `timeout`, `overloaded` "
+            "(too many waited). `overloaded`: raise `FGCTL_SCORING_PROCESSES`, or send fewer at once.",
+            ("outcome",),
+            registry=registry,
+        )
+        for outcome in ON_REQUEST:
+            self.on_request.labels(outcome)
         self.lag = Histogram(
             "fg_scoring_lag_seconds",
             "Seconds from the last token to the scores.",
@@ -70,6 +82,21 @@ class ScoringMetrics:
             ("category",),
             registry=registry,
         )
+        self._fitted_errors = Gauge(
+            "fg_scorer_fitted_error_ratio",
+            "Share of errors in the feedback that the reward models are calibrated on. Far from "
+            "`fg_error_rate_model_mean`: the traffic is another; label answers in the order for the error rate.",
+            ("category",),
+            registry=registry,
+        )
+        self._out_of_domain = Gauge(
+            "fg_scorer_out_of_domain_ratio",
+            "Share of answers like the reward models' training data that count as unlike it nevertheless, by held-out "
+            "feedback: the false alarms of `fg_out_of_domain_total`. 0 for reward models fitted on too little feedback "
+            "to tell.",
+            (),
+            registry=registry,
+        )
         self._agreement = Gauge(
             "fg_scorer_agreement_ratio",
             "Agreement of the reward models with people on held-out feedback: `accuracy`, `macro_f1` or "
@@ -87,13 +114,62 @@ class ScoringMetrics:
             for reason in DROP_REASONS:
                 self.dropped.labels(served.profile, reason)
 
-    def announce_scorer(self, points: Mapping[Category, OperatingPoint], agreement: Mapping[str, Any]) -> None:
-        """Show how well the reward models agree with people; `agreement` is a report of rewards.evaluation.evaluate."""
+    def announce_scorer(
+        self,
+        points: Mapping[Category, OperatingPoint],
+        agreement: Mapping[str, Any],
+        typical: TypicalInputs | None = None,
+    ) -> None:
+        """Show how well the reward models agree with people; `agreement` is a report of rewards.evaluation.evaluate.
+
+        `typical` is what their training data are like.
+        """
+        if typical is not None:
+            self._out_of_domain.set(typical.false_alarm_rate)
         for category, point in points.items():
             if point.clean and point.errors:
                 self._false_alarms.labels(category).set(point.false_alarm_rate)
                 self._misses.labels(category).set(point.miss_rate)
+                self._fitted_errors.labels(category).set(point.errors / (point.errors + point.clean))
             figures = agreement.get(category, {})
             for statistic in STATISTICS:
                 if figures.get(statistic) is not None:
                     self._agreement.labels(category, statistic).set(figures[statistic])
+
+
+class SinkMetrics:
+    """added = delivered + lost + waiting, for each sink."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.delivered = Counter(
+            "fg_sink_delivered_total",
+            "Scored answers that a sink (`webhook`, `langfuse`) has taken.",
+            ("sink",),
+            registry=registry,
+        )
+        self.lost = Counter(
+            "fg_sink_lost_total",
+            "Scored answers that never reached a sink: `queue_full` (it is away or too slow: raise "
+            "`FGCTL_SINK_QUEUE`), `refused` (the log says why), `failed` (they could not be written; the log says "
+            "why), `stopped` (still waiting when the service ended).",
+            ("sink", "reason"),
+            registry=registry,
+        )
+        self.failures = Counter(
+            "fg_sink_failures_total",
+            "Requests to a sink that failed and are repeated. A rise: the sink is away; nothing is lost while its "
+            "queue has room.",
+            ("sink",),
+            registry=registry,
+        )
+        self.queue_depth = Gauge(
+            "fg_sink_queue_depth", "Scored answers that wait for a sink.", ("sink",), registry=registry
+        )
+
+    def announce(self, sink: str, depth: Callable[[], float]) -> None:
+        """Create a sink's series at zero; `depth` tells how many answers wait."""
+        self.delivered.labels(sink)
+        self.failures.labels(sink)
+        for reason in SINK_LOSSES:
+            self.lost.labels(sink, reason)
+        self.queue_depth.labels(sink).set_function(depth)

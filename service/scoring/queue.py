@@ -12,6 +12,7 @@ from rewards.scorer import judging
 from rewards.scores import ScoreRequest
 from service.domain.finished import FinishedCompletion
 from service.domain.hash_sampling import draw
+from service.domain.judged import ExternalAnswer
 from service.domain.scored import ScoredCompletion
 from service.domain.scoring_share import ScoringShares
 from service.metrics.scoring import ScoringMetrics
@@ -31,6 +32,8 @@ class Worker(Protocol):
 
 OnScores = Callable[[FinishedCompletion, ScoredCompletion], None]
 """Is told of every completion's scores; it must not wait."""
+OnExternalScores = Callable[[ExternalAnswer, ScoredCompletion], None]
+"""Is told of the scores of another system's answers; it must not wait."""
 
 
 class ScoringQueue:
@@ -74,7 +77,6 @@ class ScoringQueue:
             return
         self._metrics.offered.labels(finished.profile).inc()
         if not judging(self._categories, finished.request):
-            # Factuality is judged against passages; without any, every sentence would count as unverifiable.
             self._drop([finished], "no_passages")
             return
         share, drawn_at = self._shares.of(finished.profile), draw(finished.id)

@@ -43,17 +43,54 @@ class ScoringWorker:
         self._timeout = timeout
         self._processes = processes
         self._on_work = on_work
+        self._calls = 0
+        self._idle, self._open = asyncio.Event(), asyncio.Event()
+        self._idle.set()
+        self._open.set()
         self._pool = self._new_pool()
 
     async def start(self) -> None:
         """Load the reward models. Raises FgctlError when one is missing or damaged, or takes too long."""
+        await self._load(self._pool)
+
+    async def take_over(self, version: str, then: Callable[[], object]) -> None:
+        """Load the files again in new processes, and score by these once the running calls have ended.
+
+        `then` is called between the last scores of the old processes and the first of the new ones. Calls that come
+        meanwhile wait. Raises FgctlError like `start`, and when the scorer is not of the version that is expected; the
+        old processes go on then.
+        """
+        pool = self._new_pool()
+        try:
+            if set(await self._load(pool)) != {version}:
+                raise FgctlError("The reward models changed while they were read; write their file in one step.")
+            self._open.clear()
+            await self._idle.wait()
+        except BaseException:
+            _end(pool)
+            self._open.set()
+            raise
+        try:
+            self.stop()
+            self._pool = pool
+            then()
+        finally:
+            self._open.set()
+
+    async def _load(self, pool: ProcessPoolExecutor) -> list[str]:
+        """Load the reward models in each process. Returns their versions. Raises FgctlError."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_START_SECONDS):
-                loading = (loop.run_in_executor(self._pool, _warm, *self._files) for _ in range(self._processes))
-                await asyncio.gather(*loading)
+                loading = (loop.run_in_executor(pool, _warm, *self._files) for _ in range(self._processes))
+                return await asyncio.gather(*loading)
+        except BrokenProcessPool:
+            _end(pool)
+            raise FgctlError(
+                "A scoring process ended while it loaded the reward models; check how much memory it may use."
+            ) from None
         except TimeoutError:
-            self.stop()
+            _end(pool)
             raise FgctlError(
                 f"The reward models did not load within {_START_SECONDS:g} s; check the disk and the machine's load."
             ) from None
@@ -63,6 +100,17 @@ class ScoringWorker:
 
         After the first two the next call waits for new processes.
         """
+        await self._open.wait()
+        self._calls += 1
+        self._idle.clear()
+        try:
+            return await self._score(requests)
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._idle.set()
+
+    async def _score(self, requests: Sequence[ScoreRequest]) -> list[ScoredCompletion]:
         loop, pool = asyncio.get_running_loop(), self._pool
         began = time.monotonic()
         try:
@@ -80,17 +128,19 @@ class ScoringWorker:
 
     def stop(self) -> None:
         """End the processes, whatever they are doing."""
-        processes = list(
-            (self._pool._processes or {}).values()
-        )  # the pool has no public way to kill a worker that hangs
-        # Waiting calls are not cancelled, which would cancel their callers: they break with the process.
-        self._pool.shutdown(wait=False)
-        for process in processes:
-            process.kill()
+        _end(self._pool)
 
     def _new_pool(self) -> ProcessPoolExecutor:
         # Spawned, not forked: this process has threads.
         return ProcessPoolExecutor(self._processes, mp_context=get_context("spawn"), initializer=_settle)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    processes = list((pool._processes or {}).values())  # the pool has no public way to kill a worker that hangs
+    # Waiting calls are not cancelled, which would cancel their callers: they break with the process.
+    pool.shutdown(wait=False)
+    for process in processes:
+        process.kill()
 
 
 def _settle() -> None:
@@ -108,11 +158,14 @@ def _scorer(rewards: Path | None, categories: Path | None) -> Scorer:
     return Scorer.load(rewards, categories)
 
 
-def _warm(rewards: Path | None, categories: Path | None) -> None:
+def _warm(rewards: Path | None, categories: Path | None) -> str:
+    """The scorer's version."""
     # Only the models in this process: an endpoint that does not answer yet must not stop the service from starting.
     request = ScoreRequest("What is it called?", (), "It is a test.")
-    _scorer(rewards, categories).feedback.score([request])
+    scorer = _scorer(rewards, categories)
+    scorer.feedback.score([request])
     response_traits(request)
+    return scorer.version
 
 
 def _score(

@@ -7,7 +7,7 @@ stored_policy.py     a stored version, checked and ready to be loaded; the paren
 weights_lookup.py    which mixture serves which weights
 adapter_cache.py     adapters beyond the roster that the engine holds
 mixture_cache.py     mixtures on disk
-watch_profiles.py    reloads after a promotion
+watch_file.py        reloads after a file has changed
 canary_evidence.py   what running services have counted about a canary
 listener.py          who is told of changes: the metrics
 """

@@ -1,8 +1,9 @@
-"""Loading an adapter, and checking that it answers differently from the base and from other policies.
+"""Loading an adapter, and checking that it answers differently from the base and from other policies on every rank.
 
 A mismatch of module names makes an engine ignore an adapter without a word; the check shows it.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Protocol
@@ -33,8 +34,16 @@ class AdapterEngine(Protocol):
     def why_not_loadable(self, policy: ServedPolicy) -> str | None:
         """Why it cannot take an adapter; None if it can."""
 
-    async def probe(self, policy: ServedPolicy | None) -> list[float]:
-        """Log-probabilities, in nats, of a fixed text under a policy, or under the base for None."""
+    @property
+    def ranks(self) -> int:
+        """How many parts of it hold adapters of their own."""
+
+    async def probe(self, policy: ServedPolicy | None, rank: int = 0) -> list[float]:
+        """Log-probabilities, in nats, of a fixed text under a policy, or under the base for None, on one rank."""
+
+
+Probes = Sequence[Sequence[float]]
+"""What each rank answered to the probe."""
 
 
 class AdapterCheck:
@@ -42,8 +51,8 @@ class AdapterCheck:
 
     def __init__(self, engine: AdapterEngine) -> None:
         self._engine = engine
-        self._base: Sequence[float] | None = None
-        self._probes: dict[str, Sequence[float]] = {}
+        self._base: Probes = []
+        self._probes: dict[str, Probes] = {}
 
     async def load(self, policy: ServedPolicy, others: Sequence[ServedPolicy] = ()) -> None:
         """Load an adapter that answers differently from the base and from the `others`, which were loaded by this.
@@ -52,22 +61,30 @@ class AdapterCheck:
         """
         try:
             await self._engine.load(policy)
-            probe = await self._engine.probe(policy)
+            probed = await self._probe(policy)
         except ServiceError:
             raise
         except Exception as error:  # the engine raises bare Exception; other policies can still be served
             logger.exception("the engine cannot load %s from %s", policy.adapter_name, policy.path)
             await self._engine.unload(policy)
             raise FgctlError(f"The engine cannot load {policy.adapter_name}; the service's log says why.") from error
-        if self._base is None:
-            self._base = await self._engine.probe(None)
+        if not self._base:
+            self._base = await self._probe(None)
         probes = {"the base": self._base} | {
             f"profile {other.profile}": self._probes[other.adapter_name] for other in others
         }
-        if twin := next((name for name, other in probes.items() if same_probe(probe, other)), None):
+        if twin := next((name for name, other in probes.items() if _same_anywhere(probed, other)), None):
             await self._engine.unload(policy)
             raise FgctlError(f"{policy.adapter_name} answers just like {twin}; train it again.")
-        self._probes[policy.adapter_name] = probe
+        self._probes[policy.adapter_name] = probed
+
+    async def _probe(self, policy: ServedPolicy | None) -> Probes:
+        return await asyncio.gather(*(self._engine.probe(policy, rank) for rank in range(self._engine.ranks)))
+
+
+def _same_anywhere(first: Probes, second: Probes) -> bool:
+    """Whether two policies answer alike on some rank."""
+    return any(same_probe(a, b) for a, b in zip(first, second, strict=True))
 
 
 def same_probe(first: Sequence[float], second: Sequence[float]) -> bool:

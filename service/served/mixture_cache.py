@@ -25,9 +25,10 @@ class MixtureCache:
     Several processes may share one: a recipe's file is written after the version that it names, and read before use.
     """
 
-    def __init__(self, root: Path, limit: int) -> None:
+    def __init__(self, root: Path | str, limit: int) -> None:
+        """`root` is a directory, or a URL that replicas share: then the limit is that of its mirror on this machine."""
         self._store = PolicyStore(root)
-        self._index = root / "index"
+        self._index = self._store.root / "index"
         self._limit = limit
         self._noted: dict[str, float] = {}
         """When the use of each mixture was last noted, by the monotonic clock."""
@@ -48,6 +49,10 @@ class MixtureCache:
             self._evict()
             return manifest, self._store.path(MIXTURE, manifest.version), False
         return manifest, path, True
+
+    def path(self, version: str) -> Path:
+        """The directory of a mixture that is on disk. Raises BrokenPolicy."""
+        return self._store.verify(MIXTURE, version)
 
     def used(self, mixture: Mixture, rank: int | None) -> None:
         """Note that a mixture which the engine holds is used, so that it stays on disk."""

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 from policies.adapters.base_modules import BaseModules
 from policies.base import BaseModel
@@ -79,6 +81,14 @@ class Resolver:
             return self._current(profile, caller_id)
         on_roster = self.roster.version(profile, selection.version)
         return on_roster or await self._version(profile, selection.version, allow)
+
+    async def directory(self, profile: str, version: str) -> Path:
+        """The directory of a stored version, or of a mixture that was made here. Raises NotFound."""
+        find = self._mixtures.path if profile == MIXTURE else partial(self._store.verify, profile)
+        try:
+            return await asyncio.to_thread(find, version)
+        except FgctlError as error:
+            raise NotFound(str(error), "version") from None
 
     def hold(self, policy: ServedPolicy) -> AbstractContextManager[None]:
         """Keep a policy loaded while a request is answered by it."""

@@ -113,13 +113,14 @@ def test_the_zoom_keeps_points_apart_and_is_undone_exactly(running, open_page):
     assert (zoomed["far"], zoomed["none"], zoomed["same"]) == (1, 1, 1)
 
 
-def test_an_answer_without_passages_says_that_it_is_not_judged(running, open_page):
+def test_an_answer_without_passages_is_judged_by_what_needs_none(running, open_page):
     page = open_page(running.url)
     page.get_by_label("Example").select_option("My own question")
     page.get_by_label("Question").fill("How tall is it?")
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator("#text-a ~ .facts")).to_contain_text("not judged: no passages")
-    expect(page.locator(".judged")).to_be_hidden()
+    expect(page.locator("#text-a .piece").first).to_be_visible()
+    expect(page.locator(".judged")).to_be_visible()
+    expect(page.locator("#text-a ~ .facts")).not_to_contain_text("not judged")
 
 
 def test_an_answer_to_another_question_is_marked_as_old(running, open_page, shots):
@@ -153,6 +154,60 @@ def test_asking_again_before_the_answer_is_complete_shows_only_the_new_answer(ru
     page.wait_for_timeout(100)
     assert "Stopped" not in page.locator("#text-a ~ .facts").inner_text()
     expect(page.locator("#text-a .piece").first).to_be_visible()
+
+
+def test_a_question_asked_before_the_profiles_are_loaded_waits_for_them(running, open_page):
+    page = open_page(running.url)
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/profiles", hold)
+    with page.expect_request("**/profiles"):
+        page.reload()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#said")).to_have_text("Asked. The answer is being written.")
+    held[0].continue_()
+    expect(page.get_by_role("heading", name="Profile “medium”")).to_be_visible()
+    expect(page.locator("#text-a .piece").first).to_be_visible()
+
+
+def test_without_profiles_nothing_is_asked_and_the_next_press_loads_them(running, open_page):
+    page = open_page(running.url, may_complain=True)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/generate" in request.url else None)
+    page.route("**/profiles", lambda route: route.abort())
+    page.reload()
+    problem = page.locator("#problem")
+    expect(problem).to_contain_text("The profiles could not be loaded. The connection to the service was lost.")
+    with page.expect_request("**/profiles"):
+        page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#said")).to_have_text("There was a problem.")
+    expect(problem).to_contain_text("The profiles could not be loaded.")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    assert not asked
+    page.unroute("**/profiles")
+    ask(page)
+    expect(problem).to_be_hidden()
+    expect(page.get_by_role("heading", name="Profile “medium”")).to_be_visible()
+    assert len(asked) == 1
+
+
+def test_a_choice_made_before_the_profiles_are_loaded_stays(running, open_page):
+    page = open_page(running.url)
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/profiles", hold)
+    with page.expect_request("**/profiles"):
+        page.reload()
+    page.get_by_role("slider").press("ArrowUp")
+    held[0].continue_()
+    expect(page.get_by_role("radio", name="medium")).to_have_count(1)
+    expect(page.get_by_role("radio", name="own weights")).to_be_checked()
 
 
 def test_on_a_phone_the_answer_is_scrolled_to(running, open_page, shots):
@@ -237,7 +292,9 @@ def test_failures_are_shown_as_sentences(run, open_page, tmp_path):
     running = run(keys=keys.path)
     page = open_page(running.url, may_complain=True)
     problem = page.get_by_role("alert")
-    expect(problem).to_have_text("The service requires a key. Enter yours with the button “Key” at the top.")
+    expect(problem).to_have_text(
+        "The profiles could not be loaded. The service requires a key. Enter yours with the button “Key” at the top."
+    )
     page.get_by_role("button", name="Key, none given").click()
     page.get_by_role("textbox", name="Key").fill("fg_wrong")
     page.get_by_role("button", name="Keep it").click()

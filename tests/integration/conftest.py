@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from policies.base import resolve_base
 from policies.manifest import Named
@@ -17,6 +18,28 @@ WEIGHTS = {"first": "1,1,2", "second": "2,1,1", "damaged": "1,2,1", "idle": "3,1
 @pytest.fixture(scope="session")
 def base():
     return resolve_base()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A base of three narrow layers, with the tokenizer of the embedded one."""
+    path = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
+    tokenizer.save_pretrained(path)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
+    return resolve_base(str(path))
 
 
 @lru_cache(maxsize=1)

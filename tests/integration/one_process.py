@@ -23,9 +23,9 @@ class LastingSampler(VllmSampler):
 
     _started = None
 
-    def __init__(self, base, max_tokens, temperature):
+    def __init__(self, base, max_tokens, temperature, engine_arguments=()):
         if LastingSampler._started is None:
-            super().__init__(base, max(max_tokens, LONGEST), temperature)
+            super().__init__(base, max(max_tokens, LONGEST), temperature, engine_arguments)
             LastingSampler._started = self._llm
         self._llm, self._temperature = LastingSampler._started, temperature
 

@@ -8,7 +8,6 @@ import random
 import sys
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 
@@ -73,11 +72,13 @@ class FixedScorer:
 
     def __init__(self):
         self.judged = []
-        self.feedback = SimpleNamespace(preference=lambda requests: [_share(r.response) for r in requests])
 
     def score(self, requests):
         self.judged += [request.question for request in requests]
         return [ScoredResponse({name: self._judge(name, r.response) for name in BUILT_IN}) for r in requests]
+
+    def holistic(self, requests):
+        return [_share(r.response) for r in requests]
 
     def _judge(self, name, text):
         pieces = [Segment(a, b, _share(name + text[a:b]), False) for a, b in segments(text, BUILT_IN[name].density)]

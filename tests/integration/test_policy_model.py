@@ -32,7 +32,7 @@ def logprobs(base):
             logits = model(
                 input_ids=packed.input_ids,
                 position_ids=packed.position_ids,
-                attention_mask=packed.mask[None],
+                attention_mask=None if packed.mask is None else packed.mask[None],
                 logits_to_keep=packed.predicted_at,
             ).logits[0]
         return logits.log_softmax(-1).gather(-1, packed.targets[:, None])[:, 0]

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from policies.base import resolve_base
 from policies.store import SFT, PolicyStore
 from rewards.dataset import SAMPLE
 from trainer.processes import Processes
@@ -20,28 +18,6 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("shared_steps.py")
 ALONE = ("seconds/", "episodes_per_minute")
 """Metrics of the clock."""
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A base of three narrow layers, with the tokenizer of the embedded one."""
-    path = tmp_path_factory.mktemp("tiny")
-    tokenizer = AutoTokenizer.from_pretrained(resolve_base().path)
-    tokenizer.save_pretrained(path)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(path)
-    return resolve_base(str(path))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +56,7 @@ def test_two_processes_do_what_one_does(tiny, parent, double, tmp_path):
     children = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) for environment in double]
     single = runpy.run_path(str(SCRIPT))["run"](tiny.path, parent, Processes())
     for child in children:
-        _, err = child.communicate(timeout=300)
+        _, err = child.communicate(timeout=600)
         assert child.returncode == 0, err.decode()
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
     assert single["gae"]["metrics"][1]["policy/skipped"] == 0 < single["gae"]["metrics"][1]["policy/grad_norm"]
@@ -105,33 +81,41 @@ def check_messages(main, other):
         assert told["gradient"].isnan().tolist() == [False, True]
 
 
-def test_the_documented_command_logs_what_one_process_logs(tiny, parent, making, environment, free_port, tmp_path):
+def test_the_documented_command_goes_on_with_any_number_of_processes(
+    tiny, parent, making, environment, free_port, tmp_path
+):
     store = PolicyStore(tmp_path / "policies")
     store.promote(SFT, making.policy(store, tiny, SFT, parent, None).version)
     environment = environment | {"FGCTL_POLICIES": str(store.root), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port, "-m"]
 
-    def train(run, *launcher):
+    def train(run, steps, *launcher):
         arguments = ["--weights", "1,1,1", "--profile", "medium", "--data", SAMPLE / "train.json", "--base", tiny.path]
-        settings = ["--set", "ppo.rollouts=transformers", "--set", "lora.top_layers=2", "--set", "ppo.max_new_tokens=8"]
-        command = [sys.executable, "-m", *launcher, "cli", "train", *arguments, "--recipe", "smoke", *settings]
+        settings = ["ppo.rollouts=transformers", "lora.top_layers=2", "ppo.max_new_tokens=8", f"ppo.steps={steps}"]
+        command = [sys.executable, "-m", *launcher, "cli", "train", *arguments, "--recipe", "smoke"]
+        command += [part for setting in settings for part in ("--set", setting)]
         return subprocess.Popen(
             list(map(str, [*command, "--run", tmp_path / run, "--json"])),
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    launcher = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-    launcher += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port, "-m"]
-    runs = {"one": train("one"), "two": train("two", *launcher)}
-    logs = {}
-    for name, process in runs.items():
-        out, err = process.communicate(timeout=300)
+    def finish(process, steps):
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
-        assert json.loads(out)["steps"] == 2  # printed once
-        logs[name] = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()]
-        assert len(list((tmp_path / name / "tensorboard").iterdir())) == 1
-    assert [line["step"] for line in logs["two"]] == [0, 1]
-    for single, double in zip(logs["one"], logs["two"], strict=True):
+        assert json.loads(out)["steps"] == steps  # printed once
+
+    alone = train("alone", 3)
+    for steps, prefix in ((1, launcher), (2, ()), (3, launcher)):
+        finish(train("changing", steps, *prefix), steps)
+    finish(alone, 3)
+    logs = {
+        run: [json.loads(line) for line in (tmp_path / run / "metrics.jsonl").open()] for run in ("alone", "changing")
+    }
+    assert [line["step"] for line in logs["changing"]] == [0, 1, 2]
+    assert len(list((tmp_path / "changing" / "tensorboard").iterdir())) == 3  # by the main process of each
+    for single, other in zip(logs["alone"], logs["changing"], strict=True):
         for name, value in single.items():
             if not name.startswith(ALONE):
                 # Rows are packed otherwise, and bf16 rounds otherwise.
-                assert double[name] == pytest.approx(value, rel=0.02, abs=2e-3), name
+                assert other[name] == pytest.approx(value, rel=0.02, abs=2e-3), name

@@ -11,6 +11,7 @@ import pytest
 
 from rewards.dataset import SAMPLE, load_answers, load_examples
 from rewards.scorer import Scorer
+from service.engine.cpu_environment import PRELOADED
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,9 +42,12 @@ class OneProcess:
 
 @pytest.fixture(scope="module")
 def shell(store, environment):
-    """The environment of every command. One thread: other tests run beside these, and two would wait for each other."""
+    """The environment of every command. One thread: other tests run beside these, and two would wait for each other.
+
+    No command restarts itself with libraries preloaded, since those of one process have to stay in it.
+    """
     return environment | {
-        "FGCTL_POLICIES": str(store.root), "FGCTL_DATA": "", "COLUMNS": "200", "OMP_NUM_THREADS": "1",
+        "FGCTL_POLICIES": str(store.root), "FGCTL_DATA": "", "COLUMNS": "200", "OMP_NUM_THREADS": "1", PRELOADED: "1",
     }  # fmt: skip
 
 
@@ -112,7 +116,7 @@ def test_a_run_directory_of_other_settings_is_refused(fgctl, tmp_path):
         (["--weights", "1,2", "--profile", "medium"], "three numbers"),
         (["--weights", "1,1,1", "--profile", "../up"], "not a name"),
         (["--weights", "1,1,1", "--profile", "sft"], "reserved"),
-        (["--weights", "1,1,1", "--profile", "a", "--recipe", "none"], "choose cpu, gpu, paper, smoke"),
+        (["--weights", "1,1,1", "--profile", "a", "--recipe", "none"], "choose cpu, detox, gpu, paper, smoke"),
         (["--weights", "1,1,1", "--profile", "a", "--set", "ppo.lr=1"], "ppo.lr"),
         (["--weights", "1,1,1", "--profile", "a", "--data", "none.json"], "none.json"),
         (["--weights", "1,1,1", "--profile", "a", "--base", "/nowhere"], "--base"),
@@ -138,7 +142,7 @@ def test_an_experiment_compares_its_arms_and_is_not_done_twice(fgctl, tmp_path):
     rows = json.loads((SAMPLE / "train.json").read_text())
     (tmp_path / "held_out.json").write_text(json.dumps(rows[:2]))
     out = tmp_path / "experiment"
-    arguments = ["--budget", 8, "--recipe", "smoke", "--set", "ppo.rollouts=transformers"]
+    arguments = ["--budget", 8, "--seeds", 1, "--recipe", "smoke", "--set", "ppo.rollouts=transformers"]
     data = ["--data", SAMPLE / "train.json", "--held-out", tmp_path / "held_out.json", "--out", out, "--json"]
     report = finished(fgctl("experiment", "holistic", *arguments, *data))
     assert [(arm["arm"], arm["episodes"]) for arm in report["arms"]] == [("fine-grained", 8), ("holistic", 8)]

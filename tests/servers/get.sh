@@ -7,7 +7,8 @@ shift
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
   echo "There is no apt-get here to fetch $* with: install them, and set FGCTL_PROMETHEUS, FGCTL_PROMTOOL," >&2
-  echo "FGCTL_ALERTMANAGER, FGCTL_AMTOOL, FGCTL_POSTGRES and FGCTL_INITDB to the paths of their programs." >&2
+  echo "FGCTL_ALERTMANAGER, FGCTL_AMTOOL, FGCTL_POSTGRES, FGCTL_INITDB, FGCTL_REDIS_SERVER and FGCTL_HAPROXY to the" >&2
+  echo "paths of their programs." >&2
   exit 1
 fi
 
@@ -29,15 +30,22 @@ depends() {
 
 # The server that `postgresql` stands for, the newest, with the libraries that are not installed. LLVM only compiles
 # long queries.
+missing_libraries() {
+  for library in $(depends "$1" | grep '^lib' | grep -v -e '^libllvm' -e 'perl$'); do
+    dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
+  done
+}
+
 resolved() {
   for package; do
+    case $package in redis-tools | haproxy)
+      for library in $(missing_libraries "$package"); do echo "$library" && missing_libraries "$library"; done ;;
+    esac
     [ "$package" = postgresql ] || { echo "$package" && continue; }
     server=$(depends postgresql | grep '^postgresql-[0-9]' | tail -n 1)
     [ -n "$server" ] || return 1
     echo "$server"
-    for library in $(depends "$server" | grep '^lib' | grep -v -e '^libllvm' -e 'perl$'); do
-      dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
-    done
+    missing_libraries "$server"
   done
 }
 
@@ -78,8 +86,11 @@ END
   chmod +x bin/alertmanager
 fi
 
-# PostgreSQL finds its files beside its programs, and its libraries here.
-for program in usr/lib/postgresql/*/bin/postgres usr/lib/postgresql/*/bin/initdb; do
+# Redis' server is the program that also checks its files; it goes by its name.
+[ ! -f usr/bin/redis-check-rdb ] || ln -sf redis-check-rdb usr/bin/redis-server
+
+# These find their libraries here, and PostgreSQL its files beside its programs.
+for program in usr/lib/postgresql/*/bin/postgres usr/lib/postgresql/*/bin/initdb usr/bin/redis-server usr/sbin/haproxy; do
   [ -f "$program" ] || continue
   mkdir -p bin
   cat >"bin/${program##*/}" <<END

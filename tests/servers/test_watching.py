@@ -32,7 +32,7 @@ from deploy.monitoring.lookback_windows import MINUTE, Timing
 from deploy.monitoring.recording.recording_groups import recording_groups
 from policies.promotion.sequential import MIN_RESPONSES
 from policies.store import ADAPTER, MANIFEST, SFT, Decoding, PolicyStore
-from rewards.categories import BUILT_IN
+from rewards.categories import BUILT_IN, TOXICITY
 from rewards.dataset import SAMPLE, load_examples
 from rewards.scorer import Scorer
 from service.domain.caller import Limits
@@ -47,8 +47,8 @@ TOKENS = 32
 """Of an answer, each to a question with one passage: a slow machine must give the canary's arms their answers too."""
 BATCH = 2
 """Answers scored in one call: few, so that on a busy machine scores come steadily."""
-CALLERS = 12
-"""Keys, so that a canary gets some callers and its incumbent others."""
+CALLERS = 40
+"""Keys, so many that a canary and its incumbent get about half of them each."""
 
 
 class Receiver:
@@ -82,7 +82,7 @@ class Receiver:
 class Traffic:
     """Clients in a thread of their own. Each asks again once its answer is scored, so that scoring always keeps up."""
 
-    def __init__(self, url, keys, clients=6):
+    def __init__(self, url, keys, clients=10):
         self.url, self.keys = url, keys
         # Twice as many are for the profile whose canary is tried.
         self.profiles = (*PROFILES, "medium")
@@ -412,6 +412,8 @@ def test_every_alert_looks_at_something(well):
     for alert in all_alerts(TIMING):
         selectors = set(re.findall(r"fg[_:][\w:]+(?:\{[^}]*\})?|up\{[^}]*\}", alert.expr))
         assert selectors, alert.name
+        if alert.name == "FgctlSinkLost":  # this service sends its scores nowhere
+            continue
         # Of what only some budgets, or some reasons, match, the name alone must be there.
         empty |= {(alert.name, selector) for selector in selectors if not lately(well, selector.partition("{")[0])}
     assert not empty
@@ -449,7 +451,7 @@ def test_the_canary_is_shown_with_its_evidence(well):
         entry["metric"]["category"]: float(entry["value"][1])
         for entry in well.query('fg:canary_difference{profile="medium"}')
     }
-    assert set(shown["categories"]) == set(drawn) == set(BUILT_IN)
+    assert set(shown["categories"]) == set(drawn) == {*BUILT_IN, TOXICITY}
     for name, entry in shown["categories"].items():
         assert entry["radius"] is not None
         assert entry["canary"] - entry["incumbent"] == pytest.approx(drawn[name], abs=0.1)  # some answers later

@@ -7,6 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pytest
 
+from tests.byte_llama import byte_llama
+from tests.s3 import S3Server
+
 
 class _Judge(BaseHTTPRequestHandler):
     """The probability of an error is the share of capitals among a segment's letters."""
@@ -34,24 +37,18 @@ def _capitals(text):
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """A base: a random Llama of two layers that reads bytes."""
+    return byte_llama(tmp_path_factory.mktemp("tiny"), width=32, initializer_range=0.5)
+
+
+@pytest.fixture
+def make_base(tiny, tmp_path):
+    """Makes the random base of an architecture, with the tiny base's tokenizer."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from policies.base import BaseModel, directory_digest
+    from tests.architectures import random_base
 
-    directory = tmp_path_factory.mktemp("tiny")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator([], trainers.BpeTrainer(special_tokens=["<end>"], initial_alphabet=alphabet))
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(directory)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = LlamaConfig(vocab_size=257, max_position_embeddings=4096, initializer_range=0.5, **sizes)
-    LlamaForCausalLM(config).save_pretrained(directory)
-    return BaseModel("tiny", directory, directory_digest(directory))
+    torch.set_num_threads(1)
+    return lambda name: random_base(name, tmp_path / name, tiny)
 
 
 @pytest.fixture(scope="session")
@@ -105,11 +102,12 @@ def write_policy():
     """Stores a small adapter of two layers as a new version; another seed is another version."""
     from policies.manifest import Named
     from policies.weights import Weights
+    from rewards.categories import ANNOTATED
 
     def write(store, profile="medium", seed=0, *, weights="0.3,0.5,0.2", change=None, **fields):
         adapter = make_adapter(store.root.parent / f"{profile}-{seed}", seed, change)
         manifest = {
-            "weights": weights and Weights.parse(weights),
+            "weights": weights and Weights.parse(weights, ANNOTATED),
             "base": Named(name="base", digest="b" * 64),
             "parent": None,
             "recipe": {"name": "smoke"},
@@ -218,3 +216,20 @@ def evaluated():
         }  # fmt: skip
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    server = S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server, tmp_path, monkeypatch):
+    """The URL of an empty store in a bucket, and a cache of this test's own."""
+    # With FGCTL_POLICIES, because --policies sets it for the rest of a process.
+    own = {"FGCTL_CACHE": str(tmp_path / "cache"), "FGCTL_USER": "tester", "FGCTL_POLICIES": ""}
+    for name, value in (s3_server.environment | own).items():
+        monkeypatch.setenv(name, value)
+    return s3_server.bucket()

@@ -19,8 +19,10 @@ MAY_IMPORT = {
 }
 FLOORS = (
     {"domain", "errors", "settings"},
+    {"telemetry"},
     {"edge", "metrics", "engine", "served"},
-    {"admission", "scoring", "feedback"},
+    {"admission", "scoring", "feedback", "sinks"},
+    {"preferences"},
     {"answering"},
     {"parts"},
     {"backend"},

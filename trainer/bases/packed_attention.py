@@ -21,10 +21,11 @@ _VISIBLE: ContextVar[Tensor | None] = ContextVar("visible", default=None)
 
 
 @contextmanager
-def packed_row(visible: Tensor) -> Iterator[None]:
+def packed_row(visible: Tensor | None) -> Iterator[None]:
     """Passes inside the block are over one packed row; `visible`, bool [1, T, T], is its mask (trainer.packing).
 
-    Give the model an `attention_mask` of ones, so that it does not look for packed sequences itself.
+    None is for a row of one sequence, which transformers masks itself, in half the time. Give the model an
+    `attention_mask` of ones, so that it does not look for packed sequences itself.
     """
     token = _VISIBLE.set(visible)
     try:

@@ -9,6 +9,8 @@ from rewards.dataset import Example
 from rewards.scores import ScoreRequest
 from trainer.policy_model import PolicyModel
 from trainer.rollouts.sampler import Sampler
+from trainer.tasks.qa import TASK as QUESTION_ANSWERING
+from trainer.tasks.task import Task
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -43,13 +45,14 @@ def answer(
     by: Decoding = GREEDY,
     max_prompt_tokens: int = MAX_PROMPT_TOKENS,
     samples: int = 1,
+    task: Task = QUESTION_ANSWERING,
 ) -> Answers:
     """`samples` answers to each question by the sampler, which has the model's weights already.
 
     Prompts have at most `max_prompt_tokens`, or fewer where the base reads no more with the answer.
     """
     formatter = PromptFormatter(model.tokenizer, min(max_prompt_tokens, model.positions - by.max_tokens))
-    prompts = [formatter.format(e.question, e.passages) for e in examples]
+    prompts = [task.format(formatter, e) for e in examples]
     sampled = sampler.sample(
         [prompt.token_ids for prompt in prompts],
         samples,

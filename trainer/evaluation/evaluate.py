@@ -23,10 +23,14 @@ from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
 from trainer.rollouts.choose_sampler import Setting, make_sampler
 from trainer.rollouts.sampler import Sampler
+from trainer.tasks.qa import TASK as QUESTION_ANSWERING
+from trainer.tasks.task import Task
 
 TOGETHER = 4
 """Candidates whose answers are judged together: judge and perplexity read a question and its passages once for all of
 their answers. More would save little, and an interrupted experiment would lose more."""
+SCORED_TOGETHER = 100
+"""Answers that are scored in one call."""
 
 
 def evaluate_policies(
@@ -39,6 +43,9 @@ def evaluate_policies(
     judge: Judge | None = None,
     samples: int = 1,
     progress: Progress = silent,
+    *,
+    task: Task = QUESTION_ANSWERING,
+    perplexity: bool = True,
 ) -> Generator[dict[str, Any], None, None]:
     """A report for each candidate, in order, all with the same seeds: the shape of `fgctl evaluate --json`.
 
@@ -46,11 +53,12 @@ def evaluate_policies(
     each question, which greedy decoding reduces to one.
 
     Besides what `report_on` derives from the texts, a report has `truncated`, the share of responses that did not end;
-    `perplexity` of the responses under `base` without an adapter (trainer.evaluation.perplexity); `references`, the
-    figures of the reference answers by the same weights; `intervals`, the 95 % interval of each figure by its dotted
-    name; `against`, a comparison with the first supervised parent before it or None; `pairs`, comparisons with every
-    other policy before it (trainer.evaluation.intervals.comparison); `same_answers`, by the name of each policy before
-    it, the share of questions to which both give the same answer; and `served`, what to expect of it in service
+    `perplexity` of the responses under `base` without an adapter (trainer.evaluation.perplexity), None unless it is
+    asked for, as it takes a pass over every prompt; `references`, the figures of the reference answers by the same
+    weights; `intervals`, the 95 % interval of each figure by its dotted name; `against`, a comparison with the first
+    supervised parent before it or None; `pairs`, comparisons with every other policy before it
+    (trainer.evaluation.intervals.comparison); `same_answers`, by the name of each policy before it, the share of
+    questions to which both give the same answer; and `served`, what to expect of it in service
     (trainer.evaluation.online_baseline), None unless `decoding` is None. `questions` is a digest of the questions in
     order, in which `per_question` has its values.
 
@@ -59,7 +67,7 @@ def evaluate_policies(
     for candidate in candidates:
         candidate.weights.check(scorer.categories)
     longest = max(((decoding or candidate.decoding).max_tokens for candidate in candidates), default=0)
-    engine = _Engine(base, max_prompt_tokens + longest)
+    engine = PolicyEngine(base, max_prompt_tokens + longest)
     references: References | None = None
     reports: list[dict[str, Any]] = []
     try:
@@ -70,7 +78,7 @@ def evaluate_policies(
                 n = samples if by.temperature else 1
                 progress(f"{candidate.name}: answering", 0, len(examples))
                 model, sampler = engine.load(candidate)
-                answers = answer(examples, model, sampler, by, max_prompt_tokens, n)
+                answers = answer(examples, model, sampler, by, max_prompt_tokens, n, task)
                 progress(f"{candidate.name}: answering", len(examples), len(examples))
                 answered.append(_Answered(candidate, by, n, answers))
             texts = [policy.answers.requests for policy in answered]
@@ -78,10 +86,12 @@ def evaluate_policies(
                 texts.append(by_people(answered[0].answers, answered[0].samples))
             scored = _scores(scorer, texts, progress)
             opinions = _opinions(judge, texts, progress)
-            nll = _nll(engine.plain(), [policy.answers for policy in answered], progress)
+            likelihoods: Sequence[list[float] | None] = [None] * len(answered)
+            if perplexity:
+                likelihoods = _nll(engine.plain(), [policy.answers for policy in answered], progress)
             if references is None:
                 references = References(texts.pop(), scored.pop(), opinions.pop())
-            for policy, scores, opinion, likelihood in zip(answered, scored, opinions, nll, strict=True):
+            for policy, scores, opinion, likelihood in zip(answered, scored, opinions, likelihoods, strict=True):
                 report = _report(policy, scores, opinion, likelihood, model.eos, scorer, served=decoding is None)
                 report |= {
                     "n": len(examples),
@@ -95,10 +105,11 @@ def evaluate_policies(
         engine.close()
 
 
-class _Engine:
-    """The sampler, made for the first candidate and given the weights of each."""
+class PolicyEngine:
+    """Loads candidates one after another: the sampler is made for the first and given the weights of each."""
 
     def __init__(self, base: BaseModel, max_tokens: int) -> None:
+        """`max_tokens` are those of the longest prompt and answer together."""
         self._base, self._max_tokens = base, max_tokens
         self._sampler: Sampler | None = None
         self._plain: PolicyModel | None = None
@@ -137,12 +148,22 @@ class _Answered:
 
 
 def _scores(scorer: Scorer, texts: Sequence[list[ScoreRequest]], progress: Progress) -> list[list[ScoredResponse]]:
-    scored = []
-    for i, requests in enumerate(texts):
-        progress("scoring", i, len(texts))
-        scored.append(scorer.score(requests))
-    progress("scoring", len(texts), len(texts))
-    return scored
+    """The scores of each part of the texts; answers to the same question are scored in the same call.
+
+    Reward models read the passages of a call's questions once for all of their answers.
+    """
+    every = [request for requests in texts for request in requests]
+    place: dict[Any, int] = {}
+    places = [place.setdefault((request.question, request.passages), len(place)) for request in every]
+    order = sorted(range(len(every)), key=places.__getitem__)
+    scored: dict[int, ScoredResponse] = {}
+    for first in range(0, len(order), SCORED_TOGETHER):
+        progress("scoring", first, len(every))
+        part = order[first : first + SCORED_TOGETHER]
+        scored |= zip(part, scorer.score([every[i] for i in part]), strict=True)
+    progress("scoring", len(every), len(every))
+    in_order = (scored[i] for i in range(len(every)))
+    return [[next(in_order) for _ in requests] for requests in texts]
 
 
 def _opinions(judge: Judge | None, texts: Sequence[list[ScoreRequest]], progress: Progress) -> list[Opinion | None]:
@@ -171,7 +192,7 @@ def _report(
     policy: _Answered,
     scored: list[ScoredResponse],
     opinion: Opinion | None,
-    nll: list[float],
+    nll: list[float] | None,
     eos: int,
     scorer: Scorer,
     *,
@@ -182,17 +203,23 @@ def _report(
     report = report_on(policy.candidate, answers.requests, scored, answers.references, scorer, opinion)
     lengths = [len(_text(response, eos)) for response in answers.tokens]
     truncated = [int(eos not in response) for response in answers.tokens]
-    total = sum(mean * length for mean, length in zip(nll, lengths, strict=True))
-    by_response = report["per_question"] | {"truncated": truncated, "nll": rounded(nll), "nll_tokens": lengths}
+    values = None if nll is None else rounded(nll)
+    by_response = report["per_question"] | {"truncated": truncated, "nll": values, "nll_tokens": lengths}
     return report | {
         "decoding": policy.by.model_dump(),
         "samples": n,
         "length": report["length"] | {"tokens": fmean(map(len, answers.tokens))},
         "truncated": fmean(truncated),
-        "perplexity": exp(total / max(1, sum(lengths))),
+        "perplexity": None if nll is None else _perplexity(nll, lengths),
         "per_question": by_question(by_response, n) | {"answer": _digests(answers, n)},
         "served": online_baseline(policy.by, scorer.version, answers.requests, scored, truncated) if served else None,
     }
+
+
+def _perplexity(nll: Sequence[float], lengths: Sequence[int]) -> float:
+    """From the mean negative log-likelihood of each response and its number of tokens."""
+    total = sum(mean * length for mean, length in zip(nll, lengths, strict=True))
+    return exp(total / max(1, sum(lengths)))
 
 
 def _digests(answers: Answers, samples: int) -> list[str]:

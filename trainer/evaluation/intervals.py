@@ -43,9 +43,8 @@ def metrics(per_question: Mapping[str, Any], weights: Mapping[str, float]) -> di
     """Every figure that has an interval, by its dotted name, from a report's `per_question`; `judge.…` with a judge.
 
     `weights` weigh the categories' rewards. A clean rate without segments is 1, and so is a perplexity without tokens.
-    Copied words, and the judge's reward, are missing from older reports.
+    Copied words, and the judge's reward, are missing from older reports; perplexity where it was not asked for.
     """
-    tokens = np.asarray(per_question["nll_tokens"], dtype=np.float64)
     judge = per_question["judge"]
     return {
         **_judgements(per_question, weights),
@@ -54,9 +53,17 @@ def metrics(per_question: Mapping[str, Any], weights: Mapping[str, float]) -> di
         "repetition": _mean(per_question["repetition"]),
         **{f"copied.{name}": _mean(values) for name, values in per_question.get("copied", {}).items()},
         "truncated": _mean(per_question["truncated"]),
-        "perplexity": Metric(np.asarray(per_question["nll"]) * tokens, tokens, np.exp),
+        **_perplexity(per_question),
         **({f"judge.{name}": metric for name, metric in _judgements(judge, weights).items()} if judge else {}),
     }
+
+
+def _perplexity(per_question: Mapping[str, Any]) -> dict[str, Metric]:
+    """The perplexity, where it was asked for."""
+    if per_question["nll"] is None:
+        return {}
+    tokens = np.asarray(per_question["nll_tokens"], dtype=np.float64)
+    return {"perplexity": Metric(np.asarray(per_question["nll"]) * tokens, tokens, np.exp)}
 
 
 def _judgements(per_question: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, Metric]:

@@ -6,7 +6,7 @@ from math import tanh
 from statistics import fmean
 from typing import Any
 
-from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES
+from rewards.categories import BUILT_IN, SEGMENT_CATEGORIES, Category
 from rewards.features.words import mean_words
 from rewards.models.judge import Judgement
 from rewards.scorer import Scorer
@@ -125,7 +125,7 @@ def judged(opinion: Opinion, weights: Mapping[str, float]) -> tuple[dict[str, An
     judgements = opinion.judgements
     errors = {category: [judgement.errors[category] for judgement in judgements] for category in SEGMENT_CATEGORIES}
     completeness = [judgement.completeness for judgement in judgements]
-    reward = {name: [_judges_reward(name, judgement) for judgement in judgements] for name in BUILT_IN}
+    reward = {name: [judges_reward(name, judgement) for judgement in judgements] for name in BUILT_IN}
     figures = {
         "version": opinion.version,
         "clean_rate": {category: 1 - _share(responses) for category, responses in errors.items()},
@@ -140,7 +140,7 @@ def judged(opinion: Opinion, weights: Mapping[str, float]) -> tuple[dict[str, An
     return figures, by_response
 
 
-def _judges_reward(category: str, judgement: Judgement) -> float:
+def judges_reward(category: Category, judgement: Judgement) -> float:
     """The sum of a response's rewards in one category by the judge's verdicts, in the category's unit."""
     spec = BUILT_IN[category]
     if category in SEGMENT_CATEGORIES:

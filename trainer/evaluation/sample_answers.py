@@ -10,6 +10,8 @@ from rewards.dataset import Example
 from trainer.policy_model import PolicyModel
 from trainer.recipe import LoraRecipe
 from trainer.rollouts.choose_sampler import Setting, make_sampler
+from trainer.tasks.qa import TASK as QUESTION_ANSWERING
+from trainer.tasks.task import Task
 
 MAX_PROMPT_TOKENS = 512
 _BATCH = 64
@@ -24,6 +26,7 @@ def sample_answers(
     base: BaseModel,
     decoding: Decoding,
     seed: int,
+    task: Task = QUESTION_ANSWERING,
 ) -> Iterator[list[tuple[Example, list[str]]]]:
     """Questions in order, in batches, with `samples` answers each by the profile's current version.
 
@@ -38,7 +41,7 @@ def sample_answers(
         sampler.synchronise(model)
         for first in range(0, len(examples), _BATCH):
             batch = examples[first : first + _BATCH]
-            prompts = [formatter.format(e.question, e.passages).token_ids for e in batch]
+            prompts = [task.format(formatter, e).token_ids for e in batch]
             answered = sampler.sample(prompts, samples, decoding.max_tokens, seed + first, top_p=decoding.top_p)
             yield [
                 (example, [model.decode(answer.token_ids) for answer in answers])

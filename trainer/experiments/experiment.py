@@ -5,7 +5,6 @@ policies are not touched. After an interruption the same command continues: no f
 """
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,8 @@ from trainer.ppo_run import PpoJob, train_policy
 from trainer.recipe import Recipe, load_recipe
 from trainer.tracking.checkpoint import claim_run
 from trainer.tracking.run_log import METRICS
+from trainer.validation.evaluation import Evaluation
+from trainer.validation.validator import EVALUATIONS
 
 RESULTS = "results.json"
 
@@ -75,11 +76,12 @@ def run_experiment(
     """Train and evaluate every run that is not done yet. Returns the content of results.json.
 
     `parents` is the store with the supervised parent. A run's `evaluation` is the report on greedy answers to the
-    held-out questions (trainer.evaluation.evaluate), its `curve` what its training logged. Raises FgctlError when the
-    directory holds an experiment with other settings.
+    held-out questions (trainer.evaluation.evaluate), its `curve` what its training logged, its `validation` what the
+    evaluations on the validation questions said meanwhile. Raises FgctlError when the directory holds an experiment
+    with other settings.
     """
     claim_run(experiment.directory, _settings(experiment, base, scorer, held_out))
-    store = _store(experiment.directory, parents)
+    store = own_store(experiment.directory, parents)
     results: dict[str, Any] = {"kind": experiment.kind, "weights": experiment.weights.as_dict(), "runs": []}
     evaluations = experiment.directory / "evaluations"
     evaluations.mkdir(exist_ok=True)
@@ -89,12 +91,14 @@ def run_experiment(
         run = experiment.directory / name
         recipe = experiment.recipe(arm, seed)
         job = PpoJob(name, arm.weights, base, experiment.data, experiment.recipe_name, recipe, run)
-        manifest = train_policy(job, store, scorer)
+        manifest = train_policy(job, store, scorer, load_judge=lambda: judge)
         report = evaluations / f"{name}-{manifest.version}.json"
         if not is_complete(report):
             files = policy_files(base, store, name, manifest.version)
             candidate = Candidate(name, manifest.version, experiment.weights, files)
-            (evaluation,) = evaluate_policies([candidate], held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
+            (evaluation,) = evaluate_policies(
+                [candidate], held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge, perplexity=False
+            )
             write_json(report, evaluation)
         results["runs"].append(
             {
@@ -104,6 +108,7 @@ def run_experiment(
                 "version": manifest.version,
                 "episodes": manifest.episodes,
                 "curve": curve(run, recipe, experiment.weights),
+                "validation": validation_curve(run),
                 "evaluation": json.loads(report.read_text(encoding="utf-8")),
             }
         )
@@ -127,6 +132,17 @@ def curve(run: Path, recipe: Recipe, weights: Weights) -> list[dict[str, float]]
     ]
 
 
+def validation_curve(run: Path) -> list[dict[str, Any]]:
+    """A run's evaluations on the validation questions (trainer.validation.evaluation), without values by question.
+
+    Empty where the run was too short for any.
+    """
+    path = run / EVALUATIONS
+    if not path.is_file():
+        return []
+    return [Evaluation.model_validate_json(line).figures() for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def _streams(step: dict[str, float]) -> list[Category]:
     suffix = "/weighted_segment"
     return [name.removesuffix(suffix) for name in step if name.endswith(suffix)]
@@ -137,23 +153,25 @@ def _settings(experiment: Experiment, base: BaseModel, scorer: Scorer, held_out:
         "kind": experiment.kind,
         "arms": [[arm.name, arm.weights.as_dict(), arm.overrides] for arm in experiment.arms],
         "weights": experiment.weights.as_dict(),
-        "recipe": load_recipe(experiment.recipe_name, experiment.overrides).model_dump(
-            mode="json", exclude={"sft": True, "ppo": {"steps", "validation"}}
-        ),
+        "recipe": recipe_settings(experiment.recipe_name, experiment.overrides),
         "base": base.digest,
         "rewards": scorer.version,
         "questions": [example.question for example in held_out],
     }
 
 
-def _store(directory: Path, parents: PolicyStore) -> PolicyStore:
-    """The experiment's own store, with the supervised parent in it."""
+def recipe_settings(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings of a recipe that all runs of an experiment have in common, as JSON values."""
+    recipe = load_recipe(name, overrides)
+    return recipe.model_dump(mode="json", exclude={"sft": True, "ppo": {"steps", "validation"}})
+
+
+def own_store(directory: Path, parents: PolicyStore) -> PolicyStore:
+    """An experiment's own store, with the supervised parent in it."""
     store = PolicyStore(directory / "policies")
-    version = parents.profile(SFT).version
     if SFT not in store.profiles():
-        target = store.path(SFT, version)
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(parents.path(SFT, version), target)
+        version = parents.profile(SFT).version
+        store.adopt(parents.manifest(SFT, version), parents.verify(SFT, version))
         store.promote(SFT, version)
     return store
 

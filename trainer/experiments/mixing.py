@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from trainer.evaluation.evaluate import evaluate_policies
 from trainer.experiments.experiment import RESULTS, write_json
 from trainer.experiments.summary import FIGURES, at, is_complete
 from trainer.tracking.checkpoint import claim_run
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def run_mixing(
     rank = max(LoraAdapter(anchor.path).rank for anchor in among)
     stored = [_stored(store, mixture, rank, trunk) for mixture in mixtures]
     waiting = [policy for policy in stored if not is_complete(evaluations / f"{policy.version}.json")]
-    reports = evaluate_policies(waiting, held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge)
+    reports = evaluate_policies(waiting, held_out, base, scorer, GREEDY, MAX_PROMPT_TOKENS, judge, perplexity=False)
     for policy, report in zip(waiting, reports, strict=True):
         say(f"{policy.name}@{policy.version} for {policy.weights}")
         write_json(evaluations / f"{policy.version}.json", report)

@@ -6,42 +6,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.experiments.summary import mean_curve, smooth, summarise
+from trainer.experiments.summary import half_width, mean_curve, smooth, summarise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 _CURVES = {
     "reward": "weighted reward of a response", "relevance": "relevance", "factuality": "factuality",
     "completeness": "completeness", "tokens": "tokens", "kl": "nats from the parent",
+}  # fmt: skip
+_VALIDATION = {
+    "reward": "weighted reward of an answer", "judge": "the judge's weighted reward",
+    "copied": "share of words in copied 8-grams", "words": "words",
 }  # fmt: skip
 _MIXED = ("words", "R1 clean", "R2 clean", "R3", "judge R1 clean", "judge R3")
 _TRADE_OFF = {"R1 clean": "relevance, clean", "R2 clean": "factuality, clean", "R3": "completeness, log-odds"}
 
 
 def draw(results: dict[str, Any], directory: Path) -> list[Path]:
-    """Write `curves.svg` and, where weights were varied, `trade_off.svg`."""
+    """Write `curves.svg`, where runs were watched `validation.svg` and, where weights were varied, `trade_off.svg`."""
     drawn = [_curves(results, directory / "curves.svg")]
+    if all(run["validation"] for run in results["runs"]):
+        drawn.append(_validation(results, directory / "validation.svg"))
     if results["kind"] == "customize":
         drawn.append(_trade_off(results, directory / "trade_off.svg"))
     return drawn
 
 
 def _curves(results: dict[str, Any], path: Path) -> Path:
-    """Every arm's training by episodes: the smoothed mean over seeds, in a band from the least to the greatest."""
+    """Every arm's training by episodes: the smoothed mean over seeds, in a band that is its 95 % interval."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), layout="constrained")
-    arms = list(dict.fromkeys(run["arm"] for run in results["runs"]))
     for axes, (key, label) in zip(figure.subplots(2, 3).flat, _CURVES.items(), strict=True):
-        for k, arm in enumerate(arms):
-            _line(axes, results, arm, key, f"C{k}")
-        axes.set(xlabel="episodes", title=label)
-        axes.grid(alpha=0.3)
-    _legend(figure, results)
-    figure.savefig(path)
-    return path
+        for k, arm in enumerate(_arms(results)):
+            draw_line(axes, results, arm, key, f"C{k}")
+        _describe(axes, "episodes", label)
+    return _saved(figure, results, path)
 
 
 def _label(results: dict[str, Any], arm: str) -> str:
@@ -52,20 +55,58 @@ def _label(results: dict[str, Any], arm: str) -> str:
     return ", ".join(f"{value:.2f}" for value in trained_by.values())
 
 
-def _legend(figure: "Figure", results: dict[str, Any]) -> None:
+def _arms(results: dict[str, Any]) -> list[str]:
+    """The names of the arms, in the order of their runs."""
+    return list(dict.fromkeys(run["arm"] for run in results["runs"]))
+
+
+def _describe(axes: "Axes", abscissa: str, title: str) -> None:
+    axes.set(xlabel=abscissa, title=title)
+    axes.grid(alpha=0.3)
+
+
+def _saved(figure: "Figure", results: dict[str, Any], path: Path) -> Path:
+    """Write a figure, with one legend for all of its axes."""
     title = "weights of " + ", ".join(results["weights"]) if results["kind"] == "customize" else None
     lines = figure.axes[0].get_legend_handles_labels()
     figure.legend(*lines, title=title, loc="outside upper center", ncols=len(lines[0]))
+    figure.savefig(path)
+    return path
 
 
-def _line(axes: "Axes", results: dict[str, Any], arm: str, key: str, colour: str) -> None:
+def draw_line(axes: "Axes", results: dict[str, Any], arm: str, key: str, colour: str) -> None:
+    """An arm's curve of one value by episodes: the smoothed mean over seeds, in a band of all of them."""
     runs = [run for run in results["runs"] if run["arm"] == arm]
     mean = smooth(mean_curve(results, arm, key))
     episodes = [step["episodes"] for step in runs[0]["curve"]][: len(mean)]
     axes.plot(episodes, mean, color=colour, label=_label(results, arm))
-    if len(runs) > 1:
-        every = np.array([smooth(np.array([step[key] for step in run["curve"]][: len(mean)])) for run in runs])
-        axes.fill_between(episodes, every.min(0), every.max(0), color=colour, alpha=0.2, linewidth=0)
+    every = np.array([smooth(np.array([step[key] for step in run["curve"]][: len(mean)])) for run in runs])
+    _band(axes, episodes, every, colour)
+
+
+def _band(axes: "Axes", episodes: Sequence[float], every: "NDArray[np.float64]", colour: str) -> None:
+    """The mean's 95 % interval by Student's t, from values [seeds, steps]; nothing with a single seed."""
+    widths = [half_width(column.tolist()) for column in every.T]
+    if widths and widths[0] is not None:
+        mean, half = every.mean(0), np.array(widths, dtype=np.float64)
+        axes.fill_between(episodes, mean - half, mean + half, color=colour, alpha=0.2, linewidth=0)
+
+
+def _validation(results: dict[str, Any], path: Path) -> Path:
+    """Every arm on the validation questions by episodes: reward, the judge's reward, copied words and length."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    for axes, (key, label) in zip(figure.subplots(2, 2).flat, _VALIDATION.items(), strict=True):
+        for k, arm in enumerate(_arms(results)):
+            curves = [run["validation"] for run in results["runs"] if run["arm"] == arm]
+            steps = min(map(len, curves))
+            every = np.array([[evaluation[key] for evaluation in curve[:steps]] for curve in curves])
+            episodes = [evaluation["episodes"] for evaluation in curves[0][:steps]]
+            axes.plot(episodes, every.mean(0), "o-", color=f"C{k}", label=_label(results, arm))
+            _band(axes, episodes, every, f"C{k}")
+        _describe(axes, "episodes", label)
+    return _saved(figure, results, path)
 
 
 def _trade_off(results: dict[str, Any], path: Path) -> Path:
@@ -80,11 +121,8 @@ def _trade_off(results: dict[str, Any], path: Path) -> Path:
                 xerr=row["words"]["half_width"], yerr=row[name]["half_width"], fmt="o", color=f"C{k}",
                 label=_label(results, row["arm"]),
             )  # fmt: skip
-        axes.set(xlabel="words", title=label)
-        axes.grid(alpha=0.3)
-    _legend(figure, results)
-    figure.savefig(path)
-    return path
+        _describe(axes, "words", label)
+    return _saved(figure, results, path)
 
 
 def draw_mixing(results: dict[str, Any], path: Path) -> Path:

@@ -85,11 +85,18 @@ def ahead(results: dict[str, Any], arm: str, other: str) -> dict[str, float]:
     return {"difference": float(differences.mean()), "low": float(low), "high": float(high), "steps": len(differences)}
 
 
-def catches_up(results: dict[str, Any], arm: str, other: str) -> dict[str, float | None]:
+def catches_up(results: dict[str, Any], arm: str, other: str) -> dict[str, Any]:
     """After how many episodes an arm stays above the final level of another, and their share of the budget.
 
-    Curves are averaged over seeds and smoothed; None when it never stays above.
+    Curves are smoothed, and averaged over seeds; `by_seed` has the same of each seed alone. None when it never stays
+    above.
     """
+    seeds = sorted({run["seed"] for run in results["runs"]})
+    alone = [results | {"runs": [run for run in results["runs"] if run["seed"] == seed]} for seed in seeds]
+    return _catches_up(results, arm, other) | {"by_seed": [_catches_up(part, arm, other) for part in alone]}
+
+
+def _catches_up(results: dict[str, Any], arm: str, other: str) -> dict[str, float | None]:
     episodes = np.array([step["episodes"] for step in results["runs"][0]["curve"]], dtype=np.float64)
     first, second = (smooth(mean_curve(results, name)) for name in (arm, other))
     below = np.flatnonzero(first < second[-1])

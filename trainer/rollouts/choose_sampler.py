@@ -23,6 +23,8 @@ class Setting:
     """Of prompt and response together."""
     servers: tuple[str, ...] = ()
     """URLs of vLLM servers."""
+    engine_arguments: tuple[str, ...] = ()
+    """Arguments of vLLM's engine in this process."""
     directory: Path = Path()
     """Where servers find the policy's adapters."""
     processes: Processes | None = None
@@ -35,10 +37,15 @@ class _Module(Protocol):
 
 
 def make_sampler(backend: RolloutBackend, setting: Setting) -> Sampler:
-    """The sampler of a backend; `auto` is vLLM where it is installed, else transformers."""
-    if backend == "auto":
-        backend = "transformers" if importlib.util.find_spec("vllm") is None else "vllm"
-    return cast(_Module, import_module(f"trainer.rollouts.{backend}")).make(setting)
+    """The sampler of a backend. Raises FgctlError for a base that it cannot sample from."""
+    return cast(_Module, import_module(f"trainer.rollouts.{resolved(backend)}")).make(setting)
+
+
+def resolved(backend: RolloutBackend) -> RolloutBackend:
+    """The backend that a run gets: `auto` is vLLM where it is installed, else transformers."""
+    if backend != "auto":
+        return backend
+    return "transformers" if importlib.util.find_spec("vllm") is None else "vllm"
 
 
 def training_sampler(
@@ -49,6 +56,5 @@ def training_sampler(
     It takes prompt and response of `least_tokens` together, or more where rollouts need more.
     """
     max_tokens = max(least_tokens, ppo.max_prompt_tokens + ppo.max_new_tokens)
-    return make_sampler(
-        ppo.rollouts, Setting(base, model, max_tokens, tuple(ppo.rollout_servers), directory, processes)
-    )
+    setting = Setting(base, model, max_tokens, ppo.rollout_servers, ppo.rollout_engine_args, directory, processes)
+    return make_sampler(ppo.rollouts, setting)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from rewards.dataset import Example
 from rewards.scores import ScoredResponse, ScoreRequest
 from trainer.packing import split
-from trainer.recipe import PpoRecipe
-from trainer.rollouts.sampler import Sampled, Sampler
+from trainer.rollouts.sampler import Sampled
 
 Decode = Callable[[Sequence[int]], str]
+Sample = Callable[[list[int]], list[list[Sampled]]]
+"""The responses to the prompts at these places in the step."""
 Score = Callable[[Sequence[ScoreRequest]], list[ScoredResponse]]
 
 
@@ -29,30 +30,27 @@ class Rollout:
 
 
 def sample_and_score(
-    sampler: Sampler,
-    prompts: Mapping[int, tuple[Sequence[int], Example]],
-    ppo: PpoRecipe,
-    seed: int,
+    sample: Sample,
+    questions: Mapping[int, Example],
+    parts: int,
     *,
     decode: Decode,
     score: Score,
 ) -> Rollout:
-    """Sample responses to the prompts in `ppo.rollout_chunks` parts, and score each part while the next is sampled.
+    """Sample responses to the questions in so many parts, and score each part while the next is sampled.
 
-    `prompts` are token ids and the question they were made from, with the passages to score by, by their place in the
-    step. `score` runs in a thread of its own, for one prompt's responses at a time, so the scores do not depend on how
-    the step is divided. Raises what sampling raises; Rollout.scores raises what scoring raises.
+    `questions`, with the passages to score by, are by their place in the step. `score` runs in a thread of its own, for
+    one question's responses at a time, so the scores do not depend on how the step is divided. Raises what sampling
+    raises; Rollout.scores raises what scoring raises.
     """
     samples: dict[int, list[Sampled]] = {}
     scoring: list[Future[list[ScoredResponse]]] = []
     thread = ThreadPoolExecutor(1, thread_name_prefix="score")
     try:
-        for part in split(list(prompts), ppo.rollout_chunks):
-            ids = [prompts[place][0] for place in part]
-            sampled = sampler.sample(ids, ppo.samples_per_prompt, ppo.max_new_tokens, seed, places=part)
-            for place, responses in zip(part, sampled, strict=True):
+        for part in split(list(questions), parts):
+            for place, responses in zip(part, sample(part), strict=True):
                 samples[place] = responses
-                example = prompts[place][1]
+                example = questions[place]
                 requests = [ScoreRequest(example.question, example.passages, decode(r.token_ids)) for r in responses]
                 scoring.append(thread.submit(score, requests))
     finally:

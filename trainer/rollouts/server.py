@@ -120,14 +120,22 @@ class ServerSampler:
         return version
 
     def _load(self, version: str, server: str) -> None:
-        body = {"lora_name": version, "lora_path": str(self._directory / version), "load_inplace": True}
+        """Load a version, unless the server holds it: a name stands for one content.
+
+        Without `load_inplace`, which vLLM keeps with the adapter, to read it from disk again at every step.
+        """
+        body = {"lora_name": version, "lora_path": str(self._directory / version)}
         reply = self._post(server, "/v1/load_lora_adapter", body)
-        if reply.status_code != 200:
+        if reply.status_code != 200 and not self._holds(version, server):
             raise FgctlError(
                 f"Rollout server {server} cannot load {self._directory / version} ({_reason(reply)}); start it with "
                 f"--enable-lora, --max-lora-rank of at least lora.rank, and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1, on a "
                 f"machine that sees that directory."
             )
+
+    def _holds(self, version: str, server: str) -> bool:
+        reply = self._send(server, "GET", "/v1/models")
+        return reply.status_code == 200 and any(model["id"] == version for model in reply.json()["data"])
 
     def _unload(self, version: str, server: str) -> None:
         """Unload a version; a server that was restarted does not have it, which is fine."""
@@ -146,10 +154,13 @@ class ServerSampler:
         return sorted(choices, key=lambda choice: int(choice["index"]))
 
     def _post(self, server: str, path: str, body: dict[str, Any]) -> httpx.Response:
+        return self._send(server, "POST", path, body)
+
+    def _send(self, server: str, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """A server's reply; retried while the server is unreachable or not ready."""
         for pause in (*_PAUSES, None):
             try:
-                reply = self._http.post(server + path, json=body)
+                reply = self._http.request(method, server + path, json=body)
                 if reply.status_code not in (502, 503, 504):
                     return reply
                 problem = f"answered {reply.status_code}"

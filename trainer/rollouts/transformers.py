@@ -17,6 +17,7 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from rewards.errors import FgctlError
 from trainer.policy_model import PolicyModel
 from trainer.rollouts.choose_sampler import Setting
 from trainer.rollouts.sampler import Sampled
@@ -25,6 +26,8 @@ _GROUPED = "grouped_queries"
 _CACHED_TOKENS = {"cuda": 262_144}
 """Most tokens of prompts and responses in a batch, by device: 6 GB of cache for the default base."""
 _CACHED_TOKENS_ELSEWHERE = 32_768
+_PROBE = ([1, 2, 3], [4, 5])
+"""Prompts of different lengths, which a batch pads."""
 
 
 class TransformersSampler:
@@ -169,5 +172,17 @@ AttentionMaskInterface.register(_GROUPED, sdpa_mask)
 
 
 def make(setting: Setting) -> TransformersSampler:
-    """The sampler of a run."""
-    return TransformersSampler(setting.model)
+    """The sampler of a run. Raises FgctlError for a base that transformers' generate cannot continue in a batch."""
+    try:
+        sampler = TransformersSampler(setting.model)
+        sampler.sample(_PROBE, 2, 2, seed=0)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever an architecture's code raises
+        reason = next(iter(str(error).splitlines()), "").rstrip(".") or type(error).__name__
+        kind = setting.model.peft.get_base_model().config.model_type
+        raise FgctlError(
+            f"transformers cannot sample from base model {setting.base.name} ({kind}) in a batch ({reason}); install "
+            f"vLLM, and train with ppo.rollouts=vllm or server."
+        ) from None
+    return sampler

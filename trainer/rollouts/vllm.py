@@ -1,14 +1,17 @@
 """Rollouts by vLLM in this process, from merged weights, which are faster to sample from than an adapter."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from policies.base import BaseModel
-from rewards.compute import compute_dtype, compute_dtype_name
+from policies.engine.arguments import parse_arguments
+from policies.engine.defaults import Use, default_arguments, device
+from policies.engine.memory import Layout, Model
+from rewards.compute import compute_dtype_name
 from trainer.policy_model import PolicyModel
 from trainer.rollouts.choose_sampler import Setting
 from trainer.rollouts.sampler import Sampled
@@ -16,40 +19,47 @@ from trainer.rollouts.sampler import Sampled
 _SEQUENCES = 128
 """Responses decoded at a time, where the cache has room for them."""
 _MOST_GIB = 4
+_TRAINED = "rollouts are of the model that is trained, at its precision; leave it out"
+_SAMPLES = "rollouts sample as the policy gradient assumes; leave it out"
+_PARALLEL = (
+    "each training process has an engine of its own, on its own device; for more, start servers by "
+    "`vllm serve` with these arguments and name them in ppo.rollout_servers"
+)
+OWNED: Mapping[str, str] = {
+    **dict.fromkeys(("model", "model_weights", "tokenizer", "tokenizer_revision", "revision", "dtype"), _TRAINED),
+    **dict.fromkeys(("quantization", "enable_lora", "load_format", "weight_transfer_config"), _TRAINED),
+    **dict.fromkeys(("logprobs_mode", "generation_config", "override_generation_config"), _SAMPLES),
+    **dict.fromkeys((f"{kind}_parallel_size" for kind in ("tensor", "pipeline", "data")), _PARALLEL),
+    **dict.fromkeys(("distributed_executor_backend", "data_parallel_backend", "worker_cls"), _PARALLEL),
+    "max_model_len": "it follows from ppo.max_prompt_tokens and ppo.max_new_tokens; set these",
+    "disable_log_stats": "the trainer logs what it needs; leave it out",
+    "enable_log_requests": "the trainer logs what it needs; leave it out",
+}
+"""Arguments that the trainer sets, or whose setting would break it: why, and what to do instead."""
+OWNED_ON_CPU: Mapping[str, str] = {
+    "enable_chunked_prefill": "on a CPU a chunked prompt with a seed would end the engine; leave it out"
+}
 
 
 class VllmSampler:
     """An offline vLLM engine whose weights are replaced before every step."""
 
-    def __init__(self, base: BaseModel, max_tokens: int, temperature: float) -> None:
+    def __init__(
+        self, base: BaseModel, max_tokens: int, temperature: float, engine_arguments: Sequence[str] = ()
+    ) -> None:
+        """`engine_arguments` are those of the recipe's `ppo.rollout_engine_args`. Raises FgctlError."""
         self._temperature = temperature
         # In this process, so that weights are passed by reference. vLLM reads these variables when it is imported.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(cache_gib(base.path, max_tokens)))
         os.environ.setdefault("VLLM_CPU_NUM_OF_RESERVED_CPU", "0")
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        arguments = rollout_arguments(base.path, max_tokens, engine_arguments)
         from vllm import LLM
 
-        self._llm: Any = LLM(
-            model=str(base.path),
-            dtype=compute_dtype_name(),
-            max_model_len=max_tokens,
-            max_num_seqs=_SEQUENCES,
-            # With a seed, vLLM 0.32 rewinds a chunked prompt's generator, and crashes, as CPU generators cannot rewind.
-            enable_chunked_prefill=False,
-            max_num_batched_tokens=max(2048, max_tokens),
-            enable_prefix_caching=True,
-            # On two cores, compiling takes a minute at every start and makes sampling only a quarter faster.
-            enforce_eager=not torch.cuda.is_available(),
-            generation_config="vllm",
-            logprobs_mode="processed_logprobs",  # after the temperature, as the trainer computes them
-            distributed_executor_backend="external_launcher" if _one_of_several() else None,
-            disable_log_stats=True,
-            gpu_memory_utilization=0.4,
-        )
+        self._llm: Any = LLM(**arguments)
 
     def synchronise(self, model: PolicyModel, step: int = 0) -> None:
         """Load the merged weights and drop cached prefixes, which were computed with the old weights."""
@@ -120,14 +130,30 @@ class VllmSampler:
         self._llm.llm_engine.engine_core.shutdown()
 
 
+def rollout_arguments(base: Path, max_tokens: int, engine_arguments: Sequence[str] = ()) -> dict[str, Any]:
+    """vLLM's engine arguments: those that the recipe names, those that rollouts need, and the table's defaults.
+
+    Raises FgctlError for arguments that cannot be given.
+    """
+    where = device()
+    named = parse_arguments(engine_arguments, OWNED if where == "gpu" else {**OWNED, **OWNED_ON_CPU})
+    cache = cache_gib(base, max_tokens) << 30 if where == "cpu" else 0
+    use = Use(max_tokens, cache, _SEQUENCES, beside_training=True)
+    needed = {
+        "model": str(base),
+        "dtype": compute_dtype_name(),
+        "max_model_len": max_tokens,
+        "generation_config": "vllm",
+        "logprobs_mode": "processed_logprobs",  # after the temperature, as the trainer computes them
+        "distributed_executor_backend": "external_launcher" if _one_of_several() else None,
+        "disable_log_stats": True,
+    }
+    return {**default_arguments(use, where), **needed, **named}
+
+
 def cache_gib(base: Path, max_tokens: int) -> int:
     """GiB of cache on a CPU for half of the responses that are decoded at a time, at full length; 1 to _MOST_GIB."""
-    from transformers import AutoConfig
-
-    config: Any = AutoConfig.from_pretrained(base)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    a_token: int = 2 * config.num_hidden_layers * heads * width * compute_dtype().itemsize
+    a_token = Model.of(base).token_bytes(Layout(), compute_dtype_name())
     return min(_MOST_GIB, max(1, round(_SEQUENCES / 2 * max_tokens * a_token / 2**30)))
 
 
@@ -138,4 +164,4 @@ def _one_of_several() -> bool:
 
 def make(setting: Setting) -> VllmSampler:
     """The sampler of a run."""
-    return VllmSampler(setting.base, setting.max_tokens, setting.model.temperature)
+    return VllmSampler(setting.base, setting.max_tokens, setting.model.temperature, setting.engine_arguments)

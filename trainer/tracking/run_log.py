@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
 
+from policies.store.replace_file import replace_file
+
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
 
@@ -23,11 +25,11 @@ class RunLog:
         self._file = run / METRICS
         self.history: list[dict[str, float]] = [m for m in map(json.loads, _lines(self._file)) if m["step"] < start]
         """The metrics of every step so far."""
-        self._file.write_text("".join(f"{json.dumps(metrics)}\n" for metrics in self.history), encoding="utf-8")
+        replace_file(self._file, "".join(f"{json.dumps(metrics)}\n" for metrics in self.history))
         self._samples = run / SAMPLES
         if self._samples.is_file():
             kept = [line for line in _lines(self._samples) if json.loads(line)["step"] < start]
-            self._samples.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            replace_file(self._samples, "".join(f"{line}\n" for line in kept))
         self._warned: set[str] = set()
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),

@@ -1,6 +1,6 @@
-"""Alerts on scoring: it stops, falls behind or loses answers."""
+"""Alerts on scoring: it stops, falls behind or loses answers, or its scores do not reach other tools."""
 
-from deploy.monitoring.lookback_windows import MINUTE, Timing
+from deploy.monitoring.lookback_windows import HOUR, MINUTE, Timing
 from deploy.monitoring.rule_groups import SERVICE, Alert
 
 SILENCE = 10 * MINUTE
@@ -12,7 +12,7 @@ INTENDED_DROPS = "no_passages|sampled_out"
 
 def scoring_alerts(timing: Timing) -> list[Alert]:
     """Every alert on scoring."""
-    return [_silent(timing), _saturated(timing), _late(timing), _losing(timing)]
+    return [_silent(timing), _saturated(timing), _late(timing), _losing(timing), _undelivered(timing)]
 
 
 def answers_to_score(by: str, back: str) -> str:
@@ -110,4 +110,22 @@ def _losing(timing: Timing) -> Alert:
         ),
         dashboard="fgctl-scoring",
         dashboard_variables=("profile",),
+    )
+
+
+def _undelivered(timing: Timing) -> Alert:
+    """Fires at the first loss: scores wait for a sink that is away, so a loss means that it is away for long."""
+    return Alert(
+        name="FgctlSinkLost",
+        severity="ticket",
+        component="scoring",
+        expr=f"sum by ({SERVICE}, instance, sink, reason) (increase(fg_sink_lost_total[{timing.window(HOUR)}])) > 0",
+        hold_seconds=0,
+        summary="Scores of {{ $labels.instance }} do not reach {{ $labels.sink }} ({{ $labels.reason }})",
+        description=(
+            'In the last hour the scores of {{ $value | printf "%.0f" }} answers of {{ $labels.instance }} did not '
+            "reach {{ $labels.sink }} (reason: {{ $labels.reason }}). Replies and metrics are not affected. The log "
+            "says why."
+        ),
+        dashboard="fgctl-scoring",
     )

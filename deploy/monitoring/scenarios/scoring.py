@@ -189,7 +189,45 @@ _BUSY = Scenario(
     samples=[(60, "round(fg:scoring_busy_ratio:5m, 0.000001)", {'{namespace="production", job="fgctl"}': 0.75})],
 )
 
+_SINK_LOST = firing("FgctlSinkLost", "ticket", "scoring", **_HERE, sink="webhook", reason="refused")
+_SINK_LOSES = Scenario(
+    "a sink refuses a score, and takes the rest",
+    health(120)
+    | answers("short", "v1", [Answers(120)])
+    | {
+        series("fg_sink_lost_total", **INSTANCE, sink="webhook", reason="refused"): counter((30, 0), (1, 1), (89, 0)),
+        series("fg_sink_lost_total", **INSTANCE, sink="langfuse", reason="queue_full"): counter((120, 0)),
+    },
+    firing={
+        29: [],
+        33: [_SINK_LOST],
+        85: [_SINK_LOST],
+        100: [],
+    },
+    notifications=[
+        Notification(
+            "FgctlSinkLost",
+            {
+                **PRODUCTION,
+                "severity": "ticket",
+                "component": "scoring",
+                **_HERE,
+                "sink": "webhook",
+                "reason": "refused",
+            },
+            at=40,
+            summary="Scores of a:8000 do not reach webhook (refused)",
+            description=(
+                "In the last hour the scores of 1 answers of a:8000 did not reach webhook (reason: refused). Replies "
+                "and metrics are not affected. The log says why."
+            ),
+            dashboard="/d/fgctl-scoring?var-namespace=production&var-job=fgctl",
+        )
+    ],
+)
+
 SCENARIOS = [
+    _SINK_LOSES,
     _FALLS_SILENT,
     _SILENT_FROM_THE_START,
     _SLOW_START,

@@ -22,6 +22,12 @@ FIELDS = 64
 WEIGHTS = 100
 NAME = 1000
 """Characters of a model's or a profile's name, and of weights written as a text."""
+KEPT_MESSAGES = 200
+"""Messages of a conversation that are kept with a response, the latest ones."""
+STRUCTURE = 1 << 16
+"""Characters of a schema, a grammar or a regular expression that an answer must follow."""
+CHOICES = 1000
+"""Texts of which an answer must be one."""
 LOGPROBS = 1 << 16
 """Log-probabilities in one response: prompts times completions times tokens times the likely tokens at each."""
 

@@ -13,7 +13,7 @@ async def only_known(request: Request) -> None:
     for name in request.query_params:
         if name not in known:
             choice = f"this path reads {' and '.join(known)}" if known else "this path reads none"
-            raise InvalidRequest(f"{name[:64]!r} is no query parameter here; {choice}.", name)
+            raise InvalidRequest(f"{name[:64]!r} is not a query parameter here; {choice}.", name)
 
 
 async def no_policy(request: Request) -> None:

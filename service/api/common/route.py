@@ -1,4 +1,4 @@
-"""Routes that generate: the caller's allowance is checked before a long body is parsed."""
+"""Routes that generate: the caller's allowance is checked before a long body is parsed, and told with the response."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -7,8 +7,10 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 
+from service.api.common.rate_limits import rate_limit_headers
 from service.backend import backend_of
 from service.edge.authentication import caller_of
+from service.edge.request_context import current
 
 _LONG = 16_384
 """Bytes of a body that takes longer to parse than a refusal should."""
@@ -22,9 +24,14 @@ class GeneratingRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            if _has_long_body(request.headers):
-                backend_of(request).pipeline.check_allowance(caller_of(request))
-            return await handle(request)
+            try:
+                if _has_long_body(request.headers):
+                    backend_of(request).pipeline.check_allowance(caller_of(request))
+                return await handle(request)
+            finally:
+                if (context := current()) is not None:
+                    remaining = backend_of(request).admission.remaining(caller_of(request))
+                    context.headers.update(rate_limit_headers(remaining))
 
         return checked
 

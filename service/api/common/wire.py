@@ -1,5 +1,6 @@
 """Wire types that several endpoints share."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import (
@@ -13,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from rewards.dataset import Passage
 from service.api.common.limits import FIELDS, PASSAGES, STOPS, at_most
 
 
@@ -78,6 +80,11 @@ class PassageIn(Wire):
 
 
 Passages = Annotated[list[PassageIn], Field(fail_fast=True), at_most(PASSAGES, "passages")]
+
+
+def as_passages(passages: Iterable[PassageIn]) -> tuple[Passage, ...]:
+    """Passages in the service's own terms."""
+    return tuple(Passage(title=passage.title, text=passage.text) for passage in passages)
 
 
 def listed_stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ LIMITS: dict[str, int] = {
     "sentence_id": 200,
     "suggestions": 1000,
     "spans": 1000,
+    "sentences": 2000,
     "label": 100,
     "category": 100,
     "explanation": 10_000,

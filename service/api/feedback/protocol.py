@@ -14,6 +14,8 @@ from service.feedback.records import (
     Comparison,
     Draft,
     Identifier,
+    JudgedSentence,
+    Judgement,
     MissingInformation,
     Order,
     QuickSpan,
@@ -72,7 +74,7 @@ class SpanIn(Span):
     """An error in a response: code points, end exclusive."""
 
     label: Label
-    """One of the annotation labels of relevance and factuality."""
+    """One of the annotation labels of relevance, factuality and toxicity."""
     start: Number
     end: Number
     explanation: Text = _limited("explanation", "")
@@ -122,11 +124,23 @@ class NextIn(_Wire):
     """Who asks for something to annotate."""
 
     annotator: Identifier
-    """A name; one that is new becomes an annotator. Case and outer space do not matter. It belongs to the key that
-    first uses it."""
+    """A name; one that is new becomes an annotator. Case and spaces at the ends do not matter. It belongs to the key
+    that first uses it."""
     order: Order = "sampled"
-    """At random, at random for the error rate (as many of each profile), where the reward models are least sure first,
-    or where those who judged differ most first."""
+    """At random, at random for the error rate (equally many of each profile), where the reward models are least sure
+    first, or where those who judged differ most first."""
+
+
+class NextJudgementIn(_Wire):
+    """Who asks for a response whose sentences they judge; it is drawn for the error rate."""
+
+    annotator: Identifier
+
+
+class JudgementIn(Judgement):
+    """Whether the passages support each sentence of a response."""
+
+    sentences: tuple[JudgedSentence, ...] = Field(min_length=1, max_length=LIMITS["sentences"], fail_fast=True)
 
 
 class PairIn(_Wire):

@@ -9,7 +9,9 @@ from service.api.feedback.protocol import (
     AnnotationIn,
     ComparisonIn,
     DraftIn,
+    JudgementIn,
     NextIn,
+    NextJudgementIn,
     OpenIn,
     PairIn,
     ProgressIn,
@@ -39,6 +41,7 @@ from service.feedback.records import (
     StoredQuick,
 )
 from service.feedback.runtime import FeedbackRuntime
+from service.feedback.store.feedback_store import FeedbackStore
 from service.feedback.store.paging import MAX_PAGE
 
 router = APIRouter(dependencies=[Depends(only_known)])
@@ -68,8 +71,7 @@ async def give_feedback(request: Request, response_id: Identifier, body: QuickIn
 @needs("feedback")
 async def next_response(request: Request, body: NextIn) -> Assignment | None:
     """What the annotator is to judge: what was begun, or one more response; null when nothing is left."""
-    store = _feedback(request).store
-    await store.sign_in(body.annotator, caller_of(request))
+    store = await _signed_in(request, body.annotator)
     return await store.next_response_for(body.annotator, body.order)
 
 
@@ -84,8 +86,7 @@ async def open_again(request: Request, body: OpenIn) -> Assignment:
 @needs("feedback")
 async def progress(request: Request, body: ProgressIn) -> Progress:
     """How much the annotator has done and how much is left, with the responses done last."""
-    store = _feedback(request).store
-    await store.sign_in(body.annotator, caller_of(request))
+    store = await _signed_in(request, body.annotator)
     return await store.progress(body.annotator, body.kind, body.order, body.since)
 
 
@@ -114,12 +115,28 @@ async def submit(request: Request, body: AnnotationIn) -> Stored:
     return feedback.count("annotation", stored)
 
 
+@router.post("/annotation/judgements/next", responses=_WRITING)
+@needs("feedback")
+async def next_to_judge(request: Request, body: NextJudgementIn) -> Assignment | None:
+    """A response, drawn for the error rate, whose sentences the annotator is to judge; null when nothing is left."""
+    store = await _signed_in(request, body.annotator)
+    return await store.next_response_for(body.annotator, "error_rate", quick=True)
+
+
+@router.post("/annotation/judgements", responses=_WRITING)
+@needs("feedback")
+async def judge(request: Request, body: JudgementIn) -> None:
+    """Keep whether the passages support each sentence of a response; a second judgement replaces the first."""
+    feedback = _feedback(request)
+    await feedback.store.judge(body, by=caller_of(request))
+    feedback.metrics.submissions.labels("judgement").inc()
+
+
 @router.post("/annotation/pairs", responses=_WRITING)
 @needs("feedback")
 async def next_pair(request: Request, body: PairIn) -> Pair | None:
     """Two answers to one question that the annotator has not compared; null when none are left."""
-    store = _feedback(request).store
-    await store.sign_in(body.annotator, caller_of(request))
+    store = await _signed_in(request, body.annotator)
     return await store.next_pair(body.annotator)
 
 
@@ -177,6 +194,13 @@ async def quick_feedback(
 async def agreement(request: Request) -> AgreementReport:
     """How far people agree, and the reward models with them, on all that is annotated now."""
     return AgreementReport.model_validate(await _feedback(request).agreement())
+
+
+async def _signed_in(request: Request, annotator: str) -> FeedbackStore:
+    """The store, in which the annotator is known from now on."""
+    store = _feedback(request).store
+    await store.sign_in(annotator, caller_of(request))
+    return store
 
 
 def _feedback(request: Request) -> FeedbackRuntime:

@@ -49,7 +49,8 @@ class GenerateRequest(Wire):
     ] = None
     """Instead of the query's: the same text, or a number for each category that counts, by name."""
     question: Text | None = None
-    """A question, answered from `passages`; the form the policies were trained on and the only one that is scored."""
+    """A question, answered from `passages`: the form that policies are trained on. Without passages, only categories
+    that need none, such as toxicity, score the answer."""
     passages: Passages = Field(default_factory=list)
     """Cut to the prompt budget, in a fair share each."""
     prompt: Text | None = None
@@ -63,7 +64,8 @@ class GenerateRequest(Wire):
     top_p: float | None = Field(None, gt=0, le=1, strict=False)
     """Sample from the likeliest tokens that together have this probability."""
     seed: Seed | None = None
-    """The same seed on the same policy gives the same text, up to the rounding that other requests' company causes."""
+    """The same seed with the same policy gives the same text, except for rounding that depends on other requests in the
+    batch; -1 for a random one."""
     stop: Stops = None
     """Text at which generation ends; it is not part of the answer."""
     stream: bool = False

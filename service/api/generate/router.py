@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
-from sse_starlette import ServerSentEvent
 
 from service.answering.pipeline import Pipeline
 from service.answering.prepared import Prepared
@@ -18,7 +17,7 @@ from service.backend import backend_of
 from service.edge.authentication import caller_of
 from service.edge.client_disconnect import CLIENT_CLOSED, unless_disconnected
 from service.edge.route_scope import needs
-from service.edge.sse import event_data, event_stream
+from service.edge.sse import event, pinged_stream
 from service.errors import GENERATING, ServiceError
 
 router = APIRouter(route_class=GeneratingRoute, dependencies=[Depends(only_known)])
@@ -48,24 +47,24 @@ async def generate(
     prepared = await pipeline.prepare(asked)
     if body.stream:
         # Before the stream's 200 goes out, so that waiting in vain is a 503 in both forms.
-        if await unless_disconnected(request, pipeline.wait_for_turn(prepared)) is None:
+        if not prepared.has_turn and await unless_disconnected(request, pipeline.wait_for_turn(prepared)) is None:
             return Response(status_code=CLIENT_CLOSED)
-        return event_stream(_events(pipeline, prepared))
+        return pinged_stream(_events(pipeline, prepared))
     answer = await unless_disconnected(request, pipeline.answer(prepared))
     return Response(status_code=CLIENT_CLOSED) if answer is None else JSONResponse(to_reply(answer).model_dump())
 
 
-async def _events(pipeline: Pipeline, prepared: Prepared) -> AsyncIterator[ServerSentEvent]:
+async def _events(pipeline: Pipeline, prepared: Prepared) -> AsyncIterator[bytes]:
     try:
         async with aclosing(pipeline.stream(prepared)) as stream:
-            async for event in to_events(stream):
-                if isinstance(event, GenerateResponse):
-                    yield _event("done", event.model_dump(exclude={"text"}))
+            async for part in to_events(stream):
+                if isinstance(part, GenerateResponse):
+                    yield _event("done", part.model_dump(exclude={"text"}))
                 else:
-                    yield _event("token", {"text": event})
+                    yield _event("token", {"text": part})
     except ServiceError as error:
         yield _event("error", error.body())
 
 
-def _event(name: str, data: dict[str, Any]) -> ServerSentEvent:
-    return ServerSentEvent(event_data(data), event=name)
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return event(data, name, "\r\n")

@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import TypeVar
 
 from rewards.categories import Category
-from rewards.dataset import Passage
 from service.api.common.reply import completion_json
 from service.api.common.selection import from_parameters
+from service.api.common.wire import as_passages
 from service.api.generate.protocol import BestOfResponse, GenerateRequest, GenerateResponse
 from service.domain.answer import Answer, Piece
 from service.domain.caller import ANONYMOUS, Caller
@@ -69,8 +69,7 @@ def _either(param: str, in_query: str | None, in_body: Value | None) -> str | Va
 def _content(body: GenerateRequest) -> tuple[str, Content]:
     """The parameter that holds what to answer, and its value."""
     if body.question is not None:
-        passages = tuple(Passage(title=passage.title, text=passage.text) for passage in body.passages)
-        return "question", Question(body.question, passages)
+        return "question", Question(body.question, as_passages(body.passages))
     if body.prompt is not None:
         return "prompt", body.prompt
     return "messages", Conversation(tuple(message.as_turn() for message in body.messages or []))

@@ -10,6 +10,7 @@ name it in FORMATS.
     doccano.py            doccano's JSON lines
     prodigy.py            Prodigy's JSON lines
     tasks/                what tasks in these tools are made of
+    usable.py             a record as an item, or why it cannot be used
     item.py               one person's feedback on one response, between a file and the store
     importing.py          items into the store
     exporting.py          items out of the store

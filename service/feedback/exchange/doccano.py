@@ -5,25 +5,16 @@ errors, or not annotated yet.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from service.feedback.exchange.files import reason_of, records, write_lines
-from service.feedback.exchange.item import (
-    AS_WRITTEN,
-    Item,
-    LeftOut,
-    Read,
-    ReadOptions,
-    Refusal,
-    content_digest,
-    objection,
-)
+from service.feedback.exchange.files import write_lines
+from service.feedback.exchange.item import AS_WRITTEN, Item, Read, ReadOptions, content_digest
 from service.feedback.exchange.tasks.controls import Names
 from service.feedback.exchange.tasks.marked_text import Mark, MarkedText, columns
+from service.feedback.exchange.usable import read_rows
 
 CONTROLS = ("label",)
 """The column that is read."""
@@ -50,19 +41,11 @@ def write(items: Iterable[Item], path: Path) -> int:
 
 def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
     """The items of a file, and what cannot be used. Raises FgctlError if the file as a whole cannot be read."""
-    for where, row in records(path):
-        if isinstance(row, Refusal):
-            yield row
-            continue
-        try:
-            item = _item(row, options)
-        except ValueError as error:
-            yield Refusal(where, reason_of(error))
-            continue
-        reason = objection(item)
-        yield Refusal(where, reason) if reason else replace(item, where=where)
-        for column, what in _NOT_READ.items():
-            yield from [LeftOut(where, what)] * len(row.get(column) or ())
+    return read_rows(path, lambda row: (_item(row, options), _left_out(row)))
+
+
+def _left_out(row: Mapping[str, Any]) -> list[str]:
+    return [what for column, what in _NOT_READ.items() for _ in row.get(column) or ()]
 
 
 def _item(row: Mapping[str, Any], options: ReadOptions) -> Item:

@@ -1,16 +1,16 @@
 """Prodigy's JSON lines, as `prodigy db-out` writes them: a text with `spans`, in code points, and an `answer`."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from service.feedback.exchange.files import reason_of, records, write_lines
-from service.feedback.exchange.item import AS_WRITTEN, Item, LeftOut, Read, ReadOptions, Refusal, objection
+from service.feedback.exchange.files import write_lines
+from service.feedback.exchange.item import AS_WRITTEN, Item, Read, ReadOptions
 from service.feedback.exchange.tasks.controls import Names
 from service.feedback.exchange.tasks.marked_text import MarkedText, columns
+from service.feedback.exchange.usable import read_rows
 
 CONTROLS = ("spans",)
 """The property that is read."""
@@ -53,18 +53,7 @@ def write(items: Iterable[Item], path: Path) -> int:
 
 def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
     """The items of a file, and what cannot be used. Raises FgctlError if the file as a whole cannot be read."""
-    for where, row in records(path):
-        if isinstance(row, Refusal):
-            yield row
-            continue
-        try:
-            item, left_out = _item(row, options.names)
-        except ValueError as error:
-            yield Refusal(where, reason_of(error))
-            continue
-        reason = objection(item)
-        yield Refusal(where, reason) if reason else replace(item, where=where)
-        yield from (LeftOut(where, what) for what in left_out)
+    return read_rows(path, lambda row: _item(row, options.names))
 
 
 def _item(row: Mapping[str, Any], names: Names) -> tuple[Item, list[str]]:

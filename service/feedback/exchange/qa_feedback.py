@@ -5,15 +5,15 @@ for the others and is tied with everything; `read` drops such stand-ins.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from rewards.dataset import PAIRS, MissingInfo, SpanError
-from service.feedback.exchange.files import reason_of, records, write_list
-from service.feedback.exchange.item import AS_WRITTEN, Item, Read, ReadOptions, Refusal, objection
+from service.feedback.exchange.files import write_list
+from service.feedback.exchange.item import AS_WRITTEN, Item, Read, ReadOptions
+from service.feedback.exchange.usable import read_rows
 
 CONTROLS = ()
 _PREDICTIONS = 4
@@ -74,17 +74,7 @@ def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
 
     Raises FgctlError if the file as a whole cannot be read.
     """
-    for where, record in records(path):
-        if isinstance(record, Refusal):
-            yield record
-            continue
-        try:
-            item = _Row.model_validate(record).item()
-        except ValidationError as error:
-            yield Refusal(where, reason_of(error))
-            continue
-        reason = objection(item)
-        yield Refusal(where, reason) if reason else replace(item, where=where)
+    return read_rows(path, lambda record: (_Row.model_validate(record).item(), ()))
 
 
 def write(items: Iterable[Item], path: Path) -> int:

@@ -12,7 +12,7 @@ from rewards.categories import BUILT_IN, Category
 from rewards.quality.answers import Answer, judged_totals, mean_marks, scored_totals, spans_of
 from rewards.quality.support_labels import Marks
 from service.feedback.agreement.ratings import Rating, error_mask
-from service.feedback.records import StoredAnnotation, TrafficResponse
+from service.feedback.records import JudgedSentence, StoredAnnotation, TrafficResponse
 from service.feedback.store.feedback_store import FeedbackStore
 
 _PAGE = 200
@@ -26,6 +26,8 @@ class TrafficAnswer:
     profile: str
     policy: str
     answer: Answer
+    rewards: str = ""
+    """Version of the reward models that gave its scores."""
     labelled_at: datetime | None = None
 
 
@@ -78,6 +80,8 @@ def _answers(responses: Sequence[TrafficResponse]) -> list[TrafficAnswer]:
 
 def _answer(response: TrafficResponse) -> TrafficAnswer:
     opinions = [_marks(response, annotation) for annotation in response.annotations]
+    opinions += [_judged_marks(response, sentences) for sentences in response.judgements]
+    times = [*(annotation.created for annotation in response.annotations), response.judged_at]
     return TrafficAnswer(
         response.profile or "",
         response.policy or "",
@@ -86,8 +90,18 @@ def _answer(response: TrafficResponse) -> TrafficAnswer:
             judged_totals(response.scores, mean_marks(opinions)),
             float("nan") if response.probability is None else response.probability,
         ),
-        max((annotation.created for annotation in response.annotations), default=None),
+        response.rewards,
+        max(filter(None, times), default=None),
     )
+
+
+def _judged_marks(response: TrafficResponse, sentences: Sequence[JudgedSentence]) -> Mapping[Category, Marks]:
+    """What a judgement of sentences says: whether each is a factual error, where the annotator could tell."""
+    if "factuality" not in response.scores:
+        return {}
+    supported = {(sentence.start, sentence.end): sentence.supported for sentence in sentences}
+    judged = [supported.get(span) for span in spans_of(response.scores, "factuality")]
+    return {"factuality": np.array([np.nan if says is None else float(not says) for says in judged], dtype=np.float64)}
 
 
 def _marks(response: TrafficResponse, annotation: StoredAnnotation) -> Mapping[Category, Marks]:

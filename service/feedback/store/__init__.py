@@ -13,5 +13,5 @@ annotation_priority.py   the columns that order the queue
 reading.py               pages of feedback, filtered
 sampling/                drawing answers to label for the error rate, and reading back the draws
 paging.py                cursors that stay stable while rows are added
-removal.py               deleting a person's data and old responses
+removal.py               deleting a person's data, a response, and old responses
 """

@@ -25,15 +25,18 @@ STALE = timedelta(days=1)
 
 
 async def next_assignment(
-    session: AsyncSession, annotator: int, order: Order, overlap: float, now: datetime
+    session: AsyncSession, annotator: int, order: Order, overlap: float, now: datetime, *, quick: bool = False
 ) -> Assignment | None:
     """The assignment the annotator has open or drafted, else a new one; None when nothing is left.
+
+    With `quick`, for judging sentences alone, drafts of annotations stay where they are.
 
     A response goes to one annotator, and to two if it is among the `overlap` share. The order `disagreed` also offers a
     second annotator what another has annotated and somebody disagrees on. The orders `sampled` and `error_rate` draw at
     random, and record the draw.
     """
-    own = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(BEGUN))
+    begun = ("open",) if quick else BEGUN
+    own = select(Assignment).where(Assignment.annotator_id == annotator, Assignment.state.in_(begun))
     if (current := await session.scalar(own.order_by(Assignment.updated.desc()).limit(1))) is not None:
         return current
     offered = _offered(annotator, order, overlap, now)
@@ -83,7 +86,12 @@ def _offered(annotator: int, order: Order, overlap: float, now: datetime) -> Sel
 
 
 async def done(session: AsyncSession, kind: WorkKind, annotator: int, since: datetime | None) -> tuple[int, int]:
-    """How many responses the annotator has annotated, or pairs compared, and how many of them since a time."""
+    """How many responses the annotator has annotated or judged, or pairs compared, and how many since a time."""
+    if kind == "judgement":
+        mine = Assignment.annotator_id == annotator
+        judged = select(func.count()).select_from(Assignment).where(mine, Assignment.judged.is_not(None))
+        every = await session.scalar(judged) or 0
+        return every, every if since is None else await session.scalar(judged.where(Assignment.updated >= since)) or 0
     table = Annotation if kind == "annotation" else Comparison
     unit: Any = (
         Annotation.response_id

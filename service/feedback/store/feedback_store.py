@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from service.domain.caller import Caller
 from service.errors import ServiceError
 from service.feedback.figures import FeedbackFigures, Progress
+from service.feedback.opinions import Opinions
 from service.feedback.records import (
     Annotation,
     AnnotatorInfo,
@@ -23,6 +24,7 @@ from service.feedback.records import (
     Comparison,
     Counts,
     ImportedFeedback,
+    Judgement,
     NewResponse,
     NewScores,
     Order,
@@ -172,16 +174,21 @@ class FeedbackStore:
     # Handing out work
 
     @_to_its_end
-    async def next_response_for(self, annotator: str, order: Order = "sampled") -> Assignment | None:
+    async def next_response_for(
+        self, annotator: str, order: Order = "sampled", *, quick: bool = False
+    ) -> Assignment | None:
         """What the annotator has begun, or the next response to annotate; None when nothing is left.
 
         The order `uncertain` starts where the reward models are least certain, `disagreed` where raters differ most;
-        `error_rate` draws at random, the same number of each profile, for an estimate of the error rate.
+        `error_rate` draws at random, the same number of each profile, for an estimate of the error rate. With `quick`,
+        for judging sentences alone, drafts of annotations are not offered.
         Raises NotStored for an unknown annotator.
         """
         async with self._database.writing() as session:
             person = await annotators.find(session, annotator)
-            assignment = await queue.next_assignment(session, person.id, order, self._overlap, self._clock())
+            assignment = await queue.next_assignment(
+                session, person.id, order, self._overlap, self._clock(), quick=quick
+            )
             if assignment is None:
                 return None
             response = await responses.with_scores(session, await responses.find(session, assignment.response_id))
@@ -281,6 +288,15 @@ class FeedbackStore:
         """
         async with self._database.writing() as session:
             return await submissions.annotate(session, annotation, by, based_on, self._clock())
+
+    @_to_its_end
+    async def judge(self, judgement: Judgement, *, by: Caller | None = None) -> None:
+        """Store whether the passages support each sentence of a response, in place of what the annotator said before.
+
+        Raises InvalidRequest for sentences outside the response, and NotStored.
+        """
+        async with self._database.writing() as session:
+            await submissions.judge(session, judgement, by, self._clock())
 
     @_to_its_end
     async def import_feedback(self, items: Sequence[ImportedFeedback]) -> list[Outcome | ServiceError]:
@@ -386,6 +402,20 @@ class FeedbackStore:
         async with self._database.reading() as session:
             return await traffic.start_of_the_last(session, number)
 
+    # Preferences
+
+    @_to_its_end
+    async def opinions(self, caller: str) -> Opinions:
+        """What a caller said of scored answers since it last had them forgotten."""
+        async with self._database.reading() as session:
+            return await reading.opinions(session, caller)
+
+    @_to_its_end
+    async def forget_opinions(self, caller: str) -> None:
+        """Leave out of `opinions` what a caller has said so far. The feedback itself stays."""
+        async with self._database.writing() as session:
+            self._audit(session, caller, reading.FORGET, "what was said before")
+
     # Removal
 
     @_to_its_end
@@ -394,6 +424,19 @@ class FeedbackStore:
         async with self._database.writing() as session:
             deleted = await removal.delete_person(session, name)
             self._audit(session, None, "delete_person", ", ".join(f"{n} {kind}" for kind, n in deleted.items()))
+        await self._database.truncate_log()
+        return deleted
+
+    @_to_its_end
+    async def delete_response(self, response_id: str, by: str | None) -> bool:
+        """Delete a response with its scores, unless somebody has given feedback on it or begun to.
+
+        `by` is the caller as it is kept. Returns whether there was one. Raises HasFeedback.
+        """
+        async with self._database.writing() as session:
+            deleted = await removal.delete_response(session, response_id)
+            if deleted:
+                self._audit(session, by, "delete_response", response_id)
         await self._database.truncate_log()
         return deleted
 

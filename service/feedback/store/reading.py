@@ -5,11 +5,12 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, or_, select
+from sqlalchemy import Select, and_, exists, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from service.feedback.figures import DoneResponse, FeedbackFigures, PersonFigures, VersionFigures
+from service.feedback.opinions import Opinions, Scored
 from service.feedback.records import (
     Counts,
     NewResponse,
@@ -27,6 +28,7 @@ from service.feedback.store.tables import (
     Annotation,
     Annotator,
     Assignment,
+    Audit,
     Comparison,
     QuickFeedback,
     Response,
@@ -36,6 +38,10 @@ from service.feedback.store.tables import (
 
 _AT_ONCE = 1000
 """Ids in one query."""
+FORGET = "forget_preferences"
+"""The audited action by which a caller begins anew."""
+_MOST_OPINIONS = 500
+"""Thumbs, and comparisons, of a caller that count: the latest."""
 
 
 async def response_page(session: AsyncSession, cursor: str | None, limit: int, annotated: bool) -> Page[StoredResponse]:
@@ -226,3 +232,45 @@ def _skips() -> tuple[Select[*tuple[Any, ...]], Select[*tuple[Any, ...]]]:
 
 def _by(query: Select[Any], table: Any, annotator: str | None) -> Select[Any]:
     return query if annotator is None else query.where(table.annotator_id.in_(annotators.ids_of(annotator)))
+
+
+async def opinions(session: AsyncSession, caller: str) -> Opinions:
+    """The latest thumbs and choices of a caller since it last had them forgotten. Annotators belong to their key."""
+    since = await session.scalar(select(func.max(Audit.at)).where(Audit.who == caller, Audit.action == FORGET))
+    thumbs: dict[str, int] = {}
+    query = select(QuickFeedback).where(QuickFeedback.caller == caller, _after(QuickFeedback, since))
+    for thumb in await session.scalars(_latest(query, QuickFeedback)):
+        thumbs.setdefault(thumb.response_id, thumb.thumb)
+    pairs: dict[tuple[int, frozenset[str]], Comparison] = {}
+    own = select(Comparison).join(Annotator).where(Annotator.caller == caller, _after(Comparison, since))
+    for comparison in await session.scalars(_latest(own, Comparison)):
+        pairs.setdefault((comparison.annotator_id, frozenset((comparison.a, comparison.b))), comparison)
+    scores = await _scores(session, {*thumbs, *(name for pair in pairs.values() for name in (pair.a, pair.b))})
+    compared = [
+        (scores[pair.a], scores[pair.b], pair.choice)
+        for pair in pairs.values()
+        if pair.a in scores and pair.b in scores
+    ]
+    return Opinions(
+        tuple((scores[name], thumb > 0) for name, thumb in thumbs.items() if thumb and name in scores),
+        tuple((a, b) if choice == "a" else (b, a) for a, b, choice in compared if choice in ("a", "b")),
+        tuple((a, b) for a, b, choice in compared if choice == "tie"),
+        since,
+    )
+
+
+def _after(table: type[QuickFeedback] | type[Comparison], since: datetime | None) -> Any:
+    return true() if since is None else table.created > since
+
+
+def _latest(query: Select[Any], table: type[QuickFeedback] | type[Comparison]) -> Select[Any]:
+    return query.order_by(table.created.desc(), table.id.desc()).limit(_MOST_OPINIONS)
+
+
+async def _scores(session: AsyncSession, response_ids: Collection[str]) -> dict[str, Scored]:
+    """The latest scores of each of these responses that has some."""
+    ids, scores = list(response_ids), {}
+    for start in range(0, len(ids), _AT_ONCE):
+        query = select(Score).where(Score.response_id.in_(ids[start : start + _AT_ONCE])).order_by(Score.created)
+        scores.update({row.response_id: row.json for row in await session.scalars(query)})
+    return scores

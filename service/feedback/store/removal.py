@@ -1,10 +1,11 @@
-"""Deleting a person's data, and old responses. Call these inside a writing transaction."""
+"""Deleting a person's data, a response, and old responses. Call these inside a writing transaction."""
 
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, CursorResult, Delete, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from service.feedback.errors import HasFeedback
 from service.feedback.store import annotators
 from service.feedback.store.responses import update_disagreement
 from service.feedback.store.tables import (
@@ -47,6 +48,19 @@ async def delete_person(session: AsyncSession, name: str) -> dict[str, int]:
     await session.execute(update(Annotator).where(Annotator.caller == name).values(caller=None))
     await session.execute(update(Audit).where(Audit.who.in_(names)).values(who=None))
     return deleted
+
+
+async def delete_response(session: AsyncSession, response_id: str) -> bool:
+    """Delete a response with its scores. Returns whether there was one. Raises HasFeedback, having deleted nothing."""
+    if await _delete(session, delete(Response).where(Response.id == response_id, ~_has_feedback())):
+        return True
+    if await session.get(Response, response_id) is None:
+        return False
+    raise HasFeedback(
+        f"There is feedback on response {response_id[:64]!r}, so it stays; an operator can delete all of a key with "
+        "`fgctl feedback delete-person`.",
+        "response_id",
+    )
 
 
 async def prune(session: AsyncSession, older_than: datetime, everything: bool) -> int:

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from service.domain.caller import Caller
 from service.errors import InvalidRequest
 from service.feedback.errors import Conflict, Refused, Stale
-from service.feedback.records import Annotation, Comparison, QuickFeedback, Stored
+from service.feedback.records import Annotation, Comparison, Judgement, QuickFeedback, Stored
+from service.feedback.skips import SKIP_REASONS
 from service.feedback.store import annotators, responses, tables
 from service.feedback.store.annotation_queue import assignment_of, of_pair, shown_first
 from service.feedback.store.paging import next_moment
@@ -49,6 +50,31 @@ async def annotate(
     session.add(tables.Audit(at=now, who=annotator.name, action="annotate", what=f"annotation {row.id}"))
     await responses.update_disagreement(session, response)
     return Stored(id=row.id, version=row.version, questions=tuple(follow_up_questions(annotation)))
+
+
+async def judge(session: AsyncSession, judgement: Judgement, by: Caller | None, now: datetime) -> None:
+    """Store what an annotator says of a response's sentences, in place of what they said before.
+
+    A response of which they cannot tell anything counts as skipped, unless they have annotated it; a draft of an
+    annotation stays. Raises Forbidden, InvalidRequest and NotStored.
+    """
+    annotator = await annotators.find(session, judgement.annotator, by)
+    response = await responses.find(session, judgement.response_id)
+    for place, sentence in enumerate(judgement.sentences):
+        if not sentence.start < sentence.end <= len(response.text):
+            raise InvalidRequest(
+                f"Sentence {place} goes from {sentence.start} to {sentence.end} in a response of {len(response.text)} "
+                f"characters; send code points inside it.",
+                f"sentences.{place}",
+            )
+    assignment = await assignment_of(session, response.id, annotator.id, now)
+    tells = any(sentence.supported is not None for sentence in judgement.sentences)
+    assignment.judged = [sentence.model_dump(mode="json") for sentence in judgement.sentences] if tells else None
+    if assignment.state != "drafted":
+        done = tells or await check_version(session, response.id, annotator.id, None)
+        assignment.state = "submitted" if done else "skipped"
+        assignment.skip_reason = None if done else SKIP_REASONS["cannot_judge"]
+    session.add(tables.Audit(at=now, who=annotator.name, action="judge", what=f"response {response.id}"))
 
 
 async def check_version(session: AsyncSession, response_id: str, annotator_id: int, based_on: int | None) -> int:

@@ -148,6 +148,8 @@ class Assignment(Base):
     """`open`, `drafted`, `submitted` or `skipped`."""
     draft: Mapped[dict[str, Any] | None] = mapped_column(Words)
     skip_reason: Mapped[str | None] = mapped_column(Words)
+    judged: Mapped[list[dict[str, Any]] | None] = mapped_column(Words)
+    """Whether the passages support each sentence, where the annotator has judged these instead of annotating."""
     created: Mapped[datetime] = mapped_column(Moment)
     updated: Mapped[datetime] = mapped_column(Moment)
     sampling_order: Mapped[str | None] = mapped_column(String)

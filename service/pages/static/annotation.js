@@ -24,6 +24,12 @@ export const openAgain = (annotator, id) => post("annotation/open", { annotator,
 /** How much is done and left: {done, today, left, last}. */
 export const getProgress = (query) => post("annotation/progress", query);
 
+/** A response, drawn for the error rate, whose sentences are judged, or null when there is none. */
+export const nextToJudge = (annotator) => post("annotation/judgements/next", { annotator });
+
+/** Store whether each sentence of a response is supported: {response_id, annotator, sentences}. */
+export const judge = (judgement) => post("annotation/judgements", judgement);
+
 /** Two answers to compare: {a, b, shown_first}, or null when there are none. */
 export const nextPair = (annotator) => post("annotation/pairs", { annotator });
 

@@ -1,6 +1,6 @@
 // One preference in the playground, and its answer with scores.
 
-import { call, callJson, LOST, make, Problem, show } from "./call.js";
+import { call, callJson, data, LOST, make, Problem, show } from "./call.js";
 import { events } from "./events.js";
 import { scoreTable, showScored, showWhole } from "./scored.js";
 import { LANGUAGES } from "./snippets.js";
@@ -16,9 +16,10 @@ const PATIENCE = 60_000;
 const template = (id) => document.getElementById(id).content.cloneNode(true).firstElementChild;
 
 export class Panel {
-  constructor(name, profile) {
+  /** `wanted` is the profile to begin with; afterwards, what the user has chosen. */
+  constructor(name, wanted) {
     this.name = name;
-    this.wanted = profile;
+    this.wanted = wanted;
     this.preference = template("preference");
     this.answer = template("answer");
     const find = (selector) => this.answer.querySelector(selector);
@@ -32,7 +33,7 @@ export class Panel {
     this.choices.setAttribute("aria-label", `Profile ${name}`);
     this.table.setAttribute("aria-label", `All scores ${name}`);
     this.triangle = new Triangle(this.preference.querySelector(".triangle"), NAMES, {
-      onMove: () => this.choose(OWN), onPick: (name) => this.choose(name),
+      onMove: () => this.pick(OWN), onPick: (name) => this.pick(name),
     });
     this.profiles = [];
     this.setProfiles([]);
@@ -42,20 +43,27 @@ export class Panel {
   /** Set the profiles to choose from, in the shape of GET /profiles. */
   setProfiles(profiles) {
     this.profiles = profiles;
-    const placed = profiles.filter(({ weights }) => NAMES.every((name) => name in weights));
+    const placed = profiles.filter(({ weights }) => inTriangle(weights));
     this.triangle.mark(placed.map(({ profile, weights }) => ({ name: profile, weights: NAMES.map((name) => weights[name]) })));
-    this.choices.replaceChildren(...[...profiles.map((p) => p.profile), OWN].map((name) => make("label", {},
-      make("input", { type: "radio", name: `profile-${this.name}`, value: name, onchange: () => this.choose(name) }),
+    const names = [...profiles.map((p) => p.profile), OWN];
+    this.choices.replaceChildren(...names.map((name) => make("label", {},
+      make("input", { type: "radio", name: `profile-${this.name}`, value: name, onchange: () => this.pick(name) }),
       make("span", { textContent: name }),
     )));
-    this.choose(profiles.some((p) => p.profile === this.wanted) ? this.wanted : profiles[0]?.profile ?? OWN);
+    this.choose(names.includes(this.wanted) ? this.wanted : names[0]);
+  }
+
+  /** What the user chooses, which stays chosen when profiles are loaded again. */
+  pick(name) {
+    this.wanted = name;
+    this.choose(name);
   }
 
   choose(name) {
     this.chosen = name;
     for (const radio of this.choices.querySelectorAll("input")) radio.checked = radio.value === name;
     const weights = this.profiles.find((p) => p.profile === name)?.weights;
-    if (weights && NAMES.every((n) => n in weights)) this.triangle.set(NAMES.map((n) => weights[n]));
+    if (weights && inTriangle(weights)) this.triangle.set(NAMES.map((n) => weights[n]));
   }
 
   /** Ask `{question, passages}` and show the answer and its scores, or the failure. */
@@ -132,7 +140,7 @@ export class Panel {
 
   async score(id, text, signal) {
     const facts = this.facts.textContent;
-    if (!this.sent.passages.length || !text.trim()) {
+    if (!text.trim() || !canBeJudged(this.sent)) {
       this.facts.textContent = `${facts} · not judged: ${text.trim() ? "no passages" : "the answer is empty"}`;
       return;
     }
@@ -178,6 +186,15 @@ export class Panel {
     const keyed = sessionStorage.getItem("fgctl-key") !== null;
     this.copy.querySelector("pre").textContent = LANGUAGES[this.language](this.sent, base, keyed);
   }
+}
+
+/** Whether the triangle's categories have all of the weight. */
+const inTriangle = (weights) => NAMES.reduce((sum, name) => sum + (weights[name] ?? 0), 0) > 0.99;
+
+/** Whether some category can judge an answer with what it comes with. */
+function canBeJudged({ question, passages }) {
+  const has = { nothing: true, question: Boolean(question), passages: passages.length > 0 };
+  return Object.values(data.categories).some(({ needs }) => has[needs]);
 }
 
 function pause(milliseconds, signal) {

@@ -50,8 +50,10 @@ function checkQuestion() {
   for (const panel of panels) panel.checkQuestion(question());
 }
 
-const panels = [new Panel("a", "medium"), new Panel("b", "short")];
+const panels = [new Panel("a"), new Panel("b", "short")];
 let running = null;
+/** Whether the profiles could be loaded: a question waits for that. Null after a failure, to load them again. */
+let loading;
 
 function arrange() {
   const two = $("both").checked;
@@ -62,17 +64,19 @@ function arrange() {
   }
 }
 
+/** Load the profiles; false, with a sentence on the page, if they cannot be loaded. */
 async function loadProfiles() {
   try {
     const { profiles, default: defaultProfile } = await callJson("profiles");
-    for (const [i, panel] of panels.entries()) {
-      if (i === 0) panel.wanted = defaultProfile;
-      panel.setProfiles(profiles);
-    }
-    if (!profiles.length) throw new Problem("The service is still starting; reload the page in about half a minute.");
+    if (!profiles.length) throw new Problem("The service is still starting; ask again in about half a minute.");
+    panels[0].wanted ??= defaultProfile;
+    for (const panel of panels) panel.setProfiles(profiles);
     show($("problem"), null);
+    return true;
   } catch (error) {
-    show($("problem"), error.message);
+    loading = null;
+    show($("problem"), `The profiles could not be loaded. ${error.message}`);
+    return false;
   }
 }
 
@@ -81,8 +85,15 @@ async function ask() {
   running = new AbortController();
   const mine = running;
   $("stop").hidden = false;
-  show($("problem"), null);
   $("said").textContent = "Asked. The answer is being written.";
+  loading ??= loadProfiles();
+  const loaded = await loading;
+  if (mine !== running) return;
+  if (!loaded) {
+    $("stop").hidden = true;
+    $("said").textContent = "There was a problem.";
+    return;
+  }
   const asked = panels.slice(0, $("both").checked ? 2 : 1);
   const answers = asked.map((panel) => panel.ask(question(), mine.signal));
   bringIntoSight($("answers"));
@@ -116,7 +127,7 @@ $("stop").addEventListener("click", () => running?.abort());
 $("both").addEventListener("change", arrange);
 $("add-passage").addEventListener("click", () => addPassage().querySelector(".title").focus());
 $("example").addEventListener("change", () => useExample(data.examples[$("example").value]));
-window.addEventListener("key", loadProfiles);
+window.addEventListener("key", () => { loading = loadProfiles(); });
 useExample(data.examples[0]);
 arrange();
-loadProfiles();
+loading = loadProfiles();

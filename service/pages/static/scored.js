@@ -5,7 +5,7 @@ import { slice } from "./offsets.js";
 import { isRightToLeft } from "./words.js";
 
 const LEVELS = [0.3, 0.6];
-const TAGS = { relevance: "R", factuality: "F" };
+const TAGS = { relevance: "R", factuality: "F", toxicity: "T" };
 
 /** Show `text` in `box`, with segments coloured by `scores` and a tip on hover and focus. */
 export function showScored(box, text, scores) {

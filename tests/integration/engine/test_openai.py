@@ -1,11 +1,20 @@
 """OpenAI's interface and the best of several, by the official client, with the real engine and reward models."""
 
+import json
+import re
+
 import httpx
 import openai
 import pytest
 
 PASSAGES = [{"title": "Aldermouth Lighthouse", "text": "The tower is 31 metres tall and has 164 steps."}]
 ASKED = [{"role": "user", "content": "How tall is the Aldermouth Lighthouse?"}]
+HEIGHT = {
+    "type": "object",
+    "properties": {"tall": {"type": "boolean"}},
+    "required": ["tall"],
+    "additionalProperties": False,
+}
 SAMPLED = {"max_tokens": 12, "seed": 3}
 
 
@@ -126,3 +135,37 @@ def test_the_best_of_several_has_the_highest_reward_of_its_scores(client, http, 
         assert kept["scores"] == choice.scores
         ends = [segment["end"] for segment in choice.scores["completeness"]["segments"]]
         assert ends == [len(choice.message.content.rstrip())]
+
+
+@pytest.mark.parametrize(
+    ("form", "fits"),
+    [
+        ({"structured_outputs": {"choice": ["granite", "limestone"]}}, lambda text: text in ("granite", "limestone")),
+        ({"structured_outputs": {"regex": "[0-9]{2} metres"}}, lambda text: re.fullmatch("[0-9]{2} metres", text)),
+        ({"structured_outputs": {"grammar": 'root ::= "31" | "32"'}}, lambda text: text in ("31", "32")),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "height", "schema": HEIGHT}}},
+            lambda text: isinstance(json.loads(text)["tall"], bool),
+        ),
+    ],
+    ids=["choice", "regex", "grammar", "schema"],
+)
+def test_an_answer_has_the_form_that_was_asked_for(client, loop, form, fits):
+    body = form | {"passages": PASSAGES}
+    creating = client.chat.completions.create(model="first", messages=ASKED, max_tokens=40, seed=3, extra_body=body)
+    choice = loop.run(creating).choices[0]
+    assert choice.finish_reason == "stop"
+    assert fits(choice.message.content)
+
+
+def test_a_conversation_goes_on_from_a_response_and_its_prefix_is_cached(client, loop):
+    passages = [{"text": "The tower is 31 metres tall, was built of granite in 1821 and has 164 steps. " * 12}]
+    asked = {"model": "first", "max_output_tokens": 8, "temperature": 0}
+    first = loop.run(client.responses.create(input=ASKED, extra_body={"passages": passages}, **asked))
+    again = loop.run(client.responses.create(input=ASKED, extra_body={"passages": passages}, **asked))
+    assert again.output_text == first.output_text
+    assert 0 < again.usage.input_tokens_details.cached_tokens < again.usage.input_tokens
+    second = loop.run(client.responses.create(input="How old is it?", previous_response_id=first.id, **asked))
+    assert second.messages_left_out == 0
+    assert second.usage.input_tokens > first.usage.input_tokens
+    assert second.status in ("completed", "incomplete")

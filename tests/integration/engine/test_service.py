@@ -44,7 +44,7 @@ def test_each_profile_answers_from_its_own_adapter_and_is_scored(client):
         assert reply["profile"] == name
         assert 0 < reply["usage"]["completion_tokens"] <= 24
         scores = wait_for_scores(client, reply["id"])
-        assert set(scores) == {"relevance", "factuality", "completeness"}
+        assert set(scores) == {"relevance", "factuality", "completeness", "toxicity"}
         for judged in scores.values():
             assert all(0 <= s["start"] < s["end"] <= len(reply["text"]) for s in judged["segments"])
     exposed = client("GET", "/metrics").text
@@ -55,7 +55,7 @@ def test_each_profile_answers_from_its_own_adapter_and_is_scored(client):
 
 
 def wait_for_scores(client, response_id):
-    for _ in range(300):
+    for _ in range(1200):
         scores = client("GET", f"/responses/{response_id}").json()["scores"]
         if scores is not None:
             return scores

@@ -4,7 +4,7 @@ import pytest
 
 HANGS_AFTER = 30
 """Seconds after which an engine that does not answer counts as hung."""
-DRAIN = 15
+DRAIN = 60
 """Seconds that answers may take once it was told to stop, which the last test does."""
 
 
@@ -16,7 +16,7 @@ def server(start, tmp_path_factory):
         FGCTL_FEEDBACK_STORE=f"sqlite:///{feedback}/feedback.db",
         FGCTL_DRAIN_SECONDS=str(DRAIN),
         FGCTL_ENGINE_TIMEOUT=str(HANGS_AFTER),
-        FGCTL_SCORING_TIMEOUT="20",
+        FGCTL_SCORING_TIMEOUT="45",
     )
     yield started
     started.process.terminate()

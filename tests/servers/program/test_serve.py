@@ -28,7 +28,7 @@ def test_every_profile_answers_is_scored_and_counted(server, profile):
     reply = httpx.post(f"{server.url}/generate", params={"profile": profile}, json=QUESTION, timeout=120).json()
     assert reply["profile"] == profile
     assert reply["text"]
-    for _ in range(300):
+    for _ in range(1200):
         scores = httpx.get(f"{server.url}/responses/{reply['id']}").json()["scores"]
         if scores:
             break

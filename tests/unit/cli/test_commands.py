@@ -14,6 +14,8 @@ from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE, load_feedback
 from rewards.errors import FgctlError
 from rewards.models.feedback_rewards import FITTED_REWARDS
+from rewards.scorer import Scorer
+from rewards.scores import summed_rewards
 from rewards.segmentation import segments
 from trainer.evaluation.answers import GREEDY
 from trainer.evaluation.intervals import comparison, intervals, metrics
@@ -52,6 +54,59 @@ def test_score_reads_and_writes_json_lines():
     assert second["scores"]["relevance"]["segments"] == []
 
 
+def test_score_adds_what_each_category_earns_by_weights():
+    row = {"question": "Where is it?", "passages": [["T", "It is by the sea."]], "response": "It is by the sea. Yes."}
+    code, out = invoke("score", "--weights", "0.3,0.5,0.2", input=json.dumps(row))
+    assert code == 0
+    scored = json.loads(out)
+    total = scored["reward"].pop("total")
+    assert list(scored["reward"]) == ["relevance", "factuality", "completeness"]
+    assert total == pytest.approx(sum(scored["reward"].values()), abs=2e-4)
+    specs = Scorer.load().categories
+    earned = summed_rewards(scored, specs)
+    for (name, reward), weight in zip(scored["reward"].items(), (0.3, 0.5, 0.2), strict=True):
+        assert reward == pytest.approx(weight * earned[name], abs=5e-4)
+
+
+def test_score_judges_a_text_alone_by_what_needs_no_more():
+    rows = [{"response": "What a lovely day."}, {"question": "Where?", "response": "What a lovely day."}]
+    code, out = invoke("score", input="\n".join(map(json.dumps, rows)))
+    assert code == 0
+    alone, answer = map(json.loads, out.splitlines())
+    assert list(alone["scores"]) == ["toxicity"]
+    assert alone["scores"]["toxicity"] == answer["scores"]["toxicity"]
+    assert list(answer["scores"]) == ["relevance", "factuality", "completeness", "toxicity"]
+
+
+def test_score_by_named_categories_alone():
+    row = {"question": "Where is it?", "passages": [["T", "It is by the sea."]], "response": "It is by the sea."}
+    asked = ("--categories", "toxicity, factuality", "--weights", "factuality=1")
+    code, out = invoke("score", *asked, input=json.dumps(row))
+    assert code == 0
+    scored = json.loads(out)
+    assert list(scored["scores"]) == ["factuality", "toxicity"]
+    assert list(scored["reward"]) == ["factuality", "total"]
+    assert (
+        scored["scores"]["factuality"] == json.loads(invoke("score", input=json.dumps(row))[1])["scores"]["factuality"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--categories", "charm"], "There is no category 'charm'; those in use are relevance,"),
+        (["--categories", "toxicity", "--weights", "1,0,0"], "--weights weighs relevance, which --categories leaves"),
+        (["--categories", "relevance,toxicity"], "Line 1: 'question' is missing, without which relevance cannot"),
+        (["--weights", "0,1,1"], "Line 1: 'question' is missing, without which completeness and factuality"),
+        (["--weights", "heavy"], "are not numbers"),
+    ],
+)
+def test_score_says_what_cannot_be_scored(options, part):
+    result = run.invoke(app, ["score", *options], input=json.dumps({"response": "Here."}))
+    assert isinstance(result.exception, FgctlError)
+    assert part in str(result.exception)
+
+
 def test_score_judges_configured_categories_too(shouting):
     code, out = invoke("score", input=json.dumps({"question": "Where?", "passages": [], "response": "HERE."}))
     assert code == 0
@@ -66,7 +121,7 @@ def test_score_judges_configured_categories_too(shouting):
         ("{", "Expecting"),
         ("[1]", "JSON object"),
         ('{"question": "a"}', "'response'"),
-        ('{"question": 3}', "'question'"),
+        ('{"question": 3, "response": "Here."}', "'question'"),
     ],
 )
 def test_score_names_a_bad_line_after_answering_those_before_it(line, part):
@@ -225,7 +280,17 @@ def test_policies_are_listed_and_shown_as_they_are_stored():
         (["generate", "Where?", "--passages", "none.txt"], "none.txt cannot be read"),
         (["generate", "Where?", "--server", "http://127.0.0.1:9"], "No service answers"),
         (["evaluate", "--profile", "none"], "There is no profile 'none'"),
+        (["arena", "short", "long", "--judge", "nobody"], "'nobody' names no endpoint and model"),
+        (["arena", "short", "long", "--judge", "people"], "No feedback store is named"),
+        (["arena", "short", "long", "--questions", "store"], "No feedback store is named"),
+        (["arena", "short"], "needs two contestants"),
+        (["experiment", "front", "--method", "stew"], "There is no method 'stew'"),
+        (["experiment", "front", "--beta", "0.2"], "choose one above 0.33"),
+        (["experiment", "front", "--reference-point", "1,2"], "is not 3 numbers"),
         (["evaluate", "--profile", "sft@000000000000"], "stored versions"),
+        (["evaluate", "--task", "none"], "no task 'none'; choose qa or detox"),
+        (["evaluate", "--task", "detox", "--record"], "The task detox does not support --record"),
+        (["sample", "--task", "none", "--out", "x.jsonl"], "no task 'none'"),
         (["train", "--weights", "a,b,c", "--profile", "x"], "three numbers"),
         (["train", "--weights", "shouting=1", "--profile", "x"], "not a category in use"),
     ],
@@ -245,7 +310,9 @@ def evaluating(evaluated, monkeypatch, tmp_path):
     monkeypatch.setenv("FGCTL_POLICIES", str(tmp_path / "policies"))
     asked = []
 
-    def evaluate_policies(candidates, examples, base, scorer, decoding, max_prompt_tokens, judge, samples, progress):
+    def evaluate_policies(
+        candidates, examples, base, scorer, decoding, max_prompt_tokens, judge, samples, progress, **_
+    ):
         progress("answering", 0, len(examples))
         asked.append((decoding, samples))
         before = []
@@ -285,6 +352,14 @@ def test_evaluate_prints_figures_and_differences_with_intervals(evaluating):
     assert re.search(r"length ratio +│ \d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", against)
     assert re.search(r"weighted_reward, equal length +│ [+-]\d\.\d{3} \[", against)
     assert "long - short" in pairs
+
+
+def test_evaluate_without_names_takes_the_parent_and_the_served_profiles(evaluating):
+    served = {"sft", "short", "medium", "long"}
+    for options, expected in (([], served), (["--anchors"], served | {"relevant", "factual", "complete"})):
+        code, out = invoke("evaluate", "--no-judge", "--no-perplexity", "--json", *options)
+        assert code == 0
+        assert {report["profile"] for report in json.loads(out)} == expected
 
 
 def test_evaluate_prints_json_and_records_in_the_version_that_was_named(evaluating):

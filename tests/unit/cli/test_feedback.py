@@ -165,9 +165,9 @@ def test_a_name_is_shown_with_its_key_and_released(store):
     [
         (("stats",), "FGCTL_FEEDBACK_STORE"),
         (("import", FILE, "--format", "csv"), "choose qa-feedback, label-studio, argilla, doccano, prodigy"),
-        (("import", FILE, "--format", "prodigy", "--map", "x=y"), "of prodigy the control is spans or ignore."),
+        (("import", FILE, "--format", "prodigy", "--map", "x=y"), "for prodigy, CONTROL is spans or ignore."),
         (("import", FILE, "--format", "argilla", "--map", "errors"), "--map errors is not NAME=CONTROL"),
-        (("import", FILE, "--map", "x=ignore"), "leave --map out"),
+        (("import", FILE, "--map", "x=ignore"), "leave out --map"),
         (("import", "none.json"), "does not exist"),
         (("stats", "--store", "mysql://host/db"), "sqlite:///PATH"),
     ],

@@ -52,7 +52,7 @@ def test_json_has_the_key_and_its_file(file):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (("add", "app", "--scope", "everything"), "choose from generate, feedback, admin, metrics"),
+        (("add", "app", "--scope", "everything"), "choose from generate, feedback, score, admin, metrics"),
         (("add", " "), "who uses the key"),
         (("list",), "fgctl keys add"),
         (("revoke", "abc"), "fgctl keys add"),

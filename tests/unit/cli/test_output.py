@@ -70,6 +70,7 @@ def fail(monkeypatch, error):
         (FgctlError(f"There is no profile '{USERS}'."), f"fgctl: There is no profile '{USERS}'."),
         (OSError(errno.ENOSPC, "No space left on device"), "fgctl: The disk is full ([Errno 28] No space left on"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "fgctl: A file cannot be read or written ([Errno"),
+        (FileExistsError(errno.EEXIST, "File exists", "/x"), "fgctl: Something else is where a file or a directory"),
     ],
 )
 def test_an_error_is_one_sentence(monkeypatch, printed, error, message):

@@ -37,6 +37,23 @@ def example():
 
 
 @pytest.fixture(scope="session")
+def training():
+    return build(KUBERNETES / "training")
+
+
+@pytest.fixture(scope="session")
+def on_gpus():
+    """The service with its engine on GPUs."""
+    return apply(KUBERNETES / "components" / "engine-in-process", build(KUBERNETES / "base"))
+
+
+@pytest.fixture(scope="session")
+def engine_apart():
+    """The service with its engine in pods of its own."""
+    return apply(KUBERNETES / "components" / "engine-remote", build(KUBERNETES / "base"))
+
+
+@pytest.fixture(scope="session")
 def find(base, monitoring):
     """Returns the resource of a kind and name, without an overlay."""
 
@@ -58,6 +75,21 @@ def build(directory):
     for resource in plan.pop("resources"):
         path = directory / resource
         docs += build(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+    for component in plan.pop("components", ()):
+        apply(directory / component, docs)
+    return _changed(docs, plan, directory)
+
+
+def apply(component, docs):
+    """What a component makes of resources."""
+    plan = yaml.safe_load((component / "kustomization.yaml").read_text())
+    assert (plan.pop("apiVersion"), plan.pop("kind")) == ("kustomize.config.k8s.io/v1alpha1", "Component")
+    for resource in plan.pop("resources", ()):
+        docs += yaml.safe_load_all((component / resource).read_text())
+    return _changed(docs, plan, component)
+
+
+def _changed(docs, plan, directory):
     for generator in plan.pop("configMapGenerator", ()):
         _generate(generator, directory, docs)
     for patch in plan.pop("patches", ()):
@@ -101,10 +133,13 @@ def _patch(docs, target, patch):
     matching = [doc for doc in docs if all(fields[key](doc) == value for key, value in target.items())]
     assert matching, f"no resource matches {target}"
     for step in yaml.safe_load(patch):
-        *way, last = step["path"].strip("/").split("/")
+        *way, last = [key.replace("~1", "/").replace("~0", "~") for key in step["path"].strip("/").split("/")]
         for doc in matching:
             place = doc
             for key in way:
                 place = place[int(key) if isinstance(place, list) else key]
+            if last == "-":
+                place.append(step["value"])
+                continue
             assert step["op"] == "add" or last in place, f"{step['path']} is not there to {step['op']}"
             place[last] = step["value"]

@@ -53,8 +53,8 @@ def settings(find):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_api_accepts_every_resource(base, example, version):
-    checked = [doc for doc in (*base, *example) if doc["apiVersion"] != OPERATOR]
+def test_the_api_accepts_every_resource(base, example, on_gpus, version):
+    checked = [doc for doc in (*base, *example, *on_gpus) if doc["apiVersion"] != OPERATOR]
     assert {doc["kind"] for doc in checked} == {
         "ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Namespace", "NetworkPolicy",
         "PersistentVolumeClaim", "PodDisruptionBudget", "Service", "ServiceAccount",
@@ -262,6 +262,26 @@ def test_requests_and_limits_are_equal(replica):
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
 
 
+def test_an_engine_on_gpus_gets_the_gpus_that_its_arguments_divide_it_among(on_gpus):
+    pytest.importorskip("vllm")
+    from service.engine.plan import layout_of, user_arguments
+
+    by_kind = {doc["kind"]: doc for doc in on_gpus if doc["metadata"]["name"] == "fgctl"}
+    (data,) = [doc["data"] for doc in on_gpus if doc["kind"] == "ConfigMap"]
+    settings = Settings(engine_args=data["FGCTL_ENGINE_ARGS"], max_num_seqs=int(data["FGCTL_MAX_NUM_SEQS"]))
+    layout = layout_of(user_arguments(settings))
+    (container,) = pod(by_kind["Deployment"])["containers"]
+    for bounds in container["resources"].values():
+        assert int(bounds["nvidia.com/gpu"]) == layout.devices
+    assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]  # noqa: S108
+    home = next(volume for volume in pod(by_kind["Deployment"])["volumes"] if volume["name"] == "home")
+    assert home["emptyDir"] == {"sizeLimit": "180Gi"}
+    busy = by_kind["HorizontalPodAutoscaler"]["spec"]["metrics"][1]["pods"]
+    assert busy["metric"]["name"] == "fg_running_completions"
+    places = settings.max_num_seqs * layout.data
+    assert 0.5 * places <= float(busy["target"]["averageValue"]) < places
+
+
 def test_an_empty_store_is_filled_with_the_shipped_versions(find, tmp_path):
     (fill,) = pod(find("Deployment", "fgctl-policies"))["initContainers"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -286,7 +306,7 @@ def test_every_file_is_used(base, example):
     used = {KUBERNETES / "prometheus-adapter" / "values.yaml"}
     for plan in KUBERNETES.rglob("kustomization.yaml"):
         contents = yaml.safe_load(plan.read_text())
-        used |= {plan, *(plan.parent / resource for resource in contents["resources"])}
+        used |= {plan, *(plan.parent / resource for resource in contents.get("resources", ()))}
         generators = contents.get("configMapGenerator", ())
         used |= {plan.parent / file for generator in generators for file in generator.get("envs", ())}
     assert {file for file in KUBERNETES.rglob("*") if file.is_file()} <= used

@@ -72,3 +72,9 @@ def test_a_tokenizer_that_ends_no_text_is_refused(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": None}))
     with pytest.raises(FgctlError, match="tokenizer of base model mine has no end-of-text token; name it as eos_token"):
         load_tokenizer(BaseModel("mine", tmp_path, ""))
+
+
+def test_a_base_is_loaded_by_its_name_on_the_hub_or_from_its_directory(tmp_path):
+    commit = tmp_path / "models--meta-llama--Llama-3.1-8B" / "snapshots" / "0123abc"
+    assert BaseModel("meta-llama/Llama-3.1-8B", commit, "d").loaded_from == "meta-llama/Llama-3.1-8B"
+    assert BaseModel("smollm2-135m-instruct", tmp_path, "d").loaded_from == str(tmp_path)

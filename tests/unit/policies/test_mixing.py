@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.adapters.lora import LoraAdapter
-from policies.manifest import Named, SeenFeedback, UsedRewards
+from policies.manifest import Named, SeenFeedback, UsedRewards, Versioned
 from policies.mixing import MIXTURE, Mixture, anchors, compress, mix, mixture_for, store_mixture
 from policies.store import PolicyStore
 from policies.verification import problem
@@ -152,6 +152,35 @@ def test_mixtures_broken_policies_and_other_bases_are_no_anchors(store, write_po
     assert anchors(store, "c" * 64) == ()
     with pytest.raises(FgctlError, match="no trained policy to mix"):
         mixture_for(Weights.parse("1,1,1"), ())
+
+
+@pytest.fixture
+def with_gentle(store, write_policy):
+    """The store's policies with a parent, and one that was trained from the base for another category."""
+    parent = Versioned(version="0f0f0f0f0f0f", digest="d" * 64)
+    for seed, (profile, weights) in enumerate(CORNERS.items(), 20):
+        store.promote(profile, write_policy(store, profile, seed, weights=weights, parent=parent).version)
+    store.promote("gentle", write_policy(store, "gentle", 30, weights="toxicity=1").version)
+    return store
+
+
+def test_only_policies_that_share_a_parent_are_mixed(with_gentle):
+    among = anchors(with_gentle, BASE)
+    mixture = mixture_for(Weights.parse("0.3,0.5,0.2"), among)
+    assert {anchor.manifest.profile for anchor, _ in mixture.shares} == set(CORNERS)
+    assert mixture.served.same_as(Weights.parse("0.3,0.5,0.2"))
+    assert mixture_for(Weights({"toxicity": 1}), among).anchor.manifest.profile == "gentle"
+    with pytest.raises(FgctlError, match="Only policies that share a parent can be mixed") as refused:
+        mixture_for(Weights({"factuality": 0.5, "toxicity": 0.5}), among)
+    assert "gentle from the base" in str(refused.value)
+    assert "from sft@0f0f0f0f0f0f" in str(refused.value)
+
+
+def test_a_mixture_of_several_parents_is_not_stored(with_gentle):
+    by_name = {anchor.manifest.profile: anchor for anchor in anchors(with_gentle, BASE)}
+    mixture = Mixture(by_name["brief"].weights, ((by_name["brief"], 0.5), (by_name["gentle"], 0.5)))
+    with pytest.raises(FgctlError, match=r"brief@.* was trained from sft@0f0f0f0f0f0f and gentle@.* from the base"):
+        store_mixture(with_gentle, mixture)
 
 
 def test_policies_of_different_bases_are_not_mixed(store, write_policy):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rewards.categories import BUILT_IN
+from rewards.categories import BUILT_IN, TOXICITY, TOXICITY_SPEC
 from rewards.configuration import RESERVED, load_configuration
 from rewards.errors import FgctlError
 
@@ -22,17 +22,24 @@ def write(path, text):
     return file
 
 
-def test_without_a_file_the_built_in_categories_remain(monkeypatch):
+def test_without_a_file_the_built_in_categories_and_toxicity_remain(monkeypatch):
     monkeypatch.delenv("FGCTL_CATEGORIES", raising=False)
-    assert load_configuration().specs == BUILT_IN
+    assert load_configuration().specs == BUILT_IN | {TOXICITY: TOXICITY_SPEC}
     assert load_configuration().scored() == {}
 
 
 def test_the_environment_names_the_file(tmp_path, monkeypatch):
     monkeypatch.setenv("FGCTL_CATEGORIES", str(write(tmp_path, POLITENESS)))
     specs = load_configuration().specs
-    assert list(specs) == [*BUILT_IN, "politeness"]
+    assert list(specs) == [*BUILT_IN, TOXICITY, "politeness"]
     assert (specs["politeness"].density, specs["politeness"].labels) == ("sentence", ())
+
+
+def test_a_category_of_that_name_replaces_the_toxicity_scorer(tmp_path):
+    configuration = load_configuration(write(tmp_path, POLITENESS.replace("politeness", TOXICITY)))
+    assert list(configuration.specs) == [*BUILT_IN, TOXICITY]
+    assert configuration.specs[TOXICITY].description == "every sentence is polite"
+    assert configuration.scored().keys() == {TOXICITY}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,16 @@ import json
 
 import pytest
 
-from rewards.dataset import SAMPLE, data_file, load_answers, load_examples, load_feedback, parse_passages, question_key
+from rewards.dataset import (
+    SAMPLE,
+    data_file,
+    load_answers,
+    load_examples,
+    load_feedback,
+    load_training_examples,
+    parse_passages,
+    question_key,
+)
 from rewards.errors import FgctlError
 
 LACKS = {"passage_id": 1, "sentence_id": [1]}
@@ -111,11 +120,26 @@ def test_passages_in_every_accepted_format():
 
 def test_a_policys_answers_are_read_by_question(tmp_path):
     path = tmp_path / "answers.jsonl"
-    rows = [("Who?", "She."), ("who? ", "He."), ("Where?", "")]
-    path.write_text("".join(json.dumps({"question": q, "response": r}) + "\n" for q, r in rows))
-    assert load_answers(path) == {question_key("Who?"): ["She.", "He."], question_key("Where?"): [""]}
+    rows = [("Who?", "She."), ("who? ", "He.\u2028"), ("Where?", "")]
+    lines = [json.dumps({"question": q, "response": r}, ensure_ascii=False) + "\n" for q, r in rows]
+    path.write_text("".join(lines), encoding="utf-8")
+    assert load_answers(path) == {question_key("Who?"): ["She.", "He.\u2028"], question_key("Where?"): [""]}
     path.write_text('{"question": "Who?", "response": "She."}\n{"question": "Who?"}\n')
     with pytest.raises(FgctlError, match="line 2: Field required"):
         load_answers(path)
     with pytest.raises(FgctlError, match="fgctl sample"):
         load_answers(tmp_path / "none.jsonl")
+
+
+def test_corrected_responses_of_feedback_are_examples_to_train_on(tmp_path, feedback_rows):
+    rows = feedback_rows[:3]
+    rows[0]["feedback"]["corrected-prediction"] = "As it should be.\n"
+    rows[1]["feedback"] |= {"errors": [], "missing-info": [], "corrected-prediction": ""}
+    rows[1]["prediction 1"] = "Nothing is wrong."
+    rows[2]["feedback"] |= {
+        "errors": [{"error type": "Irrelevant", "start": 0, "end": 3, "explanation": ""}], "corrected-prediction": "",
+    }  # fmt: skip
+    examples = load_training_examples(write(tmp_path, rows))
+    assert [example.answer for example in examples] == ["As it should be.", "Nothing is wrong.", ""]
+    assert [example.question for example in examples] == [row["question"] for row in rows]
+    assert load_training_examples(SAMPLE / "train.json") == load_examples(SAMPLE / "train.json")

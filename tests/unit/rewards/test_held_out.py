@@ -1,12 +1,16 @@
 import hashlib
 
+import pytest
+
 from rewards.dataset import SAMPLE, data_file, load_examples, question_key
+from rewards.errors import FgctlError
 from rewards.held_out import (
     draw_validation,
     held_out_keys,
     only_held_out,
     only_validation,
     split_validation,
+    to_evaluate,
     validation_keys,
     without_held_out,
 )
@@ -19,7 +23,8 @@ def test_the_sample_is_not_held_out():
 def test_rows_are_split_by_question(monkeypatch):
     examples = load_examples(SAMPLE / "dev.json")
     monkeypatch.setattr("rewards.held_out.held_out_keys", lambda: frozenset([question_key(examples[0].question)]))
-    assert only_held_out(examples) == examples[:1]
+    assert only_held_out(examples) == to_evaluate(examples) == examples[:1]
+    assert to_evaluate(iter(examples[1:])) == examples[1:]
     assert without_held_out(examples) == examples[1:]
 
 
@@ -62,7 +67,8 @@ def test_no_training_sees_the_validation_questions(monkeypatch):
     keys = [question_key(e.question) for e in examples]
     monkeypatch.setattr("rewards.held_out.held_out_keys", lambda: frozenset(keys[:1]))
     monkeypatch.setattr("rewards.held_out.validation_keys", lambda: frozenset(keys[1:2]))
-    assert only_held_out(examples) == examples[:1]
+    assert only_held_out(examples) == to_evaluate(examples) == examples[:1]
+    assert to_evaluate(iter(examples[1:])) == examples[1:]
     assert only_validation(examples) == examples[1:2]
     assert without_held_out(examples) == examples[2:]
     assert split_validation(examples) == (examples[2:], examples[1:2])
@@ -77,3 +83,8 @@ def test_of_data_without_listed_questions_a_tenth_is_for_validation():
     assert max(map(drawn_by, chosen)) < min(drawn_by(question_key(e.question)) for e in training)
     assert split_validation(examples[:9]) == (examples[:9], [])
     assert len(draw_validation(map(str, range(1000)))) == 80
+
+
+def test_without_any_question_nothing_is_evaluated():
+    with pytest.raises(FgctlError, match="no question to evaluate on"):
+        to_evaluate([])

@@ -15,7 +15,8 @@ ANSWERS = {
     "one word": "Ostra",
     "punctuation": "?!... ;;; ,,,",
     "emoji": "Ostra 🏞️ lies on the Lind 👩‍👩‍👧. It has 4,000 inhabitants 😀😀😀.",
-    "combining": "O\u0301stra lies on the Li\u0308nd, a\u0300 town of four thousand people. It e\u0301ndured.",
+    "combining": "Ostra is a\u0300 town on the river Lind, and it has many inha\u0301bitants. Its mill burned in the "
+    "town on the river.",
     "another language": "奥斯特拉是林德河畔的一个小镇。它有四千居民。磨坊烧毁了。",
     "right to left": "أوسترا بلدة على نهر ليند. عدد سكانها أربعة آلاف نسمة.",
     "markdown": "# Ostra\n\n- a **town**\n- on the [Lind](http://x)\n\n| a | b |\n|---|---|\n| 1 | 2 |",
@@ -39,7 +40,7 @@ def scorer():
 @pytest.mark.parametrize("name", ANSWERS)
 def test_every_segment_lies_where_it_says(scorer, name, passages):
     text = ANSWERS[name]
-    (scored,) = scorer.score([ScoreRequest("What is the town of Ostra?", passages, text)])
+    (scored,) = scorer.score([ScoreRequest("What is the town of Ostra known for?", passages, text)])
     assert scored.in_domain == (name in ORDINARY and passages == PASSAGES)
     for scores in scored.categories.values():
         assert bool(scores.segments) == bool(text.strip())

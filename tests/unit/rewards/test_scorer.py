@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from rewards.categories import BUILT_IN
+from rewards.categories import BUILT_IN, TOXICITY
 from rewards.configuration import Configuration
 from rewards.errors import FgctlError
 from rewards.models.feedback_rewards import FITTED_REWARDS, FeedbackRewards
@@ -35,20 +35,29 @@ def scorer(feedback, answers, density="sentence", **settings):
     return Scorer(feedback, Configuration.model_validate({"category": {"mine": table}}), {"mine": model}), model
 
 
-def test_without_configuration_a_scorer_is_the_fitted_rewards(monkeypatch, feedback):
+def test_without_configuration_a_scorer_is_the_fitted_rewards_and_the_toxicity_scorer(monkeypatch, feedback):
     monkeypatch.delenv("FGCTL_CATEGORIES", raising=False)
     plain = Scorer.load()
-    assert plain.categories == BUILT_IN
+    assert list(plain.categories) == [*BUILT_IN, TOXICITY]
     assert plain.version == json.loads(FITTED_REWARDS.read_text())["version"] == feedback.version
     assert plain.digest == feedback.digest
     (scored,) = plain.score(REQUESTS[:1])
-    assert list(scored.categories) == list(BUILT_IN)
-    assert scored.categories == feedback.score(REQUESTS[:1])[0]
+    assert list(scored.categories) == list(plain.categories)
+    assert scored.categories == feedback.score(REQUESTS[:1])[0] | plain.toxicity.score(REQUESTS[:1])[0].categories
+
+
+def test_whatever_comes_with_nothing_but_its_text_is_judged_by_toxicity_alone(monkeypatch):
+    monkeypatch.delenv("FGCTL_CATEGORIES", raising=False)
+    (scored,) = Scorer.load().score_by_needs([ScoreRequest("", (), "It rained. You stupid idiot, shut up!")])
+    assert list(scored.categories) == [TOXICITY]
+    clean, rude = scored.categories[TOXICITY].segments
+    assert (clean.error, rude.error) == (False, True)
+    assert scored.in_domain
 
 
 def test_a_configured_category_appears_in_scores(shouting):
     scorer = Scorer.load()
-    assert list(scorer.categories) == [*BUILT_IN, "shouting"]
+    assert list(scorer.categories) == [*BUILT_IN, TOXICITY, "shouting"]
     first, empty, last = scorer.score(REQUESTS)
     assert list(first.categories) == list(scorer.categories)
     quiet, loud = first.categories["shouting"].segments

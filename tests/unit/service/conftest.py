@@ -45,6 +45,8 @@ class FakeEngine:
         self.room = 100
         self.echoes = {}
         self.ending = "."
+        self.finish_reason = "stop"
+        self.cached_tokens = 0
         self.hold: asyncio.Event | None = None
 
     @property
@@ -58,14 +60,14 @@ class FakeEngine:
                 for index in range(params.n):
                     if self.gone:
                         raise EngineGone
-                    yield Piece(word, 1, None, index, self._logprobs(word, params))
+                    yield Piece(word, 1, None, index, self._logprobs(word, params), self.cached_tokens)
                 if self.hold:
                     await self.hold.wait()
                 if self.stopping:
                     raise ServiceStopping
             for index in range(params.n):
                 end = " again" * index + self.ending
-                yield Piece(end, 1, "stop", index, self._logprobs(end, params))
+                yield Piece(end, 1, self.finish_reason, index, self._logprobs(end, params))
         finally:
             self.closed += 1
 
@@ -107,7 +109,10 @@ class FakeEngine:
         if policy.adapter_name in self.loaded:  # those of the fixture's roster never were
             self.loaded.remove(policy.adapter_name)
 
-    async def probe(self, policy):
+    ranks = 1
+    sequences = 32
+
+    async def probe(self, policy, rank=0):
         """Log-probabilities that are the adapter's own, unless it says what another says."""
         name = policy.adapter_name if policy else "base"
         return [-float(zlib.crc32(self.echoes.get(name, name).encode()) % 1000)]
@@ -160,27 +165,36 @@ class FakeFormatter:
 
     def __init__(self):
         self.chats = []
+        self.earlier = []
 
-    def format(self, question, passages):
+    def format(self, question, passages, earlier=()):
+        self.earlier.append([dict(turn) for turn in earlier])
+        return self._prompt(question, passages, 1 + len(earlier))
+
+    @staticmethod
+    def _prompt(question, passages=(), messages=1):
         from policies.prompt import Prompt, PromptTooLong
 
         if len(question.split()) > 20:
             raise PromptTooLong("The question needs more tokens than the budget; shorten it.")
         if not question.strip():
             raise FgctlError("The question is empty; ask something.")
-        return Prompt(question, (1, 2, 3), tuple(passages), passages_cut=len(passages) > 2)
+        return Prompt(question, (1, 2, 3), tuple(passages), passages_cut=len(passages) > 2, messages=messages)
 
     def raw(self, text):
-        return self.format(text, [])
+        return self._prompt(text)
 
     def tokens(self, ids):
         from policies.prompt import Prompt
 
         return Prompt("", tuple(ids))
 
-    def chat(self, messages):
+    def token_texts(self, ids):
+        return [f"<{token}>" for token in ids]
+
+    def chat(self, messages, *, cut=False):
         self.chats.append([dict(message) for message in messages])
-        return self.format(messages[-1]["content"], [])
+        return self._prompt(messages[-1]["content"], messages=len(messages))
 
 
 def served(profile, tmp_path, number, scores=None):

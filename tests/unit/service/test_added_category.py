@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from policies.weights import Weights
-from rewards.categories import BUILT_IN
+from rewards.categories import BUILT_IN, TOXICITY
 from rewards.dataset import Passage
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
@@ -46,7 +46,7 @@ async def test_its_series_exist_before_the_first_answer_and_count_it(service):
     assert 'fg_reward_bucket{category="shouting",le="0.8",profile="medium"} 0.0' in text
     assert 'fg_reward_bucket{category="shouting",le="1.0",profile="medium"} 1.0' in text
     scores = (await service.client.get(f"/responses/{answer['id']}")).json()["scores"]
-    assert list(scores) == ["relevance", "factuality", "completeness", "shouting"]
+    assert list(scores) == ["relevance", "factuality", "completeness", "toxicity", "shouting"]
     assert scores["shouting"]["segments"][0]["end"] == len(answer["text"])
 
 
@@ -104,13 +104,13 @@ def test_a_wrong_file_stops_the_service_before_anything_loads(shouting):
 
 def test_settings_may_name_the_file_instead_of_the_environment(shouting, monkeypatch):
     monkeypatch.delenv("FGCTL_CATEGORIES")
-    assert list(create_app(Settings(categories=shouting)).state.backend.categories) == [*BUILT_IN, "shouting"]
+    assert list(create_app(Settings(categories=shouting)).state.backend.categories) == [*BUILT_IN, TOXICITY, "shouting"]
 
 
 def test_an_empty_variable_names_no_file(monkeypatch):
     monkeypatch.setenv("FGCTL_CATEGORIES", "")
     assert Settings().categories is None
-    assert create_app(Settings()).state.backend.categories == BUILT_IN
+    assert create_app(Settings()).state.backend.categories.keys() == {*BUILT_IN, TOXICITY}
 
 
 async def test_baselines_of_categories_that_are_not_in_use_are_left_out(service):
@@ -132,4 +132,4 @@ async def test_a_request_may_weigh_it_by_name(service):
     assert reply["weights"] == {"relevance": 0.5, "factuality": 0, "completeness": 0, "shouting": 0.5}
     refused = (await service.ask(weights="manners=1")).json()["error"]
     assert "'manners', which is not a category in use" in refused["message"]
-    assert "relevance, factuality, completeness and shouting" in refused["message"]
+    assert "relevance, factuality, completeness, toxicity and shouting" in refused["message"]

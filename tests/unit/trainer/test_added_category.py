@@ -8,7 +8,7 @@ from policies.base import resolve_base
 from policies.control_tokens import decode
 from policies.store import Decoding
 from policies.weights import Weights
-from rewards.categories import BUILT_IN
+from rewards.categories import BUILT_IN, TOXICITY
 from rewards.configuration import RESERVED
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
@@ -54,20 +54,20 @@ def batch_and_streams(scorer):
 
 def test_it_is_a_stream_of_its_own_paid_at_the_end_of_each_sentence(batch_and_streams):
     batch, streams, ids, texts = batch_and_streams
-    assert streams.categories == (*BUILT_IN, "shouting")
-    assert streams.rewards.shape == (*batch.mask.shape, 4)
-    first = streams.rewards[0, :, 3]
+    assert streams.categories == (*BUILT_IN, TOXICITY, "shouting")
+    assert streams.rewards.shape == (*batch.mask.shape, 5)
+    first = streams.rewards[0, :, 4]
     paid = [(texts.decode(ids[0][: t + 1]), first[t].item()) for t in first.nonzero()[:, 0].tolist()]
     assert paid == [("It opened.", pytest.approx(1 - 2 / 8)), ("It opened. IT CLOSED.", -1)]
-    assert streams.rewards[1, :, 3].sum() == 1
-    assert streams.segments[:, 3].tolist() == [2, 1]
+    assert streams.rewards[1, :, 4].sum() == 1
+    assert streams.segments[:, 4].tolist() == [2, 1]
 
 
 def test_it_is_weighed_by_name_and_has_metrics(batch_and_streams):
     batch, streams, *_ = batch_and_streams
     weights = Weights.parse(WEIGHTS, streams.categories)
     task = weighted(streams.rewards, streams.categories, weights)
-    assert torch.allclose(task, 0.25 * streams.rewards[..., 0] + 0.75 * streams.rewards[..., 3])
+    assert torch.allclose(task, 0.25 * streams.rewards[..., 0] + 0.75 * streams.rewards[..., 4])
     zeros = torch.zeros(batch.mask.shape)
     metrics = step_metrics(batch, streams, task, Evaluated(zeros, zeros, zeros, zeros[..., None]), weights)
     assert metrics["shouting/response"] == pytest.approx((-0.25 + 1) / 2)
@@ -80,9 +80,9 @@ def test_it_is_part_of_an_evaluation(scorer):
     requests = [ScoreRequest("When?", (), r) for r in RESPONSES]
     weights = Weights.parse("shouting=1", scorer.categories)
     report = report_on(Candidate("mine", "1", weights, None), requests, scorer.score(requests), ["", ""], scorer)
-    assert report["error_ratio"].keys() == {*BUILT_IN, "shouting"}
+    assert report["error_ratio"].keys() == {*BUILT_IN, TOXICITY, "shouting"}
     assert report["error_ratio"]["shouting"] == pytest.approx(1 / 3)
-    assert report["clean_rate"].keys() == {"relevance", "factuality", "shouting"}
+    assert report["clean_rate"].keys() == {"relevance", "factuality", TOXICITY, "shouting"}
     assert report["weighted_reward"] == pytest.approx((-0.25 + 1) / 2)
     assert report["rewards"] == scorer.version
 

@@ -19,6 +19,10 @@ def test_packing_by_hand():
     ]
 
 
+def test_a_sequence_alone_needs_no_mask():
+    assert pack([Group([5, 6], [[7, 8]])]).mask is None
+
+
 @given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 80))
 def test_bins_hold_every_group_once_within_the_limit(sizes, limit):
     groups = [Group([1] * size, []) for size in sizes]

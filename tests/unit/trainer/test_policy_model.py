@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from peft import AutoPeftModelForCausalLM
 from transformers import AutoModelForCausalLM
 
 from trainer.packing import Group, pack
@@ -54,3 +55,13 @@ def test_the_base_alone_is_neither_policy_nor_parent(small, exact_model, fresh):
     torch.testing.assert_close(alone, fresh.evaluate(ROW, None).logprobs)
     for adapter in ("policy", "reference"):
         assert not torch.allclose(exact_model.evaluate(ROW, adapter).logprobs, alone, atol=0.01)
+
+
+def test_a_saved_adapter_names_the_base_that_peft_loads_it_on(small, fresh, tmp_path):
+    change(fresh)
+    fresh.save_adapter(tmp_path)
+    loaded = AutoPeftModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    tokens = torch.tensor([[5, 6, 7, 20]])
+    expected = fresh.peft(input_ids=tokens).logits
+    torch.testing.assert_close(loaded(input_ids=tokens).logits, expected, rtol=0.05, atol=0.05)
+    assert loaded.peft_config["default"].base_model_name_or_path == str(small[0].path)

@@ -65,6 +65,17 @@ def test_a_sampler_whose_log_probabilities_are_not_numbers_stops_the_run(trained
         trainer.step(1, sampler)
 
 
+@pytest.mark.parametrize(
+    ("rollouts", "other"), [("vllm", "transformers"), ("server", "transformers"), ("transformers", "vllm")]
+)
+def test_a_sampler_at_fault_is_to_be_replaced_by_another_one(trained, tiny, rollouts, other):
+    trainer, sampler = trained(tiny)
+    of_this = {"rollouts": rollouts, "logprob_tolerance": 0.1}
+    trainer.recipe = trainer.recipe.model_copy(update={"ppo": trainer.recipe.ppo.model_copy(update=of_this)})
+    with pytest.raises(FgctlError, match=rf"; try ppo\.rollouts={other}\.$"):
+        trainer.step(0, sampler)
+
+
 def test_a_gradient_of_zero_is_no_fault_of_the_sampler(trained, tiny):
     trainer, sampler = trained(tiny)  # all responses earn the same
     sampler.logprobs = lambda prompt: [-1.0]

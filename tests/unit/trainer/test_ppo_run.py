@@ -14,9 +14,10 @@ from rewards.dataset import SAMPLE
 from rewards.errors import FgctlError
 from rewards.models.feedback_rewards import FITTED_REWARDS, FeedbackRewards
 from rewards.scorer import Scorer
-from trainer.ppo_run import PpoJob, train_policy, used_rewards
+from trainer.ppo_run import PpoJob, train_policy
 from trainer.recipe import load_recipe
 from trainer.sft import SftJob, train_sft
+from trainer.tasks.qa import TASK as QUESTION_ANSWERING
 
 DATA = SAMPLE / "train.json"
 SETTINGS = ("ppo.rollouts=transformers", "ppo.logprob_tolerance=1", "sft.lora.rank=8", "sft.learning_rate=0.05")
@@ -93,7 +94,7 @@ def test_a_policy_names_its_reward_models_and_the_feedback_they_were_fitted_on(t
     feedback = {"data": {"feedback.db": "d" * 64}, "questions": fitted["questions"][:2], "annotations": 3}
     (tmp_path / "rewards.json").write_text(json.dumps(fitted | feedback))
     scorer = Scorer(FeedbackRewards.load(tmp_path / "rewards.json"))
-    used = used_rewards(scorer)
+    used = QUESTION_ANSWERING.used_rewards(scorer)
     assert used.version == scorer.version == fitted["version"]
     assert used.digest == scorer.digest != Scorer(FeedbackRewards.load()).digest
     assert used.feedback.data == (Named(name="feedback.db", digest="d" * 64),)

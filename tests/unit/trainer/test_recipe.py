@@ -23,7 +23,7 @@ def test_recipes_take_dotted_overrides_and_name_what_is_wrong(tmp_path):
         assert message in str(error.value)
     (tmp_path / "mine.toml").write_text("[ppo]\nsteps = 3\n")
     assert load_recipe(str(tmp_path / "mine.toml")).ppo.steps == 3
-    with pytest.raises(FgctlError, match="choose cpu, gpu, paper, smoke"):
+    with pytest.raises(FgctlError, match="choose cpu, detox, gpu, paper, smoke"):
         load_recipe("none")
 
 

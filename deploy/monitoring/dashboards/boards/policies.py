@@ -1,6 +1,7 @@
 """Policies: which versions are served to whom, and whether a canary may replace its incumbent."""
 
 from deploy.monitoring.alerts.distribution_shift import LARGE_SHIFT
+from deploy.monitoring.budgets import BUDGETS
 from deploy.monitoring.dashboards.boards.quality_change_rows import NOTABLE_SHIFT
 from deploy.monitoring.dashboards.kit.board import Board, Row
 from deploy.monitoring.dashboards.kit.panel_options import Query, lower_is_better
@@ -8,7 +9,6 @@ from deploy.monitoring.dashboards.kit.promql import CANARY, PROFILE, SERVICE, VE
 from deploy.monitoring.dashboards.kit.series_panels import bars, number, time_series
 from deploy.monitoring.dashboards.kit.table_panels import Column, grouped_bars, label_table
 from policies.promotion.sequential import MARGIN, MIN_RESPONSES
-from rewards.categories import BUILT_IN
 
 _PAIR = "profile, policy"
 _JUDGED = "profile, policy, category"
@@ -148,7 +148,7 @@ _CANARIES = Row(
                 minimum=None,
                 nothing=_NO_CANARY,
             )
-            for category in BUILT_IN
+            for category in BUDGETS
         ),
     ],
 )

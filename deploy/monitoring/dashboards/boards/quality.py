@@ -10,7 +10,7 @@ from deploy.monitoring.dashboards.kit.panel_options import (
     limit_lines,
     lower_is_better,
 )
-from deploy.monitoring.dashboards.kit.promql import PROFILE, VERSION, hourly, quantile, rate, share
+from deploy.monitoring.dashboards.kit.promql import PROFILE, SERVICE, VERSION, hourly, quantile, rate, share
 from deploy.monitoring.dashboards.kit.series_panels import bars, heatmap_over_time, number, time_series
 from deploy.monitoring.dashboards.kit.table_panels import Column, grouped_bars, label_table, scatter
 
@@ -112,7 +112,9 @@ _NOW = Row(
             "calibrated: too few answers are labelled, the ratios are the reward models' opinion alone, and the "
             "interval is everything. Annotate answers in the order for the error rate; fgctl quality says how many "
             "more halve the interval. 'Last hour' is the error ratio with the labels' correction, by which budgets "
-            "and alerts go.",
+            "and alerts go. 'Mean probability' is the reward models' own, and 'By label shift' what the scores say if "
+            "errors look as they do in the feedback that the models were fitted on: where these are far apart, or "
+            "outside the interval, the traffic is another.",
             ["category", "profile"],
             Column("Calibrated", _by_labels("fg_error_rate_calibrated"), "bool_yes_no"),
             Column("Estimate", _by_labels("fg_error_rate_estimate"), "percentunit"),
@@ -122,6 +124,8 @@ _NOW = Row(
                 "Last hour", f"max by (category, profile) (fg:error_ratio_estimated:1h{{{VERSION}}})", "percentunit"
             ),
             Column("Uncorrected", _recent_ratio("category, profile"), "percentunit"),
+            Column("Mean probability", _by_labels("fg_error_rate_model_mean"), "percentunit"),
+            Column("By label shift", _by_labels("fg_error_rate_label_shift"), "percentunit"),
             Column("Labels", _by_labels("fg_error_rate_labels"), "short"),
             Column(
                 "Newest label",
@@ -200,8 +204,9 @@ _TRUST = Row(
         ),
         time_series(
             "Answers unlike the annotated ones",
-            "Share of scored answers that are unlike the reward models' training data, over an hour. If it rises, the "
-            "error ratios are less reliable: have a sample annotated and fit the models again.",
+            "Share of scored answers that are unlike the reward models' training data, over an hour. Dashed: the share "
+            "of false alarms. Far above it, the error ratios are not reliable: label some answers in the order for the "
+            "error rate, and calibrate the models.",
             Query(
                 share(
                     hourly("fg_out_of_domain_total", "profile, policy"),
@@ -209,6 +214,7 @@ _TRUST = Row(
                 ),
                 _VERSION_NAME,
             ),
+            Query(f"max(fg_scorer_out_of_domain_ratio{{{SERVICE}}})", "false alarms", True),
             unit="percentunit",
             height=9,
             thresholds=limit_lines(0.5),

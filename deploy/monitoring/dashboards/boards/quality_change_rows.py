@@ -1,12 +1,12 @@
 """Rows of Quality: the style of answers, and whether scores or inputs have shifted."""
 
 from deploy.monitoring.alerts.distribution_shift import LARGE_SHIFT
+from deploy.monitoring.budgets import BUDGETS
 from deploy.monitoring.dashboards.kit.board import Row
 from deploy.monitoring.dashboards.kit.panel_options import Query, limit_lines
 from deploy.monitoring.dashboards.kit.promql import VERSION, hourly, mean, quantile, share
 from deploy.monitoring.dashboards.kit.series_panels import time_series
 from deploy.monitoring.dashboards.kit.table_panels import Column, paired_bars
-from rewards.categories import BUILT_IN
 
 NOTABLE_SHIFT = 0.1
 """A population stability index above this is customarily called a small shift."""
@@ -122,7 +122,7 @@ _SHIFT = Row(
                 *_bins_of(category),
                 unit="percentunit",
             )
-            for category in BUILT_IN
+            for category in BUDGETS
         ),
     ],
 )

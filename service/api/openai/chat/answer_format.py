@@ -1,10 +1,9 @@
 """Answers as /v1/chat/completions writes them."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from service.api.openai.common.answer_format import finite
-from service.domain.answer import Completion, LikelyToken, Piece, TokenLogprob
+from service.api.openai.common.logprobs import logprob_entries
+from service.domain.answer import Completion, Piece, TokenLogprob
 
 
 class ChatFormat:
@@ -33,20 +32,6 @@ class ChatFormat:
         return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": piece.finish_reason}
 
     def _logprobs(self, tokens: tuple[TokenLogprob, ...]) -> dict[str, Any] | None:
-        return None if self._alternatives is None else _logprobs(tokens, self._alternatives)
-
-
-def _logprobs(tokens: Sequence[TokenLogprob], alternatives: int) -> dict[str, Any]:
-    """Log-probabilities as an entry for each token."""
-    return {
-        "content": [
-            _entry(position.token) | {"top_logprobs": [_entry(other) for other in position.alternatives[:alternatives]]}
-            for position in tokens
-        ],
-        "refusal": None,
-    }
-
-
-def _entry(token: LikelyToken) -> dict[str, Any]:
-    content = token.text.encode("utf-8", errors="replace") if token.content is None else token.content
-    return {"token": token.text, "logprob": finite(token.logprob), "bytes": list(content)}
+        if self._alternatives is None:
+            return None
+        return {"content": logprob_entries(tokens, self._alternatives), "refusal": None}

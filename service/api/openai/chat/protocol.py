@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from service.api.common.limits import MESSAGES, PARTS, at_most
 from service.api.common.wire import Text, one_message
 from service.api.openai.common.protocol import CompletionsRequest, CompletionsResponse, OpenAIChoice, OpenAIWire
-from service.domain.request import Sampling
+from service.api.openai.common.turns import turn_of
+from service.domain.request import Sampling, Turn
 from service.errors import InvalidField
 
 
@@ -42,23 +43,16 @@ class ChatMessage(BaseModel):
             raise ValueError(f"A message of the {self.role} has no content; give it a text.")
         return self
 
-    @property
-    def text(self) -> str:
-        """The content as one text, parts on lines of their own, as vLLM joins them."""
-        if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content)
-        return self.content or ""
-
-    def as_turn(self) -> dict[str, str]:
-        """For the chat template, which knows a developer as the system."""
-        return {"role": "system" if self.role == "developer" else self.role, "content": self.text}
+    def as_turn(self) -> Turn:
+        """For the chat template."""
+        return turn_of(self.role, self.content)
 
 
 class ChatRequest(CompletionsRequest):
     """What POST /v1/chat/completions takes."""
 
     messages: Annotated[list[ChatMessage], Field(fail_fast=True), at_most(MESSAGES, "messages")] = Field(min_length=1)
-    """The conversation; with `passages`, only its last message is read, the user's question."""
+    """The conversation; with `passages`, the last message is the question, after as many exchanges as fit."""
     max_completion_tokens: int | None = Field(None, ge=1)
     """The newer name of `max_tokens`; counts where both are given."""
     logprobs: bool | None = None
@@ -121,4 +115,4 @@ class ChatResponse(CompletionsResponse):
     object: Literal["chat.completion"]
     choices: list[ChatChoice]
     messages_left_out: int = Field(0, ge=0)
-    """Messages that were not read because `passages` make the last one the question. Not OpenAI's."""
+    """With `passages`, messages that were not read: the system's, and the oldest that do not fit. Not OpenAI's."""

@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from service.api.common.route import GeneratingRoute
 from service.api.openai.chat.answer_format import ChatFormat
 from service.api.openai.chat.protocol import ChatRequest, ChatResponse
-from service.api.openai.chat.translate import extra_fields, to_request
+from service.api.openai.chat.translate import message_count, to_request
 from service.api.openai.common.batch import prepare
 from service.api.openai.common.http import STREAM, respond
 from service.backend import backend_of
@@ -24,5 +24,5 @@ async def chat_completions(request: Request, body: ChatRequest) -> Response:
     backend = backend_of(request)
     pipeline = backend.pipeline
     asked = to_request(body, backend.categories, caller_of(request))
-    batch = await prepare(pipeline, body, [asked], ChatFormat(asked.sampling.logprobs), extra_fields(body))
+    batch = await prepare(pipeline, body, [asked], ChatFormat(asked.sampling.logprobs), message_count(body))
     return await respond(request, pipeline, batch, ChatResponse, stream=bool(body.stream))

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from service.answering.pipeline import Pipeline
@@ -27,8 +27,8 @@ class Batch:
     format: AnswerFormat
     include_usage: bool
     """Whether a stream ends with its usage."""
-    extra: dict[str, Any] = field(default_factory=dict)
-    """Further fields of the response."""
+    messages: int | None = None
+    """Messages of the conversation, where the response says how many of them were not read."""
 
     @property
     def id(self) -> str:
@@ -39,7 +39,8 @@ class Batch:
         """What the answers come from: all prompts ask for the same policy, and any may have its passages cut."""
         first = self.prompts[0]
         cut = any(prepared.prompt.passages_cut for prepared in self.prompts)
-        return sources_json(first.policy, first.weights, cut) | self.extra
+        left_out = {} if self.messages is None else {"messages_left_out": self.messages - first.prompt.messages}
+        return sources_json(first.policy, first.weights, cut) | left_out
 
     def index(self, prompt: int, completion: int) -> int:
         """The index of a prompt's completion among all completions, as OpenAI counts them."""
@@ -51,15 +52,15 @@ async def prepare(
     body: CompletionsRequest,
     requests: Sequence[AnswerRequest],
     answer_format: AnswerFormat,
-    extra: dict[str, Any] | None = None,
+    messages: int | None = None,
 ) -> Batch:
-    """Check every prompt of a request. Raises ServiceError."""
-    _check_logprobs(requests, pipeline.limits.max_tokens)
+    """Check every prompt of a request; `messages` as in Batch. Raises ServiceError."""
+    check_logprobs(requests, pipeline.limits.max_tokens)
     prompts = tuple(await pipeline.prepare_all(requests))
-    return Batch(body.model, prompts, answer_format, body.include_usage, extra or {})
+    return Batch(body.model, prompts, answer_format, body.include_usage, messages)
 
 
-def _check_logprobs(requests: Sequence[AnswerRequest], max_tokens: int) -> None:
+def check_logprobs(requests: Sequence[AnswerRequest], max_tokens: int) -> None:
     """Raises InvalidRequest for more log-probabilities than the service should hold. All prompts ask for the same."""
     sampling = requests[0].sampling
     if sampling.logprobs is None:

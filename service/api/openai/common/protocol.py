@@ -1,4 +1,4 @@
-"""Wire types that requests for completions and chat completions have in common, and their responses.
+"""Wire types that requests for completions, chat completions and responses have in common, and what they answer.
 
 Fields that nobody here knows are ignored, as vLLM and other servers do: clients send fields of newer versions of the
 interface unasked. Fields that are known to change the answer and are not served are refused (UNSERVED).
@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from policies.names import DEFAULT_PROFILE
 from service.api.common.limits import NAME
 from service.api.common.wire import BestOf, Passages, PolicyName, Seed, Stops, listed_stops
+from service.api.openai.common.structure import ResponseFormat, Structure, StructuredOutputs, structure_of
 from service.domain.request import Sampling
 from service.errors import InvalidField
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 _TOOLS = "policies call no tools"
-_SHAPE = "the form of an answer cannot be prescribed"
+_FORM = "give the form of an answer as response_format or as vLLM's structured_outputs"
 _TOKENS = "tokens cannot be forbidden, favoured or required"
 _PROMPT = "the prompt is used as it is"
 UNSERVED: dict[str, str] = {
@@ -24,17 +25,15 @@ UNSERVED: dict[str, str] = {
     "tool_choice": _TOOLS,
     "functions": _TOOLS,
     "function_call": _TOOLS,
-    "response_format": _SHAPE,
-    "format": _SHAPE,
-    "json_schema": _SHAPE,
-    "regex": _SHAPE,
-    "ebnf": _SHAPE,
-    "grammar": _SHAPE,
-    "structured_outputs": _SHAPE,
-    "guided_json": _SHAPE,
-    "guided_regex": _SHAPE,
-    "guided_choice": _SHAPE,
-    "guided_grammar": _SHAPE,
+    "format": _FORM,
+    "json_schema": _FORM,
+    "regex": _FORM,
+    "ebnf": _FORM,
+    "grammar": _FORM,
+    "guided_json": _FORM,
+    "guided_regex": _FORM,
+    "guided_choice": _FORM,
+    "guided_grammar": _FORM,
     "logit_bias": _TOKENS,
     "allowed_token_ids": _TOKENS,
     "bad_words": _TOKENS,
@@ -53,7 +52,6 @@ UNSERVED: dict[str, str] = {
 }
 """Fields that would change the answer, and why a value in them is refused."""
 _HARMLESS: dict[str, tuple[Any, ...]] = {
-    "response_format": ({"type": "text"},),
     "tool_choice": ("none", "auto"),
     "function_call": ("none", "auto"),
     "modalities": (["text"],),
@@ -69,37 +67,36 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
-class CompletionsRequest(BaseModel):
-    """What both kinds of completions take."""
+class SamplingRequest(BaseModel):
+    """What all endpoints that answer take."""
 
     model_config = ConfigDict(extra="ignore", strict=True, use_attribute_docstrings=True)
 
     model: str = Field(DEFAULT_PROFILE, max_length=NAME)
     """A profile, `profile@version`, or `weights:0.3,0.5,0.2`; GET /v1/models lists the profiles."""
     passages: Passages | None = None
-    """Passages that the question is answered from; such answers are scored. No part of OpenAI's interface."""
-    n: int | None = Field(None, ge=1)
-    """Answers to return; 1 without it."""
+    """Passages to answer the question from; the answer is then scored by all categories. Not OpenAI's."""
     best_of: int | None = Field(None, ge=1)
-    """Answers to sample, of which the `n` best by the reward models are returned, best first; needs `passages`."""
+    """Answers to sample, of which the `n` best by the reward models are returned, best first. The weights
+    must count a category that can judge the answer: those of question answering need `passages`."""
     temperature: float | None = Field(None, ge=0, le=2)
     """The profile's without it, like `top_p` and the number of tokens."""
     top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, ge=1)
     seed: Seed | None = None
     stop: Stops = None
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     repetition_penalty: float | None = Field(None, gt=0, le=10)
-    """vLLM's, like the six after it."""
+    """vLLM's, like the seven after it."""
     top_k: int | None = Field(None, ge=-1, lt=1 << 31)
     min_p: float | None = Field(None, ge=0, le=1)
     min_tokens: int | None = Field(None, ge=0)
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
     skip_special_tokens: bool | None = None
+    structured_outputs: StructuredOutputs | None = None
+    """The form that the answer must have."""
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +109,7 @@ class CompletionsRequest(BaseModel):
         return body
 
     @model_validator(mode="after")
-    def _sensible(self) -> "CompletionsRequest":
+    def _sensible(self) -> "SamplingRequest":
         if self.best_of is not None and self.best_of < self.answers:
             message = f"best_of is {self.best_of}, fewer than n, {self.answers}; sample at least as many."
             raise InvalidField("best_of", message)
@@ -121,12 +118,12 @@ class CompletionsRequest(BaseModel):
     @property
     def answers(self) -> int:
         """How many to return for a prompt."""
-        return self.n or 1
+        return 1
 
     @property
-    def include_usage(self) -> bool:
-        """Whether a stream ends with its usage."""
-        return bool(self.stream_options and self.stream_options.include_usage)
+    def structure(self) -> Structure | None:
+        """The form that the answer must have; None for any text. Raises InvalidRequest for two."""
+        return structure_of(None, self.structured_outputs)
 
     def sampling(self, max_tokens: int | None, logprobs: int | None) -> Sampling:
         """In the service's own terms."""
@@ -143,8 +140,36 @@ class CompletionsRequest(BaseModel):
             n=self.answers,
             best_of=None if self.best_of in (None, self.answers) else self.best_of,
             logprobs=logprobs,
+            structure=self.structure,
             extra={name: value for name in names if (value := getattr(self, name)) is not None},
         )
+
+
+class CompletionsRequest(SamplingRequest):
+    """What both kinds of completions take."""
+
+    n: int | None = Field(None, ge=1)
+    """Answers to return; 1 without it. With `best_of`, the best ones."""
+    max_tokens: int | None = Field(None, ge=1)
+    response_format: ResponseFormat | None = None
+    """The form that the answer must have, as OpenAI describes it."""
+    stream_options: StreamOptions | None = None
+
+    @property
+    def answers(self) -> int:
+        """How many to return for a prompt."""
+        return self.n or 1
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with its usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def structure(self) -> Structure | None:
+        """The form that the answer must have; None for any text. Raises InvalidRequest for two."""
+        by_format = self.response_format.as_structure() if self.response_format else None
+        return structure_of(by_format, self.structured_outputs)
 
 
 class OpenAIWire(BaseModel):
@@ -162,6 +187,13 @@ class OpenAIChoice(OpenAIWire):
     notes: list[str] | None = None
 
 
+class PromptTokens(OpenAIWire):
+    """What the tokens of the prompts cost."""
+
+    cached_tokens: int
+    """Those that the engine had read before and found in its prefix cache."""
+
+
 class TotalUsage(OpenAIWire):
     """Tokens of all prompts and all answers."""
 
@@ -169,6 +201,7 @@ class TotalUsage(OpenAIWire):
     completion_tokens: int
     """Of everything that was sampled, also what was not chosen."""
     total_tokens: int
+    prompt_tokens_details: PromptTokens
     samples: int | None = None
     """Only with `best_of`. Not OpenAI's."""
 

@@ -89,6 +89,11 @@ def _piece(batch: Batch, prompt: int, piece: Piece) -> dict[str, Any]:
 def _usage(answers: Sequence[Answer]) -> dict[str, Any]:
     prompt = sum(answer.prompt_tokens for answer in answers)
     completion = sum(answer.completion_tokens for answer in answers)
-    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    usage: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": sum(answer.cached_tokens for answer in answers)},
+    }
     samples = [answer.best_of.samples for answer in answers if answer.best_of is not None]
     return usage | ({"samples": sum(samples)} if samples else {})

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from rewards.categories import Category
-from rewards.dataset import Passage
 from service.api.common.selection import from_model
+from service.api.common.wire import as_passages
 from service.api.openai.completions.protocol import CompletionRequest
 from service.domain.caller import Caller
 from service.domain.request import AnswerRequest, Content, Question
@@ -26,5 +26,5 @@ def _content(body: CompletionRequest, prompt: str | tuple[int, ...]) -> Content:
     if not body.passages:
         return prompt
     if isinstance(prompt, str):
-        return Question(prompt, tuple(Passage(title=passage.title, text=passage.text) for passage in body.passages))
+        return Question(prompt, as_passages(body.passages))
     raise InvalidRequest("With passages, the prompt is the question; send it as text.", "prompt")

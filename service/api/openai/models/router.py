@@ -1,5 +1,7 @@
 """GET /v1/models over HTTP."""
 
+from pathlib import Path
+
 from fastapi import APIRouter, Request
 
 from service.api.common.selection import from_model
@@ -45,8 +47,9 @@ def _model(name: str, policy: ServedPolicy, settings: Settings) -> Model:
         id=name,
         created=int(policy.manifest.created.timestamp()),
         root=policy.adapter_name,
+        parent=Path(policy.manifest.base.name).name,
         weights=rounded(policy.weights),
-        max_model_len=min(settings.max_prompt_tokens, settings.max_tokens),
+        max_model_len=settings.divided_freely,
         max_prompt_tokens=settings.max_prompt_tokens,
         max_tokens=settings.max_tokens,
     )

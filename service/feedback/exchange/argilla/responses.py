@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from rewards.dataset import PAIRS, MissingInfo, SpanError
 from service.feedback.exchange.argilla.exports import UNFINISHED, Answers, answers_of, fields_of
 from service.feedback.exchange.argilla.records import user_of
 from service.feedback.exchange.files import reason_of, records
-from service.feedback.exchange.item import AS_WRITTEN, Item, LeftOut, Read, ReadOptions, Refusal, objection
+from service.feedback.exchange.item import AS_WRITTEN, Item, LeftOut, Read, ReadOptions, Refusal
 from service.feedback.exchange.tasks.controls import IGNORED, Names, known_as
 from service.feedback.exchange.tasks.offsets import from_utf16
 from service.feedback.exchange.tasks.pair_questions import choice_of, pair_name
 from service.feedback.exchange.tasks.passage_text import PassageText, render
 from service.feedback.exchange.tasks.task_source import TaskSource
+from service.feedback.exchange.usable import read_item
 
 CONTROLS = ("errors", "missing", "corrected", "notes", *map(pair_name, PAIRS))
 """The questions that are read."""
@@ -66,7 +67,8 @@ def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
             continue
         for number, (user, answers) in enumerate(submitted.items(), 1):
             place = f"{where}, annotator {number}" if len(submitted) > 1 else where
-            yield _item_or_refusal(place, row, (source, fields["response"]), user, answers, options.names)
+            of_user = partial(_item_of_user, (source, fields["response"]), user, answers, options.names)
+            yield from read_item(place, row, of_user)
         yield from [LeftOut(where, UNFINISHED)] * (len(people) - len(submitted))
 
 
@@ -89,27 +91,18 @@ def _source(fields: dict[str, Any]) -> TaskSource:
     return parsed
 
 
-def _item_or_refusal(
-    where: str,
-    row: dict[str, Any],
-    task: tuple[TaskSource, str],
-    user: str | None,
-    answers: Answers,
-    names: Names,
-) -> Item | Refusal:
+def _item_of_user(
+    task: tuple[TaskSource, str], user: str | None, answers: Answers, names: Names, row: dict[str, Any]
+) -> tuple[Item, tuple[()]]:
+    """The item of a user's answers to a record, of which nothing is left out. Raises ValueError for drafts."""
     source, response = task
-    try:
-        exported_before = "status" not in row and user == user_of(source.annotator)
-        if answers.status is None and row.get("status") != "completed" and not exported_before:
-            raise ValueError(
-                "Its answers have no status and it is not completed, so they may be drafts; export the records by "
-                "to_list(flatten=True), which has it."
-            )
-        item = _item(source, response, user, answers.values, names)
-    except ValueError as error:
-        return Refusal(where, reason_of(error))
-    reason = objection(item)
-    return Refusal(where, reason) if reason else replace(item, where=where)
+    exported_before = "status" not in row and user == user_of(source.annotator)
+    if answers.status is None and row.get("status") != "completed" and not exported_before:
+        raise ValueError(
+            "Its answers have no status and it is not completed, so they may be drafts; export the records by "
+            "to_list(flatten=True), which has it."
+        )
+    return _item(source, response, user, answers.values, names), ()
 
 
 def _item(source: TaskSource, response: str, user: str | None, answers: Mapping[str, Any], names: Names) -> Item:

@@ -5,30 +5,23 @@ Offsets are code points, and UTF-16 units in exports of old versions; a region's
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from rewards.dataset import PAIRS, MissingInfo, SpanError
-from service.feedback.exchange.files import reason_of, records
-from service.feedback.exchange.item import (
-    AS_WRITTEN,
-    Item,
-    LeftOut,
-    Read,
-    ReadOptions,
-    Refusal,
-    content_digest,
-    objection,
-)
+from service.feedback.exchange.files import records
+from service.feedback.exchange.item import AS_WRITTEN, Item, Read, ReadOptions, Refusal, content_digest
 from service.feedback.exchange.label_studio.interface import CONTROLS
 from service.feedback.exchange.tasks.controls import IGNORED, Names, known_as
 from service.feedback.exchange.tasks.offsets import from_utf16
 from service.feedback.exchange.tasks.pair_questions import choice_of, pair_name
 from service.feedback.exchange.tasks.passage_text import PassageText, Place, render
 from service.feedback.exchange.tasks.task_source import TaskSource
+from service.feedback.exchange.usable import read_item
 
 _EXPORTED_ERROR = re.compile(r"error:(\d{1,9})")
 _EXPORTED_GAP = re.compile(r"missing:(\d{1,9}):(\d{1,9})(?:\.(\d{1,9}))?")
@@ -107,27 +100,16 @@ def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
         else:
             for number, annotation in enumerate(annotations, 1):
                 place = f"{where}, annotation {number}" if len(annotations) > 1 else where
-                yield from _read_annotation(place, record["data"], annotation, options.names)
+                yield from read_item(place, annotation, partial(_item, record["data"], options.names))
 
 
-def _read_annotation(where: str, data: dict[str, Any], content: Any, names: Names) -> Iterator[Read]:
-    try:
-        annotation = _Annotation.model_validate(content)
-        if annotation.was_cancelled:
-            raise ValueError("The annotator skipped it.")
-        if annotation.reviews and annotation.reviews[-1].accepted is False:
-            raise ValueError("A review has rejected it.")
-        item, left_out = _item(data, annotation, names)
-    except ValueError as error:
-        yield Refusal(where, reason_of(error))
-        return
-    reason = objection(item)
-    yield Refusal(where, reason) if reason else replace(item, where=where)
-    yield from (LeftOut(where, what) for what in left_out)
-
-
-def _item(data: dict[str, Any], annotation: _Annotation, names: Names) -> tuple[Item, list[str]]:
-    """The item of an annotation, and what is left out of it."""
+def _item(data: dict[str, Any], names: Names, content: Any) -> tuple[Item, list[str]]:
+    """The item of an annotation, and what is left out of it. Raises ValueError where it is not to be used."""
+    annotation = _Annotation.model_validate(content)
+    if annotation.was_cancelled:
+        raise ValueError("The annotator skipped it.")
+    if annotation.reviews and annotation.reviews[-1].accepted is False:
+        raise ValueError("A review has rejected it.")
     source, response = TaskSource.within(data), data["response"]
     context = render(source.passages)
     if not isinstance(response, str):

@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from service.feedback.records import Page, StoredAnnotation, TrafficResponse
+from service.feedback.records import JudgedSentence, Page, StoredAnnotation, TrafficResponse
 from service.feedback.store import annotators
 from service.feedback.store.paging import fetch_page
 from service.feedback.store.rows import annotation_of
@@ -31,6 +31,7 @@ async def traffic_page(
     rows, following = await fetch_page(session, query, Response, cursor, limit)
     ids = [row.id for row in rows]
     scores = await _latest_scores(session, ids)
+    judgements = await _judgements(session, ids)
     annotations, drawn = await _latest_annotations(session, ids), await _drawn(session, ids)
     items = [
         TrafficResponse(
@@ -39,8 +40,11 @@ async def traffic_page(
             profile=row.profile,
             policy=row.policy,
             text=row.text if row.id in annotations else "",
-            scores=scores[row.id],
+            scores=scores[row.id][1],
+            rewards=scores[row.id][0],
             annotations=tuple(annotations.get(row.id, ())),
+            judgements=tuple(sentences for _, sentences in judgements.get(row.id, ())),
+            judged_at=max((at for at, _ in judgements.get(row.id, ())), default=None),
             probability=_probability(row, drawn.get(row.id), levels),
         )
         for row in rows
@@ -67,9 +71,11 @@ async def start_of_the_last(session: AsyncSession, number: int) -> datetime | No
     return await session.scalar(query.offset(number).limit(1))
 
 
-async def _latest_scores(session: AsyncSession, ids: Collection[str]) -> dict[str, dict[str, Any]]:
-    query = select(Score.response_id, Score.json).where(Score.response_id.in_(ids)).order_by(Score.created)
-    return {response_id: scored["scores"] for response_id, scored in await session.execute(query)}
+async def _latest_scores(session: AsyncSession, ids: Collection[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The latest scores of each response by category, after the version of the reward models that gave them."""
+    columns = Score.response_id, Score.rewards, Score.json
+    query = select(*columns).where(Score.response_id.in_(ids)).order_by(Score.created)
+    return {response_id: (rewards, scored["scores"]) for response_id, rewards, scored in await session.execute(query)}
 
 
 async def _latest_annotations(session: AsyncSession, ids: Sequence[str]) -> dict[str, list[StoredAnnotation]]:
@@ -79,6 +85,19 @@ async def _latest_annotations(session: AsyncSession, ids: Sequence[str]) -> dict
     by_response = defaultdict(list)
     for row in latest.values():
         by_response[row.response_id].append(annotation_of(row, names[row.annotator_id]))
+    return by_response
+
+
+async def _judgements(
+    session: AsyncSession, ids: Collection[str]
+) -> dict[str, list[tuple[datetime, tuple[JudgedSentence, ...]]]]:
+    """When and what annotators said of the sentences of each response, of those who have not annotated it."""
+    same = (Annotation.response_id == Assignment.response_id, Annotation.annotator_id == Assignment.annotator_id)
+    query = select(Assignment).where(Assignment.response_id.in_(ids), Assignment.judged.is_not(None))
+    by_response = defaultdict(list)
+    for row in await session.scalars(query.where(~exists().where(*same))):
+        sentences = tuple(JudgedSentence.model_validate(sentence) for sentence in row.judged or ())
+        by_response[row.response_id].append((row.updated, sentences))
     return by_response
 
 

@@ -40,7 +40,7 @@ def test_promote_refuses_what_earns_less_and_force_is_told_and_shown(store, writ
     code, _, message = invoke("policies", "promote", "medium", worse, "--force", "--reason", "shorter answers")
     assert code == 0
     assert f"Overridden, and recorded in the ledger: medium@{worse} earns less" in message
-    assert f"medium now means {worse}." in message
+    assert f"medium now serves {worse}." in message
     assert store.profile("medium").version == worse
     assert invoke("policies", "promote", "medium", worse) == (
         0,
@@ -61,11 +61,13 @@ def test_rollback_goes_back_and_says_when_there_is_nothing_left(store, write_pol
     for version in (first, second):
         invoke("policies", "promote", "medium", version)
     code, _, message = invoke("policies", "rollback", "medium", "--reason", "complaints")
-    assert (code, f"medium means {first} again instead of {second}; running services follow." in message) == (0, True)
+    assert (code, f"medium serves {first} again instead of {second}; running services follow." in message) == (0, True)
     assert store.promotions("medium")[-1].reason == "complaints"
     code, _, message = invoke("policies", "rollback", "medium")
     assert code == 1
-    assert message == f"The ledger names no version of medium before {first}; promote one of `fgctl policies list`."
+    assert message == (
+        f"The ledger names no version of medium before {first}; promote one that `fgctl policies list` shows."
+    )
 
 
 def test_diff_shows_what_differs_scores_and_how_far_the_updates_are_apart(store, write_policy, recorded):
@@ -166,7 +168,10 @@ def test_sft_promotes_a_parent_whatever_was_evaluated(store, recorded):
     assert len(store.promotions("sft")) == 2
 
 
-def test_verify_set_tells_each_condition_and_checks_a_version_before_it_is_promoted(store, write_policy):
+@pytest.fixture
+def write(store, write_policy):
+    """Stores a version whose answers have so many words and earn these rewards."""
+
     def scores(words, answer, **rewards):
         streams = {"relevance": 0.0, "factuality": 0.0, "completeness": 0.0} | rewards
         return {
@@ -174,22 +179,67 @@ def test_verify_set_tells_each_condition_and_checks_a_version_before_it_is_promo
             "per_question": {
                 "words": [words] * 20, "answer": [f"{answer}{i}" for i in range(20)],
                 "reward": {name: [value] * 20 for name, value in streams.items()},
+                "weighted_reward": [sum(streams.values())] * 20,
             },
         }  # fmt: skip
 
-    def write(profile, seed, weights, of):
+    def write(profile, seed, weights, words, **rewards):
+        of = scores(words, f"{profile}{seed}", **rewards)
         return write_policy(store, profile, seed, weights=weights, scores=of | {"validation": of}).version
 
-    short = write("short", 0, "6,2,2", scores(50, "s", relevance=1))
-    medium = write("medium", 1, "2,6,2", scores(60, "m", factuality=1))
-    long = write("long", 2, "2,2,6", scores(62, "l", completeness=1))
+    return write
+
+
+def test_promote_set_promotes_three_versions_together_or_none(store, write):
+    short, medium = write("short", 0, "6,2,2", 50, relevance=1), write("medium", 1, "2,6,2", 60, factuality=1)
+    alike, longer = write("long", 2, "2,2,6", 62, completeness=1), write("long", 3, "2,2,6", 90, completeness=1)
+    names = [f"short={short}", f"medium={medium}"]
+    code, _, message = invoke("policies", "promote", "--set", *names, f"long={alike}")
+    assert code == 1
+    assert "words of long / medium" in message
+    assert store.profiles() == {}
+    code, _, message = invoke("policies", "promote", "--set", *names, f"long={longer}", "--reason", "first")
+    assert code == 0
+    assert [store.profile(name).version for name in ("short", "medium", "long")] == [short, medium, longer]
+    assert "All three are already current" in invoke("policies", "promote", "--set", *names, f"long={longer}")[2]
+    code, _, message = invoke("policies", "promote", "--set", *names, f"long={alike}", "--force")
+    assert code == 0
+    assert "words of long / medium" in store.promotions("long")[-1].overridden
+    assert len(store.promotions("short")) == 1
+    worse = write("short", 4, "6,2,2", 50, relevance=0.9)
+    code, _, message = invoke("policies", "promote", "--set", f"short={worse}", f"medium={medium}", f"long={longer}")
+    assert (code, store.profile("long").version) == (1, alike)
+    assert f"short@{worse} earns less weighted reward than {short}" in message
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["--set", "short=1"], "A set has a version of each of short, medium, long"),
+        (["--set", "short", "medium=1", "long=2"], "does not name a version for each profile"),
+        (["--set", "short=1", "short=2", "long=2"], "does not name a version for each profile"),
+        (["medium"], "Name a profile and a version"),
+        (["medium", "1", "2"], "Name a profile and a version"),
+    ],
+)
+@pytest.mark.usefixtures("store")
+def test_promote_says_how_to_name_versions(names, message):
+    code, _, output = invoke("policies", "promote", *names)
+    assert code == 1
+    assert message in output
+
+
+def test_verify_set_tells_each_condition_and_checks_a_version_before_it_is_promoted(store, write, write_policy):
+    short = write("short", 0, "6,2,2", 50, relevance=1)
+    medium = write("medium", 1, "2,6,2", 60, factuality=1)
+    long = write("long", 2, "2,2,6", 62, completeness=1)
     for profile, version in (("short", short), ("medium", medium), ("long", long)):
         assert invoke("policies", "promote", profile, version)[0] == 0
     code, out, message = invoke("policies", "verify", "--set")
     assert code == 1
     assert "2 of 22 conditions do not hold. The first: on the held-out questions, words of long / medium" in message
     assert "│ words of medium / short" in out
-    longer = write("long", 3, "2,2,6", scores(90, "l", completeness=1))
+    longer = write("long", 3, "2,2,6", 90, completeness=1)
     code, out, _ = invoke("policies", "verify", "--set", "--with", f"long@{longer}", "--json")
     report = json.loads(out)
     assert (code, report["holds"]) == (0, True)
@@ -199,3 +249,30 @@ def test_verify_set_tells_each_condition_and_checks_a_version_before_it_is_promo
     _, _, message = invoke("policies", "verify", "--set", "--with", f"long@{bare}")
     assert f"long@{bare} has no evaluation on the held-out questions" in message
     assert "run `fgctl evaluate --record --profile short@" in message
+
+
+def test_a_policy_goes_out_and_comes_back(store, tiny, tiny_parents, write_adapter, tmp_path):
+    version = write_adapter(store, "medium", tiny_parents[0], tiny, "0.3,0.5,0.2").version
+    code, _, message = invoke("policies", "export", "medium", "--to", tmp_path / "out")
+    assert (code, "medium" in message) == (1, True)  # no version is current yet
+    exporting = ["policies", "export", f"medium@{version}", "--to", tmp_path / "out", "--base", tiny.path]
+    code, out, _ = invoke(*exporting, "--json")
+    assert (code, json.loads(out)) == (
+        0,
+        {
+            "profile": "medium",
+            "version": version,
+            "base_model": str(tiny.path),
+            "trunk": None,
+            "to": str(tmp_path / "out"),
+        },
+    )
+    code, _, message = invoke(*exporting)
+    assert (code, message) == (1, f"{tmp_path / 'out'} exists already; name a new directory, or remove it.")
+    importing = ["policies", "import", tmp_path / "out", "--profile", "again", "--base", tiny.path]
+    code, _, message = invoke(*importing)
+    assert (code, "Name the weights" in message) == (1, True)
+    code, _, message = invoke(*importing, "--weights", "1,1,2")
+    assert code == 0
+    assert f"To serve it: fgctl policies promote again {version}" in message.replace("\n", " ")
+    assert store.manifest("again", version).weights["completeness"] == 0.5

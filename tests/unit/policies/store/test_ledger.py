@@ -31,6 +31,15 @@ def test_lines_are_json_objects_appended_and_read_by_profile(ledger):
     assert [json.loads(text)["version"] for text in ledger.file.read_text().splitlines()] == ["a", "x", "b"]
 
 
+def test_a_promotion_that_came_too_late_is_withdrawn_whatever_its_reason_says(tmp_path):
+    ledger = Ledger(tmp_path / "promotions.jsonl", lambda file, text: file.write_text(text, encoding="utf-8"))
+    kept, late = line("a", None), line("b", "a").model_copy(update={"reason": "faster\u2028and shorter"})
+    for promotion in (kept, late):
+        ledger.append(promotion)
+    ledger.withdraw(late)
+    assert ledger.of("medium") == [kept]
+
+
 @pytest.mark.parametrize("length", [1, 20, 150])
 def test_a_torn_last_line_is_none_and_makes_way(ledger, length):
     ledger.append(line("a", None))

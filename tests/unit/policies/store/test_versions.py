@@ -220,3 +220,13 @@ def test_a_version_from_before_whole_digests_were_stored_is_checked_by_its_name(
     file.write_text(json.dumps({k: v for k, v in json.loads(file.read_text()).items() if k != "digest"}))
     assert store.verify("medium", written.version)
     assert store.manifest("medium", written.version).digest is None
+
+
+def test_where_the_base_is_loaded_from_does_not_change_a_versions_name(store, tmp_path):
+    directory = adapter(tmp_path)
+    config = json.loads((directory / "adapter_config.json").read_text())
+    names = set()
+    for path in (None, "/models/base", "org/base"):
+        (directory / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": path}))
+        names.add(store.write("medium", directory, manifest()).version)
+    assert len(names) == 1

@@ -45,7 +45,7 @@ def test_a_note_says_what_is_unlike_the_training_data(shipped, response, excerpt
 
 
 def test_missing_passages_are_noted(shipped):
-    (note,) = shipped.notes(
+    note, *_ = shipped.notes(
         ScoreRequest(QUESTION, (), "The river Lind ends in the sea at Ostra, a small northern town.")
     )
     assert note.startswith("0 words in the passages; the fitted feedback has 72 to ")

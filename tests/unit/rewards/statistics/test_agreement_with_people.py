@@ -8,6 +8,7 @@ from rewards.statistics.agreement_with_people import (
     binary_agreement,
     bootstrap_interval,
     calibration_error,
+    calibration_error_beyond_chance,
     confusion,
     label_agreement,
     macro_f1,
@@ -121,3 +122,18 @@ def test_figures_over_nothing_are_none():
         assert report["n"] == 0
         assert set(report["interval"].values()) == {None}
         assert all(value is None for name, value in report.items() if "accuracy" in name or "f1" in name)
+
+
+def test_perfect_probabilities_have_hardly_an_error_beyond_chance_and_wrong_ones_have_theirs():
+    rng = np.random.default_rng(0)
+    errors = []
+    for _ in range(50):
+        p = rng.random(200)
+        labels = rng.random(200) < p
+        errors.append((calibration_error(p, labels), calibration_error_beyond_chance(p, labels)))
+    raw, beyond = np.mean(errors, axis=0)
+    assert raw > 0.05
+    assert beyond < 0.03
+    p = rng.uniform(0.3, 0.7, 20_000)
+    assert calibration_error_beyond_chance(p, rng.random(20_000) < p - 0.2) == pytest.approx(0.2, abs=0.02)
+    assert calibration_error_beyond_chance(np.zeros(0), np.zeros(0, dtype=bool)) == 0

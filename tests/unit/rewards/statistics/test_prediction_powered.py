@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.statistics.prediction_powered import MIN_LABELS, Labelled, Scored, error_rate, raw_rate
+from rewards.statistics.prediction_powered import MIN_LABELS, Labelled, Scored, error_rate, largest_saving, raw_rate
 
 CHOSEN = np.nan
 
@@ -169,3 +169,19 @@ def test_as_many_more_labels_as_it_says_halve_the_interval():
 
     more = error_rate(scored, labels(columns, rng.choice(2000, 60, replace=False))).labels_to_halve
     assert width(60 + more) == pytest.approx(width(60) / 2, rel=0.12)
+
+
+def test_the_largest_saving_is_that_of_the_correlation():
+    """Answers of one segment: 1 - sqrt(1 - r^2), and the mean of many intervals comes near it."""
+    rng = np.random.default_rng(2)
+    score = rng.random(4000)
+    errors = (rng.random(4000) < 0.1 + 0.8 * score).astype(float)
+    most = largest_saving(np.ones(4000), errors, score[:, None])
+    assert most == pytest.approx(1 - np.sqrt(1 - np.corrcoef(score, errors)[0, 1] ** 2), abs=1e-6)
+    scored, widths = Scored(np.ones(4000), score), np.zeros(2)
+    for _ in range(40):
+        drawn = rng.choice(4000, 400, replace=False)
+        estimate = error_rate(scored, labels((np.ones(4000), errors, score), drawn))
+        widths += estimate.rate.width, estimate.labels_only.width
+    assert 1 - widths[0] / widths[1] == pytest.approx(most, abs=0.02)
+    assert largest_saving(np.ones(10), np.zeros(10), np.ones((10, 1))) == 0

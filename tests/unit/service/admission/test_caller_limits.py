@@ -32,6 +32,21 @@ def test_a_full_bucket_gives_more_than_a_minutes_worth_and_must_refill_it():
     assert bucket.full(0.0)
 
 
+def test_a_caller_is_told_what_is_left_of_its_limits():
+    clock = Clock()
+    limits = CallerLimits(Limits(requests_per_minute=6, tokens_per_minute=600), clock)
+    caller = Caller("a")
+    limits.take(caller, 300)
+    remaining = limits.remaining(caller)
+    assert (remaining["requests"].limit, remaining["requests"].left, remaining["requests"].reset) == (6, 5, 10)
+    assert (remaining["tokens"].left, remaining["tokens"].reset) == (300, 30)
+    limits.take(caller, 400)
+    assert (limits.remaining(caller)["tokens"].left, limits.remaining(caller)["tokens"].reset) == (0, 70)
+    clock.now += 60
+    assert limits.remaining(caller)["tokens"].left == 500
+    assert CallerLimits(Limits(concurrency=1), clock).remaining(caller) == {}
+
+
 def refused(limits, caller, tokens=0, **arguments):
     with pytest.raises(RateLimited) as caught:
         limits.check(caller, tokens, **arguments)

@@ -172,6 +172,20 @@ async def test_a_request_of_several_completions_waits_for_as_many_places_and_is_
     assert reserve(make_admission(), completions=100).state is PlaceState.RUNNING
 
 
+async def test_places_follow_what_all_ranks_of_the_engine_decode():
+    admission = make_admission(max_num_seqs=2)
+    running = [reserve(admission) for _ in range(5)]
+    assert [place.state for place in running].count(PlaceState.RUNNING) == admission.places == 3
+    admission.resize(64)
+    assert admission.places == 72
+    later = reserve(admission)
+    assert {place.state for place in (*running, later)} == {PlaceState.RUNNING}
+    for place in (*running, later):
+        admission.leave(place)
+    assert nothing_leaked(admission)
+    assert (make_admission(max_num_seqs=None).places, gauge(admission, "fg_running_completions")) == (36, 0)
+
+
 async def test_stopping_refuses_new_requests_and_lets_waiting_ones_finish():
     admission = make_admission()
     places = [reserve(admission) for _ in range(3)]

@@ -78,6 +78,25 @@ async def test_a_reader_that_leaves_closes_the_generator_and_no_timer_stays():
     assert items.abandoned == 0
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+async def test_a_reader_that_is_cancelled_at_its_very_deadline_is_cancelled_and_not_too_late(before):
+    items, loop = Items(pause=1), asyncio.get_running_loop()
+    deadline = loop.time() + 0.05
+    reading = asyncio.create_task(_first(until(deadline, items.make(), items.abandon)))
+    if before:
+        loop.call_at(deadline, reading.cancel)
+    await asyncio.sleep(0)
+    if not before:
+        loop.call_at(deadline, reading.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert items.closed
+
+
+async def _first(items):
+    return await anext(items)
+
+
 async def test_cancelling_the_reader_closes_the_generator():
     items = Items(pause=1)
 

@@ -125,7 +125,7 @@ QUESTION = {"question": "Where?"}
             {"weight": "1,1,1"},
             422,
             "weight",
-            "'weight' is no query parameter here; this path reads profile and",
+            "'weight' is not a query parameter here; this path reads profile and",
         ),
         (QUESTION, {"Profile": "long"}, 422, "Profile", "reads profile and weights"),
         ({"messages": [{"role": "user"}]}, {}, 422, "messages.0", "of the user has no content"),

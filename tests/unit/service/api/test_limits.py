@@ -35,6 +35,11 @@ def named(before, value, after):
 
 ASK = '{"question":"Where?",'
 CHAT = '{"model":"medium","messages":[{"role":"user","content":"Where?"}],'
+SHORT_TURNS, LONG_TURNS = (
+    ",".join(f'{{"role":"{role}","content":"{text}"}}' for role in ["user", "assistant"] * 499) + ","
+    for text in ("a", "The mill. " * 95)
+)
+LAST_TURN = '{"role":"user","content":"Where?"}'
 BODIES = {
     "wrong passages": ("/generate", filled(ASK + '"passages":[', "1", "]}"), 422),
     "empty passages": ("/generate", filled(ASK + '"passages":[', "{}", "]}"), 413),
@@ -71,6 +76,17 @@ BODIES = {
     "a long message": (
         "/v1/chat/completions", filled('{"messages":[{"role":"user","content":"', "why ", '"}]}', ""), 400,
     ),
+    "a schema": (
+        "/v1/chat/completions",
+        named(CHAT + '"response_format":{"type":"json_schema","json_schema":{"schema":{', "1", "}}}}"),
+        400,
+    ),
+    "choices": ("/v1/chat/completions", filled(CHAT + '"structured_outputs":{"choice":[', '"a"', "]}}"), 400),
+    "a long input": ("/v1/responses", filled('{"input":"', "why ", '"}', ""), 400),
+    "wrong items": ("/v1/responses", '{"input":[' + ",".join(["{}"] * 60_000) + "]}", 400),
+    "short turns": ("/v1/responses", f'{{"input":[{SHORT_TURNS}{LAST_TURN}],"passages":[{{"text":"Here."}}]}}', 200),
+    "long turns": ("/v1/responses", f'{{"input":[{LONG_TURNS}{LAST_TURN}],"passages":[{{"text":"Here."}}]}}', 200),
+    "long turns that give way": ("/v1/responses", f'{{"input":[{LONG_TURNS}{LAST_TURN}],"truncation":"auto"}}', 200),
     "token ids": ("/v1/completions", filled('{"prompt":[', "1", "]}"), 400),
     "as many token ids as allowed": ("/v1/completions", '{"prompt":[' + ",".join(["12"] * (1 << 17)) + "]}", 400),
     "lists of token ids": ("/v1/completions", '{"prompt":[' + ",".join(["[1,2,3,4,5,6]"] * 60_000) + "]}", 400),
@@ -119,7 +135,7 @@ async def test_no_body_of_a_megabyte_holds_the_event_loop_or_much_memory(megabyt
     assert len(content) <= MIB
     headers = {"content-type": "application/json"}
     holds = []
-    for _ in range(3):  # a busy machine holds the loop, too
+    for _ in range(6):  # a busy machine holds the loop, too
         idle, _ = await longest_gap(asyncio.sleep(0.1))
         with memory() as grown:
             gap, reply = await longest_gap(megabytes.client.post(path, content=content, headers=headers))
@@ -142,6 +158,9 @@ async def test_no_body_of_a_megabyte_holds_the_event_loop_or_much_memory(megabyt
         ("/v1/completions", {"prompt": ["a"] * 1001}, "1001 prompts; send at most 1000"),
         ("/v1/completions", {"prompt": [1] * ((1 << 17) + 1)}, "131073 token ids; send at most 131072"),
         ("/v1/completions", {"prompt": "a", "logprobs": 20, "n": 8, "max_tokens": 64 * 32}, "log-probabilities"),
+        ("/v1/responses", {"input": [{"role": "user", "content": "a"}] * 1001}, "1001 messages; send at most 1000"),
+        ("/v1/completions", {"prompt": "a", "structured_outputs": {"regex": "a" * 65537}}, "at most 65536"),
+        ("/v1/completions", {"prompt": "a", "structured_outputs": {"choice": ["a"] * 1001}}, "1001 choices"),
         (
             "/v1/chat/completions",
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * 1001}]},

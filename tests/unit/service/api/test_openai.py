@@ -37,7 +37,7 @@ async def test_profiles_are_the_models(client, service):
     assert [model.id for model in listed.data] == ["short", "medium", "long"]
     medium = await client.models.retrieve("medium")
     assert (medium.object, medium.owned_by, medium.created) == ("model", "fgctl", 1767225600)
-    assert (medium.root, medium.weights) == ("medium@000000000002", SOURCES["weights"])
+    assert (medium.root, medium.parent, medium.weights) == ("medium@000000000002", "base", SOURCES["weights"])
     assert (medium.max_prompt_tokens, medium.max_tokens, medium.max_model_len) == (1024, 64, 64)
     assert (await client.models.retrieve("medium@000000000002")).id == "medium@000000000002"
     assert (await client.models.retrieve("weights:0.2,0.5,0.3")).root == "long@000000000003"
@@ -53,7 +53,7 @@ async def test_a_completion(client, service):
     assert (reply.choices[0].finish_reason, reply.choices[0].logprobs) == ("stop", None)
     assert (reply.object, reply.model, reply.system_fingerprint) == ("text_completion", "medium", "medium@000000000002")
     assert reply.usage.model_dump(exclude_none=True) == {
-        "prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7,
+        "prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "prompt_tokens_details": {"cached_tokens": 0},
     }  # fmt: skip
     assert {name: getattr(reply, name) for name in SOURCES} == SOURCES
     assert (await service.client.get(f"/responses/{reply.id}")).json()["text"] == "The answer of medium."
@@ -156,7 +156,7 @@ async def test_a_chat(client, service):
     assert {name: getattr(reply, name) for name in SOURCES} == SOURCES
     assert service.engine.asked[0][1].max_tokens == 5
     await service.score_all()
-    assert service.worker.batches == []
+    assert service.worker.batches == [["The answer of medium."]]
 
 
 async def test_a_stream_that_takes_long_is_not_pinged(service, monkeypatch):
@@ -340,7 +340,8 @@ async def test_models_that_are_none(client, model, error, param, code):
 
 
 PROMPT, CHAT = {"prompt": "Say"}, {"messages": ASKED}
-FORMS = ("regex", "ebnf", "json_schema", "grammar", "format")
+FORMS = ("regex", "ebnf", "json_schema", "grammar", "format", "guided_json")
+SCHEMA = {"type": "object", "properties": {"year": {"type": "integer"}}, "required": ["year"]}
 
 
 @pytest.mark.parametrize(
@@ -354,7 +355,7 @@ FORMS = ("regex", "ebnf", "json_schema", "grammar", "format")
         ({"prompt": [1], "passages": PASSAGES}, "prompt", "send it as text"),
         ({"prompt": "why " * 30}, "prompt", "shorten"),
         (PROMPT | {"n": 9}, "n", "at most 8"),
-        (PROMPT | {"n": 2, "temperature": 0}, "n", "all answers are alike"),
+        (PROMPT | {"n": 2, "temperature": 0}, "n", "all answers are the same"),
         (PROMPT | {"n": 3, "best_of": 2}, "best_of", "fewer than n"),
         (PROMPT | {"best_of": 2}, "best_of", "question with passages"),
         (PROMPT | {"max_tokens": 65}, "max_tokens", "at most 64"),
@@ -386,8 +387,20 @@ FORMS = ("regex", "ebnf", "json_schema", "grammar", "format")
         (PROMPT | {"seed": -2}, "seed", "fix it and send it again"),
         (CHAT | {"top_logprobs": 3}, "top_logprobs", "set logprobs to true"),
         (CHAT | {"tools": [{"type": "function"}]}, "tools", "tools is not served"),
-        (CHAT | {"response_format": {"type": "json_object"}}, "response_format", "response_format is not served"),
-        *((CHAT | {name: "x"}, name, f"{name} is not served (the form") for name in FORMS),
+        (CHAT | {"response_format": {"type": "json_schema"}}, "response_format", "needs a schema"),
+        (CHAT | {"response_format": {"type": "xml"}}, "response_format.type", "fix it and send it again"),
+        (PROMPT | {"structured_outputs": {}}, "structured_outputs", "exactly one of json"),
+        (PROMPT | {"structured_outputs": {"regex": "a", "choice": ["b"]}}, "structured_outputs", "exactly one of json"),
+        (PROMPT | {"structured_outputs": {"choice": []}}, "structured_outputs.choice", "fix it and send it again"),
+        (PROMPT | {"structured_outputs": {"json": {"type": "nothing"}}}, "structured_outputs", "cannot enforce this"),
+        (PROMPT | {"structured_outputs": {"regex": "("}}, "structured_outputs", "cannot enforce this"),
+        (PROMPT | {"structured_outputs": {"grammar": "root ="}}, "structured_outputs", "cannot enforce this"),
+        (
+            CHAT | {"structured_outputs": {"regex": "a"}, "response_format": {"type": "json_object"}},
+            "structured_outputs",
+            "leave one of them out",
+        ),
+        *((CHAT | {name: "x"}, name, "response_format or as vLLM's structured_outputs") for name in FORMS),
         (CHAT | {"tool_choice": "required"}, "tool_choice", "tool_choice is not served (policies call no tools)"),
         (CHAT | {"function_call": {"name": "f"}}, "function_call", "function_call is not served"),
         (CHAT | {"modalities": ["text", "audio"]}, "modalities", "modalities is not served"),
@@ -402,6 +415,62 @@ async def test_a_wrong_request_is_told_what_to_do(service, body, param, message)
     assert error["param"].startswith(param)
     assert message in error["message"]
     assert service.engine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "value"),
+    [
+        ({"response_format": {"type": "json_object"}}, "json_object", True),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}}, "json", SCHEMA),
+        ({"structured_outputs": {"json": SCHEMA}}, "json", SCHEMA),
+        ({"structured_outputs": {"json": json.dumps(SCHEMA)}}, "json", json.dumps(SCHEMA)),
+        ({"structured_outputs": {"regex": "[0-9]{4}"}}, "regex", "[0-9]{4}"),
+        ({"structured_outputs": {"choice": ["yes", "no"]}}, "choice", ["yes", "no"]),
+        ({"structured_outputs": {"grammar": 'root ::= "yes"'}}, "grammar", 'root ::= "yes"'),
+    ],
+)
+async def test_the_form_of_an_answer_reaches_the_engine(service, asked, field, value):
+    for url, body in (("/v1/chat/completions", CHAT), ("/v1/completions", PROMPT)):
+        assert (await service.client.post(url, json=body | asked)).status_code == 200
+        assert getattr(service.engine.asked[-1][1].structured_outputs, field) == value
+
+
+async def test_what_the_prefix_cache_held_is_told(client, service):
+    service.engine.cached_tokens = 2
+    reply = await client.completions.create(model="medium", prompt=["a", "b"], n=2)
+    assert reply.usage.prompt_tokens_details.cached_tokens == 4
+
+
+async def test_the_exchanges_before_a_question_with_passages_are_read(client, service):
+    before = [
+        {"role": "user", "content": "Who?"},  # which nobody answered
+        {"role": "user", "content": "Who?"},
+        {"role": "assistant", "content": "Ada."},
+    ]
+    reply = await client.chat.completions.create(
+        model="medium", messages=[{"role": "system", "content": "Be brief."}, *before, *ASKED],
+        extra_body={"passages": PASSAGES},
+    )  # fmt: skip
+    assert service.formatter.earlier == [before[1:]]
+    assert reply.messages_left_out == 2
+
+
+async def test_a_caller_is_told_what_it_may_still_use(serve):
+    service = serve(caller_requests_per_minute=2, caller_tokens_per_minute=1000)
+    for left in ("1", "0"):
+        reply = await service.client.post("/v1/chat/completions", json=CHAT)
+        assert reply.headers["x-ratelimit-limit-requests"] == "2"
+        assert reply.headers["x-ratelimit-remaining-requests"] == left
+        assert reply.headers["x-ratelimit-limit-tokens"] == "1000"
+        assert 900 < int(reply.headers["x-ratelimit-remaining-tokens"]) < 1000
+        assert reply.headers["x-ratelimit-reset-requests"].endswith("s")
+    refused = await service.client.post("/v1/responses", json={"input": "Where?"})
+    assert (refused.status_code, refused.headers["x-ratelimit-remaining-requests"]) == (429, "0")
+
+
+async def test_nothing_is_told_of_limits_that_there_are_not(service):
+    reply = await service.client.post("/v1/chat/completions", json=CHAT)
+    assert not [name for name in reply.headers if name.startswith("x-ratelimit")]
 
 
 async def test_the_client_raises_what_it_means(client):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -37,6 +38,21 @@ async def test_not_ready_without_the_engine_and_not_live_once_restarting_is_hope
     service.backend.failure = "There is no policy to serve."
     assert (await service.client.get("/livez")).status_code == 503
     assert (await service.client.get("/readyz")).json()["reason"] == "There is no policy to serve."
+
+
+async def test_healthy_by_the_engine_alone_without_a_body(service):
+    reply = await service.client.get("/health")
+    assert (reply.status_code, reply.content) == (200, b"")
+    service.break_profile("long", "its adapter is damaged.")
+    assert (await service.client.get("/health")).status_code == 200
+    service.engine.gone = True
+    assert (await service.client.get("/health")).status_code == 503
+
+
+async def test_the_version_is_that_of_the_package(service):
+    reply = (await service.client.get("/version")).json()
+    assert reply["version"] == version("fgctl")
+    assert set(reply) == {"version", "revision", "vllm", "python"}
 
 
 async def test_profiles_lists_policies_weights_and_what_is_broken(service):

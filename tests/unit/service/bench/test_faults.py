@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,7 +50,8 @@ class Service:
             pass
         await asyncio.sleep(0.01)
         if self.mode == "hang":
-            await asyncio.sleep(60)
+            await receive()  # until the client gives up: the server waits for its requests when it ends
+            return
         if self.mode == "cut":
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]})
             raise RuntimeError("cut")
@@ -132,7 +134,10 @@ SERVICE = """
 import subprocess, sys, time
 wait = "import time; print('ready', flush=True); time.sleep(600)"
 work = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait!r}])"
-core, scorer = (subprocess.Popen([sys.executable, "-c", code]) for code in (work, "import time; time.sleep(600)"))
+sleep = "import time; time.sleep(600)"
+started = [subprocess.Popen([sys.executable, "-c", *words]) for words in
+           ([sleep, "VLLM::DPCoordinator"], [work], [work], [sleep])]
+core, scorer = started[2:]
 print(core.pid, scorer.pid, flush=True)
 time.sleep(600)
 """
@@ -142,8 +147,8 @@ def test_the_services_processes_are_told_apart_by_their_children():
     command = [sys.executable, "-c", SERVICE]
     service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        (pids,) = {service.stdout.readline(), service.stdout.readline()} - {"ready\n"}
-        core, scorer = map(int, pids.split())
+        written = "".join(service.stdout.readline() for _ in range(3))  # in any order
+        core, scorer = map(int, re.search(r"(\d+) (\d+)", written).groups())
         assert (core_of(service.pid), scorer_of(service.pid)) == (core, scorer)
         assert worker_of(service.pid) not in (core, scorer)
     finally:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.bench.fixed_speed_engine import FIRST, PACE, FixedSpeedEngine
-from service.engine.engine import AdapterShapes
+from service.engine.plan import AdapterShapes
 from service.settings import Settings
 from tests.unit.service import jumping_clock
 

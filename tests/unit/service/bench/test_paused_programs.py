@@ -54,6 +54,12 @@ def test_a_program_is_paused_between_its_turns(counting):
     until(lambda: len(log(counting)) > ticks)
 
 
+def test_the_processor_time_of_a_program_grows_while_it_works():
+    with program("while True: pass") as working:
+        before = working.cpu_seconds()
+        until(lambda: working.cpu_seconds() > before)
+
+
 def test_a_paused_program_ends_with_all_its_processes(counting):
     child = int(log(counting).split()[0])
     assert set(counting.processes()) == {counting.process.pid, child}

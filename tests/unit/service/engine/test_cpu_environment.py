@@ -21,10 +21,14 @@ def machine(tmp_path, monkeypatch):
 
 
 def test_an_engine_uses_every_core_and_reserves_none():
-    settings = engine_settings(2)
+    settings = engine_settings()
     assert settings["VLLM_CPU_OMP_THREADS_BIND"] == "0,1,2,3"
     assert settings["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
-    assert settings["VLLM_CPU_KVCACHE_SPACE"] == "2"
+
+
+@pytest.mark.parametrize(("workers", "cores"), [(2, "0,1|2,3"), (3, "0|1|2,3"), (4, "0|1|2|3"), (6, "0|1|2|3|0|1")])
+def test_workers_divide_the_cores_and_share_them_where_there_are_too_few(workers, cores):
+    assert engine_settings(workers)["VLLM_CPU_OMP_THREADS_BIND"] == cores
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("max 100000", 4), ("150000 100000", 2), ("20000 100000", 1)])
@@ -42,12 +46,20 @@ def test_a_cgroup_v1_quota_limits_the_cores(machine, quota, cores):
 
 
 def test_variables_that_the_user_has_set_are_kept(monkeypatch):
-    for name in engine_settings(2):
+    for name in engine_settings():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     prepare_environment(3)
     assert os.environ["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
-    assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == "3"
+    assert os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
+
+
+def test_another_engine_of_this_process_gets_cores_for_its_own_workers(monkeypatch):
+    for name in engine_settings():
+        monkeypatch.delenv(name, raising=False)
+    for workers, cores in ((1, "0,1,2,3"), (2, "0,1|2,3"), (1, "0,1,2,3")):
+        prepare_environment(workers)
+        assert os.environ["VLLM_CPU_OMP_THREADS_BIND"] == cores
 
 
 def test_each_library_is_preloaded_once_and_never_two_kinds_of_openmp():
@@ -70,6 +82,9 @@ def test_each_missing_thing_is_a_warning_that_says_what_to_do(machine, monkeypat
     assert missing({"LD_PRELOAD": "/a/libtcmalloc.so:/b/libomp.so", "VLLM_CPU_KVCACHE_SPACE": "1"}, 15) == []
     (machine / "memory.max").write_text(f"{3 * 2**30}\n")
     assert "3.0 GiB" in missing({}, 2)[-1]
+    (machine / "memory.max").write_text(f"{5 * 2**30}\n")
+    assert missing({}, 2) == missing({}, 1, workers=1)
+    assert "needs about 7.0" in missing({}, 2, workers=2)[-1]
 
 
 def test_unknown_memory_is_no_warning(machine):

@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from policies.base import BaseModel
+from service.domain.engine_load import RankLoad
 from service.engine import engine as engine_module
-from service.engine.engine import AdapterShapes, Engine, EngineGone, NotLoaded, shapes_for
+from service.engine.engine import Engine, EngineGone, FormRefused, NotLoaded, RequestFailed
+from service.engine.plan import AdapterShapes, EnginePlan, shapes_for
 from service.errors import EngineFull
 from service.settings import Settings
 
@@ -65,9 +67,11 @@ def test_a_start_that_takes_too_long_is_ended_and_so_is_one_that_is_stopped(engi
     killed = threading.Event()
     monkeypatch.setattr(engine_module, "bind_cores", lambda: None)
     monkeypatch.setattr(engine_module, "kill_cores", killed.set)
-    monkeypatch.setattr(engine_module, "engine_arguments", lambda *_: {"model": "base"})
+    plan = EnginePlan("cpu", {}, {"model": "base"}, {"max_num_seqs": 4}, SHAPES)
+    monkeypatch.setattr(engine_module.EnginePlan, "of", lambda *_: plan)
+    monkeypatch.setattr(engine_module, "prepare_environment", lambda *_: None)
 
-    def start(arguments):
+    def start(arguments, stat_loggers):
         assert killed.wait(30)
         raise RuntimeError("the core has died")
 
@@ -78,6 +82,63 @@ def test_a_start_that_takes_too_long_is_ended_and_so_is_one_that_is_stopped(engi
     killed.clear()
     engine.stop()
     assert killed.is_set()
+
+
+@pytest.fixture
+def ranked(engine):
+    """One of two ranks, each of which says which adapter it was asked for."""
+
+    def generate(text, params, request_id, lora_request, data_parallel_rank):
+        async def answer():
+            logprob = SimpleNamespace(logprob=-float(data_parallel_rank or 0))
+            yield SimpleNamespace(prompt_token_ids=[1, 2], prompt_logprobs=[None, {2: logprob}])
+
+        asked.append((request_id, data_parallel_rank))
+        return answer()
+
+    asked = []
+    engine._llm.generate, engine.ranks = generate, 2
+    return engine, asked
+
+
+async def test_every_rank_is_probed_by_itself(ranked):
+    engine, asked = ranked
+    policy = SimpleNamespace(adapter_name="medium@a")
+    assert [await engine.probe(policy, rank) for rank in range(engine.ranks)] == [[0.0], [-1.0]]
+    engine.ranks = 1
+    await engine.probe(None)
+    assert asked == [("probe-medium@a-0", 0), ("probe-medium@a-1", 1), ("probe-base-0", None)]
+
+
+def test_an_engine_whose_coordinator_has_died_is_not_alive(engine):
+    assert engine.alive
+    engine._coordinators = [SimpleNamespace(is_alive=lambda: False)]
+    assert not engine.alive
+
+
+@pytest.mark.parametrize(("backend", "shut_down"), [("mp", 0), ("ray", 1)])
+def test_killing_ends_what_ray_runs_too(engine, monkeypatch, backend, shut_down):
+    killed, asked = [], []
+    monkeypatch.setattr(engine_module, "kill_cores", lambda: killed.append(1))
+    engine._llm.vllm_config = SimpleNamespace(parallel_config=SimpleNamespace(data_parallel_backend=backend))
+    engine._llm.shutdown = lambda: asked.append(1)
+    engine.kill()
+    assert (len(killed), len(asked)) == (1, shut_down)
+
+
+async def test_the_load_is_told_after_a_step_and_when_adapters_change(engine):
+    async def done(*_):
+        pass
+
+    told = []
+    engine._llm.add_lora = engine._llm.remove_lora = done
+    engine._base.name = "base"
+    engine.on_load = lambda load: told.append((dict(load.ranks), load.held, load.most_held))
+    policy, load = SimpleNamespace(adapter_id=1), RankLoad(2, 1, 0.5)
+    await engine.load(policy)
+    engine._count(1, load)
+    await engine.unload(policy)
+    assert told == [({}, (policy,), 4), ({1: load}, (policy,), 4), ({1: load}, (), 4)]
 
 
 async def test_an_engine_is_never_asked_to_drop_or_to_read_an_adapter_by_itself(engine):
@@ -99,6 +160,21 @@ async def test_an_engine_is_never_asked_to_drop_or_to_read_an_adapter_by_itself(
     await engine.load(policies[-1])
     with pytest.raises(NotLoaded):
         await anext(engine.generate([1], None, policies[0], "r"))
+
+
+@pytest.mark.parametrize(("form", "error"), [(None, RequestFailed), ({"regex": "a"}, FormRefused)])
+async def test_a_request_that_the_engine_fails_on_is_no_answer(engine, form, error):
+    from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    async def generate(*_, **named):
+        failed = SimpleNamespace(index=0, text="", token_ids=[], logprobs=None, finish_reason="error")
+        yield SimpleNamespace(outputs=[failed], num_cached_tokens=0)
+
+    engine._llm.generate = generate
+    params = SamplingParams(structured_outputs=form and StructuredOutputsParams(**form))
+    with pytest.raises(error):
+        await anext(engine.generate([1], params, None, "r"))
 
 
 @pytest.fixture

@@ -427,3 +427,17 @@ async def test_the_metrics_show_what_people_say_of_each_version(serve, tmp_path,
     assert service.metric("fg_feedback_comparisons", **version, result="win") == 1
     assert service.metric("fg_feedback_comparisons", profile="medium", policy="v2", result="loss") == 1
     await service.backend.feedback.stop()
+
+
+async def test_sentences_are_judged_over_http(feedback_service, post):
+    status, assignment = await post("/annotation/judgements/next", annotator="Ann")
+    assert (status, assignment["response"]["id"]) == (200, "r1")
+    sentences = [{"start": 0, "end": 27, "supported": False}, {"start": 28, "end": 47, "supported": None}]
+    body = {"response_id": "r1", "annotator": "Ann", "sentences": sentences}
+    assert await post("/annotation/judgements", **body) == (200, None)
+    assert feedback_service.metric("fg_feedback_submissions_total", kind="judgement") == 1
+    assert await post("/annotation/judgements/next", annotator="Ann") == (200, None)
+    outside = [sentences[0] | {"end": 999}]
+    for wrong, param in (([], "sentences"), (outside, "sentences.0")):
+        status, reply = await post("/annotation/judgements", **body | {"sentences": wrong})
+        assert (status, reply["error"]["param"]) == (422, param)

@@ -139,9 +139,16 @@ def test_of_two_overlapping_errors_the_one_with_lower_priority_must_change(upper
         )
 
 
-def test_every_label_has_a_priority():
-    assert set(PRIORITY) == set(SPAN_LABELS) == {label for label in PRIORITY if category_of(label)}
+def test_every_label_but_toxic_has_a_priority():
+    assert {*PRIORITY, "Toxic"} == set(SPAN_LABELS) == {label for label in SPAN_LABELS if category_of(label)}
     assert set(SPAN_LABELS).isdisjoint(BUILT_IN["completeness"].labels)
+
+
+@pytest.mark.parametrize("other", ORDER)
+def test_a_toxic_part_may_overlap_any_other_error_but_not_be_marked_twice(other):
+    assert check(annotate(("Toxic", 0, 7), (other, 4, 13)), RESPONSE) == []
+    (violation,) = check(annotate(("Toxic", 0, 7), ("Toxic", 0, 7)), RESPONSE)
+    assert violation.code == "twice"
 
 
 def test_what_makes_a_submission_unusable_is_fatal():

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
+from policies.manifest import Named, UsedRewards, Versioned
 from policies.weights import Weights
 from rewards.scorer import Scorer
 from rewards.statistics.calibration import OperatingPoint
 from rewards.statistics.distribution_shift import INPUTS, SCORE_BINS
 from service.domain.policy import Canary
 from service.metrics.metrics import Metrics
+from service.metrics.versions import build
 
 pytestmark = pytest.mark.anyio
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
@@ -47,6 +49,33 @@ async def test_traits_and_inputs_of_answers_are_counted(service):
     for kind, bins in INPUTS.items():
         assert sum(service.metric("fg_input_bin_total", **SHORT, input=kind, bin=name) for name in bins) == 1
     assert service.metric("fg_input_bin_total", **SHORT, input="passages", bin="1") == 1
+
+
+def test_what_runs_is_told_in_labels(service):
+    metrics, roster = service.backend.metrics, service.backend.roster
+    assert service.metric("fg_build_info", **build()) == 1
+    base, trunk = Named(name="/models/base", digest="a" * 64), Named(name="/models/base+sft@1", digest="b" * 64)
+    metrics.info.show_base(base, trunk)
+    labels = {"base": "base", "digest": "a" * 12, "trunk": "base+sft@1", "trunk_digest": "b" * 12}
+    assert service.metric("fg_base_info", **labels) == 1
+    metrics.info.show_rewards("r1", None)
+    metrics.info.show_rewards("r2", "l1")
+    assert service.metric("fg_rewards_info", rewards="r1", labels="") is None
+    assert service.metric("fg_rewards_info", rewards="r2", labels="l1") == 1
+    lineage = {
+        "parent": Versioned(version="p1", digest="p"), "rewards": UsedRewards(version="r1", digest="r"),
+        "recipe": {"name": "cpu", "imported": {}},
+    }  # fmt: skip
+    short = roster.served["short"]
+    roster.served["short"] = replace(short, manifest=short.manifest.model_copy(update=lineage))
+    del roster.served["long"]
+    metrics.info.show_policies(roster)
+    assert service.metric(
+        "fg_policy_info", **SHORT, parent="p1", rewards="r1", recipe="cpu", made="imported"
+    ) == 1  # fmt: skip
+    assert service.metric(
+        "fg_policy_info", profile="medium", policy="000000000002", parent="", rewards="", recipe="", made="trained"
+    ) == 1  # fmt: skip
 
 
 async def test_the_evaluation_of_a_version_as_served_is_its_baseline(service):

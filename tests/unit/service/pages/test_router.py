@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rewards.categories import BUILT_IN
+from rewards.categories import ANNOTATED
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
 from service.feedback.skips import SKIP_REASONS, reason_code
@@ -59,8 +59,8 @@ async def test_browsers_cache_assets_but_ask_before_each_use(service):
 async def test_a_page_has_labels_with_digits_and_examples_that_can_be_asked(service):
     text = (await service.client.get("/")).text
     data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
-    assert [label["digit"] for label in data["labels"]] == list("12345678")
-    assert {label["category"] for label in data["labels"]} == set(BUILT_IN)
+    assert [label["digit"] for label in data["labels"]] == list("123456789")
+    assert {label["category"] for label in data["labels"]} == set(ANNOTATED)
     assert [label["label"] for label in data["labels"] if label["missing"]] == list(MISSING_LABELS)
     assert [label["label"] for label in data["labels"] if label["needs_sources"]] == list(NEEDS_SOURCES)
     assert all(label["meaning"].endswith(".") for label in data["labels"])

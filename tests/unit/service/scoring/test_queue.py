@@ -45,7 +45,12 @@ async def test_a_full_queue_drops_and_counts_and_every_reply_still_comes(service
     assert service.worker.batches == [["The answer of medium."] * 2]
 
 
-async def test_responses_without_passages_are_not_judged(service):
+async def test_responses_without_passages_are_not_judged_where_all_categories_need_some(tmp_path, serve):
+    file = tmp_path / "categories.toml"
+    file.write_text(
+        '[category.toxicity]\ndensity = "sentence"\ndescription = "d"\ntype = "http"\nurl = "http://127.0.0.1:9"\n'
+    )
+    service = serve(categories=file)
     for body in ({"question": "Where?"}, {"prompt": "Say"}, {"messages": [{"role": "user", "content": "Hi"}]}):
         assert (await service.ask(body)).status_code == 200
     await service.score_all()

@@ -13,8 +13,8 @@ from policies.trunk import trunk_name
 from service.domain.roster import Roster
 from service.domain.selection import Selection
 from service.engine.engine import _lora_request
-from service.served import watch_profiles
-from service.served.watch_profiles import watch_store
+from service.served import watch_file as watching_files
+from service.served.watch_file import watch
 
 pytestmark = pytest.mark.anyio
 QUESTION = {"question": "Where?"}
@@ -484,14 +484,14 @@ async def test_a_new_engine_is_given_the_policies_of_the_roster(loaded):
 @pytest.fixture
 async def watched(loaded, monkeypatch):
     """The service, which looks at its store every few milliseconds; `noticed` is set by each reload."""
-    monkeypatch.setattr(watch_profiles, "EVERY", 0.01)
+    monkeypatch.setattr(watching_files, "EVERY", 0.01)
     loaded.noticed = asyncio.Event()
 
     async def reload():
         loaded.noticed.set()
         await loaded.resolver.reload()
 
-    watching = asyncio.create_task(watch_store(loaded.store.root, reload))
+    watching = asyncio.create_task(watch(loaded.store.signature, reload, "the policies"))
     await asyncio.sleep(0.1)
     yield loaded
     watching.cancel()

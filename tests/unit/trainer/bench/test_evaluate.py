@@ -29,7 +29,7 @@ def test_no_question_is_in_two_rounds():
 def test_answers_are_timed_beside_the_engine_in_one_batch(tiny, tiny_model, tmp_path, monkeypatch):
     greedy = Decoding(temperature=0, top_p=1, max_tokens=6)
     monkeypatch.setattr(evaluate, "GREEDY", greedy)
-    monkeypatch.setattr(answers.answer, "__defaults__", (greedy, 200, 1))
+    monkeypatch.setattr(answers.answer, "__defaults__", (greedy, 200, *answers.answer.__defaults__[2:]))
     monkeypatch.setattr(evaluate, "make_sampler", lambda backend, setting: TransformersSampler(setting.model))
     store = PolicyStore(tmp_path / "policies")
     tiny_model(0.5).save_adapter(tmp_path / "adapter")

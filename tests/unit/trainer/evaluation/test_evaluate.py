@@ -4,6 +4,7 @@ import json
 from math import exp
 
 import pytest
+import torch
 
 from policies.manifest import Named, Versioned
 from policies.store import ADAPTER, SFT, Decoding, PolicyStore
@@ -12,6 +13,8 @@ from policies.weights import Weights
 from rewards.dataset import Example, Passage, file_digest, questions_digest
 from rewards.errors import FgctlError
 from rewards.scorer import Scorer
+from rewards.scores import ScoreRequest
+from trainer import policy_model
 from trainer.evaluation import evaluate
 from trainer.evaluation.answers import silent
 from trainer.evaluation.candidates import candidate, supervised_first
@@ -41,14 +44,16 @@ def store(tiny, tiny_model, tmp_path):
     return store
 
 
-def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1, progress=silent):
+def reports(store, tiny, monkeypatch, *names, decoding=GREEDY, samples=1, progress=silent, **how):
     monkeypatch.setattr(evaluate, "make_sampler", lambda backend, setting: TransformersSampler(setting.model))
     examples = [
         Example(question=q, passages=(Passage(title="Ostra", text="By the Lind."),), answer="It is.") for q in QUESTIONS
     ]
     candidates = [candidate(store, name, FALLBACK, tiny) for name in names]
     reports = list(
-        evaluate_policies(candidates, examples, tiny, Scorer.load(), decoding, 256, samples=samples, progress=progress)
+        evaluate_policies(
+            candidates, examples, tiny, Scorer.load(), decoding, 256, samples=samples, progress=progress, **how
+        )
     )
     assert json.loads(json.dumps(reports)) == reports
     return reports
@@ -97,6 +102,34 @@ def test_same_answers_and_references_stand_beside_each_report(store, tiny, monke
     assert {what for what, done, total in lines if done == total} == {
         "sft: answering", "base: answering", "medium: answering", "scoring", "perplexity",
     }  # fmt: skip
+
+
+def test_perplexity_is_computed_only_if_asked_for(store, tiny, monkeypatch):
+    monkeypatch.setattr(evaluate, "base_nll", None)
+    lines = []
+    _, policy = reports(
+        store, tiny, monkeypatch, SFT, "medium", progress=lambda what, *_: lines.append(what), perplexity=False
+    )
+    assert "perplexity" not in lines
+    assert policy["perplexity"] is policy["per_question"]["nll"] is None
+    assert "perplexity" not in policy["intervals"]
+    assert "perplexity" not in policy["against"]["differences"]
+    assert "length.words" in policy["against"]["differences"]
+
+
+def test_answers_to_the_same_question_are_scored_in_the_same_call(monkeypatch):
+    monkeypatch.setattr(evaluate, "SCORED_TOGETHER", 4)
+    calls = []
+
+    class Scored:
+        def score(self, requests):
+            calls.append([request.question for request in requests])
+            return [request.response for request in requests]
+
+    texts = [[ScoreRequest(q, (), f"{who} {q}") for q in ("A", "B", "C")] for who in ("x", "y")]
+    assert evaluate._scores(Scored(), texts, silent) == [["x A", "x B", "x C"], ["y A", "y B", "y C"]]
+    assert calls == [["A", "A", "B", "B"], ["C", "C"]]
+    assert evaluate._scores(Scored(), [[], []], silent) == [[], []]
 
 
 def test_figures_follow_from_the_values_by_question(store, tiny, monkeypatch):
@@ -158,7 +191,11 @@ def test_where_the_most_likely_token_is_served_there_is_one_sample(store, tiny, 
 def test_the_trunk_is_the_merged_parent_and_the_base_judges_what_is_natural(
     tiny, tiny_parents, trunk_store, write_adapter, monkeypatch
 ):
-    """Base, parent, a policy on the trunk and an older one on the base: one sampler answers for all."""
+    """Base, parent, a policy on the trunk and an older one on the base: one sampler answers for all.
+
+    In float32, in which the merged parent and its adapter choose the same tokens.
+    """
+    monkeypatch.setattr(policy_model, "compute_dtype", lambda: torch.float32)
     parent = trunk_store.profile(SFT).version
     trunk = trunk_of(tiny, trunk_store)
     digest = file_digest(trunk_store.path(SFT, parent) / ADAPTER)

@@ -8,16 +8,17 @@ from policies.store import PolicyStore
 from policies.weights import Weights
 from rewards.errors import FgctlError
 from trainer.experiments.arms import ablations, customisations, holistic
-from trainer.experiments.experiment import Experiment, curve
+from trainer.experiments.experiment import Experiment, curve, validation_curve
 from trainer.experiments.mixing import draw_weights, with_expected
 from trainer.experiments.plots import draw, draw_mixing
 from trainer.experiments.summary import FIGURES, ahead, catches_up, ending, half_width, smooth, summarise
 from trainer.recipe import load_recipe
+from trainer.validation.evaluation import Evaluation
 
 WEIGHTS = Weights.parse("0.3,0.5,0.3")
 
 
-def run(arm, rewards, seed=0, words=90.0):
+def run(arm, rewards, seed=0, words=90.0, validation=()):
     steps = [
         {"episodes": 48 * (k + 1), "reward": r, "relevance": r, "factuality": 0.0, "completeness": 0.0, "tokens": 100.0,
          "kl": 1.0}
@@ -33,6 +34,7 @@ def run(arm, rewards, seed=0, words=90.0):
     }
     return {
         "arm": arm, "seed": seed, "trained_by": WEIGHTS.as_dict(), "episodes": steps[-1]["episodes"], "curve": steps,
+        "validation": list(validation),
         "evaluation": evaluation | rates | {"judge": rates},
     }  # fmt: skip
 
@@ -98,8 +100,13 @@ def test_catching_up_is_for_good():
     caught = catches_up(results(run("fine-grained", rising), run("holistic", slow)), "fine-grained", "holistic")
     assert 0.4 < caught["share"] < 0.6
     assert caught["episodes"] == caught["share"] * 40 * 48
+    assert caught["by_seed"] == [{"episodes": caught["episodes"], "share": caught["share"]}]
     never = catches_up(results(run("fine-grained", slow), run("holistic", rising)), "fine-grained", "holistic")
-    assert never == {"episodes": None, "share": None}
+    assert never == {"episodes": None, "share": None, "by_seed": [{"episodes": None, "share": None}]}
+    two = results(
+        run("fine-grained", rising), run("holistic", slow), run("fine-grained", slow, 1), run("holistic", rising, 1)
+    )
+    assert [seed["share"] is None for seed in catches_up(two, "fine-grained", "holistic")["by_seed"]] == [False, True]
 
 
 def test_a_row_for_each_arm_with_means_over_seeds():
@@ -114,6 +121,25 @@ def test_plots_are_drawn(tmp_path):
     some = results(run("a", [1.0, 2.0]), run("a", [2.0, 3.0], seed=1), run("b", [1.0, 1.0]), kind="customize")
     assert [path.name for path in draw(some, tmp_path)] == ["curves.svg", "trade_off.svg"]
     assert all("<svg" in path.read_text() for path in tmp_path.iterdir())
+
+
+def test_what_the_validation_questions_say_is_drawn_beside_the_training(tmp_path):
+    lines = [
+        Evaluation(
+            step=k, episodes=48 * k, reward=0.1 * k, judge=0.05 * k, copied=0.2, longest=9, words=60, tokens=80,
+            truncated=0, repetition=0.1, clean_rate={"relevance": 0.5}, completeness=0, rewards=(0.1,),
+        )
+        for k in range(3)
+    ]  # fmt: skip
+    assert validation_curve(tmp_path) == []
+    (tmp_path / "validation.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines))
+    watched = validation_curve(tmp_path)
+    assert [evaluation["judge"] for evaluation in watched] == pytest.approx([0, 0.05, 0.1])
+    assert "rewards" not in watched[0]
+    some = results(*(run(arm, [1.0, 2.0], seed, validation=watched) for arm in "ab" for seed in range(2)))
+    plots = draw(some, tmp_path)
+    assert [path.name for path in plots] == ["curves.svg", "validation.svg"]
+    assert "judge" in plots[1].read_text()
 
 
 def point(weights, shares, words, anchor=None):

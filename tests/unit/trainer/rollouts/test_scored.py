@@ -9,7 +9,7 @@ from rewards.dataset import SAMPLE, Example, load_examples
 from rewards.scorer import Scorer
 from trainer.policy_model import PolicyModel
 from trainer.ppo import PpoTrainer
-from trainer.recipe import PpoRecipe, load_recipe
+from trainer.recipe import load_recipe
 from trainer.rollouts.sampler import Sampled
 from trainer.rollouts.scored import sample_and_score
 from trainer.rollouts.transformers import TransformersSampler
@@ -19,20 +19,19 @@ EXAMPLES = [Example(question=f"Question {i}?", passages=(), answer="") for i in 
 
 
 class Numbers:
-    """A sampler whose responses are the prompt's place and the sample's."""
+    """Samples two responses to each prompt: the prompt's place and the sample's."""
 
     def __init__(self):
         self.calls = []
 
-    def sample(self, prompts, n, max_new_tokens, seed, *, places):
+    def sample(self, places):
         self.calls.append(list(places))
-        return [[Sampled([place, j], [0.0, 0.0]) for j in range(n)] for place in places]
+        return [[Sampled([place, j], [0.0, 0.0]) for j in range(2)] for place in places]
 
 
 def collect(sampler, score, chunks):
-    ppo = PpoRecipe(samples_per_prompt=2, rollout_chunks=chunks)
-    prompts = {place: ([place], example) for place, example in zip(PLACES, EXAMPLES, strict=True)}
-    return sample_and_score(sampler, prompts, ppo, 7, decode=str, score=score)
+    questions = dict(zip(PLACES, EXAMPLES, strict=True))
+    return sample_and_score(sampler.sample, questions, chunks, decode=str, score=score)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +52,9 @@ def test_a_part_is_scored_while_the_next_is_sampled():
     scored = threading.Event()
 
     class Waiting(Numbers):
-        def sample(self, *arguments, places, **options):
+        def sample(self, places):
             assert 0 in places or scored.wait(10)
-            return super().sample(*arguments, places=places, **options)
+            return super().sample(places)
 
     collect(Waiting(), lambda requests: scored.set() or requests, 2).scores()
 

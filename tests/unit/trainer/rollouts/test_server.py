@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.adapters = {}
         self.asked = []
+        self.loads = []
         self.failures = []
         """What the next requests come to instead: a status, or None for a closed connection."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -47,7 +48,8 @@ class Server(ThreadingHTTPServer):
         file = Path(body["lora_path"], ADAPTER)
         if not file.is_file():
             return 404, {"error": {"message": f"no adapter in {body['lora_path']}"}}
-        if body["lora_name"] in self.adapters and not body.get("load_inplace"):
+        self.loads.append(body)
+        if body["lora_name"] in self.adapters:
             return 400, {"error": {"message": "has already been loaded"}}
         self.adapters[body["lora_name"]] = file.read_text()
         return 200, "Success"
@@ -69,6 +71,13 @@ class _Handler(BaseHTTPRequestHandler):
         status, reply = self.server.answer(self.path, body) if failure == 200 else (failure, "busy")
         content = (reply if isinstance(reply, str) else json.dumps(reply)).encode()
         self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_GET(self):
+        content = json.dumps({"data": [{"id": name} for name in self.server.adapters]}).encode()
+        self.send_response(200)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -131,6 +140,13 @@ def test_a_name_never_means_two_adapters(sampler, servers, tmp_path):
         names += versions(tmp_path)
         assert [set(fake.adapters.values()) for fake in servers] == [{content}] * 2
     assert names[0] == names[2] != names[1]
+
+
+def test_no_load_is_in_place_and_what_a_server_holds_already_counts_as_loaded(sampler, servers):
+    sampler.synchronise(Adapter("one"), 5)
+    sampler.synchronise(Adapter("one"), 5)
+    assert [set(fake.adapters.values()) for fake in servers] == [{"one"}] * 2
+    assert all(set(load) == {"lora_name", "lora_path"} for fake in servers for load in fake.loads)
 
 
 def test_what_a_killed_run_left_is_cleared(sampler, servers, tmp_path):

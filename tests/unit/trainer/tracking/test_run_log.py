@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from trainer.tracking.run_log import RunLog
 
 
@@ -13,6 +15,22 @@ def test_a_resumed_run_continues_its_log_from_the_checkpoint(tmp_path):
         log.step(2, {"loss": 9.0}, "")
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert lines == [{"step": 0, "loss": 0.0}, {"step": 1, "loss": 1.0}, {"step": 2, "loss": 9.0}]
+
+
+def test_a_resumption_that_breaks_off_loses_no_step(tmp_path, monkeypatch):
+    with RunLog(tmp_path, "run", total=5, start=0) as log:
+        for step in range(3):
+            log.step(step, {"loss": float(step)}, "")
+    before = (tmp_path / "metrics.jsonl").read_text()
+
+    def break_off(file):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("policies.store.replace_file.os.fsync", break_off)
+        with pytest.raises(OSError, match="full"):
+            RunLog(tmp_path, "run", total=5, start=2)
+    assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
 def test_samples_are_written_and_continue_from_the_checkpoint_too(tmp_path):

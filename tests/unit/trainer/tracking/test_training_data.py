@@ -3,10 +3,10 @@ import json
 import pytest
 
 from policies.base import load_tokenizer
-from rewards.dataset import question_key
+from rewards.dataset import file_digest, question_key
 from rewards.errors import FgctlError
 from trainer.recipe import load_recipe
-from trainer.tracking.training_data import read_training_data
+from trainer.tracking.training_data import digests, named_files, read_training_data
 
 RECIPE = load_recipe("smoke", ["sft.max_prompt_tokens=150", "sft.max_response_tokens=20", "ppo.max_prompt_tokens=150"])
 
@@ -60,6 +60,41 @@ def test_strict_stops_at_rows_that_are_left_out_or_repeated_by_number(read):
         "an earlier question in row 5; fix these rows, or leave out --strict."
     )
     read(PAIRS[:1], "ppo").require_clean()
+
+
+def test_rows_of_several_files_are_used_and_reported_file_by_file(tiny, tmp_path):
+    rows = [{"question": q, "passages": [], "answer": a} for q, a in [PAIRS[0], PAIRS[3], ("What?", "A mill.")]]
+    (tmp_path / "train.json").write_text(json.dumps(rows))
+    (tmp_path / "dev.json").write_text(json.dumps([{"question": PAIRS[0][0], "passages": [], "answer": "In May."}]))
+    paths = [tmp_path / "train.json", tmp_path / "dev.json"]
+    data = read_training_data(paths[0], load_tokenizer(tiny), RECIPE, "sft", further=paths[1:])
+    assert [example.answer for example in data.examples] == ["In 1821.", "A mill.", "In May."]
+    assert data.rows == 4
+    assert list(data.report()) == [
+        f"2 of the 3 rows of {paths[0]} are used.",
+        "Left out for an empty answer: row 1.",
+        f"1 of the 1 rows of {paths[1]} are used.",
+    ]
+    with pytest.raises(FgctlError, match=r"train.json: an empty answer in row 1; fix"):
+        data.require_clean()
+    named = named_files(paths[0], paths[1:])
+    assert [file.name for file in named] == ["train.json", "dev.json"]
+    assert digests(named) == [file_digest(path) for path in paths]
+    assert digests(named[:1]) == file_digest(paths[0])
+
+
+def test_a_question_for_validation_is_for_validation_in_every_file(tiny, tmp_path):
+    names = ["a.json", "b.json"]
+    for name in names:
+        rows = [{"question": f"Is it {i}?", "passages": [], "answer": "Yes."} for i in range(20)]
+        (tmp_path / name).write_text(json.dumps(rows))
+    data = read_training_data(
+        tmp_path / names[0], load_tokenizer(tiny), RECIPE, "ppo", until_best=True, further=[tmp_path / names[1]]
+    )
+    validation = {example.question for example in data.validation}
+    assert validation
+    assert not validation & {example.question for example in data.examples}
+    assert [len(file.validation) for file in data.files] == [len(validation)] * 2
 
 
 WRITTEN = ["Who built  it?", "who built it ?", "Who built it", "Who built it?!", "Who built it…"]

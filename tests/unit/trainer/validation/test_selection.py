@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.validation.evaluation import Evaluation
-from trainer.validation.selection import best, end, last_rise
+from trainer.validation.selection import best, end, last_improvement
 
 GAMED = {"ceiling": "too good"}
 
@@ -24,24 +24,33 @@ def test_where_all_violate_guards_the_fewest_count(evaluation):
 
 def test_a_run_ends_when_neither_reward_nor_judge_rises(evaluation):
     rising = [evaluation(0, 0.0, 0.0), evaluation(10, 0.2, 0.1)]
-    assert last_rise(rising) == 480
+    assert last_improvement(rising) == 480
     judged = [*rising, evaluation(20, 0.1, 0.3)]
-    assert last_rise(judged) == 960
+    assert last_improvement(judged) == 960
     flat = [*judged, evaluation(30, 0.2, 0.3), evaluation(40, 0.15, 0.2)]
-    assert last_rise(flat) == 960
+    assert last_improvement(flat) == 960
     assert end(flat[:-1], 960) is None
-    assert (
-        end(flat, 960) == "neither the validation reward nor the judge's has risen since 960 episodes, for 960 or more"
-    )
+    assert end(flat, 960) == "on the validation questions nothing has improved since 960 episodes, for 960 or more"
     assert end([], 1) is None
 
 
-def test_what_violates_a_guard_is_no_rise_and_nothing_to_rise_above(evaluation):
+def test_what_violates_a_guard_is_no_improvement_and_nothing_to_rise_above(evaluation):
     parent = evaluation(0, 0.0, 0.0)
     gamed = evaluation(10, 0.9, 0.9, violations=GAMED)
-    assert last_rise([parent, gamed]) == 0
-    assert last_rise([parent, gamed, evaluation(20, 0.1, 0.0)]) == 960
+    assert last_improvement([parent, gamed]) == 0
+    assert last_improvement([parent, gamed, evaluation(20, 0.1, 0.0)]) == 960
     assert end([gamed], 480) is not None
+
+
+def test_where_the_parent_copies_too_much_copying_less_is_an_improvement_and_copying_as_much_hides_none(evaluation):
+    copies = {"copied": "too much of it"}
+    parent = evaluation(0, 0.0, 0.0, violations=copies).model_copy(update={"copied": 0.6})
+    better = evaluation(10, 0.2, 0.0, violations=copies).model_copy(update={"copied": 0.6})
+    copies_less = evaluation(20, 0.1, -0.1, violations=copies).model_copy(update={"copied": 0.5})
+    gamed = evaluation(30, 0.9, 0.9, violations=copies | GAMED).model_copy(update={"copied": 0.1})
+    no_better = evaluation(40, 0.1, -0.1, violations=copies).model_copy(update={"copied": 0.55})
+    run = [parent, better, copies_less, gamed, no_better]
+    assert [last_improvement(run[:n]) for n in range(1, 6)] == [0, 480, 960, 960, 960]
 
 
 def made(rows):
@@ -61,6 +70,6 @@ def test_the_best_is_not_beaten_and_later_evaluations_never_move_a_rise_back(row
     clean = [e for e in evaluations[1:] if not e.violations]
     assert chosen in (clean or evaluations[1:])
     assert chosen.reward == max(e.reward for e in (clean or evaluations[1:]))
-    rises = [last_rise(evaluations[:n]) for n in range(1, len(evaluations) + 1)]
+    rises = [last_improvement(evaluations[:n]) for n in range(1, len(evaluations) + 1)]
     assert rises == sorted(rises)
     assert end(evaluations, 48 * len(evaluations)) is None

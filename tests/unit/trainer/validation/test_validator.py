@@ -8,7 +8,6 @@ import pytest
 from policies.manifest import Named
 from policies.store import SFT, PolicyStore
 from policies.weights import Weights
-from rewards.categories import BUILT_IN
 from rewards.dataset import SAMPLE
 from rewards.errors import FgctlError
 from rewards.models.judge import Judgement
@@ -49,13 +48,14 @@ def scorer(monkeypatch):
     scorer = Scorer.load()
 
     def scores(name, text):
-        pieces = [Segment(a, b, share(name + text[a:b]), False) for a, b in segments(text, BUILT_IN[name].density)]
+        density = scorer.categories[name].density
+        pieces = [Segment(a, b, share(name + text[a:b]), False) for a, b in segments(text, density)]
         return CategoryScores(tuple(pieces), tuple(1 - 2 * piece.error_probability for piece in pieces), 0.0)
 
     monkeypatch.setattr(
         scorer,
         "score",
-        lambda requests: [ScoredResponse({n: scores(n, r.response) for n in BUILT_IN}) for r in requests],
+        lambda requests: [ScoredResponse({n: scores(n, r.response) for n in scorer.categories}) for r in requests],
     )
     return scorer
 
@@ -162,7 +162,7 @@ def test_a_run_that_only_games_its_rewards_says_so_and_ends(train, tmp_path, mon
     assert manifest.steps == 2
     printed = capsys.readouterr().err
     assert "warning, guard 'ceiling': it earns more than people." in printed
-    assert "neither the validation reward nor the judge's has risen since 0 episodes" in printed
+    assert "on the validation questions nothing has improved since 0 episodes" in printed
     assert train("run", "ppo.validation.patience=8", "ppo.steps=6").version == manifest.version
     assert [e["step"] for e in lines(tmp_path / "run")] == [0, 2]
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deploy.monitoring.alerts.alert_groups import all_alerts
-from deploy.monitoring.budgets import PROFILE_ERROR_RATIOS, budget_of
+from deploy.monitoring.budgets import BUDGETS, PROFILE_ERROR_RATIOS, budget_of
 from deploy.monitoring.dashboards.dashboard_files import BOARDS, FOLDER, dashboard_files
 from deploy.monitoring.dashboards.kit.board import TAG
 from deploy.monitoring.lookback_windows import Timing
@@ -159,7 +159,7 @@ def test_promotions_are_marked_at_the_right_time(uid):
 
 
 def test_thresholds_are_the_budgets():
-    for category in ("relevance", "factuality", "completeness"):
+    for category in BUDGETS:
         thresholds = thresholds_by_name(panel("fgctl-quality", f"Error ratio of the last hour: {category}"))
         assert thresholds.keys() == PROFILE_ERROR_RATIOS.keys()
         for profile, steps in thresholds.items():

@@ -136,6 +136,20 @@ async def test_people_who_differ_count_half_each(store, traffic):
     assert labelled.judged["factuality"].errors == max(wrong.sum(), 1) / 2
 
 
+async def test_other_reward_models_are_corrected_by_their_own_scores_alone(store, traffic):
+    """The models that scored all answers so far are replaced: their threshold says nothing of the new ones' ratio."""
+    await annotate(store, traffic, "sampled", 60)
+    old = error_rates(await load_traffic(store), rewards="v")["factuality"]
+    assert old["correction"] == pytest.approx(old["estimate"] - old["flagged"], abs=1e-3)
+    replaced = error_rates(await load_traffic(store), rewards="w")["factuality"]
+    assert (replaced["estimate"], replaced["correction"]) == (old["estimate"], 0)
+    scores = [scored(f"r{n}", np.where(traffic.truth[n], 0.9, 0.1)) for n in range(60, 240)]
+    await store.record([], [new.model_copy(update={"rewards": "w"}) for new in scores])
+    new = error_rates(await load_traffic(store), rewards="w")["factuality"]
+    share = np.concatenate(traffic.truth[60:]).mean()
+    assert new["correction"] == pytest.approx(new["estimate"] - share, abs=1e-3)
+
+
 async def test_a_service_shows_the_estimates_as_metrics(url, answer):
     """Uncalibrated until enough is labelled: the models' own ratio, and an interval that says nothing."""
     traffic, metrics = Traffic(answer, 120), Metrics()

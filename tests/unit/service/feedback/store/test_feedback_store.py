@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from service.domain.caller import SCOPES, Caller
 from service.errors import Forbidden, InvalidRequest
-from service.feedback.errors import Conflict, NotStored, Refused, Stale
+from service.feedback.errors import Conflict, HasFeedback, NotStored, Refused, Stale
 from service.feedback.figures import Progress
 from service.feedback.records import (
     Comparison,
@@ -486,6 +486,24 @@ async def test_old_responses_without_feedback_are_pruned(store, answer, annotati
     assert await store.prune(clock.now - timedelta(days=1), everything=True) == 5
     counts = await store.counts()
     assert (counts.responses, counts.annotations, counts.comparisons, counts.quick_feedback) == (1, 0, 0, 0)
+
+
+async def test_a_response_is_deleted_unless_it_has_feedback(store, answer, annotation, scored):
+    await store.record([answer(f"r{i}", f"Answer {i}. {'x' * 30}") for i in range(6)])
+    await store.record_scores("r5", "v1", scored())
+    await store.submit(annotation(response_id="r0"))
+    await store.save_draft("Ann", "r1", {})
+    await store.quick_feedback(QuickFeedback(submission_id="q1", response_id="r2", caller="c", thumb=1))
+    await store.compare(Comparison(submission_id="c1", a="r3", b="r4", choice="a", annotator="Ann"))
+    for number in range(5):
+        with pytest.raises(HasFeedback, match=f"r{number}"):
+            await store.delete_response(f"r{number}", "key:1")
+    assert [await store.delete_response("r5", "key:1") for _ in range(2)] == [True, False]
+    counts = await store.counts()
+    assert (counts.responses, counts.scored, counts.annotations, counts.comparisons) == (5, 0, 1, 1)
+    async with store._database.reading() as session:
+        query = select(tables.Audit.who, tables.Audit.what).filter_by(action="delete_response")
+        assert (await session.execute(query)).all() == [("key:1", "r5")]
 
 
 async def test_counts(store, answer, annotation, scored):
