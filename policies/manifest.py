@@ -124,6 +124,8 @@ def card(manifest: PolicyManifest) -> str:
         origin, length = f"The exact mixture of {anchors} for the weights {by}.", ""
     elif by:
         origin = f"Trained by PPO on dense, per-category rewards weighted {by}."
+        if first := manifest.recipe.get("start_from"):
+            origin += f" It began as {first}."
     else:
         origin = "Supervised fine-tuning only; the parent of the profiles."
         if manifest.merged:

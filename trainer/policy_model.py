@@ -134,6 +134,19 @@ class PolicyModel:
         """The policy adapter's float32 weights by name."""
         return {name: p for name, p in self.peft.named_parameters() if ".policy." in name}
 
+    def load_policy(self, directory: Path) -> str | None:
+        """Give the policy the weights of a stored adapter, or say in what its shape differs and change nothing."""
+        from peft.utils import load_peft_weights, set_peft_model_state_dict
+
+        weights, own = load_peft_weights(str(directory), device="cpu"), self._policy_state()
+        if different := sorted(weights.keys() ^ own.keys()):
+            return f"{different[0]} is in only one of the two adapters"
+        for name, value in own.items():
+            if weights[name].shape != value.shape:
+                return f"{name} has the shape {list(weights[name].shape)} instead of {list(value.shape)}"
+        set_peft_model_state_dict(self.peft, weights, adapter_name="policy")
+        return None
+
     def evaluate(
         self,
         packed: Packed,
@@ -264,12 +277,10 @@ class PolicyModel:
 
     def save_adapter(self, directory: Path) -> None:
         """Write the policy adapter as PEFT and vLLM load it, in bf16."""
-        from peft import get_peft_model_state_dict
         from safetensors.torch import save_file
 
         directory.mkdir(parents=True, exist_ok=True)
-        state = get_peft_model_state_dict(self.peft, adapter_name="policy")
-        tensors = {name: t.detach().to(torch.bfloat16).contiguous().cpu() for name, t in state.items()}
+        tensors = {name: t.detach().to(torch.bfloat16).contiguous().cpu() for name, t in self._policy_state().items()}
         save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
         config = copy(self.peft.peft_config["policy"])
         config.inference_mode = True
@@ -277,6 +288,13 @@ class PolicyModel:
         # PEFT keeps modules in a set; sorted, the same adapter gives the same file and the same version.
         config.target_modules = sorted(config.target_modules)
         config.save_pretrained(str(directory))
+
+    def _policy_state(self) -> dict[str, Tensor]:
+        """The policy adapter's weights by the names that PEFT gives them in files."""
+        from peft import get_peft_model_state_dict
+
+        state: dict[str, Tensor] = get_peft_model_state_dict(self.peft, adapter_name="policy")
+        return state
 
 
 @dataclass

@@ -33,6 +33,7 @@ from trainer.tracking.stability import diverged, early_warnings
 from trainer.tracking.training_data import digests, named_files
 from trainer.validation.selection import RULE
 from trainer.validation.validator import BEST, Validator
+from trainer.warm_start import warm_start
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class PpoJob:
     copy: RunCopy | None = None
     """Where the run is copied to, for any machine to continue it."""
     task: Task = QUESTION_ANSWERING
+    start_from: str | None = None
+    """A stored policy on the same parent, `profile` or `profile@version`, that the new one begins as."""
 
 
 class Diverged(FgctlError):
@@ -71,10 +74,10 @@ def train_policy(
 
     With a judge, the policy is evaluated on the validation questions while it is trained; `until_best` needs one.
     Every process of the run calls it and gets the manifest; only the main one writes. Raises FgctlError when the base
-    has no supervised parent or cannot be trained, for unusable data, for weights of a category that is not in use, for
-    a run directory that is in use or has other settings, for a store that cannot be written, for a recipe that the
-    parent or the processes do not allow, when the sampler's weights are not the trainer's, and at the first loss that
-    is not finite.
+    has no supervised parent or cannot be trained, for a policy that cannot be started from, for unusable data, for
+    weights of a category that is not in use, for a run directory that is in use or has other settings, for a store that
+    cannot be written, for a recipe that the parent or the processes do not allow, when the sampler's weights are not
+    the trainer's, and at the first loss that is not finite.
     """
     job.weights.check(scorer.categories)
     scorer.require_rewards()
@@ -94,6 +97,7 @@ def _train(
     check_shares(job.recipe.ppo, processes)
     begin = job.task.origin(job.base, store)
     origin, parent = begin.files, begin.parent
+    first = warm_start(job.start_from, store, job.base, begin) if job.start_from else None
     lora = job.recipe.lora if origin.adapter is None else parent_shape(job.recipe.lora, origin.adapter, job.base)
     data = job.task.training_data(
         job.data, load_tokenizer(job.base), job.recipe, until_best=job.until_best, further=job.further
@@ -109,6 +113,7 @@ def _train(
         "weights": job.weights.as_dict(),
         "recipe": _identifying(job.recipe),
         **({} if job.task == QUESTION_ANSWERING else {"task": job.task.name}),
+        **({} if first is None else {"start_from": first.name}),
     }
     if job.copy is not None:
         processes.on_main(job.copy.fetch)
@@ -118,6 +123,8 @@ def _train(
         origin.model, lora, origin.adapter, ppo.temperature, processes, recompute=job.recipe.gradient_checkpointing,
         longest=ppo.max_prompt_tokens + ppo.max_new_tokens,
     )  # fmt: skip
+    if first is not None:
+        first.load_into(model)
     require_space(job.run, sum(p.numel() for p in model.policy_parameters().values()))
     trainer = PpoTrainer(model, scorer, job.weights, job.recipe, data.examples, processes, job.task)
     start = trainer.restore(processes.on_main(partial(load_checkpoint, job.run)))
@@ -137,6 +144,7 @@ def _train(
         "parent": parent,
         "recipe": {"name": job.recipe_name}
         | job.recipe.model_copy(update={"lora": lora}).model_dump(exclude={"sft"}, mode="json")
+        | ({} if first is None else {"start_from": first.name})
         | ({} if chosen is None else {"until_best": {"rule": RULE, "evaluation": chosen.figures()}}),
         "data": sources,
         "rewards": job.task.used_rewards(scorer),

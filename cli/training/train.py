@@ -96,6 +96,14 @@ def train(
             "ppo.validation.patience episodes.",
         ),
     ] = False,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            help="A policy on the same parent, PROFILE or PROFILE@VERSION, that the new one begins as: fewer steps "
+            "where the weights are near. KL is measured to the parent all the same.",
+            show_default="the parent",
+        ),
+    ] = None,
     rewards: RewardsOption = None,
     base: BaseOption = None,
     data: FilesOption = None,
@@ -132,6 +140,7 @@ def train(
 
     path, *further = data or [learned.data_file()]
     also = [*([rewards] if rewards else []), *further, *([] if task == DEFAULT_TASK else [task])]
+    also += [start_from] if start_from else []
     where, copy = _run(run, profile, recipe, overrides, base, path, wanted.as_dict(), *also)
     model = resolve_base(base)
     rows = learned.training_data(path, load_tokenizer(model), settings, until_best=until_best, further=further)
@@ -140,7 +149,9 @@ def train(
         return
     scorer, processes = learned.load_scorer(rewards), Processes()
     _report_data(rows, strict, processes.main)
-    job = PpoJob(profile, wanted, model, path, recipe, settings, where, until_best, tuple(further), copy, learned)
+    job = PpoJob(
+        profile, wanted, model, path, recipe, settings, where, until_best, tuple(further), copy, learned, start_from
+    )
     manifest = train_policy(job, PolicyStore(), scorer, processes, lambda: Judge.load(resolve_base(None).path))
     if processes.main:
         _report(manifest, where, promote, json_output)

@@ -1,6 +1,7 @@
 """Lineage of a policy, and runs from a parent to a stored version, on a base of three narrow layers."""
 
 import json
+import shutil
 
 import pytest
 
@@ -78,6 +79,46 @@ def test_a_shape_that_is_not_the_parents_is_refused_before_training(base, tmp_pa
     ):
         trained(base, PolicyStore(tmp_path / "policies"), tmp_path / "runs", "lora.rank=16")
     assert not (tmp_path / "runs/ppo/checkpoint.pt").exists()
+
+
+def test_a_policy_begins_as_another_and_is_still_kept_close_to_the_parent(base, tmp_path):
+    store = PolicyStore(tmp_path / "policies")
+    parent, first, _ = trained(base, store, tmp_path / "runs", "sft.merge=true", "lora.top_layers=2")
+    recipe = load_recipe("smoke", [*SETTINGS, "lora.top_layers=2", "ppo.steps=1", "ppo.learning_rate=1e-12"])
+    run = tmp_path / "second"
+    job = PpoJob("long", Weights.parse("1,2,3"), base, DATA, "smoke", recipe, run, start_from=f"medium@{first.version}")
+    second = train_policy(job, store, Scorer.load())
+    (step,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert step["kl/token_k3"] > 0
+    assert (second.parent.version, second.recipe["start_from"]) == (parent.version, f"medium@{first.version}")
+    assert f"It began as medium@{first.version}." in (store.path("long", second.version) / "README.md").read_text()
+    assert second.version == first.version  # next to nothing was learned
+    other = PpoJob(**{**vars(job), "start_from": None})
+    with pytest.raises(FgctlError, match="start_from"):
+        train_policy(other, store, Scorer.load())
+
+
+def test_what_a_policy_cannot_begin_as_is_refused_before_training(base, tmp_path):
+    store = PolicyStore(tmp_path / "policies")
+    former, policy, _ = trained(base, store, tmp_path / "runs", "sft.merge=true", "lora.top_layers=2")
+    name = f"medium@{policy.version}"
+
+    def refused(start_from, message, *overrides):
+        recipe = load_recipe("smoke", [*SETTINGS, "lora.top_layers=2", *overrides])
+        job = PpoJob("long", policy.weights, base, DATA, "smoke", recipe, tmp_path / "run", start_from=start_from)
+        with pytest.raises(FgctlError, match=message):
+            train_policy(job, store, Scorer.load())
+        assert not (tmp_path / "run/checkpoint.pt").exists()
+        shutil.rmtree(tmp_path / "run")  # the next one has other settings
+
+    refused("sft", "A run starts from the parent without --start-from; sft is a parent")
+    refused("medium@gone", "Policy medium@gone is not stored")
+    refused(name, r"started from: .* has the shape \[8, 16\] instead of \[1, 16\]", "lora.rank=1")
+    refused(name, "started from: .* is in only one of the two adapters", "lora.top_layers=1")
+    recipe = load_recipe("smoke", [*SETTINGS, "sft.merge=true", "sft.seed=7"])
+    parent = train_sft(SftJob(base, DATA, "smoke", recipe, tmp_path / "sft"), store)
+    store.promote(SFT, parent.version, force=True)
+    refused(name, f"was trained from sft@{former.version}, and this run's parent is sft@{parent.version}")
 
 
 def test_a_parent_of_another_base_starts_no_policy(base, trunk_store, tmp_path):
