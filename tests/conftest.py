@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import hypothesis
+import psutil
 import pytest
 
 # How long an example takes says more of the machine than of the code.
@@ -117,9 +118,14 @@ class Postgres:
         raise AssertionError(self.log.read_text())
 
     def kill(self):
-        """End it as a power failure would."""
+        """End it as a power failure would, with the processes that answer its connections."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         self.process.wait(60)
+        psutil.wait_procs(children, 60)
 
     def stop(self):
         """End it and every connection."""

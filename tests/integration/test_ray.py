@@ -40,7 +40,6 @@ def fgctl(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_the_workers_of_a_cluster_train_what_one_process_trains(fgctl, tiny, tmp_path):
     """The run's directory is relative: the workers begin where the command was given."""
     sft = ["sft", "--recipe", "smoke", "--base", tiny.path, "--data", SAMPLE / "train.json"]

@@ -1,7 +1,7 @@
 """The service on two vLLM servers behind HAProxy, which find adapters in a bucket and at the service, by name.
 
-Meanwhile clients ask for profiles and mixtures, versions are promoted and rolled back, the second server is added and the
-first one killed: every request is answered, or refused with a reason.
+Meanwhile clients ask for profiles and mixtures, versions are promoted and rolled back, the second server is added and
+the first one killed: every request is answered, or refused with a reason.
 """
 
 import asyncio
@@ -124,7 +124,6 @@ def bucket(tmp_path, monkeypatch):
     server.stop()
 
 
-@pytest.mark.timeout(1800)
 def test_servers_behind_a_router_are_one_engine_and_no_request_is_lost(bucket, tmp_path, environment):
     pytest.importorskip("vllm")
     haproxy = Path(os.environ.get("FGCTL_HAPROXY") or ROOT / ".servers/bin/haproxy")

@@ -75,7 +75,6 @@ def served_logprobs(url, model):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ["medium", MIXTURE])
 def test_vllm_and_peft_load_an_exported_policy_and_agree(exported, vllm, name, tmp_path):
     command = [sys.executable, "-c", STOCK, exported[name], PROBE]

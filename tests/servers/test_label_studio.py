@@ -48,7 +48,6 @@ def feedback(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # its database takes a minute to migrate
 def test_feedback_passes_through_the_real_program(python, feedback, tmp_path):
     feedback("export", tmp_path / "tasks.json", "--format", "label-studio")
     (tmp_path / "view.xml").write_text(LABELING_CONFIG, encoding="utf-8")

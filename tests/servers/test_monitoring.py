@@ -114,11 +114,11 @@ def alertmanager(program, tmp_path_factory):
         yield f"http://{address}"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def _wait_for(url, process, log):
-    for _ in range(100):
+    for _ in range(600):
         assert process.poll() is None, log.read_text()
         try:
             if httpx.get(url).status_code == 200:
