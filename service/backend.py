@@ -87,6 +87,7 @@ class Backend:
                 await self.admission.emptied()
                 if self._core is not None:
                     await self._core.scoring.drained()
+                    await self._core.on_request.drained()
         except TimeoutError:
             logger.warning("not everything was finished in %g s", self.settings.drain_seconds)
             self.admission.refuse_waiting()

@@ -49,6 +49,8 @@ class ScoringOnRequest:
         self._calls = asyncio.Semaphore(calls)
         self._most = waiting
         self._waiting = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._timeout = timeout
         self._on_scores = on_scores
 
@@ -66,7 +68,7 @@ class ScoringOnRequest:
                 _RETRY_AFTER,
             )
         scored: list[ScoredCompletion | None] = [None] * len(requests)
-        self._waiting += len(judged)
+        self._wait_for(len(judged))
         try:
             async with asyncio.timeout(self._timeout):
                 for first in range(0, len(judged), self._batch):
@@ -80,7 +82,7 @@ class ScoringOnRequest:
             self._count("failed", judged)
             raise
         finally:
-            self._waiting -= len(judged)
+            self._wait_for(-len(judged))
         self._count("ok", judged)
         return scored
 
@@ -88,6 +90,17 @@ class ScoringOnRequest:
         """Tell the listeners of the scores of an answer of another system."""
         for listener in self._on_scores:
             listener(answer, scored)
+
+    async def drained(self) -> None:
+        """Wait until no response waits for its scores."""
+        await self._idle.wait()
+
+    def _wait_for(self, more: int) -> None:
+        self._waiting += more
+        if self._waiting:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
     async def _call(self, batch: Sequence[ScoreRequest]) -> list[ScoredCompletion]:
         async with self._calls:

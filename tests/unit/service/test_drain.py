@@ -53,6 +53,23 @@ async def test_scores_of_the_last_answers_are_waited_for(service):
     assert service.backend.recent.get(reply.json()["id"]).scores
 
 
+async def test_scores_that_a_client_waits_for_are_given_and_new_ones_refused(service):
+    item = QUESTION | {"response": "It is here."}
+    service.worker.hold = asyncio.Event()
+    request = asyncio.create_task(service.client.post("/score", json=item))
+    while not service.worker.batches:
+        await asyncio.sleep(0)
+    draining = asyncio.create_task(service.backend.drain())
+    await asyncio.sleep(0.01)
+    refused = await service.client.post("/score", json=item)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (503, "overloaded")
+    assert "stopping" in refused.json()["error"]["message"]
+    assert not draining.done()
+    service.worker.hold.set()
+    assert (await request).status_code == 200
+    await asyncio.wait_for(draining, 5)
+
+
 async def test_what_takes_too_long_ends_with_a_reason(serve):
     service = serve(max_num_seqs=1, drain_seconds=0.05)
     service.engine.hold = asyncio.Event()
