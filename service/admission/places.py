@@ -122,8 +122,8 @@ class Admission:
             self._count_refusal(profile, error)
             raise
 
-    def admit(self, caller: Caller) -> None:
-        """Count a request that needs no place in the engine. Raises RateLimited, Overloaded."""
+    def check_admitted(self, caller: Caller) -> None:
+        """Refuse early a request that needs no place in the engine. Raises RateLimited, Overloaded."""
         try:
             if self._stopping:
                 raise self._stopping_error()
@@ -131,6 +131,10 @@ class Admission:
         except (RateLimited, Overloaded) as error:
             self._count_refusal(UNKNOWN, error)
             raise
+
+    def admit(self, caller: Caller) -> None:
+        """Count a request that needs no place in the engine. Raises RateLimited, Overloaded."""
+        self.check_admitted(caller)
         self._limits.take(caller, 0, completions=0)
 
     def reserve(self, caller: Caller, profile: str, tokens: int, completions: int) -> Place:

@@ -2,23 +2,24 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from service.api.common.profiles import profiles_json
+from service.api.common.query import only_known
 from service.backend import backend_of
 from service.edge.route_scope import needs
 from service.errors import ANY_ROUTE
 from service.metrics.versions import build
 
 router = APIRouter()
-
+"""Machines that probe and scrape may send parameters to any path, so only what clients ask for refuses them."""
 
 _METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 _NOT_YET: dict[int | str, dict[str, Any]] = {503: {"description": "Not now; `status` says why."}}
 
 
-@router.get("/profiles", responses=ANY_ROUTE)
+@router.get("/profiles", responses=ANY_ROUTE, dependencies=[Depends(only_known)])
 @needs("generate")
 async def profiles(request: Request) -> dict[str, Any]:
     """The profiles that can be asked for, with the policy and weights behind each, and what cannot be served."""
@@ -57,7 +58,7 @@ async def health(request: Request) -> Response:
     return Response(status_code=200 if backend_of(request).engine_up else 503)
 
 
-@router.get("/version", responses=ANY_ROUTE)
+@router.get("/version", responses=ANY_ROUTE, dependencies=[Depends(only_known)])
 @needs("generate")
 async def version() -> dict[str, str]:
     """The versions of fgctl, of vLLM and of Python."""

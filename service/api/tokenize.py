@@ -2,11 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policies.names import DEFAULT_PROFILE
 from service.api.common.limits import MESSAGES, NAME, at_most
+from service.api.common.query import only_known
+from service.api.common.route import LimitedRoute
 from service.api.common.selection import from_model
 from service.api.common.wire import Passages, Text, as_passages
 from service.api.openai.chat.protocol import ChatMessage
@@ -17,7 +19,7 @@ from service.edge.authentication import caller_of
 from service.edge.route_scope import needs
 from service.errors import ANY_ROUTE, InvalidField, error_responses
 
-router = APIRouter()
+router = APIRouter(route_class=LimitedRoute, dependencies=[Depends(only_known)])
 
 
 class TokenizeRequest(BaseModel):

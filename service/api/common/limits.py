@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BeforeValidator
 
 PASSAGES = 1000
+SENTENCES = 10_000
+"""Titles and sentences of the passages of a response to be scored, where each sentence is a value of its own."""
 MESSAGES = 1000
 PARTS = 1000
 """Parts of a message."""

@@ -60,8 +60,8 @@ Seed = Annotated[int, Field(ge=-1, lt=1 << 63), AfterValidator(_random_if_negati
 """-1 for a random one, like none."""
 
 
-class Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+class FewFields(BaseModel):
+    """A base of every object whose unknown fields are refused: one with a great many is refused as a whole."""
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +70,10 @@ class Wire(BaseModel):
         if isinstance(value, dict) and len(value) > FIELDS:
             raise ValueError(f"An object has {len(value)} fields; /docs lists those that it may have.")
         return value
+
+
+class Wire(FewFields):
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 class PassageIn(Wire):

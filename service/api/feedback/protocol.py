@@ -6,8 +6,9 @@ What is sent has a limit for every list and text, and validation ends at the fir
 import json
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field
 
+from service.api.common.wire import FewFields
 from service.api.feedback.limits import LARGEST, LIMITS
 from service.feedback.records import (
     Annotation,
@@ -46,11 +47,11 @@ Label = Annotated[str, Field(max_length=LIMITS["label"])]
 BasedOn = Annotated[int | None, Field(ge=0, le=LARGEST)]
 
 
-class _Wire(BaseModel):
+class _Wire(FewFields):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class QuickSpanIn(QuickSpan):
+class QuickSpanIn(FewFields, QuickSpan):
     """A part of an answer that an application marks."""
 
     start: Number
@@ -70,7 +71,7 @@ class QuickIn(_Wire):
     comment: Text | None = _limited("comment", None)
 
 
-class SpanIn(Span):
+class SpanIn(FewFields, Span):
     """An error in a response: code points, end exclusive."""
 
     label: Label
@@ -80,7 +81,7 @@ class SpanIn(Span):
     explanation: Text = _limited("explanation", "")
 
 
-class MissingIn(MissingInformation):
+class MissingIn(FewFields, MissingInformation):
     """Information that a response lacks."""
 
     label: Label
@@ -91,7 +92,7 @@ class MissingIn(MissingInformation):
     """The sentences that contain it, from 1; 0 is the title."""
 
 
-class SuggestionIn(Suggestion):
+class SuggestionIn(FewFields, Suggestion):
     """An error that the reward models suggested, and what the annotator did about it."""
 
     category: Text = _limited("category")
@@ -100,7 +101,7 @@ class SuggestionIn(Suggestion):
     label: Annotated[Text, Field(max_length=LIMITS["label"])] | None = None
 
 
-class AnnotationIn(Annotation):
+class AnnotationIn(FewFields, Annotation):
     """An annotator's feedback on a response."""
 
     errors: tuple[SpanIn, ...] = _limited("errors", ())
@@ -113,7 +114,7 @@ class AnnotationIn(Annotation):
     refused with 409. None replaces whatever there is."""
 
 
-class ComparisonIn(Comparison):
+class ComparisonIn(FewFields, Comparison):
     """Which of two responses is better."""
 
     based_on: BasedOn = None
@@ -137,10 +138,17 @@ class NextJudgementIn(_Wire):
     annotator: Identifier
 
 
-class JudgementIn(Judgement):
+class JudgedSentenceIn(FewFields, JudgedSentence):
+    """What an annotator says of a sentence: code points, end exclusive."""
+
+    start: Annotated[int, Field(ge=0, le=LARGEST)]
+    end: Number
+
+
+class JudgementIn(FewFields, Judgement):
     """Whether the passages support each sentence of a response."""
 
-    sentences: tuple[JudgedSentence, ...] = Field(min_length=1, max_length=LIMITS["sentences"], fail_fast=True)
+    sentences: tuple[JudgedSentenceIn, ...] = Field(min_length=1, max_length=LIMITS["sentences"], fail_fast=True)
 
 
 class PairIn(_Wire):

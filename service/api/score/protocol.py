@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from rewards.dataset import parse_passages
-from service.api.common.limits import FIELDS, PASSAGES, at_most, check_count
+from service.api.common.limits import FIELDS, PASSAGES, SENTENCES, at_most, check_count
 from service.api.common.wire import Text
 
 CHARACTERS = 50_000
@@ -18,7 +18,13 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:/@+-]{1,100}$")]
 
 def _readable(passages: Any) -> Any:
     """The passages as they came. Raises ValueError unless each has one of the forms that `fgctl score` reads."""
-    parse_passages(check_count(passages, PASSAGES, "passages"))
+    check_count(passages, PASSAGES, "passages")
+    lists = [passage for passage in passages if isinstance(passage, list)] if isinstance(passages, list) else []
+    if (sentences := sum(map(len, lists))) > SENTENCES:
+        raise ValueError(f"The passages have {sentences} titles and sentences; send at most {SENTENCES}.")
+    if any(isinstance(sentence, list | dict) for passage in lists for sentence in passage):
+        raise ValueError("A sentence of a passage is a list or an object; send its text.")
+    parse_passages(passages)
     return passages
 
 

@@ -1,8 +1,7 @@
 """POST /score over HTTP."""
 
-import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response
@@ -10,8 +9,9 @@ from fastapi.responses import Response
 from policies.mixing import MIXTURE
 from policies.names import SFT
 from service.api.common.query import only_known
+from service.api.common.route import ScoringRoute
 from service.api.score.protocol import ScoreBody, ScoredItem, ScoreItem
-from service.api.score.translate import to_answer, to_reply
+from service.api.score.translate import to_answer, to_reply, to_sent
 from service.backend import Backend, backend_of
 from service.edge.authentication import caller_of
 from service.edge.client_disconnect import CLIENT_CLOSED, unless_disconnected
@@ -20,7 +20,7 @@ from service.errors import WITH_BODY, InvalidRequest, error_responses
 from service.metrics.metrics import OTHER
 from service.metrics.traffic import UNKNOWN
 
-router = APIRouter(dependencies=[Depends(only_known)])
+router = APIRouter(route_class=ScoringRoute, dependencies=[Depends(only_known)])
 RecordQuery = Annotated[
     bool, Query(description="Count the scores in the metrics and send them to sinks and traces, as those of answers.")
 ]
@@ -36,6 +36,7 @@ async def score(request: Request, body: Annotated[ScoreBody, Body()], record: Re
     backend = backend_of(request)
     items = body if isinstance(body, list) else [body]
     _check(items, backend, record)
+    sent = [to_sent(item) for item in items]
     answers = [to_answer(item) for item in items]
     on_request = backend.core.on_request
     await backend.pipeline.admit(caller_of(request))
@@ -46,27 +47,17 @@ async def score(request: Request, body: Annotated[ScoreBody, Body()], record: Re
         for answer, scores in zip(answers, scored, strict=True):
             if scores is not None:
                 on_request.announce(answer, scores)
-    replies = [to_reply(*parts) for parts in zip(items, answers, scored, strict=True)]
-    return _json(replies if isinstance(body, list) else replies[0])
+    replies = [to_reply(*parts) for parts in zip(sent, answers, scored, strict=True)]
+    content = b"[" + b",".join(replies) + b"]" if isinstance(body, list) else replies[0]
+    return Response(content, media_type="application/json")
 
 
 def _check(items: Sequence[ScoreItem], backend: Backend, record: bool) -> None:
-    """Raises InvalidRequest for too many responses, fields that JSON cannot hold, and a name that is taken."""
+    """Raises InvalidRequest for too many responses, and for a name that is taken."""
     if len(items) > backend.settings.score_items:
         message = f"There are {len(items)} responses; send at most {backend.settings.score_items} at once."
         raise InvalidRequest(message, "body")
-    _json([item.model_dump(exclude_unset=True) for item in items])
     taken = {*backend.roster.served, SFT, MIXTURE, UNKNOWN, OTHER}
     if record and (name := next((item.profile for item in items if item.profile in taken), None)):
         message = f"The answers of {name} are counted by this service itself; choose another name for the profile."
         raise InvalidRequest(message, "profile")
-
-
-def _json(value: Any) -> Response:
-    """A reply with what was sent. Raises InvalidRequest where further fields hold what JSON cannot."""
-    try:
-        content = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
-        message = "A field holds NaN, an infinite number, half of a surrogate pair or too deep a list; leave it out."
-        raise InvalidRequest(message, "body") from None
-    return Response(content, media_type="application/json")

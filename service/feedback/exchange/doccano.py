@@ -4,6 +4,7 @@ doccano names neither who annotated a text nor whether anybody has looked at it:
 errors, or not annotated yet.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,11 @@ def write(items: Iterable[Item], path: Path) -> int:
 
 def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
     """The items of a file, and what cannot be used. Raises FgctlError if the file as a whole cannot be read."""
-    return read_rows(path, lambda row: (_item(row, options), _left_out(row)))
+    return read_rows(path, lambda row: (_item(row, options), _left_out(row)), "doccano")
 
 
 def _left_out(row: Mapping[str, Any]) -> list[str]:
-    return [what for column, what in _NOT_READ.items() for _ in row.get(column) or ()]
+    return [what for column, what in _NOT_READ.items() for _ in _list(row, column, f"a list of {what}")]
 
 
 def _item(row: Mapping[str, Any], options: ReadOptions) -> Item:
@@ -61,16 +62,30 @@ def _item(row: Mapping[str, Any], options: ReadOptions) -> Item:
 
 
 def _marks(row: Mapping[str, Any], names: Names) -> list[Mark]:
-    """The spans of a row. Raises ValueError if it has none under a known name, or under several."""
+    """The spans of a row. Raises ValueError if it has none under a known name, or under several, or no list of them."""
     wanted = {name for name in row if names.get(name, name) in _COLUMNS}
     if not wanted:
         raise ValueError(
             f"It has the columns {', '.join(list(row)[:12])}, but no label; add --map COLUMN=label for that with spans."
         )
-    filled = [name for name in wanted if row[name]]
+    filled = {name: spans for name in wanted if (spans := _list(row, name, "a list of [start, end, label]"))}
     if len(filled) > 1:
         raise ValueError(f"Both {' and '.join(sorted(filled))} have spans; keep one of them.")
-    return [_mark(span) for name in filled for span in row[name]]
+    return [_mark(span) for spans in filled.values() for span in spans]
+
+
+def _list(row: Mapping[str, Any], column: str, expected: str) -> list[Any]:
+    """The entries of a column, none if it is absent. Raises ValueError for anything but a list, even if it is empty."""
+    value = row.get(column)
+    if value is not None and not isinstance(value, list):
+        raise ValueError(
+            f"The column {column} is {_shown(value)}, not {expected}; export a project of sequence labelling."
+        )
+    return value or []
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:64]
 
 
 def _mark(span: Any) -> Mark:
@@ -80,6 +95,4 @@ def _mark(span: Any) -> Mark:
     match span:
         case [int(start), int(end), str(label)]:
             return label, start, end
-    raise ValueError(
-        f"The label {str(span)[:64]!r} is not [start, end, label]; export a project of sequence labelling."
-    )
+    raise ValueError(f"The label {_shown(span)} is not [start, end, label]; export a project of sequence labelling.")

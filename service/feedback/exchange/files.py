@@ -115,11 +115,16 @@ def _write(path: Path, content: str) -> None:
         raise FgctlError(f"{path} cannot be written ({error}); name another file.") from None
 
 
+_EXPECTED = {"model_type": "an object", "dict_type": "an object", "tuple_type": "a list"}
+"""What pydantic calls by the names of Python's types and of classes here, as JSON has it."""
+
+
 def reason_of(error: ValueError) -> str:
     """A validation error as a sentence that names the field."""
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    expected = _EXPECTED.get(first["type"])
+    message = f"Input should be {expected}" if expected else first["msg"].removeprefix("Value error, ").rstrip(".")
     return f"Field {where}: {message}." if where else f"{message}."

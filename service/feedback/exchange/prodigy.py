@@ -53,7 +53,7 @@ def write(items: Iterable[Item], path: Path) -> int:
 
 def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
     """The items of a file, and what cannot be used. Raises FgctlError if the file as a whole cannot be read."""
-    return read_rows(path, lambda row: _item(row, options.names))
+    return read_rows(path, lambda row: _item(row, options.names), "Prodigy")
 
 
 def _item(row: Mapping[str, Any], names: Names) -> tuple[Item, list[str]]:

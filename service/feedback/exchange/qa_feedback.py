@@ -74,7 +74,7 @@ def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
 
     Raises FgctlError if the file as a whole cannot be read.
     """
-    return read_rows(path, lambda record: (_Row.model_validate(record).item(), ()))
+    return read_rows(path, lambda record: (_Row.model_validate(record).item(), ()), "QA-Feedback")
 
 
 def write(items: Iterable[Item], path: Path) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from service.api.common.limits import CHOICES, STRUCTURE, at_most
-from service.api.common.wire import Text
+from service.api.common.wire import FewFields, Text
 from service.errors import InvalidRequest
 
 Structure = Mapping[str, Any]
@@ -58,7 +58,7 @@ class ResponseFormat(BaseModel):
         return {"json_object": True} if self.type == "json_object" else None
 
 
-class StructuredOutputs(BaseModel):
+class StructuredOutputs(FewFields):
     """vLLM's `structured_outputs`: one of the first five fields says the form."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)

@@ -11,17 +11,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rewards.dataset import PAIRS, MissingInfo, SpanError
 from service.feedback.exchange.argilla.exports import UNFINISHED, Answers, answers_of, fields_of
 from service.feedback.exchange.argilla.records import user_of
-from service.feedback.exchange.files import reason_of, records
+from service.feedback.exchange.files import records
 from service.feedback.exchange.item import AS_WRITTEN, Item, LeftOut, Read, ReadOptions, Refusal
 from service.feedback.exchange.tasks.controls import IGNORED, Names, known_as
 from service.feedback.exchange.tasks.offsets import from_utf16
 from service.feedback.exchange.tasks.pair_questions import choice_of, pair_name
 from service.feedback.exchange.tasks.passage_text import PassageText, render
 from service.feedback.exchange.tasks.task_source import TaskSource
-from service.feedback.exchange.usable import read_item
+from service.feedback.exchange.usable import part_of, read_item
 
 CONTROLS = ("errors", "missing", "corrected", "notes", *map(pair_name, PAIRS))
 """The questions that are read."""
+_TOOL = "Argilla"
 
 
 class _Mark(BaseModel):
@@ -55,11 +56,11 @@ def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
         if isinstance(row, Refusal):
             yield row
             continue
-        try:
-            source, fields, people = _source(fields_of(row)), fields_of(row), answers_of(row)
-        except ValueError as error:
-            yield Refusal(where, reason_of(error))
+        task = part_of(where, partial(_task, row), _TOOL)
+        if isinstance(task, Refusal):
+            yield task
             continue
+        source, response, people = task
         submitted = {user: answers for user, answers in people.items() if answers.status in ("submitted", None)}
         if not submitted:
             reason = f"It has only {UNFINISHED}." if people else "Nobody has annotated it."
@@ -67,9 +68,15 @@ def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
             continue
         for number, (user, answers) in enumerate(submitted.items(), 1):
             place = f"{where}, annotator {number}" if len(submitted) > 1 else where
-            of_user = partial(_item_of_user, (source, fields["response"]), user, answers, options.names)
-            yield from read_item(place, row, of_user)
+            of_user = partial(_item_of_user, (source, response), user, answers, options.names)
+            yield from read_item(place, row, of_user, _TOOL)
         yield from [LeftOut(where, UNFINISHED)] * (len(people) - len(submitted))
+
+
+def _task(record: dict[str, Any]) -> tuple[TaskSource, str, dict[str | None, Answers]]:
+    """A record's source and response, and what each user answered. Raises ValueError for one that lacks any of it."""
+    fields = fields_of(record)
+    return _source(fields), fields["response"], answers_of(record)
 
 
 def _source(fields: dict[str, Any]) -> TaskSource:
@@ -80,8 +87,11 @@ def _source(fields: dict[str, Any]) -> TaskSource:
             source = json.loads(source)
         except ValueError:
             raise ValueError("Field source is not JSON.") from None
-    content = source if isinstance(source, dict) else {}
-    own: dict[str, Any] = {name: fields[name] for name in ("question", "response") if name in fields}
+    if not isinstance(source, dict | None):
+        raise ValueError("Field source is not a JSON object.")
+    # The field is what was marked; what the source has of that name is not.
+    content = {name: value for name, value in (source or {}).items() if name != "response"}
+    own: dict[str, Any] = {"question": fields["question"]} if "question" in fields else {}
     parsed = TaskSource.within({**fields, **content, **own}, needed)
     if not isinstance(fields["response"], str):
         raise ValueError("Field response is not text.")

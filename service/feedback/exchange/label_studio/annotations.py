@@ -100,7 +100,7 @@ def read(path: Path, options: ReadOptions = AS_WRITTEN) -> Iterator[Read]:
         else:
             for number, annotation in enumerate(annotations, 1):
                 place = f"{where}, annotation {number}" if len(annotations) > 1 else where
-                yield from read_item(place, annotation, partial(_item, record["data"], options.names))
+                yield from read_item(place, annotation, partial(_item, record["data"], options.names), "Label Studio")
 
 
 def _item(data: dict[str, Any], names: Names, content: Any) -> tuple[Item, list[str]]:

@@ -5,11 +5,11 @@ Such tools show spans alone. What else was said of the response is carried along
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from rewards.dataset import MissingInfo, SpanError
+from rewards.dataset import PAIRS, MissingInfo, SpanError
 from service.feedback.exchange.item import TIES, Item
 from service.feedback.exchange.tasks.task_source import TaskSource
 
@@ -26,7 +26,9 @@ class _Rest(BaseModel):
     """The exported errors, with their explanations and in their order."""
     missing: tuple[MissingInfo, ...] = ()
     corrected: str | None = None
-    preference: tuple[int, ...] = TIES
+    preference: tuple[Annotated[int, Field(ge=0, le=2)], ...] = Field(
+        TIES, min_length=len(PAIRS), max_length=len(PAIRS)
+    )
 
 
 def columns(item: Item) -> dict[str, Any]:

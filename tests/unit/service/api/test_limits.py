@@ -1,5 +1,6 @@
 """Bodies of a megabyte: none of them holds the event loop or takes much memory, and refusals name the limit."""
 
+import asyncio
 import json
 import re
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from policies.base import resolve_base
 from policies.prompt import PromptFormatter
 from service.domain.caller import Limits
 from service.edge.keys import KeyFile
+from service.feedback.records import NewResponse
 from service.parts import wire
 from tests.unit.service.event_loop import checked_holds
 
@@ -39,6 +41,10 @@ SHORT_TURNS, LONG_TURNS = (
     for text in ("a", "The mill. " * 95)
 )
 LAST_TURN = '{"role":"user","content":"Where?"}'
+SCORE = '{"response":"It is here.",'
+LONG_RESPONSE = '{"question":"Where?","passages":[["T","Here."]],"response":"' + "It is. " * 7000 + '"}'
+JUDGE = '{"response_id":"r1","annotator":"Ann","sentences":['
+SENTENCE = '{"start":0,"end":5,"supported":true}'
 BODIES = {
     "wrong passages": ("/generate", filled(ASK + '"passages":[', "1", "]}"), 422),
     "empty passages": ("/generate", filled(ASK + '"passages":[', "{}", "]}"), 413),
@@ -97,7 +103,45 @@ BODIES = {
     "64 prompts": (
         "/v1/completions", '{"prompt":[' + ",".join(['"' + "The mill. " * 250 + '"'] * 64) + "]}", 200,
     ),
+    "unknown fields of a structure": (
+        "/v1/chat/completions", named(CHAT + '"structured_outputs":{', "1", "}}"), 400,
+    ),
+    "a long response to score": ("/score", filled('{"response":"', "It is. ", '"}', ""), 422),
+    "responses to score as long as allowed": ("/score", "[" + ",".join([LONG_RESPONSE] * 20) + "]", 200),
+    "a passage of empty sentences": ("/score", filled(SCORE + '"passages":[["T",', '""', "]]}"), 422),
+    "a passage of numbers": ("/score", filled(SCORE + '"passages":[["T",', "1", "]]}"), 422),
+    "a passage of a long list": ("/score", filled(SCORE + '"passages":[["T",[', "1", "]]]}"), 422),
+    "as many sentences as allowed in each response": (
+        "/score", "[" + ",".join([SCORE + '"passages":[["T"' + ',"a"' * 3900 + "]]}"] * 64) + "]", 200,
+    ),
+    "empty responses to score": ("/score", "[" + ",".join(["{}"] * 60_000) + "]", 422),
+    "a large further field": ("/score", filled(SCORE + '"x":"', "why ", '"}', ""), 200),
+    "a further field of numbers": ("/score", filled(SCORE + '"x":[', "1", "]}"), 200),
+    "a further field of names": ("/score", named(SCORE + '"x":{', "1", "}}"), 200),
+    "a further field of lists": ("/score", SCORE + '"x":[' + ",".join(["[]"] * 60_000) + "]}", 200),
+    "a further field of deep lists": (
+        "/score", SCORE + '"x":[' + ",".join(["[" * 900 + "]" * 900] * 70) + "]}", 200,
+    ),
+    "further fields": ("/score", named(SCORE, "1", "}"), 422),
+    "a long prompt to tokenize": ("/tokenize", filled('{"prompt":"', "why ", '"}', ""), 422),
+    "a prompt with its tokens": ("/tokenize", '{"return_token_strs":true,"prompt":"' + "why " * 1000 + '"}', 200),
+    "unknown fields beside a prompt": ("/tokenize", named('{"prompt":"why",', "1", "}"), 200),
+    "empty messages to tokenize": ("/tokenize", '{"messages":[' + ",".join(["{}"] * 60_000) + "]}", 422),
+    "long turns to tokenize": ("/tokenize", f'{{"messages":[{LONG_TURNS}{LAST_TURN}]}}', 422),
+    "a thousand passages to tokenize": (
+        "/tokenize",
+        '{"prompt":"Where?","passages":[' + ",".join(['{"text":"' + "The mill. " * 100 + '"}'] * 1000) + "]}",
+        200,
+    ),
 }  # fmt: skip
+
+JUDGEMENTS = {
+    "empty sentences": (JUDGE + ",".join(["{}"] * 60_000) + "]}", 422),
+    "too many sentences": (JUDGE + ",".join([SENTENCE] * 25_000) + "]}", 422),
+    "as many sentences as allowed": (JUDGE + ",".join([SENTENCE] * 2000) + "]}", 200),
+    "unknown fields": (named('{"response_id":"r1","annotator":"Ann",', "1", "}"), 422),
+    "one sentence of unknown fields": (named(JUDGE + "{", "1", "}]}"), 422),
+}
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +150,10 @@ def formatter():
 
 
 @pytest.fixture
-def megabytes(serve, formatter):
-    """A service that takes bodies of a megabyte and formats prompts as the real one."""
+def megabytes(serve, formatter, monkeypatch):
+    """A service that takes bodies of a megabyte and formats prompts as the real one, which scores elsewhere."""
     service = serve(max_body_bytes=MIB, max_prompts=64)
+    monkeypatch.setattr("tests.unit.service.conftest.response_traits", lambda request: None)
     front = service.backend.front
     service.backend.use(wire(front, service.engine, service.resolver, service.worker, formatter, service.store))
     return service
@@ -127,9 +172,8 @@ def memory():
     yield lambda: value("VmHWM") - before
 
 
-@pytest.mark.parametrize("name", BODIES)
-async def test_no_body_of_a_megabyte_holds_the_event_loop_or_much_memory(megabytes, name):
-    path, body, status = BODIES[name]
+async def check(client, path, body, status):
+    """Post a body; checks the status, and that it neither held the event loop nor took much memory."""
     content = body.encode()
     assert len(content) <= MIB
     headers = {"content-type": "application/json"}
@@ -137,13 +181,29 @@ async def test_no_body_of_a_megabyte_holds_the_event_loop_or_much_memory(megabyt
 
     async def call():
         with memory() as grown:
-            reply = await megabytes.client.post(path, content=content, headers=headers)
+            reply = await client.post(path, content=content, headers=headers)
             sizes.append(grown())
         return reply
 
     reply = await checked_holds(call)
     assert reply.status_code == status, reply.text[:500]
     assert sizes[-1] < MOST_MEMORY
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_no_body_of_a_megabyte_holds_the_event_loop_or_much_memory(megabytes, name):
+    await check(megabytes.client, *BODIES[name])
+
+
+@pytest.mark.parametrize("name", JUDGEMENTS)
+async def test_neither_do_the_judgements_of_sentences(serve, tmp_path, name):
+    service = serve(feedback_store=f"sqlite:///{tmp_path}/feedback.db", max_body_bytes=MIB)
+    await service.backend.feedback.start()
+    store = service.backend.feedback.store
+    await store.record([NewResponse(id="r1", text="It is here.", question="Where?")])
+    await store.sign_in("Ann")
+    await check(service.client, "/annotation/judgements", *JUDGEMENTS[name])
+    await service.backend.feedback.stop()
 
 
 @pytest.mark.parametrize(
@@ -180,12 +240,31 @@ async def test_a_caller_over_its_limits_is_refused_before_a_long_body_is_parsed(
     service = serve(keys=file.path, max_body_bytes=MIB)
     headers = {"x-api-key": secret, "content-type": "application/json"}
     assert (await service.client.post("/generate", json={"question": "a"}, headers=headers)).status_code == 200
-    for path in ("/generate", "/v1/completions", "/v1/chat/completions"):
+    for path in ("/generate", "/v1/completions", "/v1/chat/completions", "/tokenize"):
         for content, status in ((b"{" * 20_000, 429), (chunks(), 429), (b"{", 400)):
             reply = await service.client.post(path, content=content, headers=headers)
             assert reply.status_code == status, (path, reply.text)
-    assert service.metric("fg_requests_total", profile="unknown", policy="unknown", outcome="limited") == 6
+    assert service.metric("fg_requests_total", profile="unknown", policy="unknown", outcome="limited") == 8
     assert json.loads(reply.text)["error"]["type"] == "bad_request"
+
+
+async def test_so_is_one_whose_responses_are_to_be_scored_whatever_the_engine_does(serve, tmp_path):
+    file = KeyFile(tmp_path / "keys.toml")
+    _, secret = file.add("app", ["generate", "score"], Limits(concurrency=1, requests_per_minute=2))
+    service = serve(keys=file.path, max_body_bytes=MIB)
+    headers = {"x-api-key": secret, "content-type": "application/json"}
+    service.engine.hold = asyncio.Event()
+    generating = asyncio.create_task(service.client.post("/generate", json={"question": "a"}, headers=headers))
+    while not service.engine.asked:
+        await asyncio.sleep(0)
+    long = SCORE + '"x":"' + "a" * 20_000 + '"}'
+    assert (await service.client.post("/score", content=long, headers=headers)).status_code == 200
+    for content, status in ((b"{" * 20_000, 429), (chunks(), 429), (b"{", 400)):
+        reply = await service.client.post("/score", content=content, headers=headers)
+        assert reply.status_code == status, reply.text
+    assert service.metric("fg_refusals_total", profile="unknown", reason="requests_per_minute") == 2
+    service.engine.hold.set()
+    assert (await generating).status_code == 200
 
 
 async def chunks():

@@ -33,6 +33,14 @@ async def test_a_response_comes_back_with_its_fields_and_scores(service):
     }
 
 
+async def test_fields_of_an_earlier_reply_are_replaced(service):
+    earlier = {"id": "a1", "scores": {"old": 1}, "in_domain": False, "notes": ["old"]}
+    reply = await service.client.post("/score", json=ITEM | earlier)
+    fresh = (await service.client.post("/score", json=ITEM | {"id": "a1"})).json()
+    assert reply.json() == fresh
+    assert reply.text.count('"scores"') == 1
+
+
 async def test_several_come_back_in_their_order_and_go_in_small_batches(service):
     items = [ITEM | {"response": f"Number {i}.", "id": f"a{i}"} for i in range(5)]
     reply = await service.client.post("/score", json=items)
@@ -92,6 +100,8 @@ async def test_nobody_can_write_into_the_metrics_of_a_served_profile(service, na
         (ITEM | {"passages": "here"}, "not a list"),
         (ITEM | {"passages": [{"text": 1}]}, "passage 0 is neither"),
         (ITEM | {"passages": [{"text": ""}] * 1001}, "1001 passages; send at most 1000"),
+        (ITEM | {"passages": [["T"] + [""] * 10_000]}, "10001 titles and sentences; send at most 10000"),
+        (ITEM | {"passages": [["T", ["a"]]]}, "A sentence of a passage is a list or an object"),
         (ITEM | {f"n{i}": 1 for i in range(64)}, "67 fields; send at most 64"),
         (ITEM | {"profile": "a b"}, "profile"),
         (ITEM | {"trace_id": "xyz"}, "trace_id"),

@@ -168,6 +168,7 @@ async def test_a_submission_over_the_limits_is_refused_before_it_is_looked_at(
 
 
 MARKS = [{"label": ("Irrelevant", "Redundant")[n % 2], "start": n % 20, "end": 30 + n % 20} for n in range(500)]
+MADE_UP = {f"n{i}": 1 for i in range(76_000)}
 
 
 @pytest.mark.parametrize(
@@ -178,8 +179,18 @@ MARKS = [{"label": ("Irrelevant", "Redundant")[n % 2], "start": n % 20, "end": 3
         {"errors": MARKS, "corrected": "Better."},
         {"suggestions": [SUGGESTION] * 10_000},
         {"missing": [GAP | {"sentence_id": [1] * 300_000}]},
+        MADE_UP,
+        {"errors": [SPAN | MADE_UP]},
     ],
-    ids=["empty marks", "too many marks", "marks that overlap", "too many suggestions", "too many sentences"],
+    ids=[
+        "empty marks",
+        "too many marks",
+        "marks that overlap",
+        "too many suggestions",
+        "too many sentences",
+        "unknown fields",
+        "one mark of unknown fields",
+    ],
 )
 async def test_no_submission_holds_the_event_loop(feedback_service, post, content):
     await post("/annotation/next", annotator="Ann")

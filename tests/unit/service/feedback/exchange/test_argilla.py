@@ -205,3 +205,17 @@ def test_a_refusal_never_shows_an_exception(tmp_path: Path, row: Any) -> None:
     assert isinstance(refusal, Refusal)
     assert not re.search(r"Error|Exception|Traceback|\(<", refusal.reason)
     assert refusal.reason.endswith(".")
+
+
+def test_a_response_that_is_only_in_the_source_is_no_text_that_was_marked(tmp_path: Path) -> None:
+    fields = record(ITEM)["fields"]
+    source = fields["source"] | {"response": fields.pop("response")}
+    (refusal,) = read_row(tmp_path, nested(errors=answer([SPAN])) | {"fields": fields | {"source": source}})
+    assert "but no response; needed are question, response, source and passages" in refusal.reason
+
+
+@pytest.mark.parametrize("source", [1, True, [], '"x"', "[]"])
+def test_a_source_that_is_no_object_is_refused(tmp_path: Path, source: Any) -> None:
+    row = nested(errors=answer([SPAN]))
+    (refusal,) = read_row(tmp_path, row | {"fields": row["fields"] | {"source": source}})
+    assert refusal.reason == "Field source is not a JSON object."

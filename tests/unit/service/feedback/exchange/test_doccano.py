@@ -77,7 +77,7 @@ def test_what_is_not_read_is_counted(tmp_path: Path) -> None:
     [
         (
             ROW | {"label": ["positive"]},
-            "'positive' is not [start, end, label]; export a project",
+            '"positive" is not [start, end, label]; export a project',
         ),
         (ROW | {"label": [[5, 9, "PER"]]}, "There is no label 'PER'"),
         (ROW | {"label": [[5, 99, "Redundant"]]}, "23 characters"),
@@ -85,6 +85,21 @@ def test_what_is_not_read_is_counted(tmp_path: Path) -> None:
             {"text": "a", "label": [[0, 1, "Redundant"]]},
             "The data has text, label, but no question; needed are",
         ),
+        *(
+            (ROW | {column: value}, f"The column {column} is {shown}, not a list of [start, end, label]; export")
+            for column in ("label", "entities")
+            for value, shown in ((0, "0"), (1, "1"), (False, "false"), (True, "true"), ("", '""'), ({}, "{}"))
+        ),
+        (
+            ROW | {"label": [[5, 9, "Redundant"]], "relations": 5},
+            "The column relations is 5, not a list of relations; export a project of sequence labelling.",
+        ),
+        (ROW | {"label": [[5, 9, "Redundant"]], "feedback": {"preference": []}}, "at least 6 items"),
+        (
+            ROW | {"label": [[5, 9, "Redundant"]], "feedback": {"preference": [7, 0, 0, 0, 0, 0]}},
+            "less than or equal to 2",
+        ),
+        (ROW | {"label": [[5, 9, "Redundant"]], "feedback": 1}, "Input should be an object."),
         (ROW | {"text": 5, "label": [[0, 1, "Redundant"]]}, "Field text is not text."),
         (ROW | {"label": [[5, 9, "Redundant"]], "entities": [{"label": "x"}]}, "Both entities and label have spans"),
     ],
