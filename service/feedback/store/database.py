@@ -64,7 +64,7 @@ async def is_empty(url: str) -> bool:
     try:
         with _as_sentences(opening=True):
             async with engine.connect() as connection:
-                return await connection.scalar(text(query)) == 0
+                return not await connection.scalar(text(query))
     finally:
         await engine.dispose()
 
