@@ -246,7 +246,7 @@ def store(
 ) -> None:
     """Measure the feedback store when it is empty and when it is large: writing, the pages' questions, importing.
 
-    Importing in batches is compared with importing item by item. A minute, and one more for every 200,000 rows.
+    Importing in batches is compared with importing item by item. Two minutes, and one more for every 100,000 rows.
     """
     from service.bench.feedback_store.measure import measure
 

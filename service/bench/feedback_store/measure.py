@@ -28,6 +28,8 @@ ITEMS = 500
 """Items imported together, in batches, and one at a time."""
 QUESTIONS = 6
 """How often each question is asked."""
+_FILLED_FROM = 2000
+"""The number of the first answer that fills the store; answers and items of smaller numbers are written before."""
 IMPORTED = (f"import, {BATCH} items at once", "import, item by item")
 """The two ways whose times are compared."""
 Costs = dict[str, dict[str, Any]]
@@ -83,10 +85,6 @@ async def _measure(url: str, rows: int, progress: Progress) -> dict[str, Any]:
             },
         },
     }
-
-
-_FILLED_FROM = 2 * ITEMS + 2 * BATCH
-"""The number from which on answers fill the store; those before are written while it is empty."""
 
 
 async def costs(store: FeedbackStore, answers: Answers, first: int, stage: str, progress: Progress) -> Costs:

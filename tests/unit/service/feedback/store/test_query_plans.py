@@ -128,7 +128,7 @@ async def read_whole(store, asked):
 
 
 async def plans_with(store, asked, sqlite, postgresql=None):
-    """The statements whose plans have these words, of SQLite or of PostgreSQL where an index is used if there is one."""
+    """The statements whose plans have these words, those of SQLite or, if they differ, those of PostgreSQL."""
     async with store._database.reading() as session:
         connection = await session.connection()
         if not store._database.sqlite:
