@@ -13,11 +13,11 @@ from sqlalchemy import insert, select, text, update
 
 from service.bench.feedback_store.answers import Answers, caller, scores_of
 from service.feedback.store.annotation_priority import derived_columns, disagreement, uncertainty
-from service.feedback.store.annotators import key_of
+from service.feedback.store.annotators import add
 from service.feedback.store.database import Database
 from service.feedback.store.sampling.draw_keys import SAMPLED, draw_key
 from service.feedback.store.sampling.draws import WINDOW
-from service.feedback.store.tables import Annotation, Annotator, Assignment, QuickFeedback, Response, Score
+from service.feedback.store.tables import Annotation, Assignment, QuickFeedback, Response, Score
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done, how much of it is done, and how much there is."""
@@ -88,16 +88,13 @@ async def _annotate(database: Database, count: int, begin: datetime) -> None:
             .limit(count)
         )
         drawn = (await session.execute(first)).all()
-        known = await session.scalar(select(Annotator.id).order_by(Annotator.id.desc()).limit(1)) or 0
-    people = [
-        {"id": known + 1 + n, "name": f"Annotator {n}", "key": key_of(f"Annotator {n}"), "created": begin}
-        for n in range(_ANNOTATORS)
-    ]
-    rows: dict[Any, list[dict[str, Any]]] = {Annotator: people, Assignment: [], Annotation: []}
+    async with database.writing() as session:
+        people = [(await add(session, f"Annotator {number}", begin)).id for number in range(_ANNOTATORS)]
+    rows: dict[Any, list[dict[str, Any]]] = {Assignment: [], Annotation: []}
     disagreements = []
     for place, (response_id, lot, scored) in enumerate(drawn):
         created = begin + 2 * WINDOW * place / count
-        by = {"response_id": response_id, "annotator_id": people[place % _ANNOTATORS]["id"], "created": created}
+        by = {"response_id": response_id, "annotator_id": people[place % _ANNOTATORS], "created": created}
         sampling = {"sampling_order": SAMPLED, "sampling_rate": 1.0, "sampling_level": lot}
         rows[Assignment].append(by | sampling | {"state": "submitted", "updated": created})
         segment = scored["scores"]["relevance"]["segments"][0]
