@@ -3,6 +3,7 @@
 recipe.py        every setting of a run, and the TOML files in recipes/
 sft.py           train the supervised parent
 ppo_run.py       train a policy: from the parent to a stored version
+warm_start.py    a policy that a run begins as, in place of the parent
 ppo.py           one PPO step
 policy_model.py  the frozen base with the adapters of policy and reference
 packing.py       prompts and responses in one row without padding

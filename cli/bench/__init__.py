@@ -1,5 +1,5 @@
 """`fgctl bench`: compare speed and memory with named alternatives.
 
-commands.py  rewards, train, evaluate, lora, serve, layer, scoring and faults
+commands.py  rewards, train, evaluate, lora, serve, layer, scoring, store and faults
 tables.py    what they print
 """

@@ -119,6 +119,27 @@ def print_scoring(report: dict[str, Any]) -> None:
     )
 
 
+def print_store(report: dict[str, Any]) -> None:
+    """What calls to the feedback store cost when it is empty and when it is large."""
+    stages = [(stage, time) for stage in ("empty", "large") for time in ("cpu", "wall")]
+    rows = [
+        [
+            cost["what"], cost["calls"],
+            *(1000 * cost[stage][f"{time}_seconds"] / cost["calls"] for stage, time in stages),
+            cost["ratio"]["cpu"], cost["ratio"]["wall"],
+        ]
+        for cost in report["costs"]
+    ]  # fmt: skip
+    title = f"{report['database']}, empty and with {report['rows']:,} answers\nMilliseconds a call"
+    columns = ["what", "calls", *(f"{stage}, {time}" for stage, time in stages), "large / empty, cpu", "wall"]
+    print_table(title, columns, rows)
+    for stage, ratio in report["import"]["ratios"].items():
+        remarks.print(
+            f"Importing {report['import']['items']} items one by one takes {ratio['cpu']:.1f} times the processor time "
+            f"of importing them in batches, and {ratio['wall']:.1f} times as long ({stage} store)."
+        )
+
+
 def print_faults(report: dict[str, Any]) -> None:
     """What became of requests during each fault, and what an ended service left behind."""
     rows = [

@@ -5,6 +5,7 @@ servers.py             start the servers that are compared
 added_latency.py       latency that the service adds to an engine of fixed speed
 scoring.py             scoring under more load than it can handle
 lora.py                what adapters cost on a CPU, by the packed kernels and by vLLM's own
+feedback_store/        the feedback store when it is empty and when it is large
 faults.py              kills, hangs and other faults while clients keep asking
 leftovers.py           what is left of a service that is ended
 fault_clients.py       those clients, and what became of their requests

@@ -52,16 +52,15 @@ async def next_assignment(
 
 
 async def _first(session: AsyncSession, offered: Select[str], order: Order) -> str | None:
-    """The first of the responses offered in an order other than `error_rate`."""
-    ranked = {
-        "sampled": (Response.lot,),
-        "uncertain": (Response.uncertainty.desc().nulls_last(), Response.lot),
-        "disagreed": (Response.disagreement.desc().nulls_last(), Response.lot),
-    }[order]
-    query = offered.order_by(*ranked).limit(1)
+    """The first of the responses offered in an order other than `error_rate`: of those it ranks, else of all."""
+    ranks = {"sampled": (), "uncertain": (Response.uncertainty,), "disagreed": (Response.disagreement,)}[order]
+    # In one query all those without a rank, which may be millions, would be sorted by lot.
+    queries = [offered.where(rank.is_not(None)).order_by(rank.desc(), Response.lot) for rank in ranks]
+    queries.append(offered.order_by(Response.lot))
     for source in SOURCES:
-        if (response_id := await session.scalar(query.where(Response.source == source))) is not None:
-            return response_id
+        for query in queries:
+            if (response_id := await session.scalar(query.where(Response.source == source).limit(1))) is not None:
+                return response_id
     return None
 
 
@@ -151,20 +150,23 @@ async def pairs_left(session: AsyncSession, annotator: int) -> int:
 def _pairs(annotator: int) -> tuple[Select[Response, Response], Select[Response, Response]]:
     """The pairs of served responses that an annotator may get, and those with an imported one."""
     a, b = aliased(Response), aliased(Response)
-    same = exists().where(of_pair(a.id, b.id))
-    skipped = exists().where(
-        SkippedPair.annotator_id == annotator,
-        or_(and_(SkippedPair.a == a.id, SkippedPair.b == b.id), and_(SkippedPair.a == b.id, SkippedPair.b == a.id)),
-    )
-    served = and_(a.source == "served", b.source == "served")
+    both = ((a.id, b.id), (b.id, a.id))
+    skipped = [
+        exists().where(SkippedPair.annotator_id == annotator, SkippedPair.a == x, SkippedPair.b == y) for x, y in both
+    ]
+    compared = [exists().where(Comparison.a == x, Comparison.b == y) for x, y in both]
+    mine = [exists().where(Comparison.annotator_id == annotator, Comparison.a == x, Comparison.b == y) for x, y in both]
     query = (
         select(a, b)
-        .join(b, and_(a.prompt_key == b.prompt_key, a.id < b.id, a.text_key != b.text_key))
-        .where(a.annotatable, b.annotatable, ~skipped)
+        .join(b, and_(a.prompt_key == b.prompt_key, a.text_key != b.text_key))
+        .where(a.annotatable, b.annotatable, *(~each for each in skipped))
         .order_by(a.lot, b.lot)
     )
-    mine = same.where(Comparison.annotator_id == annotator)
-    return query.where(served, ~mine), query.where(~served, ~same)
+    once = or_(b.source == "served", a.id < b.id)
+    return (
+        query.where(a.source == "served", b.source == "served", a.id < b.id, *(~each for each in mine)),
+        query.where(a.source == "imported", once, *(~each for each in compared)),
+    )
 
 
 def of_pair(a: Any, b: Any) -> ColumnElement[bool]:

@@ -50,6 +50,25 @@ def async_url(url: str) -> URL:
     raise FgctlError(f"The feedback store cannot use the database {kind[:32]!r}; {_CHECK_URL}.")
 
 
+async def is_empty(url: str) -> bool:
+    """Whether a database has nothing in it yet: no file or an empty one, or no tables. Changes nothing.
+
+    Raises FgctlError.
+    """
+    parsed = async_url(url)
+    if parsed.drivername.startswith("sqlite"):
+        file = Path(parsed.database or "")
+        return not file.exists() or file.stat().st_size == 0
+    query = "SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+    engine = create(parsed)
+    try:
+        with _as_sentences(opening=True):
+            async with engine.connect() as connection:
+                return not await connection.scalar(text(query))
+    finally:
+        await engine.dispose()
+
+
 class Database:
     """Connections to one database with up-to-date tables."""
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, exists, func, or_, select, true
+from sqlalchemy import Select, case, exists, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -110,7 +110,7 @@ async def counts(session: AsyncSession) -> Counts:
     sizes = {
         "responses": select(func.count(Response.id)),
         "scored": select(func.count(Score.response_id.distinct())),
-        "annotatable": select(func.count(Response.id)).where(Response.annotatable),
+        "annotatable": _annotatable(),
         "annotated": select(func.count(Annotation.response_id.distinct())),
         "annotations": select(func.count(Annotation.id)),
         "annotators": select(func.count(Annotator.id)),
@@ -160,9 +160,12 @@ def _done(response: Response, at: datetime, marks: int, *, skipped: bool) -> Don
 async def figures(session: AsyncSession) -> FeedbackFigures:
     """What the store holds, by version and person."""
     names = await annotators.names(session)
-    unread = select(func.count(Response.id)).where(
-        Response.annotatable, ~exists().where(Annotation.response_id == Response.id)
+    read = (
+        select(func.count(Annotation.response_id.distinct()))
+        .join(Response, Response.id == Annotation.response_id)
+        .where(Response.annotatable)
     )
+    left = (await session.scalar(_annotatable()) or 0) - (await session.scalar(read) or 0)
     versions: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for profile, policy, thumb, number in await session.execute(_thumbs()):
         versions[profile, policy]["thumbs_up" if thumb > 0 else "thumbs_down"] += number
@@ -181,7 +184,7 @@ async def figures(session: AsyncSession) -> FeedbackFigures:
             skips[kind][reason_code(reason)] += 1
             people[annotator]["skipped"] += 1
     return FeedbackFigures(
-        left=await session.scalar(unread) or 0,
+        left=left,
         choices=dict(choices),
         skips={kind: dict(counted) for kind, counted in skips.items()},
         versions=tuple(
@@ -190,6 +193,11 @@ async def figures(session: AsyncSession) -> FeedbackFigures:
         ),
         people={names[annotator]: PersonFigures(**counted) for annotator, counted in people.items()},
     )
+
+
+def _annotatable() -> Select[int]:
+    """How many responses can be annotated."""
+    return select(func.count()).select_from(Response).where(Response.annotatable)
 
 
 def _thumbs() -> Select[*tuple[Any, ...]]:
@@ -208,16 +216,16 @@ def _thumbs() -> Select[*tuple[Any, ...]]:
 
 def _choices() -> Select[*tuple[Any, ...]]:
     """Comparisons by annotator, choice and both versions, the latest of each annotator and pair."""
-    later, a, b = aliased(Comparison), aliased(Response), aliased(Response)
-    pair = or_(
-        and_(later.a == Comparison.a, later.b == Comparison.b), and_(later.a == Comparison.b, later.b == Comparison.a)
-    )
+    a, b = aliased(Response), aliased(Response)
+    forward = Comparison.a < Comparison.b
+    pair = (case((forward, Comparison.a), else_=Comparison.b), case((forward, Comparison.b), else_=Comparison.a))
+    latest = select(func.max(Comparison.id)).group_by(Comparison.annotator_id, *pair)
     by = (Comparison.annotator_id, Comparison.choice, a.profile, a.policy, b.profile, b.policy)
     return (
         select(*by, func.count())
         .join(a, a.id == Comparison.a)
         .join(b, b.id == Comparison.b)
-        .where(~exists().where(pair, later.annotator_id == Comparison.annotator_id, later.id > Comparison.id))
+        .where(Comparison.id.in_(latest))
         .group_by(*by)
     )
 

@@ -7,7 +7,19 @@ U+0000, but a response may contain it. Offsets are code points into the response
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -100,6 +112,16 @@ class Response(Base):
         Index(None, "source", "uncertainty"),
         Index(None, "source", "disagreement"),
         Index(None, "source", "profile", "draw_key"),
+        # Error rates are those of served answers since a time, of all profiles or of one.
+        Index(None, "source", "created", "id"),
+        Index(None, "source", "profile", "created", "id"),
+        # Counting needs no rows, which are long.
+        Index(
+            "ix_responses_annotatable",
+            "created",
+            sqlite_where=sql("annotatable = 1"),
+            postgresql_where=sql("annotatable"),
+        ),
     )
 
 
@@ -214,10 +236,10 @@ class Comparison(Base):
     """`a` or `b`; None where an imported file does not say."""
     choice: Mapped[str] = mapped_column(String)
     """`a`, `b`, `tie` or `neither`."""
-    annotator_id: Mapped[int] = _annotator()
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotators.id", ondelete="CASCADE"))
     created: Mapped[datetime] = mapped_column(Moment)
 
-    __table_args__ = (Index(None, "created", "id"),)
+    __table_args__ = (Index(None, "created", "id"), Index(None, "annotator_id", "a", "b"))
 
 
 class SkippedPair(Base):

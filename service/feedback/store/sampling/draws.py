@@ -41,7 +41,7 @@ async def record_draw(session: AsyncSession, assignment: Assignment, order: str)
 
 
 async def _profiles(session: AsyncSession, now: datetime) -> list[str]:
-    """The profiles of served responses, those with the fewest draws since WINDOW first."""
+    """The profiles of the responses served since WINDOW, those with the fewest draws since then first."""
     profiles: list[str] = []
     while True:
         query = select(func.min(Response.profile)).where(Response.source == "served")
@@ -49,6 +49,12 @@ async def _profiles(session: AsyncSession, now: datetime) -> list[str]:
         if profile is None:
             break
         profiles.append(profile)
+    latest = select(func.max(Response.created)).where(Response.source == "served")
+    recent = []
+    for profile in profiles:
+        created = await session.scalar(latest.where(Response.profile == profile))
+        if created is not None and created > now - WINDOW:
+            recent.append(profile)
     counted = (
         select(Response.profile, func.count())
         .select_from(Assignment)
@@ -57,4 +63,4 @@ async def _profiles(session: AsyncSession, now: datetime) -> list[str]:
         .group_by(Response.profile)
     )
     draws = {row[0]: row[1] for row in await session.execute(counted)}
-    return sorted(profiles, key=lambda profile: draws.get(profile, 0))
+    return sorted(recent, key=lambda profile: draws.get(profile, 0))

@@ -44,7 +44,7 @@ async def test_the_migrations_create_the_declared_tables(store, raw):
         return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
 
     assert await raw(differences) == []
-    assert await raw(revision) == "0011"
+    assert await raw(revision) == "0012"
 
 
 async def test_a_store_of_the_first_revision(raw, open_, answer, annotation):
@@ -104,7 +104,7 @@ async def test_names_from_before_keys_belong_to_the_next_key_that_uses_them(raw,
     await raw(fill)
     assert await raw(revision) == "0002"
     store = await open_()
-    assert await raw(revision) == "0011"
+    assert await raw(revision) == "0012"
     people = [(person.name, person.retired is None, person.caller) for person in await store.annotators()]
     assert people == [("Ann 👩‍👩‍👧", True, None), ("Bob", False, None)]
     await store.record_response(answer())

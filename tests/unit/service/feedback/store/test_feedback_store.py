@@ -565,8 +565,10 @@ async def test_the_figures_of_a_version_are_its_latest_thumbs_and_comparisons(st
     ):  # fmt: skip
         await store.quick_feedback(QuickFeedback(submission_id=name, response_id=response, caller=caller, thumb=thumb))
     await store.sign_in("Bob")
-    for name, person, choice in (("c1", "Ann", "a"), ("c2", "Ann", "b"), ("c3", "Bob", "neither")):
-        await store.compare(Comparison(submission_id=name, a="r1", b="r2", choice=choice, annotator=person))
+    for name, person, a, b, choice in (
+        ("c1", "Ann", "r1", "r2", "a"), ("c2", "Ann", "r2", "r1", "a"), ("c3", "Bob", "r1", "r2", "neither"),
+    ):  # fmt: skip
+        await store.compare(Comparison(submission_id=name, a=a, b=b, choice=choice, annotator=person))
     await store.compare(Comparison(submission_id="c4", a="r3", b="r1", choice="b", annotator="Ann"))
     await store.skip("Bob", "r1", "I cannot judge it")
     await store.skip("Bob", "r2", "It is about my own town.")
@@ -576,7 +578,7 @@ async def test_the_figures_of_a_version_are_its_latest_thumbs_and_comparisons(st
         {"profile": "medium", "policy": "v1", "thumbs_up": 2, "thumbs_down": 0, "wins": 1, "losses": 1, "ties": 1},
         {"profile": "medium", "policy": "v2", "thumbs_up": 0, "thumbs_down": 1, "wins": 1, "losses": 0, "ties": 1},
     ]
-    assert figures.choices == {"a": 0, "b": 2, "tie": 0, "neither": 1}
+    assert figures.choices == {"a": 1, "b": 1, "tie": 0, "neither": 1}
     assert figures.skips == {"annotation": {"cannot_judge": 1, "own_words": 1}, "comparison": {}}
     assert {name: dict(person) for name, person in figures.people.items()} == {
         "Ann": {"comparisons": 2, "skipped": 0},

@@ -73,6 +73,39 @@ async def test_no_query_reads_a_whole_table(store, asked, answer, annotation, sc
     assert await read_whole(store, asked) == {}
 
 
+async def test_pages_of_answers_for_error_rates_need_no_sorting(store, asked, clock):
+    """Else every page would sort all served answers."""
+    levels = await store.sampling_levels(clock.now)
+    await store.traffic(levels, clock.now)
+    await store.traffic(levels, clock.now, profile="medium")
+    sorts = await plans_with(store, asked, "TEMP B-TREE", "Sort")
+    assert [statement for statement in sorts if "LIMIT" in statement] == []
+
+
+async def test_what_can_be_annotated_is_counted_by_an_index_alone(store, asked):
+    await store.counts()
+    await store.figures()
+    counting = "SELECT count(*) AS count_1 \nFROM responses \nWHERE responses.annotatable"
+    (statement,) = [statement for statement in asked if statement.startswith(counting)]
+    assert await plans_with(store, {statement: asked[statement]}, "ix_responses_annotatable")
+
+
+async def test_what_a_person_compared_is_counted_in_one_pass(store, asked):
+    """Else the time would grow with the square of a person's comparisons."""
+    await store.figures()
+    (statement,) = [statement for statement in asked if "FROM comparisons" in statement]
+    assert not await plans_with(store, {statement: asked[statement]}, "CORRELATED", "SubPlan")
+
+
+async def test_a_profile_that_is_no_longer_served_is_not_searched_for_answers_to_draw(store, asked, answer, clock):
+    await store.record_response(answer("r1", profile="former"))
+    clock.move(days=31)
+    await store.record_response(answer("r2", profile="medium"))
+    await store.next_response_for("Ann", "error_rate")
+    drawing = [values for statement, values in asked.items() if "ORDER BY responses.draw_key" in statement]
+    assert ["medium" in str(values) for values in drawing] == [True]
+
+
 async def test_a_missing_index_shows(store, asked, answer, scored):
     async with store._database.writing() as session:
         await (await session.connection()).exec_driver_sql("DROP INDEX ix_scores_created")
@@ -92,6 +125,20 @@ async def read_whole(store, asked):
             for text, values in asked.items()
             if not any(part in text for part in ANALYSES) and (tables := await plan(connection, text, values))
         }
+
+
+async def plans_with(store, asked, sqlite, postgresql=None):
+    """The statements whose plans have these words, those of SQLite or, if they differ, those of PostgreSQL."""
+    async with store._database.reading() as session:
+        connection = await session.connection()
+        if not store._database.sqlite:
+            await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        explain, words = ("EXPLAIN QUERY PLAN", sqlite) if store._database.sqlite else ("EXPLAIN", postgresql or sqlite)
+        return [
+            statement
+            for statement, values in asked.items()
+            if any(words in row[-1] for row in await connection.exec_driver_sql(f"{explain} {statement}", values))
+        ]
 
 
 async def sqlite_plan(connection, statement, values):
