@@ -64,7 +64,6 @@ _ONE_LOST = Scenario(
 _NO_STORE = Scenario("there is no store", _GOOD_DAY, firing={60: [], 120: []})
 
 
-
 def _said(
     instance: Labels, left: int, skips: int, thumbs: tuple[int, int], compared: tuple[int, int, int], submitted: int
 ) -> dict[str, str]:
