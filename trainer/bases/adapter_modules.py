@@ -19,7 +19,7 @@ def with_fresh_adapter(model: Any, lora: LoraRecipe, base: str, adapter: str) ->
     """The model with a fresh adapter of that name. Raises FgctlError for what the base cannot have."""
     config = lora_config(lora, model, base)
     try:
-        return get_peft_model(model, config, adapter_name=adapter)  # type: ignore[return-value]
+        return get_peft_model(model, config, adapter_name=adapter)
     except ValueError as error:
         reason = str(error).partition(". ")[0]
         raise FgctlError(
