@@ -74,7 +74,7 @@ def _read_passages(path: Path | None) -> list[dict[str, str]]:
     from rewards.dataset import parse_passages
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FgctlError(f"{path} cannot be read ({error}); check --passages.") from None
     if path.suffix != ".json":

@@ -185,9 +185,14 @@ class PromptFormatter:
         return Prompt(self._controls.unmark(text), tuple(ids), messages=len(messages))
 
     def raw(self, text: str) -> Prompt:
-        """Take a text as the whole prompt. Raises PromptTooLong beyond the budget, FgctlError for an empty text."""
+        """Take a text as the whole prompt, after the beginning-of-text token if the tokenizer begins texts with one.
+
+        Raises PromptTooLong beyond the budget, FgctlError for an empty text.
+        """
         self._check_characters(len(text))
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        if ids and self._bos is not None and ids[0] != self._bos:
+            ids = [self._bos, *ids]
         self._check(ids)
         return Prompt(text, tuple(ids))
 
@@ -253,7 +258,8 @@ class PromptFormatter:
 
     def _template(self, messages: list[dict[str, str]]) -> str:
         if self._tokenizer.chat_template is None:
-            return self._begin + "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
+            begin = "" if self._bos is None else str(self._tokenizer.bos_token)
+            return begin + "\n\n".join(message["content"] for message in messages) + "\n\nAnswer:"
         try:
             return self._apply(messages if self._has_system else _without_system(messages))
         except TemplateError as error:
@@ -278,11 +284,10 @@ class PromptFormatter:
         return SYSTEM in text
 
     @cached_property
-    def _begin(self) -> str:
-        """The beginning-of-text token of a base without a template, if its tokenizer begins texts with one."""
-        bos = self._tokenizer.bos_token_id
-        begins = bos is not None and self._tokenizer(_NEUTRAL)["input_ids"][:1] == [bos]
-        return str(self._tokenizer.bos_token) if begins else ""
+    def _bos(self) -> int | None:
+        """The beginning-of-text token if the tokenizer begins texts with it. Chat templates write their own."""
+        bos: int | None = self._tokenizer.bos_token_id
+        return bos if bos is not None and self._tokenizer(_NEUTRAL)["input_ids"][:1] == [bos] else None
 
 
 _NEUTRAL = "x"

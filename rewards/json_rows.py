@@ -10,6 +10,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from rewards.errors import FgctlError
 
 _Row = TypeVar("_Row", bound=BaseModel)
+HALF_A_CHARACTER = "half of a surrogate pair, which is no character; write the whole character"
+"""What is wrong with a text that is `unencodable`, and what to do."""
 
 
 def load_rows(path: Path, row_type: type[_Row]) -> list[_Row]:
@@ -39,10 +41,7 @@ def validated(rows: Sequence[Any], source: str, row_type: type[_Row]) -> list[_R
     for number, row in enumerate(rows):
         if (field := unencodable(row)) is not None:
             where = f", field {field}" if field else ""
-            raise FgctlError(
-                f"{source}, row {number}{where}: half of a surrogate pair, which is no character; write the whole "
-                f"character."
-            )
+            raise FgctlError(f"{source}, row {number}{where}: {HALF_A_CHARACTER}.")
     try:
         return TypeAdapter(list[row_type]).validate_python(rows)  # type: ignore[valid-type]
     except ValidationError as error:

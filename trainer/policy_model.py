@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from torch import Tensor, nn
 
 from policies.base import BaseModel, load_tokenizer
 from policies.control_tokens import decode
 from rewards.compute import compute_dtype
-from trainer.bases.adapter_modules import lora_config
+from trainer.bases.adapter_modules import with_fresh_adapter
 from trainer.bases.load_base import load_model, positions
 from trainer.bases.packed_attention import packed_row
 from trainer.bases.packed_check import check_packed_rows
@@ -80,7 +80,7 @@ class PolicyModel:
         if parent is None:
             # B is zero, so the fresh adapter is the base itself; A is drawn from a seed of its own.
             torch.manual_seed(0)
-            self.peft = get_peft_model(base_model, lora_config(lora, base_model, base.name), adapter_name="policy")
+            self.peft = with_fresh_adapter(base_model, lora, base.name, "policy")
         else:
             self.peft = PeftModel.from_pretrained(base_model, parent, adapter_name="policy", is_trainable=True)
             self.peft.load_adapter(parent, adapter_name="reference")

@@ -41,15 +41,13 @@ def rewards(
 
     All take turns, so that other load on the machine affects all alike. Some minutes on two cores.
     """
-    from transformers import AutoTokenizer
-
-    from policies.base import resolve_base
+    from policies.base import load_tokenizer, resolve_base
     from rewards.dataset import data_file, load_feedback
     from trainer.bench.rewards import ROUNDS, Models, measure, prepare
 
     examples = load_feedback(data or data_file("feedback"))
     base = resolve_base()
-    texts = prepare(examples, responses, AutoTokenizer.from_pretrained(base.path))
+    texts = prepare(examples, responses, load_tokenizer(base))
     with busy(f"Scoring {len(texts)} responses in {ROUNDS} rounds"):
         report = {"base": base.name} | measure(Models(model, base.path), texts)
     if json_output:

@@ -70,7 +70,7 @@ def fit_reader(
 
     The files go to `directory`. `progress` is called with each step, the number of steps and the loss. `answers` has a
     policy's answers by question key, which are used beside the pseudo-responses. Raises FgctlError when there is
-    nothing to fit on.
+    nothing to fit on, and at the first loss or gradient that is not finite.
     """
     usable = [e for e in without_held_out(examples) if e.answer.strip() and any(p.text.strip() for p in e.passages)]
     if not usable:
@@ -161,7 +161,12 @@ def _train(
         labels = torch.cat([targets for _, targets in chunk]).to(logits.dtype)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        if not (loss.isfinite() and norm.isfinite()):
+            raise FgctlError(
+                f"Step {step + 1} of {len(order)} has a loss of {loss.item():.3g} and a gradient of {norm.item():.3g}, "
+                f"so no reader is stored; check that the encoder's weights are finite, or lower the learning rate."
+            )
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from rewards.categories import Category
 from rewards.dataset import Passage, parse_passages
 from rewards.errors import FgctlError
+from rewards.json_rows import HALF_A_CHARACTER, unencodable
 from rewards.scores import ScoreRequest
 from rewards.segmentation import Span
 
@@ -98,9 +99,12 @@ def load_support_labels(path: Path) -> list[LabelledResponse]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a file of JSON lines, with their line numbers. Raises FgctlError naming the line that is wrong."""
+    """The objects of a file of JSON lines in UTF-8, with or without a byte order mark, and their line numbers.
+
+    Raises FgctlError naming the line that is wrong.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FgctlError(f"{path} cannot be read ({error}); name a UTF-8 file of JSON lines.") from None
     for number, line in enumerate(text.split("\n"), 1):
@@ -112,13 +116,15 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise FgctlError(f"{path}, line {number}: not JSON ({error.msg}); fix that line.") from None
         if not isinstance(row, dict):
             raise FgctlError(f"{path}, line {number}: not a JSON object; fix that line.")
+        if (field := unencodable(row)) is not None:
+            raise FgctlError(f"{path}, line {number}, {field}: {HALF_A_CHARACTER}.")
         yield number, row
 
 
 def are_support_labels(path: Path) -> bool:
     """Whether a file's first line is a labelled response, rather than the start of a JSON list."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             row = json.loads(next((line for line in file if line.strip()), ""))
     except (OSError, ValueError):
         return False

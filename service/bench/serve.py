@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from transformers import AutoTokenizer
-
-from policies.base import BaseModel
+from policies.base import BaseModel, load_tokenizer
 from policies.prompt import PromptFormatter
 from rewards.dataset import Example
 from rewards.errors import FgctlError
@@ -138,7 +136,7 @@ def request_maker(
     base: BaseModel, policies: Sequence[ServedPolicy], settings: Settings, examples: Sequence[Example]
 ) -> MakeRequests:
     """A function that makes the requests of a benchmark from examples."""
-    formatter = PromptFormatter(AutoTokenizer.from_pretrained(base.path), settings.max_prompt_tokens)
+    formatter = PromptFormatter(load_tokenizer(base), settings.max_prompt_tokens)
     profiles = [policy.profile for policy in policies]
     return lambda count, first: make_requests(examples, profiles, formatter, count, first)
 

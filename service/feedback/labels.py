@@ -1,4 +1,6 @@
-"""What each annotation label means, in a sentence for annotators."""
+"""The annotation labels: what each means, in a sentence for annotators, and how people and files may write them."""
+
+from rewards.dataset import known_label
 
 MEANINGS: dict[str, str] = {
     "Irrelevant": "It does not help to answer the question.",
@@ -11,3 +13,11 @@ MEANINGS: dict[str, str] = {
     "Missing-Major-Auxiliary": "The response lacks what a reader needs to understand the answer.",
     "Missing-Minor-Auxiliary": "The response lacks a detail that would be good to have.",
 }
+
+
+def as_spelt(label: str) -> str:
+    """The label of that name, whatever its case and the space around it; an unknown one as it is."""
+    try:
+        return known_label(label, tuple(MEANINGS))
+    except ValueError:
+        return label

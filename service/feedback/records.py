@@ -7,6 +7,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.feedback.labels import as_spelt
+
 T = TypeVar("T")
 Preference = Literal["a", "b", "tie", "neither"]
 """Which of two responses is better. `neither`: both are bad; like a tie, it prefers none."""
@@ -42,6 +44,8 @@ def _storable(draft: dict[str, Any]) -> dict[str, Any]:
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
+Label = Annotated[str, AfterValidator(as_spelt)]
+"""An annotation label, whose case and outer space do not matter."""
 Draft = Annotated[dict[str, Any], AfterValidator(_storable)]
 """Any JSON object."""
 Thumb = Literal[-1, 0, 1]
@@ -116,7 +120,7 @@ class StoredResponse(NewResponse):
 class Span(_Record):
     """An error in a response: code points, end exclusive."""
 
-    label: str
+    label: Label
     """One of the annotation labels of relevance and factuality."""
     start: int
     end: int
@@ -126,7 +130,7 @@ class Span(_Record):
 class MissingInformation(_Record):
     """Information that a response lacks."""
 
-    label: str
+    label: Label
     """One of the annotation labels of completeness."""
     passage_id: int
     """The passage that contains it, from 1."""
@@ -205,7 +209,7 @@ class QuickSpan(_Record):
 
     start: int
     end: int
-    label: str | None = None
+    label: Label | None = None
     comment: Text = ""
 
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,22 @@ class WritingEngine(FakeEngine):
 
 
 class SegmentWorker(FakeWorker):
-    """Scores real segments by a hash of their text; the wrong height and the hearsay are errors."""
+    """Scores real segments by a hash of their text; the wrong height and the hearsay are errors.
+
+    Without passages it judges toxicity alone, as the reward models do.
+    """
+
+    async def score(self, requests):
+        completions = await super().score(requests)
+        return [
+            done if request.passages else replace(done, scores=self._toxicity(request.response))
+            for request, done in zip(requests, completions, strict=True)
+        ]
+
+    @staticmethod
+    def _toxicity(text):
+        parts = tuple(Segment(start, end, 0.01, False) for start, end in segments(text, "sentence"))
+        return ScoredResponse({"toxicity": CategoryScores(parts, (0.1,) * len(parts))})
 
     def _scores(self, text):
         def score(density, category):

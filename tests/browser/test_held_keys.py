@@ -1,5 +1,7 @@
 """Keys that are held, pressed twice or pressed in the wrong place decide nothing by mistake."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -74,6 +76,38 @@ def test_a_held_digit_decides_one_pair(running, open_page):
     assert len(comparisons(running)) == 2
 
 
+def test_a_held_digit_judges_one_sentence_and_ctrl_z_takes_the_last_back(running, open_page):
+    running.keep(TEXT)
+    page = begin(open_page, running, path="/judge")
+    sent, asked = [], page.locator("#sentence")
+    page.on("request", lambda r: sent.append(r.post_data_json) if r.url.endswith("/annotation/judgements") else None)
+    hold(page, "1", times=12)
+    expect(asked).to_have_text(re.compile("^Sentence 2 of 3"))
+    name = page.get_by_label("Your name")
+    name.focus()
+    press(page, "2", "Backspace")
+    page.wait_for_timeout(300)
+    expect(asked).to_have_text(re.compile("^Sentence 2 of 3"))
+    expect(name).to_have_value("ada")
+    page.locator("#passages").focus()
+    press(page, "2")
+    expect(asked).to_have_text(re.compile("^Sentence 3 of 3"))
+    page.keyboard.down("Control")
+    hold(page, "z")
+    page.keyboard.up("Control")
+    expect(asked).to_have_text(re.compile("^Sentence 2 of 3"))
+    press(page, "3", "2")
+    expect(page.locator("#done")).to_contain_text("Saved")
+    expect(page.locator("#task")).to_be_hidden()
+    press(page, "Control+z")
+    expect(asked).to_have_text(re.compile("^Sentence 3 of 3"))
+    read(page)
+    press(page, "1")
+    expect(page.locator("#done")).to_contain_text("Saved")
+    said = [[sentence["supported"] for sentence in judgement["sentences"]] for judgement in sent]
+    assert said == [[True, None, False], [True, None, True]]
+
+
 @pytest.mark.parametrize("by", ["button", "key"])
 def test_a_submission_is_taken_back_and_replaced(running, open_page, by):
     running.keep(TEXT, ANSWERS["short"])
@@ -139,6 +173,23 @@ def test_enter_in_the_skip_dialog_stores_the_words_typed(running, open_page):
     press(page, "Enter")
     expect(page.locator("#task")).to_be_hidden()
     assert running.do(running.store.figures()).skips["annotation"] == {"own_words": 1}
+
+
+@pytest.mark.parametrize("path", ["/annotate", "/compare"])
+def test_a_key_asks_why_an_answer_or_a_pair_is_skipped(running, open_page, path):
+    running.keep("Answer 0.", "Answer 1.")
+    page = begin(open_page, running, path=path)
+    page.get_by_label("Your name").focus()
+    press(page, "s", "Backspace")
+    expect(page.locator("#skip-dialog")).to_be_hidden()
+    page.locator("#question, #response").last.focus()
+    hold(page, "s")
+    expect(page.locator("#skip-dialog")).to_be_visible()
+    page.get_by_label("Or in your words").fill("It is about my own town.")
+    press(page, "Enter")
+    expect(page.locator("#done")).to_contain_text("Skipped.")
+    kind = {"/annotate": "annotation", "/compare": "comparison"}[path]
+    assert running.do(running.store.figures()).skips[kind] == {"own_words": 1}
 
 
 def test_enter_held_on_the_skip_button_does_not_skip(running, open_page):

@@ -113,14 +113,25 @@ def test_the_zoom_keeps_points_apart_and_is_undone_exactly(running, open_page):
     assert (zoomed["far"], zoomed["none"], zoomed["same"]) == (1, 1, 1)
 
 
-def test_an_answer_without_passages_is_judged_by_what_needs_none(running, open_page):
-    page = open_page(running.url)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_answer_without_passages_says_what_is_not_judged(running, open_page, shots, width):
+    page = open_page(running.url, width=width)
     page.get_by_label("Example").select_option("My own question")
     page.get_by_label("Question").fill("How tall is it?")
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("#text-a .piece").first).to_be_visible()
     expect(page.locator(".judged")).to_be_visible()
-    expect(page.locator("#text-a ~ .facts")).not_to_contain_text("not judged")
+    facts = page.locator("#text-a ~ .facts")
+    expect(facts).to_contain_text("not judged: no passages (completeness, factuality, relevance)")
+    expect(page.locator(".legend")).to_contain_text("counted as toxic")
+    expect(page.locator(".legend > :visible")).to_have_count(2)
+    page.screenshot(path=shots / f"playground-no-passages-{width}.png", full_page=True)
+    assert overflows(page) <= 0
+    page.get_by_label("Example").select_option(index=0)
+    ask(page)
+    expect(page.get_by_role("meter", name="Completeness")).to_be_visible()
+    expect(facts).not_to_contain_text("not judged")
+    expect(page.locator(".legend")).to_contain_text("counted as a factual error")
 
 
 def test_an_answer_to_another_question_is_marked_as_old(running, open_page, shots):

@@ -54,6 +54,18 @@ def test_right_to_left_text_is_shown_and_walked_from_right_to_left(running, open
 
 
 @pytest.mark.parametrize(
+    ("path", "places"),
+    [("/judge", ("#question", "#answer")), ("/compare", ("#question", "#first", "#second"))],
+)
+def test_right_to_left_answers_are_shown_so_on_the_other_pages(running, open_page, shots, path, places):
+    running.keep(ARABIC, HEBREW, question="أين المنارة؟")
+    page = begin(open_page, running, path=path)
+    for place in places:
+        assert page.locator(place).evaluate("e => getComputedStyle(e).direction") == "rtl"
+    page.screenshot(path=shots / f"right-to-left-{path[1:]}.png", full_page=True)
+
+
+@pytest.mark.parametrize(
     ("text", "sentence"), [(CHINESE, "灯塔高三十一米。"), (JAPANESE, "灯台は高さ31メートルです。")]
 )
 def test_text_without_spaces_has_words_and_sentences(running, open_page, shots, text, sentence):

@@ -4,9 +4,30 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ANSWERS, WIDTHS, overflows
-from tests.browser.steps import begin, press, read
+from tests.browser.steps import PLACE, begin, press, read
 
 LONG = " ".join([ANSWERS["medium"]] * 12)
+KINDS = ("clean", "wrong height", "clean", "hearsay", "clean", "missing", "clean", "wrong height", "clean", "skip")
+"""What ten answers are like, one after another."""
+TEXTS = {
+    "clean": ANSWERS["short"],
+    "wrong height": "The lighthouse is 41 metres tall, and a climb takes 164 steps. It stands on Gull Point.",
+    "hearsay": "The lighthouse is 31 metres tall. The keeper's cottage is a museum, which many people like.",
+    "missing": "It is a tower on Gull Point.",
+    "skip": "I am sorry, I cannot say that.",
+}
+CORRECTED = {
+    "wrong height": "It is 31 metres tall.",
+    "hearsay": "It is 31 metres tall.",
+    "missing": "It is 31 metres tall.",
+}
+STORED = {
+    "clean": ((), (), None),
+    "wrong height": ((("Wrong-Grounding", "41 metres"),), (), CORRECTED["wrong height"]),
+    "hearsay": ((("Irrelevant", "which many people like."),), (), CORRECTED["hearsay"]),
+    "missing": ((), (("Missing-Answer", 1, (3,)),), CORRECTED["missing"]),
+}
+"""Marks, missing information and correction."""
 
 
 def test_an_annotator_sees_what_is_done_and_left(running, open_page):
@@ -103,6 +124,20 @@ def test_the_next_answer_opens_at_its_top(running, open_page, width):
     expect(page.locator("#response .selected").first).to_be_in_viewport()
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_was_done_is_said_beside_the_next_answer_and_moves_nothing(running, open_page, shots, width):
+    running.keep(ANSWERS["medium"], ANSWERS["short"])
+    page = begin(open_page, running, width=width, touch=width < 500)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#done")).to_be_in_viewport(ratio=1)
+    read(page)
+    page.screenshot(path=shots / f"submitted-{width}.png")
+    done, question = (page.locator(place).bounding_box() for place in ("#done", "#question"))
+    assert done["y"] + done["height"] <= question["y"]
+    page.locator("#done").evaluate("e => { e.hidden = true; }")
+    assert page.locator("#question").bounding_box() == question
+
+
 def test_two_tabs_of_one_person_do_not_show_each_others_draft_as_lost(running, open_page):
     running.keep(ANSWERS["medium"], ANSWERS["short"])
     first = begin(open_page, running)
@@ -115,3 +150,104 @@ def test_two_tabs_of_one_person_do_not_show_each_others_draft_as_lost(running, o
     second.reload()
     expect(second.locator("#task")).to_be_visible()
     assert second.locator("#status").inner_text() == first.locator("#status").inner_text()
+
+
+class Hand:
+    """Presses keys and taps, and counts what it does for each kind of answer. Letters of corrections count apart."""
+
+    def __init__(self, page):
+        self.page, self.acts, self.letters = page, 0, 0
+
+    def keys(self, *keys):
+        self.acts += len(keys)
+        press(self.page, *keys)
+
+    def tap(self, locator):
+        self.acts += 1
+        locator.tap()
+
+    def select(self, text, part):
+        """Press a word for long, and move the two handles."""
+        self.acts += 3
+        start = text.index(part)
+        place = f"([a, b]) => getSelection().setBaseAndExtent(...({PLACE})(a), ...({PLACE})(b))"
+        self.page.evaluate(place, [start, start + len(part)])
+
+    def write(self, text):
+        self.letters += len(text)
+        self.page.get_by_label("Corrected response").press_sequentially(text)
+
+
+def by_keyboard(hand, kind):
+    if kind == "skip":
+        hand.keys("s", "Enter")
+        return
+    if kind == "wrong height":
+        hand.keys(*["ArrowRight"] * 3, "Shift+ArrowRight", "4")
+    if kind == "hearsay":
+        hand.keys("End", *["Shift+ArrowLeft"] * 3, "1")
+    if kind == "missing":
+        hand.keys("Shift+Tab", *["ArrowDown"] * 3, "6")
+    if kind == "clean":
+        hand.keys("Enter")
+        return
+    hand.keys("c", "Control+a")
+    hand.write(CORRECTED[kind])
+    hand.keys("Control+Enter")
+
+
+def by_touch(hand, kind):
+    page = hand.page
+    if kind == "skip":
+        hand.tap(page.get_by_role("button", name="Skip …"))
+        hand.tap(page.get_by_role("button", name="I cannot judge it"))
+        return
+    if kind in ("wrong height", "hearsay"):
+        ((label, part),) = STORED[kind][0]
+        hand.select(TEXTS[kind], part)
+        hand.tap(page.locator("#palette").get_by_role("button", name=label))
+    if kind == "missing":
+        hand.tap(page.locator("#passages").get_by_role("option").nth(3))
+        hand.tap(page.locator("#palette").get_by_role("button", name="Missing-Answer"))
+    if kind != "clean":
+        hand.tap(page.get_by_label("Corrected response"))
+        press(page, "Control+a")  # "select all" of the phone's own menu
+        hand.acts += 2
+        hand.write(CORRECTED[kind])
+    hand.tap(page.get_by_role("button", name="Submit"))
+
+
+def test_a_day_of_forty_answers_thirty_by_keyboard_and_ten_on_a_phone(running, open_page, shots):
+    ids = running.keep(*(TEXTS[kind] for kind in KINDS * 4))
+    kinds = dict(zip(ids, KINDS * 4, strict=True))
+    for width, count, act in ((1280, 30, by_keyboard), (380, 10, by_touch)):
+        page = open_page(running.url + "/annotate", width=width, touch=width < 500)
+        page.clock.install()
+        page.get_by_label("Your name").fill("ada")
+        page.keyboard.press("Enter")
+        spent = {}
+        for number in range(1, count + 1):
+            status = page.locator("#status")
+            expect(page.locator("#task:not([inert])")).to_be_visible()
+            shown = status.inner_text()
+            kind = kinds[shown.removeprefix("Response ")]
+            page.clock.fast_forward(700)  # the time in which nothing can be decided
+            if number % 10 == 0:
+                page.screenshot(path=shots / f"day-{width}-{number}.png")
+            assert overflows(page) <= 0
+            hand = Hand(page)
+            act(hand, kind)
+            expect(status).not_to_have_text(shown)
+            spent.setdefault(kind, set()).add((hand.acts, hand.letters))
+        print(f"{width} px: presses or taps, and letters of corrections:", spent)
+        assert all(len(effort) == 1 for effort in spent.values())
+    expect(page.locator("#status")).to_contain_text("nothing left to annotate")
+    expect(page.locator("#progress")).to_contain_text("36 today, 36 in all; 0 left")
+    stored = {}
+    for annotation in running.annotations():
+        text = TEXTS[kinds[annotation.response_id]]
+        marks = tuple((error.label, text[error.start : error.end]) for error in annotation.errors)
+        missing = tuple((gap.label, gap.passage_id, gap.sentence_id) for gap in annotation.missing)
+        stored[annotation.response_id] = (marks, missing, annotation.corrected)
+    assert stored == {name: STORED[kind] for name, kind in kinds.items() if kind != "skip"}
+    assert running.do(running.store.figures()).skips["annotation"] == {"cannot_judge": 4}

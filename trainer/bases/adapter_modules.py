@@ -7,12 +7,25 @@ Architectures name their modules differently (`q_proj`, `qkv_proj`, `c_attn`, `q
 from collections.abc import Iterable
 from typing import Any
 
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from rewards.errors import FgctlError
 from trainer.recipe import LoraRecipe
+
+
+def with_fresh_adapter(model: Any, lora: LoraRecipe, base: str, adapter: str) -> PeftModel:
+    """The model with a fresh adapter of that name. Raises FgctlError for what the base cannot have."""
+    config = lora_config(lora, model, base)
+    try:
+        return get_peft_model(model, config, adapter_name=adapter)
+    except ValueError as error:
+        reason = str(error).partition(". ")[0]
+        raise FgctlError(
+            f"Base model {base} cannot have an adapter on {', '.join(sorted(config.target_modules or ()))} ({reason}); "
+            f"name other modules by lora.target_modules, or use another base."
+        ) from None
 
 
 def lora_config(lora: LoraRecipe, model: Any, base: str) -> LoraConfig:

@@ -13,9 +13,8 @@ from statistics import fmean, median
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
-from policies.base import BaseModel
+from policies.base import BaseModel, load_tokenizer
 from policies.prompt import PromptFormatter
 from policies.store import SFT, PolicyStore
 from policies.trunk import policy_files
@@ -117,7 +116,7 @@ def measure(setting: Setting, rounds: int = ROUNDS) -> dict[str, Any]:
 def prompt_tokens(setting: Setting, rounds: int) -> float:
     """Mean length of the rounds' prompts."""
     ppo = setting.recipe.ppo
-    formatter = PromptFormatter(AutoTokenizer.from_pretrained(setting.base.path), ppo.max_prompt_tokens)
+    formatter = PromptFormatter(load_tokenizer(setting.base), ppo.max_prompt_tokens)
     examples = [example for step in range(rounds) for example in step_examples(setting.examples, step, ppo)]
     return fmean(len(formatter.format(e.question, e.passages).token_ids) for e in examples)
 

@@ -49,6 +49,8 @@ class Scenario:
     """The alerts that must fire at these minutes, and no others: `alertname` and every label."""
     samples: Sequence[tuple[int, str, Mapping[str, float]]] = ()
     """(minute, expression, its samples by their labels). Those with labels, but no namespace, are of production."""
+    panels: Sequence[tuple[int, str, Mapping[str, float]]] = ()
+    """(minute, query of a dashboard's panel, its samples by exactly their labels)."""
     notifications: Sequence[Notification] = field(default_factory=tuple)
 
     def as_yaml(self) -> dict[str, Any]:
@@ -57,7 +59,11 @@ class Scenario:
             _query(minute, 'ALERTS{alertstate="firing"}', {series("ALERTS", **alert): 1 for alert in alerts})
             for minute, alerts in self.firing.items()
         ]
-        queries += [_query(*sample) for sample in self.samples]
+        queries += [
+            _query(minute, expression, {_of_service(labels): value for labels, value in samples.items()})
+            for minute, expression, samples in self.samples
+        ]
+        queries += [_query(*panel) for panel in self.panels]
         test: dict[str, Any] = {
             "name": self.name,
             "interval": "1m",
@@ -77,14 +83,10 @@ def firing(alertname: str, severity: str, component: str, **labels: str) -> Labe
     return {name: value for name, value in (kind | {**PRODUCTION} | labels).items() if value}
 
 
-def shown(dashboard: str, panel: str) -> str:
-    """The query of a dashboard's panel, for the service in production."""
-    (expression,) = (
-        query.expression
-        for query in panel_queries(**PRODUCTION)
-        if (query.dashboard, query.panel) == (dashboard, panel)
-    )
-    return expression
+def shown(dashboard: str, panel: str, service: Labels = PRODUCTION, column: int = 0) -> str:
+    """The query of a dashboard's panel, or of one of its columns, for a service."""
+    queries = panel_queries(**service)
+    return [query.expression for query in queries if (query.dashboard, query.panel) == (dashboard, panel)][column]
 
 
 def series(name: str, **labels: str) -> str:
@@ -120,12 +122,12 @@ def gauge(*phases: tuple[int, float] | Gone) -> str:
 
 
 def _query(minute: int, expr: str, samples: Mapping[str, float]) -> dict[str, Any]:
-    expected = [OneLine(labels=_of_service(labels), value=value) for labels, value in samples.items()]
+    expected = [OneLine(labels=labels, value=value) for labels, value in samples.items()]
     return {"expr": expr, "eval_time": f"{minute}m", "exp_samples": expected}
 
 
 def _of_service(labels: str) -> str:
-    if labels == "{}" or "namespace=" in labels or labels.startswith("ALERTS"):
+    if labels == "{}" or "namespace=" in labels:
         return labels
     name, matchers = labels.removesuffix("}").split("{")
     service = ", ".join(f'{label}="{value}"' for label, value in PRODUCTION.items())

@@ -86,7 +86,7 @@ _DEAD_FOR_AN_HOUR = Scenario(
         series("ALERTS", alertname="Watchdog", alertstate="firing", severity="none"): "_x25 1+0x94",
     },
     firing={20: []},
-    samples=[
+    panels=[
         (20, shown("fgctl-serving", "Engine"), {"{}": 1}),
         (90, shown("fgctl-serving", "Engine"), {"{}": 0}),
         (20, shown("fgctl-serving", "Replicas"), {"{}": 1}),

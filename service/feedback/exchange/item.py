@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from rewards.dataset import PAIRS, MissingInfo, SpanError
+from service.feedback.labels import as_spelt
 from service.feedback.records import StoredPassage
 from service.feedback.validation import check_errors, check_missing
 
@@ -42,6 +43,12 @@ class Item:
     """The ids of the other responses, None for those without one; empty if none has one."""
     where: str = field(default="", compare=False)
     """Its place in the file."""
+
+    def __post_init__(self) -> None:
+        """Spell known labels as they are spelt here; whether a label is known is up to `objection`."""
+        for name in ("errors", "missing"):
+            spelt = tuple(part.model_copy(update={"label": as_spelt(part.label)}) for part in getattr(self, name))
+            object.__setattr__(self, name, spelt)
 
 
 @dataclass(frozen=True)

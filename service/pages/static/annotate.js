@@ -321,6 +321,7 @@ document.addEventListener("keydown", (event) => {
   else if (!task) return;
   else if (key === "Enter" && (commands ? $("task").contains(at) : inText)) submit();
   else if (key === "c" && isPlain(event) && at.closest("#response, #passages")) $("corrected").focus();
+  else if (key === "s" && isPlain(event) && at.closest("#response, #passages")) skip();
   else if (key === "Escape" && at === $("corrected")) $("response").focus();
   else if (!inText) return;
   else if (key === "Backspace") discard();

@@ -119,8 +119,13 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault(); // the browser would undo what was typed into the name
     takeBack();
   }
+  if (!task || !isPlain(event) || !(at === document.body || $("task").contains(at))) return;
+  if (key === "s") {
+    event.preventDefault();
+    skip();
+  }
   const side = { 1: "first", 2: "second", 3: "tie", 4: "neither" }[key];
-  if (side && task && isPlain(event) && (at === document.body || $("task").contains(at))) choose(side);
+  if (side) choose(side);
 });
 service.rememberName($("annotator"));
 window.addEventListener("key", () => { if (!task && annotator()) next(); });

@@ -131,7 +131,8 @@ document.addEventListener("keydown", (event) => {
   if (dialogOpen() || at.matches("input")) return;
   if (key === "z" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault(); // the browser would undo what was typed into the name
-    takeBack();
+    if (task?.verdicts.length) say("back");
+    else takeBack();
   }
   const choice = { 1: "yes", 2: "no", 3: "unknown", Backspace: "back" }[key];
   if (!choice || !task || !isPlain(event) || !(at === document.body || $("task").contains(at))) return;

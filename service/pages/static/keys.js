@@ -2,7 +2,7 @@
 
 /** Milliseconds after an answer is shown in which nothing can be decided about it. */
 const UNREAD = 700;
-const ACTING = /^(Enter|Backspace|[0-9])$/;
+const ACTING = /^(Enter|Backspace|[0-9]|z)$/;
 
 /** Whether a key event is a repeat of a held key that would act again. Held keys may move, and write in text fields. */
 export function actsAgain({ repeat, key, ctrlKey, metaKey, target }) {

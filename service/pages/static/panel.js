@@ -26,6 +26,7 @@ export class Panel {
     Object.assign(this, {
       title: find("h2"), problem: find(".problem"), outdated: find(".outdated"), text: find(".text"), facts: find(".facts"), judged: find(".judged"),
       table: find(".scroll"), copy: find(".copy"), thumbs: find(".thumbs"), choices: this.preference.querySelector(".choices"),
+      legend: this.answer.querySelectorAll(".legend [data-category]"),
     });
     this.title.id = `title-${name}`;
     this.answer.setAttribute("aria-labelledby", this.title.id);
@@ -140,8 +141,11 @@ export class Panel {
 
   async score(id, text, signal) {
     const facts = this.facts.textContent;
-    if (!text.trim() || !canBeJudged(this.sent)) {
-      this.facts.textContent = `${facts} · not judged: ${text.trim() ? "no passages" : "the answer is empty"}`;
+    const lacking = lackedBy(this.sent);
+    const reasons = Object.entries(lacking).map(([need, names]) => `not judged: no ${need} (${names.join(", ")})`);
+    const unjudged = Object.values(lacking).flat().length === Object.keys(data.categories).length;
+    if (!text.trim() || unjudged) {
+      this.facts.textContent = [facts, ...(text.trim() ? reasons : ["not judged: the answer is empty"])].join(" · ");
       return;
     }
     this.facts.textContent = `${facts} · being scored …`;
@@ -149,7 +153,8 @@ export class Panel {
     while (Date.now() < deadline) {
       const { scores, notes } = await callJson(`responses/${encodeURIComponent(id)}`, { signal });
       if (scores) {
-        this.facts.textContent = [facts, ...(notes ?? [])].join(" · ");
+        this.facts.textContent = [facts, ...reasons, ...(notes ?? [])].join(" · ");
+        for (const entry of this.legend) entry.hidden = !scores[entry.dataset.category];
         showScored(this.text, text, scores);
         showWhole(this.answer.querySelector(".whole"), scores);
         this.table.replaceChildren(scoreTable(text, scores));
@@ -191,10 +196,12 @@ export class Panel {
 /** Whether the triangle's categories have all of the weight. */
 const inTriangle = (weights) => NAMES.reduce((sum, name) => sum + (weights[name] ?? 0), 0) > 0.99;
 
-/** Whether some category can judge an answer with what it comes with. */
-function canBeJudged({ question, passages }) {
+/** What an answer comes without, with the names of the categories that need it: `{passages: ["relevance", …]}`. */
+function lackedBy({ question, passages }) {
   const has = { nothing: true, question: Boolean(question), passages: passages.length > 0 };
-  return Object.values(data.categories).some(({ needs }) => has[needs]);
+  const lacking = {};
+  for (const [name, { needs }] of Object.entries(data.categories)) if (!has[needs]) (lacking[needs] ??= []).push(name);
+  return lacking;
 }
 
 function pause(milliseconds, signal) {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -134,6 +135,20 @@ def test_stats_count_feedback_and_questions_the_models_were_not_fitted_on(import
     code, out, _ = invoke("stats")
     assert code == 0
     assert "shared answers" in out
+
+
+def test_stats_show_what_was_skipped_and_why(imported):
+    async def skip():
+        opened = await open_store(imported)
+        await opened.sign_in("Ann", Caller("key:3f9a1c20", frozenset({"feedback"})))
+        offered = await opened.next_response_for("Ann")
+        await opened.skip("Ann", offered.response.id, "I cannot judge it")
+        await opened.close()
+
+    assert "Skipped" not in invoke("stats")[1]
+    asyncio.run(skip())
+    table = invoke("stats")[1].partition("Skipped")[2]
+    assert re.search(r"annotation\W+cannot judge\W+1\W", table)
 
 
 def test_people_are_listed_retired_and_deleted(imported):

@@ -235,22 +235,42 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_on_any_day(monkey
     assert formatter.format("Why?", []).text.startswith("Today is 26 Jul 2024. <system>")
 
 
-def test_a_base_without_a_template_gets_the_beginning_that_its_tokenizer_gives_texts():
+def of_bytes(begins):
+    """A tokenizer of bytes without a chat template, whose token 0, `<s>`, begins texts or does not."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    words = ["<s>", "</s>", *pre_tokenizers.ByteLevel.alphabet()]
+    words = ["<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
     backend = Tokenizer(models.BPE(vocab={word: i for i, word in enumerate(words)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    plain = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
-    assert PromptFormatter(plain).format("Why?", []).token_ids[0] != 0
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    beginning = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
-    prompt = PromptFormatter(beginning).format("Why <s>?", [])
+    if begins:
+        backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>")
+
+
+def test_a_base_without_a_template_gets_the_beginning_that_its_tokenizer_gives_texts():
+    assert PromptFormatter(of_bytes(begins=False)).format("Why?", []).token_ids[0] != 0
+    prompt = PromptFormatter(of_bytes(begins=True)).format("Why <s>?", [])
     assert prompt.token_ids[0] == 0
     assert prompt.token_ids.count(0) == 1
     assert prompt.text.startswith(f"<s>{SYSTEM}")
     assert 0 not in PromptFormatter(with_template(None)).format("Why?", []).token_ids
+
+
+def test_a_text_as_the_whole_prompt_gets_that_beginning_once():
+    plain, beginning = (PromptFormatter(of_bytes(begins), 6) for begins in (False, True))
+    why = plain.raw("Why?").token_ids
+    assert len(why) == 4
+    for text in ("Why?", "<s>Why?"):
+        assert beginning.raw(text).token_ids == (0, *why)
+        assert beginning.raw(text).text == text
+    assert plain.raw("<s>Why?").token_ids == (0, *why)
+    assert beginning.tokens(why).token_ids == why
+    assert len(beginning.raw("Why??").token_ids) == 6
+    with pytest.raises(PromptTooLong, match="has 7 tokens"):
+        beginning.raw("Why???")
+    with pytest.raises(FgctlError, match="write one"):
+        beginning.raw("")
 
 
 def test_what_is_far_too_long_is_refused_without_counting_its_tokens(tokenizer, monkeypatch):

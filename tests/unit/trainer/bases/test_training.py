@@ -74,3 +74,20 @@ def test_a_base_that_cannot_be_trained_stops_before_anything_is_stored(make_base
     with pytest.raises(FgctlError, match=rf"^Base model {architecture} \({architecture}\) cannot be trained: "):
         train_sft(SftJob(make_base(architecture), SAMPLE / "train.json", "smoke", recipe, tmp_path / "run"), store)
     assert not list(store.directories())
+
+
+@pytest.mark.parametrize(
+    ("modules", "reason"),
+    [
+        ("attention", "has no module of attention for an adapter; its linear modules are"),
+        ("all-linear", "cannot have an adapter on dt_proj, in_proj, out_proj, x_proj ("),
+        ('["in_proj"]', "(mamba) cannot be trained: "),
+    ],
+)
+def test_a_base_without_attention_is_refused_whatever_modules_are_asked_for(make_base, tmp_path, modules, reason):
+    store, settings = PolicyStore(tmp_path / "policies"), [*RECIPE, f"lora.target_modules={modules}"]
+    recipe = load_recipe("smoke", settings)
+    with pytest.raises(FgctlError) as refused:
+        train_sft(SftJob(make_base("mamba"), SAMPLE / "train.json", "smoke", recipe, tmp_path / "run"), store)
+    assert f"Base model mamba {reason}" in str(refused.value)
+    assert not list(store.directories())

@@ -1,5 +1,7 @@
 import errno
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +42,25 @@ def test_one_training_at_a_time_holds_a_run(tmp_path):
             pass
     with sole_training(tmp_path / "run", Processes()):
         pass
+
+
+def test_a_training_in_another_process_holds_its_run_until_that_ends(tmp_path):
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from trainer.processes import Processes\n"
+        "from trainer.tracking.checkpoint import sole_training\n"
+        "with sole_training(Path(sys.argv[1]), Processes()):\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(FgctlError, match="Another training is running in"), sole_training(tmp_path, Processes()):
+            pass
+        other.kill()  # a training that is killed holds nothing either
+        other.wait()
+        with sole_training(tmp_path, Processes()):
+            pass
 
 
 def test_a_training_that_fails_lets_go_of_its_run(tmp_path):

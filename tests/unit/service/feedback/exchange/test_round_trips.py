@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.dataset import PAIRS, SAMPLE, MissingInfo, SpanError, data_file
 from service.feedback.exchange import FORMATS, format_named
-from service.feedback.exchange.item import Item
+from service.feedback.exchange.item import Item, Refusal
 
 letters = st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("🚀👩🏽‍🚒e\u0301\u202eאب\r\n\\ "))
 texts = st.text(letters, max_size=30)
@@ -60,6 +60,28 @@ def test_any_text_comes_back(name: str, written: list[Item], tmp_path: Path) -> 
     path = tmp_path / "items.json"
     assert format_named(name).write(written, path) == len(written)
     assert list(format_named(name).read(path)) == written
+
+
+MARKED = Item(
+    "What flies?", (("Rockets", "They fly high."),), ("Some rockets.",),
+    (SpanError(label="Irrelevant", start=0, end=4, explanation="Why?"),),
+    (MissingInfo(label="Missing-Answer", passage_id=1, sentence_id=(1,)),), "Rockets.", annotator="ann",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_case_and_outer_space_of_a_label_do_not_matter(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "items.json"
+    format_named(name).write([MARKED], path)
+    content = path.read_text(encoding="utf-8")
+    assert '"Irrelevant"' in content
+    assert "Missing-Answer" in content
+    path.write_text(content.replace('"Irrelevant"', '" irrelevant\\t"').replace('"Missing-Answer"', '"MISSING-answer"'))
+    assert list(format_named(name).read(path)) == [MARKED]
+    path.write_text(content.replace('"Irrelevant"', '"Irrelevent"'))
+    (refusal,) = format_named(name).read(path)
+    assert isinstance(refusal, Refusal)
+    assert "'Irrelevent'" in refusal.reason
 
 
 def rows_of(path: Path) -> list[str]:
