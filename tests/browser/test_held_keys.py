@@ -104,8 +104,8 @@ def test_a_held_digit_judges_one_sentence_and_ctrl_z_takes_the_last_back(running
     read(page)
     press(page, "1")
     expect(page.locator("#done")).to_contain_text("Saved")
-    said = [[sentence["supported"] for sentence in judgement["sentences"]] for judgement in sent]
-    assert said == [[True, None, False], [True, None, True]]
+    verdicts = [[sentence["supported"] for sentence in judgement["sentences"]] for judgement in sent]
+    assert verdicts == [[True, None, False], [True, None, True]]
 
 
 @pytest.mark.parametrize("by", ["button", "key"])
