@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rewards.categories import MISSING_LABELS, SPAN_LABELS
 from rewards.errors import FgctlError
@@ -25,6 +25,16 @@ RESPONSES_PER_QUESTION = 4
 """Responses ("predictions") to each question of the span feedback. People annotated the first and compared all."""
 PAIRS: tuple[tuple[int, int], ...] = tuple(combinations(range(1, RESPONSES_PER_QUESTION + 1), 2))
 """Which two predictions, counted from 1, each preference value compares: (1, 2), (1, 3), (1, 4), (2, 3), ..."""
+
+
+def _not_a_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_not_a_truth_value)]
+"""A whole number of a file; unlike int it does not take true for 1."""
 
 
 class Passage(BaseModel):
@@ -52,8 +62,8 @@ class SpanError(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     label: str = Field(alias="error type")
-    start: int = Field(ge=0)
-    end: int = Field(ge=0)
+    start: Number = Field(ge=0)
+    end: Number = Field(ge=0)
     explanation: str = ""
 
     @model_validator(mode="after")
@@ -69,8 +79,8 @@ class MissingInfo(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     label: str = Field(alias="error type")
-    passage_id: int
-    sentence_id: tuple[int, ...]
+    passage_id: Number
+    sentence_id: tuple[Number, ...]
 
 
 class FeedbackExample(BaseModel):

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from rewards.dataset import Number
 from service.feedback.exchange.files import write_lines
 from service.feedback.exchange.item import AS_WRITTEN, Item, Read, ReadOptions, content_digest
 from service.feedback.exchange.tasks.controls import Names
@@ -26,8 +27,8 @@ _NOT_READ = {"relations": "relations", "cats": "categories", "Comments": "commen
 
 class _Entity(BaseModel):
     label: str
-    start: int = Field(alias="start_offset")
-    end: int = Field(alias="end_offset")
+    start: Number = Field(alias="start_offset")
+    end: Number = Field(alias="end_offset")
 
 
 def write(items: Iterable[Item], path: Path) -> int:
@@ -93,6 +94,6 @@ def _mark(span: Any) -> Mark:
         entity = _Entity.model_validate(span)
         return entity.label, entity.start, entity.end
     match span:
-        case [int(start), int(end), str(label)]:
+        case [int(start), int(end), str(label)] if not isinstance(start, bool) and not isinstance(end, bool):
             return label, start, end
     raise ValueError(f"The label {_shown(span)} is not [start, end, label]; export a project of sequence labelling.")

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rewards.dataset import Number
 from service.feedback.exchange.files import write_lines
 from service.feedback.exchange.item import AS_WRITTEN, Item, Read, ReadOptions
 from service.feedback.exchange.tasks.controls import Names
@@ -24,8 +25,8 @@ _ANSWERS = {
 
 
 class _Span(BaseModel):
-    start: int
-    end: int
+    start: Number
+    end: Number
     label: str | None = None
 
 

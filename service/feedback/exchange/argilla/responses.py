@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rewards.dataset import PAIRS, MissingInfo, SpanError
+from rewards.dataset import PAIRS, MissingInfo, Number, SpanError
 from service.feedback.exchange.argilla.exports import UNFINISHED, Answers, answers_of, fields_of
 from service.feedback.exchange.argilla.records import user_of
 from service.feedback.exchange.files import records
@@ -27,8 +27,8 @@ _TOOL = "Argilla"
 
 class _Mark(BaseModel):
     label: str
-    start: int
-    end: int
+    start: Number
+    end: Number
 
 
 class _Values(BaseModel):
@@ -43,7 +43,7 @@ class _Notes(BaseModel):
 
     submission_id: str | None = None
     explanations: list[str] = []
-    missing: list[tuple[str, int, list[int]]] = []
+    missing: list[tuple[str, Number, list[Number]]] = []
     text: str = ""
 
 

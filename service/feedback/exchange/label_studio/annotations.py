@@ -194,7 +194,7 @@ def _exported_order(region: _Region) -> tuple[bool, int]:
 def _span(value: _Value, text: str) -> tuple[int, int]:
     """A region's offsets in code points, checked against the region's own text."""
     start, end = value.start, value.end
-    if not isinstance(start, int) or not isinstance(end, int):
+    if type(start) is not int or type(end) is not int:
         raise ValueError("A region's offsets are not numbers; use the tag Text, not HyperText.")
     shown = value.text
     if not isinstance(shown, str) or _squeezed(shown) == _squeezed(text[start:end]):

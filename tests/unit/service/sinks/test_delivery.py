@@ -5,6 +5,8 @@ import base64
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx
 import pytest
@@ -14,7 +16,7 @@ from rewards.scores import CategoryScores, ScoredResponse, ScoreRequest, Segment
 from service.app import create_app
 from service.metrics.metrics import Metrics
 from service.settings import Settings
-from service.sinks.delivery import AT_ONCE, Delivery, last_chance
+from service.sinks.delivery import AT_ONCE, LONGEST, Delivery, asked_to_wait, last_chance
 from service.sinks.event import ScoredEvent
 from service.sinks.webhook import Webhook, signature
 from tests.unit.service import jumping_clock
@@ -174,6 +176,40 @@ async def test_what_may_succeed_later_is_sent_again_with_the_same_id(status):
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     assert running.value("delivered_total") == 1
     assert running.value("failures_total") == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("90", 90),
+        ("100000", LONGEST),
+        ("in a while", 0),
+        ("-5", 0),
+        ("Wed, 01 Jan 2020 00:00:00 GMT", 0),
+        ("1" * 5000, LONGEST),
+    ],
+)
+async def test_nothing_is_sent_before_the_time_that_a_receiver_names(value, seconds):
+    replies = [httpx.Response(429, headers={"retry-after": value})]
+    times = []
+
+    async def receiver(_):
+        times.append(asyncio.get_running_loop().time())
+        return replies.pop() if replies else httpx.Response(200)
+
+    async with Running(receiver) as running:
+        running.add(1)
+        await asyncio.sleep(1)
+        running.add(5, 1)
+        await running.delivery.drained()
+    first, *later = times
+    assert len(later) == 6
+    assert seconds <= min(later) - first < seconds + 3
+
+
+async def test_the_time_may_be_a_date():
+    reply = httpx.Response(503, headers={"retry-after": format_datetime(datetime.now(UTC) + timedelta(minutes=5))})
+    assert 290 < asked_to_wait(reply) <= 300
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 410, 413])

@@ -149,3 +149,28 @@ def test_so_is_what_nobody_foresaw_in_a_record_with_the_answers_of_several_peopl
     path.write_text(json.dumps([record]), encoding="utf-8")
     monkeypatch.setattr("service.feedback.exchange.argilla.responses.answers_of", fail)
     assert list(format_named("argilla").read(path)) == [Refusal("record 1", "It is not what Argilla writes.")]
+
+
+def offsets(record: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to each offset of a span."""
+    for *outer, key in places(record):
+        if key in ("start", "end", "start_offset", "end_offset") or (key in (0, 1) and outer[:1] == ["label"]):
+            yield (*outer, key)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_true_is_no_offset(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "records.json"
+    odd = []
+    for record in valid_records(name, path):
+        for *outer, key in offsets(record):
+            changed = holder = deepcopy(record)
+            for step in outer:
+                holder = holder[step]
+            explains = isinstance(holder, dict) and isinstance(holder.get("text"), list)  # which is not a span
+            if type(holder[key]) is int and not explains:
+                holder[key] = True
+                odd.append(changed)
+    assert odd
+    path.write_text(json.dumps(odd), encoding="utf-8")
+    assert not [part for part in format_named(name).read(path) if isinstance(part, Item)]
