@@ -67,6 +67,7 @@ def arena(
     from trainer.arena.contestants import contestant, distinct
     from trainer.arena.question_sets import STORE, load_questions
     from trainer.arena.report import write_report
+    from trainer.tracking.checkpoint import sole_use
 
     by = list(dict.fromkeys(judges or [JUDGE]))
     for name in by:
@@ -82,7 +83,7 @@ def arena(
     chosen = [question for name in sets for question in load_questions(name, budget, of_store)]
     directory = out or _directory([(side.name, side.version) for side in sides], sets, budget, seeds, weights)
     competing = Arena(sides, chosen, seeds, wanted, directory)
-    with phases() as progress:
+    with sole_use(directory, "arena"), phases() as progress:
         answered = answer_all(competing, model, progress)
         machines = [name for name in by if name != PEOPLE]
         verdicts = judge_all(

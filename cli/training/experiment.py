@@ -150,14 +150,16 @@ def mix(
     from trainer.experiments.experiment import RESULTS
     from trainer.experiments.mixing import Mixing, run_mixing
     from trainer.experiments.plots import draw_mixing
+    from trainer.tracking.checkpoint import sole_use
 
     directory = out or Path("runs") / "experiments" / f"mix-{points}"
     questions = load_examples(held_out or data_file("dev"))
     base = resolve_base(None)
-    results = run_mixing(
-        Mixing(points, seed, directory), PolicyStore(), base, Scorer.load(rewards), Judge.load(base.path),
-        to_evaluate(questions), remarks.print,
-    )  # fmt: skip
+    with sole_use(directory, "experiment"):
+        results = run_mixing(
+            Mixing(points, seed, directory), PolicyStore(), base, Scorer.load(rewards), Judge.load(base.path),
+            to_evaluate(questions), remarks.print,
+        )  # fmt: skip
     plot = draw_mixing(results, directory / "mixtures.svg")
     if json_output:
         print_json(results | {"results": str(directory / RESULTS), "plots": [str(plot)]})
@@ -218,6 +220,7 @@ def _run(
     from trainer.experiments.experiment import RESULTS, Experiment, run_experiment
     from trainer.experiments.plots import draw
     from trainer.experiments.summary import summarise
+    from trainer.tracking.checkpoint import sole_use
 
     directory = out or Path("runs") / "experiments" / f"{kind}-{budget}"
     experiment = Experiment(
@@ -227,10 +230,11 @@ def _run(
     for arm, seed in experiment.runs():
         experiment.recipe(arm, seed)  # an unknown setting is reported before anything is trained
     questions = load_examples(held_out or data_file("dev"))
-    results = run_experiment(
-        experiment, PolicyStore(), resolve_base(None), Scorer.load(rewards), Judge.load(resolve_base(None).path),
-        to_evaluate(questions), remarks.print,
-    )  # fmt: skip
+    with sole_use(directory, "experiment"):
+        results = run_experiment(
+            experiment, PolicyStore(), resolve_base(None), Scorer.load(rewards), Judge.load(resolve_base(None).path),
+            to_evaluate(questions), remarks.print,
+        )  # fmt: skip
     plots = draw(results, directory)
     files = {"results": str(directory / RESULTS), "plots": [str(path) for path in plots]}
     references = results["runs"][0]["evaluation"]["references"]

@@ -38,6 +38,7 @@ def detox(
     from trainer.experiments.detox import draw_detox, held_out_sample, run_detox, summarise_detox
     from trainer.experiments.experiment import RESULTS, Experiment
     from trainer.tasks.detox import TASK, WEIGHTS
+    from trainer.tracking.checkpoint import sole_use
 
     path, directory = data or TASK.data_file(), out or Path("runs") / "experiments" / f"detox-{budget}"
     scorer, model = TASK.load_scorer(rewards), resolve_base(base)
@@ -47,11 +48,12 @@ def detox(
     )
     for arm, seed in experiment.runs():
         experiment.recipe(arm, seed)  # an unknown setting is reported before anything is trained
-    results = run_detox(
-        experiment, TASK, model, scorer, Opinions(scorer.model, SecondOpinion.load()),
-        fluency_model(model, PolicyStore()), held_out_sample(TASK.held_out_examples(path), prompts), samples,
-        remarks.print,
-    )  # fmt: skip
+    with sole_use(directory, "experiment"):
+        results = run_detox(
+            experiment, TASK, model, scorer, Opinions(scorer.model, SecondOpinion.load()),
+            fluency_model(model, PolicyStore()), held_out_sample(TASK.held_out_examples(path), prompts), samples,
+            remarks.print,
+        )  # fmt: skip
     summary = summarise_detox(results)
     files = {"results": str(directory / RESULTS), "plots": [str(draw_detox(results, directory / "curves.svg"))]}
     if json_output:

@@ -70,6 +70,7 @@ def front(
     from trainer.experiments.front.methods import FAMILIES, lattice
     from trainer.experiments.front.methods import methods as methods_of
     from trainer.experiments.front.plot import draw_fronts
+    from trainer.tracking.checkpoint import sole_use
 
     points = lattice(divisions)
     experiment = Front(
@@ -82,7 +83,8 @@ def front(
     questions = load_examples(held_out or data_file("dev"))
     base = resolve_base(None)
     means = Means(PolicyStore(), base, Scorer.load(rewards), Judge.load(base.path), to_evaluate(questions))
-    results = run_front(experiment, means, remarks.print)
+    with sole_use(experiment.directory, "experiment"):
+        results = run_front(experiment, means, remarks.print)
     plot = draw_fronts(results, experiment.directory / "front.svg")
     if json_output:
         print_json(results | {"results": str(experiment.directory / RESULTS), "plots": [str(plot)]})

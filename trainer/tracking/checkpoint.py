@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,35 @@ def sole_training(run: Path, processes: Processes) -> Iterator[None]:
     Raises FgctlError when another training holds it; two would overwrite each other's checkpoints and logs.
     """
     lock = FileLock(run / _LOCK)
-
-    def acquire() -> None:
-        run.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise FgctlError(
-                f"Another training is running in {run}; wait for it, or name another directory with --run."
-            ) from None
-
-    processes.on_main(acquire)
+    processes.on_main(partial(_acquire, lock, run, "training", "--run"))
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def sole_use(directory: Path, what: str) -> Iterator[None]:
+    """Hold an experiment's or arena's directory during the block; `what` is its name in a message.
+
+    Raises FgctlError when another process holds it: two would do everything twice, and mix what they write.
+    """
+    lock = FileLock(directory / _LOCK)
+    _acquire(lock, directory, what, "--out")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, directory: Path, what: str, option: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FgctlError(
+            f"Another {what} is running in {directory}; wait for it, or name another directory with {option}."
+        ) from None
 
 
 def save_checkpoint(run: Path, state: dict[str, Any], name: str = _FILE) -> None:
@@ -111,7 +126,7 @@ def claim_run(run: Path, settings: dict[str, Any]) -> None:
     if former != (current := json.loads(text)):
         raise FgctlError(
             f"{run} holds a run with other settings ({'; '.join(_differences(former, current))}); continue it with "
-            f"those, remove it, or name another with --run."
+            f"those, remove it, or name another directory."
         )
 
 

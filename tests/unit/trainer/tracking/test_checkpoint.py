@@ -9,7 +9,7 @@ import torch
 
 from rewards.errors import FgctlError
 from trainer.processes import Processes
-from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training
+from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training, sole_use
 
 
 def test_a_run_belongs_to_its_settings_and_keeps_its_checkpoint(tmp_path):
@@ -41,6 +41,15 @@ def test_one_training_at_a_time_holds_a_run(tmp_path):
         with sole_training(tmp_path / "other", Processes()):
             pass
     with sole_training(tmp_path / "run", Processes()):
+        pass
+
+
+def test_one_experiment_at_a_time_uses_a_directory(tmp_path):
+    with sole_use(tmp_path / "arena", "arena"):
+        message = r"Another arena is running in .*arena; wait for it, or name another directory with --out\."
+        with pytest.raises(FgctlError, match=message), sole_use(tmp_path / "arena", "arena"):
+            pass
+    with sole_use(tmp_path / "arena", "arena"):
         pass
 
 

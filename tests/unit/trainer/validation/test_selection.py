@@ -1,3 +1,5 @@
+from statistics import fmean
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +22,24 @@ def test_the_best_earns_most_among_those_that_violate_no_guard(evaluation):
 def test_where_all_violate_guards_the_fewest_count(evaluation):
     twice = evaluation(1, 0.9, violations=GAMED | {"copied": "all of it"})
     assert best([twice, evaluation(2, 0.1, violations=GAMED)]).step == 2
+
+
+def test_among_copies_the_least_is_best_within_one_standard_error_of_the_highest_reward(evaluation):
+    def copying(step, copied, *rewards):
+        values = {"copied": copied, "rewards": rewards}
+        return evaluation(step, fmean(rewards), violations={"copied": "too much"}).model_copy(update=values)
+
+    first = copying(1, 0.6, 0.4, 0.2, 0.3)
+    far = copying(2, 0.3, 0.1, -0.1, 0.0)
+    near = copying(3, 0.5, 0.2, 0.4, 0.2)
+    assert best([first, far]) is first
+    assert best([first, far, near]) is near
+    higher = copying(4, 0.55, 0.5, 0.2, 0.4)
+    assert best([first, far, near, higher]) is near
+    highest = copying(5, 0.6, 0.9, 0.9, 0.9)
+    assert best([first, far, near, highest]) is highest
+    clean = evaluation(6, -1.0)
+    assert best([first, highest, clean]) is clean
 
 
 def test_a_run_ends_when_neither_reward_nor_judge_rises(evaluation):
