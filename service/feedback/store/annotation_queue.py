@@ -68,20 +68,21 @@ async def left(session: AsyncSession, annotator: int, order: Order, overlap: flo
     """How many responses the annotator has begun or would get; MOST_COUNTED stands for as many or more."""
     begun = select(func.count()).select_from(Assignment)
     begun = begun.where(Assignment.annotator_id == annotator, Assignment.state.in_(BEGUN))
-    offered = _offered(annotator, order, overlap, now).limit(MOST_COUNTED).subquery()
+    offered = _offered(annotator, order, overlap, now)
+    offered = offered.where(drawn_for_the_error_rate(now)) if order == "error_rate" else offered
+    offered = offered.limit(MOST_COUNTED).subquery()
     counts = [await session.scalar(begun), await session.scalar(select(func.count()).select_from(offered))]
     return min(MOST_COUNTED, sum(count or 0 for count in counts))
 
 
 def _offered(annotator: int, order: Order, overlap: float, now: datetime) -> Select[str]:
-    """The ids of the responses that an annotator may get."""
+    """The ids of the responses that an annotator may get, of which the order `error_rate` takes some."""
     mine = exists().where(Assignment.response_id == Response.id, Assignment.annotator_id == annotator)
     annotated = exists().where(Annotation.response_id == Response.id, Annotation.annotator_id == annotator)
     free: ColumnElement[bool] = _people(now) < case((Response.overlap_lot < overlap, 2), else_=1)
     if order == "disagreed":
         free = or_(free, and_(Response.disagreement > 0, _people(now) < 2))
-    query = select(Response.id).where(Response.annotatable, ~mine, ~annotated, free)
-    return query.where(drawn_for_the_error_rate(now)) if order == "error_rate" else query
+    return select(Response.id).where(Response.annotatable, ~mine, ~annotated, free)
 
 
 async def done(session: AsyncSession, kind: WorkKind, annotator: int, since: datetime | None) -> tuple[int, int]:

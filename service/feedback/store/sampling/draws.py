@@ -12,9 +12,13 @@ WINDOW = timedelta(days=30)
 """The error rate is that of the answers since then; older ones are not drawn for it."""
 
 
-def drawn_for_the_error_rate(now: datetime) -> ColumnElement[bool]:
-    """Whether a response is among those whose error rate is estimated: served, scored and recent."""
-    return and_(Response.source == "served", Response.created > now - WINDOW, Response.draw_key.is_not(None))
+def drawn_for_the_error_rate(now: datetime, *, by_time: bool = True) -> ColumnElement[bool]:
+    """Whether a response is among those whose error rate is estimated: served, scored and recent.
+
+    Without `by_time` a database cannot use an index on the time to find them.
+    """
+    created = Response.created if by_time else func.coalesce(Response.created, Response.created)
+    return and_(Response.source == "served", created > now - WINDOW, Response.draw_key.is_not(None))
 
 
 async def next_for_the_error_rate(session: AsyncSession, offered: Select[str], now: datetime) -> str | None:
@@ -22,6 +26,8 @@ async def next_for_the_error_rate(session: AsyncSession, offered: Select[str], n
 
     None if there is none left.
     """
+    # By the index on the keys, of which the first is wanted: by time, all of WINDOW would be found and sorted.
+    offered = offered.where(drawn_for_the_error_rate(now, by_time=False))
     for profile in await _profiles(session, now):
         query = offered.where(Response.profile == profile).order_by(Response.draw_key).limit(1)
         if (response_id := await session.scalar(query)) is not None:

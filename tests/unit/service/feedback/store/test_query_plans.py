@@ -106,6 +106,16 @@ async def test_a_profile_that_is_no_longer_served_is_not_searched_for_answers_to
     assert ["medium" in str(values) for values in drawing] == [True]
 
 
+async def test_the_next_answer_for_the_error_rate_needs_no_sorting(store, asked, answer, scored):
+    """Else each would sort all answers of a month."""
+    await store.record([answer("r1")])
+    await store.record_scores("r1", "v1", scored())
+    await store.sign_in("Ann")
+    assert await store.next_response_for("Ann", "error_rate")
+    (drawing,) = [statement for statement in asked if "ORDER BY responses.draw_key" in statement]
+    assert not await plans_with(store, {drawing: asked[drawing]}, "TEMP B-TREE", "Sort")
+
+
 async def test_a_missing_index_shows(store, asked, answer, scored):
     async with store._database.writing() as session:
         await (await session.connection()).exec_driver_sql("DROP INDEX ix_scores_created")
