@@ -20,8 +20,8 @@ import numpy as np
 from trainer.validation.evaluation import Evaluation
 
 RULE = (
-    "fewest violated guards, then highest validation reward, then earliest; where copying violates its guard, the least "
-    "copying within one standard error of the highest reward"
+    "fewest violated guards, then highest validation reward, then earliest; where copying violates its guard, the "
+    "least copying within one standard error of the highest reward"
 )
 
 

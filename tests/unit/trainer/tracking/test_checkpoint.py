@@ -9,7 +9,14 @@ import torch
 
 from rewards.errors import FgctlError
 from trainer.processes import Processes
-from trainer.tracking.checkpoint import claim_run, load_checkpoint, require_space, save_checkpoint, sole_training, sole_use
+from trainer.tracking.checkpoint import (
+    claim_run,
+    load_checkpoint,
+    require_space,
+    save_checkpoint,
+    sole_training,
+    sole_use,
+)
 
 
 def test_a_run_belongs_to_its_settings_and_keeps_its_checkpoint(tmp_path):
