@@ -10,8 +10,10 @@ from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
     AutoModelForCausalLM,
+    DynamicCache,
     LogitsProcessor,
     LogitsProcessorList,
+    StaticCache,
     TopPLogitsWarper,
 )
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -84,19 +86,43 @@ class TransformersSampler:
         width, eos = max(map(len, prompts)), self._model.eos
         ids = torch.tensor([[eos] * (width - len(prompt)) + list(prompt) for prompt in prompts])
         mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        ids, mask = ids.to(self._model.device), mask.to(self._model.device)
         with torch.inference_mode():
             out: Tensor = self._merged.generate(
-                input_ids=ids.to(self._model.device).repeat_interleave(n, 0),
-                attention_mask=mask.to(self._model.device).repeat_interleave(n, 0),
+                input_ids=ids.repeat_interleave(n, 0),
+                attention_mask=mask.repeat_interleave(n, 0),
+                past_key_values=self._read(ids, mask, n, max_new_tokens),
                 logits_processor=LogitsProcessorList([draw]),
                 do_sample=False,
                 max_new_tokens=max_new_tokens,
                 eos_token_id=eos,
                 pad_token_id=eos,
-                cache_implementation="static",
                 disable_compile=True,
             )
         return out[:, width:]
+
+    def _read(self, ids: Tensor, mask: Tensor, n: int, max_new_tokens: int) -> StaticCache:
+        """A cache of the prompts' tokens but the last, each read once for its `n` responses."""
+        cache = StaticCache(self._merged.config, ids.shape[1] + max_new_tokens)
+        if n > 1 and ids.shape[1] > 1 and self._attends_alone:
+            before, read = mask[:, :-1], DynamicCache()
+            self._merged(
+                input_ids=ids[:, :-1],
+                attention_mask=before,
+                position_ids=(before.cumsum(-1) - 1).clamp(min=0),
+                past_key_values=read,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            layers: list[Any] = read.layers
+            for number, layer in enumerate(layers):
+                cache.update(layer.keys.repeat_interleave(n, 0), layer.values.repeat_interleave(n, 0), number)
+        return cache
+
+    @property
+    def _attends_alone(self) -> bool:
+        """Whether all that the base keeps of a text is keys and values; some keep other states, too."""
+        return set(getattr(self._merged.config, "layer_types", None) or ()) <= {"full_attention", "sliding_attention"}
 
     def _until_end(self, tokens: list[int], logprobs: list[float]) -> Sampled:
         length = tokens.index(self._model.eos) + 1 if self._model.eos in tokens else len(tokens)

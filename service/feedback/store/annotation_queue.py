@@ -70,8 +70,8 @@ async def left(session: AsyncSession, annotator: int, order: Order, overlap: flo
     begun = begun.where(Assignment.annotator_id == annotator, Assignment.state.in_(BEGUN))
     offered = _offered(annotator, order, overlap, now)
     offered = offered.where(drawn_for_the_error_rate(now)) if order == "error_rate" else offered
-    offered = offered.limit(MOST_COUNTED).subquery()
-    counts = [await session.scalar(begun), await session.scalar(select(func.count()).select_from(offered))]
+    counted = select(func.count()).select_from(offered.limit(MOST_COUNTED).subquery())
+    counts = [await session.scalar(begun), await session.scalar(counted)]
     return min(MOST_COUNTED, sum(count or 0 for count in counts))
 
 

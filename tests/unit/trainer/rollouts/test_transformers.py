@@ -59,6 +59,19 @@ def test_a_prompt_gets_the_same_beside_other_prompts_as_alone(exact_model):
         assert tokens([alone]) == tokens([together[place]])
 
 
+def test_a_prompt_is_read_once_for_all_its_responses(exact_model, monkeypatch):
+    sampler = TransformersSampler(exact_model)
+    sizes, forward = [], sampler._merged.forward
+
+    def count(*args, **kwargs):
+        sizes.append(tuple(kwargs["input_ids"].shape))
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(sampler._merged, "forward", count)
+    sampler.sample([[11, 12, 13, 14, 15], [16]], 3, 2, seed=4)
+    assert sizes == [(2, 4), (6, 1), (6, 1)]
+
+
 def test_prompts_are_sampled_in_parts_that_fit(exact_model, monkeypatch):
     sampler = TransformersSampler(exact_model)
     prompts = [[11, 12, 13, 14, 15], [16], [17, 18]]
