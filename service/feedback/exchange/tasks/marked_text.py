@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from rewards.dataset import PAIRS, MissingInfo, SpanError
+from rewards.dataset import PAIRS, MissingInfo, Number, SpanError
 from service.feedback.exchange.item import TIES, Item
 from service.feedback.exchange.tasks.task_source import TaskSource
 from service.feedback.labels import as_spelt
@@ -27,7 +27,7 @@ class _Rest(BaseModel):
     """The exported errors, with their explanations and in their order."""
     missing: tuple[MissingInfo, ...] = ()
     corrected: str | None = None
-    preference: tuple[Annotated[int, Field(ge=0, le=2)], ...] = Field(
+    preference: tuple[Annotated[Number, Field(ge=0, le=2)], ...] = Field(
         TIES, min_length=len(PAIRS), max_length=len(PAIRS)
     )
 
